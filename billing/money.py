@@ -1,0 +1,48 @@
+"""Money: integers in ledger units, rounded once, half up.
+
+The ledger unit of USD is the nano-dollar (10^-9), of VND the micro-dong (10^-6). Pure: no Django, no I/O.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Final
+
+EXPONENT: Final = {"USD": 9, "VND": 6}
+"""Decimal places of one currency unit's ledger units."""
+
+PER_MILLION: Final = 1_000_000
+
+
+def round_half_up(numerator: int, denominator: int) -> int:
+    """`numerator / denominator` for non-negative numbers, to the nearest integer, halves up."""
+    return (2 * numerator + denominator) // (2 * denominator)
+
+
+def to_decimal(amount: int, currency: str) -> Decimal:
+    """Ledger units as the exact number of currency units."""
+    return Decimal(amount).scaleb(-EXPONENT[currency])
+
+
+def from_decimal(value: Decimal, currency: str) -> int:
+    """Currency units as ledger units.
+
+    Raises ValueError if the value is finer than a ledger unit: money that a person typed is never rounded.
+    """
+    scaled = value.scaleb(EXPONENT[currency])
+    amount = int(scaled)
+    if amount != scaled:
+        raise ValueError(f"{value} {currency} has more than {EXPONENT[currency]} decimal places")
+    return amount
+
+
+def plain(amount: int, currency: str) -> str:
+    """Ledger units as an exact decimal number without exponent or trailing zeros, as JSON may carry it.
+
+    >>> plain(12_500, "USD")
+    '0.0000125'
+    """
+    exponent = EXPONENT[currency]
+    sign, digits = "-" if amount < 0 else "", str(abs(amount)).rjust(exponent + 1, "0")
+    fraction = digits[-exponent:].rstrip("0")
+    return sign + digits[:-exponent] + ("." + fraction if fraction else "")

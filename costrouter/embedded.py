@@ -1,0 +1,38 @@
+"""The embedded default's secrets: generated on the first run, kept in one file that only its owner can read."""
+
+from __future__ import annotations
+
+import base64
+import os
+import secrets
+from pathlib import Path
+
+
+def secrets_file(folder: Path) -> Path:
+    """The path of `secrets.env` in `folder`, written (mode 0600) if it is not there yet.
+
+    Two processes may start at once: the file is linked into place complete, and the first one wins.
+    """
+    path = folder / "secrets.env"
+    if path.exists():
+        return path
+    folder.mkdir(parents=True, exist_ok=True)
+    draft = folder / f".secrets.{os.getpid()}"
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(_generate())
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        pass
+    finally:
+        draft.unlink()
+    return path
+
+
+def _generate() -> str:
+    master_key = base64.b64encode(secrets.token_bytes(32)).decode()
+    return (
+        f"SECRET_KEY={secrets.token_urlsafe(48)}\n"
+        f"KEY_PEPPERS={secrets.token_urlsafe(48)}\n"
+        f"MASTER_KEYS=k1:{master_key}\n"
+    )
