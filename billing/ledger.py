@@ -107,8 +107,9 @@ def accounts() -> list[Account]:
         posted = _sums(LedgerEntry, "amount")
         used = _sums(UsageRecord, "cost")
         return [
-            Account(row.pk, row.available, held.get(row.pk, 0), row.credit_line, posted.get(row.pk, 0),
-                    used.get(row.pk, 0))
+            Account(
+                row.pk, row.available, held.get(row.pk, 0), row.credit_line, posted.get(row.pk, 0), used.get(row.pk, 0)
+            )
             for row in Balance.objects.order_by("pk")
         ]
 

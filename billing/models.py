@@ -6,7 +6,7 @@ Amounts are integers in the currency's ledger unit (billing/money.py). Prices ar
 from __future__ import annotations
 
 import uuid
-from typing import Any, ClassVar, Never
+from typing import Any, Never
 
 from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
@@ -253,9 +253,7 @@ class LedgerEntry(AppendOnly):
         ADJUSTMENT = "adjustment", _("adjustment")
         EXPIRY = "expiry", _("expiry")
 
-    balance = models.ForeignKey(
-        Balance, models.PROTECT, related_name="ledger_entries", verbose_name=_("balance")
-    )
+    balance = models.ForeignKey(Balance, models.PROTECT, related_name="ledger_entries", verbose_name=_("balance"))
     kind = models.CharField(_("kind"), max_length=12, choices=Kind)
     amount = models.BigIntegerField(_("amount"))
     reference = models.CharField(

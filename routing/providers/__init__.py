@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+from routing.providers.base import Adapter
+from routing.providers.fake import FAKE
+from routing.providers.openai import OPENAI
+
+ADAPTERS: Final[dict[str, Adapter]] = {"openai": OPENAI, "fake": FAKE}
+
 
 def choices() -> list[tuple[str, str]]:
-    """The providers an operator can choose from, for the admin's form; new ones need no migration."""
-    return [("openai", "OpenAI-compatible"), ("fake", "Fake (demo and tests)")]
+    """The providers an operator can choose from; a new one needs no migration."""
+    return [(name, adapter.label) for name, adapter in ADAPTERS.items()]

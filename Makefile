@@ -1,0 +1,57 @@
+# One command to run, one to test; `make` alone lists the rest.
+
+PORT ?= 8000
+REAL ?=
+ARGS ?=
+PY := .venv/bin/python
+
+# Compiled modules halve the start of every process.
+unexport PYTHONDONTWRITEBYTECODE
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check bench bench-peers test-real fuzz chaos messages clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: .venv/synced ## start the demo on PORT (8000); REAL=1 adds a real small model behind it
+	@$(if $(REAL),bin/bootstrap --group real)
+	@exec $(PY) -m bin.run --port $(PORT) $(if $(REAL),--real)
+
+test: .venv/synced ## run the tests, with throw-away PostgreSQL and Redis; ARGS="-k word" narrows them
+	$(PY) -m costrouter.translations compile
+	$(PY) -m pytest $(ARGS)
+
+check: .venv/synced ## lint, formats, types, layers, templates, Django's checks, missing migrations
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	.venv/bin/lint-imports
+	git ls-files -co --exclude-standard -- '*.html' | xargs -r .venv/bin/djade --check
+	$(PY) -m bin.check
+	$(PY) -m mypy
+
+bench: .venv/synced ## measure the hot path beside a null application, books on
+	$(PY) -m bench.hot_path $(ARGS)
+
+bench-peers: .venv/synced ## the same beside other gateways
+	$(PY) -m bench.hot_path --peers $(ARGS)
+
+test-real: .venv/synced ## the chat scenarios against a real model (downloads 130 MB once)
+	bin/bootstrap --group real
+	$(PY) -m pytest tests/real $(ARGS)
+
+fuzz: .venv/synced ## the long form of the fuzzing rigs
+	$(PY) -m pytest -m fuzz $(ARGS)
+
+chaos: .venv/synced ## the long form of the rigs that kill processes
+	$(PY) -m pytest -m chaos $(ARGS)
+
+messages: .venv/synced ## bring the translation catalogues up to date with the sources
+	$(PY) -m costrouter.translations update
+
+clean: ## remove the environment, the demo's data and every cache
+	rm -rf .venv var .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+
+.venv/synced: uv.lock pyproject.toml bin/bootstrap
+	@bin/bootstrap
+	@touch $@

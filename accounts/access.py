@@ -1,0 +1,87 @@
+"""The only way a page gets a tenant: through the membership of the user who asks.
+
+A view takes a `TenantRequest` and is wrapped in `tenant_page` (any member) or `keys_page` (whoever may manage keys).
+Rows of a tenant are looked up through `request.tenant`, so another tenant's id is not found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Concatenate, ParamSpec
+from zoneinfo import ZoneInfo
+
+from django.contrib.auth.decorators import login_required
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+
+from accounts.models import Member, Tenant, User
+
+P = ParamSpec("P")
+SESSION_KEY = "tenant"
+
+
+class TenantRequest(HttpRequest):
+    """A member's request; made by the decorators of this module and by nothing else."""
+
+    user: User
+    tenant: Tenant
+    member: Member
+    memberships: Sequence[Member]
+
+
+def tenant_page(
+    view: Callable[Concatenate[TenantRequest, P], HttpResponse],
+) -> Callable[Concatenate[HttpRequest, P], HttpResponse]:
+    """A page for any member of a tenant, in the tenant's time zone and never cached.
+
+    Strangers are sent to sign in; who belongs to no tenant (an operator, say) is told so with a 403.
+    """
+
+    @never_cache
+    @login_required
+    @wraps(view)
+    def page(request: TenantRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+        request.memberships = memberships(request.user)
+        member = _current(request.memberships, request.session.get(SESSION_KEY))
+        if member is None:
+            return render(request, "portal/no_tenant.html", status=403)
+        request.member, request.tenant = member, member.tenant
+        with timezone.override(ZoneInfo(request.tenant.time_zone)):
+            return view(request, *args, **kwargs)
+
+    return page
+
+
+def keys_page(
+    view: Callable[Concatenate[TenantRequest, P], HttpResponse],
+) -> Callable[Concatenate[HttpRequest, P], HttpResponse]:
+    """A page for members who may manage API keys; other members get 403."""
+
+    @wraps(view)
+    def page(request: TenantRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+        if not request.member.can_manage_keys:
+            raise PermissionDenied
+        return view(request, *args, **kwargs)
+
+    return tenant_page(page)
+
+
+def memberships(user: User) -> list[Member]:
+    """The user's memberships with their tenants, by tenant name."""
+    return list(Member.objects.filter(user=user).select_related("tenant").order_by("tenant__name", "tenant_id"))
+
+
+def switch_tenant(request: HttpRequest, user: User, tenant_id: int) -> None:
+    """Makes this tenant the one that the user's pages show; Http404 unless the user is a member of it."""
+    if not Member.objects.filter(user=user, tenant_id=tenant_id).exists():
+        raise Http404
+    request.session[SESSION_KEY] = tenant_id
+
+
+def _current(members: Sequence[Member], tenant_id: int | None) -> Member | None:
+    """The membership in the tenant that the session names, else the first one."""
+    return next((member for member in members if member.tenant_id == tenant_id), next(iter(members), None))

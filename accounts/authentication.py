@@ -1,0 +1,227 @@
+"""Who is calling the API plane: keys, cached for a moment, as DRF's authentication contract.
+
+A key's row is read at most about once a second per process however many requests carry it; a revoked key is out
+everywhere within two seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from django.conf import settings
+from django.utils import timezone
+from rest_framework.authentication import BaseAuthentication
+
+from accounts import database, keys
+from accounts.limits import Limits
+from accounts.models import ApiKey, Tenant
+from costrouter.errors import GatewayError
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+FRESH_SECONDS: Final = 1.0
+"""A cached key this young is used as it is; an older one is used once more while it is read again."""
+STALE_SECONDS: Final = 1.8
+"""A cached key this old is read again before it is used."""
+_MOST_CACHED: Final = 50_000
+
+
+class InvalidApiKey(GatewayError):
+    """No, malformed, unknown, paused, revoked or expired key: one answer for all, so that none can be told apart."""
+
+    status = 401
+    type = "invalid_request_error"
+    code = "invalid_api_key"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Incorrect API key provided. Send a valid key as `Authorization: Bearer sk-...`; "
+            "keys are created in the portal."
+        )
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {**super().headers, "www-authenticate": "Bearer"}
+
+
+class AccountDeactivated(GatewayError):
+    status = 403
+    type = "invalid_request_error"
+    code = "account_deactivated"
+
+    def __init__(self) -> None:
+        super().__init__("This account is suspended. Please contact the operator.")
+
+
+class IpNotAuthorized(GatewayError):
+    status = 403
+    type = "invalid_request_error"
+    code = "ip_not_authorized"
+
+    def __init__(self) -> None:
+        super().__init__("Your IP address is not allowed for this API key.")
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """What the API plane knows of a key and its tenant: the value behind `request.user`."""
+
+    key_id: int
+    tenant_id: int
+    currency: str
+    is_tenant_active: bool
+    is_key_usable: bool
+    expires_at: float | None
+    """Seconds since the epoch."""
+    allowed_models: frozenset[str]
+    """Public model names; empty allows all."""
+    allowed_networks: tuple[Network, ...]
+    """Empty allows all."""
+    limits: tuple[Limits, ...]
+    """The key's own and its tenant's, where either has any."""
+
+    is_authenticated: Final = True
+
+    def may_call(self, model: str) -> bool:
+        return not self.allowed_models or model in self.allowed_models
+
+    def check_usable(self, now: float) -> None:
+        """Raises InvalidApiKey or AccountDeactivated."""
+        if not self.is_key_usable or (self.expires_at is not None and now >= self.expires_at):
+            raise InvalidApiKey
+        if not self.is_tenant_active:
+            raise AccountDeactivated
+
+    def check_address(self, address: str) -> None:
+        """Raises IpNotAuthorized."""
+        if self.allowed_networks:
+            try:
+                ip = ipaddress.ip_address(address)
+            except ValueError:
+                raise IpNotAuthorized from None
+            if not any(ip in network for network in self.allowed_networks):
+                raise IpNotAuthorized
+
+
+class KeyCache:
+    """Callers by the full digest of their key, read once for however many requests ask at the same time."""
+
+    def __init__(self) -> None:
+        self._callers: dict[str, tuple[float, Caller | None]] = {}
+        self._loading: dict[str, asyncio.Task[Caller | None]] = {}
+        self._used: set[int] = set()
+
+    async def find(self, secret: str) -> Caller | None:
+        """The caller behind a secret, or None. Raises ServiceUnavailable if it must be read and cannot be."""
+        digest = keys.digest(secret)
+        loaded_at, caller = self._callers.get(digest, (0.0, None))
+        age = time.monotonic() - loaded_at
+        if age > FRESH_SECONDS:
+            task = self._load(digest, secret)
+            if age > STALE_SECONDS:
+                caller = await asyncio.shield(task)
+        if caller is not None:
+            self._used.add(caller.key_id)
+        return caller
+
+    def _load(self, digest: str, secret: str) -> asyncio.Task[Caller | None]:
+        task = self._loading.get(digest)
+        if task is None:
+            task = asyncio.get_running_loop().create_task(self._read(digest, keys.digests(secret)))
+            task.add_done_callback(lambda done: done.cancelled() or done.exception())
+            self._loading[digest] = task
+        return task
+
+    async def _read(self, digest: str, digests: list[str]) -> Caller | None:
+        try:
+            caller = await database.read(_load_caller, digests)
+        finally:
+            del self._loading[digest]
+        if len(self._callers) >= _MOST_CACHED:
+            self._callers.clear()
+        self._callers[digest] = (time.monotonic(), caller)
+        return caller
+
+    def take_used(self) -> set[int]:
+        """The ids of the keys used since the last call."""
+        used, self._used = self._used, set()
+        return used
+
+
+def _load_caller(digests: list[str]) -> Caller | None:
+    row = ApiKey.objects.select_related("tenant").filter(digest__in=digests).first()
+    if row is None:
+        return None
+    tenant = row.tenant
+    own = Limits(f"key:{row.pk}", row.requests_per_minute, row.tokens_per_minute, row.concurrency)
+    shared = Limits(f"tenant:{tenant.pk}", tenant.requests_per_minute, tenant.tokens_per_minute, tenant.concurrency)
+    return Caller(
+        key_id=row.pk,
+        tenant_id=tenant.pk,
+        currency=tenant.currency,
+        is_tenant_active=tenant.status == Tenant.Status.ACTIVE,
+        is_key_usable=row.status == ApiKey.Status.ACTIVE,
+        expires_at=row.expires_at.timestamp() if row.expires_at else None,
+        allowed_models=frozenset(row.allowed_models),
+        allowed_networks=tuple(ipaddress.ip_network(text, strict=False) for text in row.allowed_networks),
+        limits=tuple(limits for limits in (own, shared) if not limits.is_unlimited),
+    )
+
+
+def write_last_used(key_ids: set[int]) -> None:
+    """Stamps the keys as just used; called every few seconds, not per request."""
+    if key_ids:
+        ApiKey.objects.filter(pk__in=key_ids).update(last_used_at=timezone.now())
+
+
+key_cache = KeyCache()
+_trusted_proxies = tuple(ipaddress.ip_network(text, strict=False) for text in settings.TRUSTED_PROXIES)
+
+
+def client_address(peer: str, headers: Mapping[str, str]) -> str:
+    """The caller's address: the peer, or where the peer is a trusted proxy the nearest untrusted hop it names."""
+    if not _trusted_proxies:
+        return peer
+    hops = [hop.strip() for hop in headers.get("x-forwarded-for", "").split(",") if hop.strip()]
+    for address in (peer, *reversed(hops)):
+        try:
+            ip = ipaddress.ip_address(address)
+        except ValueError:
+            return address
+        if not any(ip in network for network in _trusted_proxies):
+            return address
+    return peer
+
+
+class ApiKeyAuthentication(BaseAuthentication):
+    """DRF's contract with an awaitable `authenticate`: the API plane's dispatch awaits it.
+
+    Accepts `Authorization: Bearer sk-...` and `x-api-key: sk-...` (Anthropic's clients).
+    """
+
+    async def authenticate(self, request: Any) -> tuple[Caller, Caller]:  # type: ignore[override]
+        secret = self._secret(request.headers)
+        if not keys.is_well_formed(secret):
+            raise InvalidApiKey
+        caller = await key_cache.find(secret)
+        if caller is None:
+            raise InvalidApiKey
+        caller.check_usable(time.time())
+        caller.check_address(client_address(request.peer, request.headers))
+        return caller, caller
+
+    def authenticate_header(self, request: Any) -> str:
+        return "Bearer"
+
+    @staticmethod
+    def _secret(headers: Mapping[str, str]) -> str:
+        authorization = headers.get("authorization")
+        if authorization is None:
+            return headers.get("x-api-key", "")
+        scheme, _space, secret = authorization.partition(" ")
+        return secret.strip() if scheme.lower() == "bearer" else ""

@@ -1,0 +1,71 @@
+-- One call for the requests that arrived together: releases first, then each ask takes from all of its buckets or none.
+-- The rules are those of LocalBuckets in limits.py; the clock is Redis's own.
+local batch = cmsgpack.unpack(ARGV[1])
+local asks, releases, lease = batch[1], batch[2], batch[3]
+local time = redis.call('TIME')
+local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
+
+local function level(subject, kind, limit)
+  local row = redis.call('HMGET', 'limit:' .. subject, kind, kind .. '_at')
+  if not row[1] then return limit end
+  return math.min(limit, tonumber(row[1]) + (now - tonumber(row[2])) * limit / 60)
+end
+
+local function store(subject, kind, value)
+  local key = 'limit:' .. subject
+  redis.call('HSET', key, kind, string.format('%.6f', value), kind .. '_at', string.format('%.6f', now))
+  redis.call('EXPIRE', key, 90)
+end
+
+for _, release in ipairs(releases) do
+  local id, subject, tokens, limit = release[1], release[2], release[3], release[4]
+  redis.call('ZREM', 'flight:' .. subject, id)
+  if tokens ~= 0 and limit > 0 then
+    store(subject, 'tokens', math.min(limit, level(subject, 'tokens', limit) + tokens))
+  end
+end
+
+local replies = {}
+for index, ask in ipairs(asks) do
+  local id, tokens, subjects = ask[1], ask[2], ask[3]
+  local tight = {requests = {-1, -1}, tokens = {-1, -1}}
+  local takes = {}
+  local refused, wait = '', 0
+  for _, row in ipairs(subjects) do
+    local subject, concurrency = row[1], row[4]
+    if concurrency >= 0 then
+      redis.call('ZREMRANGEBYSCORE', 'flight:' .. subject, '-inf', now)
+      if redis.call('ZCARD', 'flight:' .. subject) >= concurrency then
+        refused, wait = 'concurrency', 1
+        break
+      end
+    end
+    for _, bucket in ipairs({{'requests', row[2], 1}, {'tokens', row[3], math.min(tokens, row[3])}}) do
+      local kind, limit, amount = bucket[1], bucket[2], bucket[3]
+      if limit >= 0 and refused == '' then
+        local left = level(subject, kind, limit) - amount
+        if left < 0 then
+          refused, wait = kind, -left * 60 / limit
+        else
+          takes[#takes + 1] = {subject, kind, left}
+          local floor = math.floor(left)
+          if tight[kind][1] < 0 or floor < tight[kind][2] then tight[kind] = {limit, floor} end
+        end
+      end
+    end
+    if refused ~= '' then break end
+  end
+  if refused == '' then
+    for _, take in ipairs(takes) do store(take[1], take[2], take[3]) end
+    for _, row in ipairs(subjects) do
+      if row[4] >= 0 then
+        redis.call('ZADD', 'flight:' .. row[1], now + lease, id)
+        redis.call('EXPIRE', 'flight:' .. row[1], lease)
+      end
+    end
+  end
+  replies[index] = {
+    refused, wait, tight.requests[1], tight.requests[2], tight.tokens[1], tight.tokens[2]
+  }
+end
+return cmsgpack.pack(replies)

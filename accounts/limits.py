@@ -1,0 +1,297 @@
+"""Rate limits: requests and tokens per minute, and requests in flight, of keys and tenants.
+
+Buckets refill continuously; a bucket holds one minute's worth. With Redis the buckets are shared by all processes, and
+the checks of concurrent requests travel together in one script call. Redis holds no money: while it is away, each
+process keeps buckets of its own with its share of every limit, and no request fails for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal, cast
+
+import msgspec
+import redis.asyncio
+from django.conf import settings
+from redis.exceptions import NoScriptError, RedisError
+
+from costrouter.errors import GatewayError
+
+log = logging.getLogger(__name__)
+
+Kind = Literal["requests", "tokens", "concurrency"]
+LEASE_SECONDS: Final = 1800
+"""A request in flight that never reported its end stops counting after this."""
+_REDIS_TIMEOUT: Final = 0.25
+_REDIS_PAUSE: Final = 1.0
+_SCRIPT: Final = (Path(__file__).parent / "limits.lua").read_text()
+
+
+class RateLimited(GatewayError):
+    """A request, token or concurrency limit is reached; nothing was taken from any bucket."""
+
+    status = 429
+    type = "rate_limit_error"
+    code = "rate_limit_exceeded"
+    retriable = True
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The limits of one subject ("key:7", "tenant:3"); None is unlimited."""
+
+    subject: str
+    requests: int | None
+    tokens: int | None
+    concurrency: int | None
+
+    @property
+    def is_unlimited(self) -> bool:
+        return self.requests is None and self.tokens is None and self.concurrency is None
+
+    def share(self, processes: int) -> Limits:
+        """One process's part, at least one, of limits that cannot be shared."""
+
+        def part(limit: int | None) -> int | None:
+            return None if limit is None else max(1, limit // processes)
+
+        return Limits(self.subject, part(self.requests), part(self.tokens), part(self.concurrency))
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where the tightest buckets stand after a request was admitted; None where nothing limits."""
+
+    limit_requests: int | None = None
+    remaining_requests: int | None = None
+    limit_tokens: int | None = None
+    remaining_tokens: int | None = None
+
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """OpenAI's `x-ratelimit-*` headers; `reset` is the time until the bucket is full again."""
+        pairs: list[tuple[bytes, bytes]] = []
+        for kind, limit, remaining in (
+            (b"requests", self.limit_requests, self.remaining_requests),
+            (b"tokens", self.limit_tokens, self.remaining_tokens),
+        ):
+            if limit is not None and remaining is not None:
+                reset = (limit - remaining) * 60 / limit
+                pairs += (
+                    (b"x-ratelimit-limit-" + kind, b"%d" % limit),
+                    (b"x-ratelimit-remaining-" + kind, b"%d" % remaining),
+                    (b"x-ratelimit-reset-" + kind, b"%.3gs" % reset),
+                )
+        return pairs
+
+
+UNLIMITED: Final = Standing()
+
+
+class Ask(msgspec.Struct, array_like=True, frozen=True):
+    """One request at the buckets: taken from all of them or from none."""
+
+    id: str
+    tokens: int
+    subjects: list[tuple[str, int, int, int]]
+    """(subject, requests, tokens, concurrency); -1 is unlimited."""
+
+
+class Release(msgspec.Struct, array_like=True, frozen=True):
+    """The end of a request: its place in flight, and tokens that it asked for but did not use."""
+
+    id: str
+    subject: str
+    tokens: int
+    limit_tokens: int
+
+
+class Batch(msgspec.Struct, array_like=True, frozen=True):
+    asks: list[Ask]
+    releases: list[Release]
+    lease: int
+
+
+Reply = tuple[str, float, int, int, int, int]
+"""(refusing kind or "", seconds to wait, limit and remaining requests, limit and remaining tokens); -1 is none."""
+
+
+class LocalBuckets:
+    """The same rules as limits.lua, in this process's memory."""
+
+    def __init__(self) -> None:
+        self._levels: dict[tuple[str, str], tuple[float, float]] = {}
+        self._in_flight: dict[str, dict[str, float]] = {}
+
+    def run(self, batch: Batch, now: float) -> list[Reply]:
+        for release in batch.releases:
+            self._release(release, now)
+        return [self._ask(ask, now, batch.lease) for ask in batch.asks]
+
+    def _release(self, release: Release, now: float) -> None:
+        self._in_flight.get(release.subject, {}).pop(release.id, None)
+        if release.tokens and release.limit_tokens > 0:
+            level = self._level(release.subject, "tokens", release.limit_tokens, now)
+            back = min(level + release.tokens, float(release.limit_tokens))
+            self._levels[release.subject, "tokens"] = (back, now)
+
+    def _ask(self, ask: Ask, now: float, lease: int) -> Reply:
+        tight = {"requests": (-1, -1), "tokens": (-1, -1)}
+        takes: dict[tuple[str, str], float] = {}
+        for subject, requests, tokens, concurrency in ask.subjects:
+            if concurrency >= 0 and self._count_in_flight(subject, now) >= concurrency:
+                return ("concurrency", 1.0, *tight["requests"], *tight["tokens"])
+            for kind, limit, amount in (("requests", requests, 1), ("tokens", tokens, min(ask.tokens, tokens))):
+                if limit < 0:
+                    continue
+                left = self._level(subject, kind, limit, now) - amount
+                if left < 0:
+                    return (kind, -left * 60 / limit, *tight["requests"], *tight["tokens"])
+                takes[subject, kind] = left
+                if tight[kind][0] < 0 or math.floor(left) < tight[kind][1]:
+                    tight[kind] = (limit, math.floor(left))
+        self._take(ask, takes, now, lease)
+        return ("", 0.0, *tight["requests"], *tight["tokens"])
+
+    def _take(self, ask: Ask, takes: dict[tuple[str, str], float], now: float, lease: int) -> None:
+        self._levels.update({bucket: (level, now) for bucket, level in takes.items()})
+        for subject, _requests, _tokens, concurrency in ask.subjects:
+            if concurrency >= 0:
+                self._in_flight[subject][ask.id] = now + lease
+
+    def _count_in_flight(self, subject: str, now: float) -> int:
+        leases = self._in_flight.setdefault(subject, {})
+        for request_id in [request_id for request_id, ends in leases.items() if ends <= now]:
+            del leases[request_id]
+        return len(leases)
+
+    def _level(self, subject: str, kind: str, limit: int, now: float) -> float:
+        level, at = self._levels.get((subject, kind), (float(limit), now))
+        return min(float(limit), level + (now - at) * limit / 60)
+
+    def sweep(self, now: float) -> None:
+        """Forgets buckets that are full again after a minute's rest."""
+        for key in [key for key, (_level, at) in self._levels.items() if now - at > 60]:
+            del self._levels[key]
+        for subject in [subject for subject, leases in self._in_flight.items() if not leases]:
+            del self._in_flight[subject]
+
+
+class Limiter:
+    """This process's door to the buckets."""
+
+    def __init__(self, redis_url: str) -> None:
+        self._redis = (
+            redis.asyncio.Redis.from_url(
+                redis_url, socket_timeout=_REDIS_TIMEOUT, socket_connect_timeout=_REDIS_TIMEOUT, retry=None
+            )
+            if redis_url
+            else None
+        )
+        self._local = LocalBuckets()
+        self._sha = ""
+        self._redis_back_at = 0.0
+        self._waiting: list[tuple[Ask, Sequence[Limits], asyncio.Future[Reply]]] = []
+        self._releases: list[Release] = []
+        self._flushing: asyncio.Task[None] | None = None
+        self.processes = 1
+        """How many processes share the limits while Redis is away."""
+
+    async def admit(self, request_id: str, limits: Sequence[Limits], tokens: int) -> Standing:
+        """Takes one request and `tokens` tokens from every bucket, or raises RateLimited and takes nothing."""
+        if not limits:
+            return UNLIMITED
+        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self._waiting.append((_ask(request_id, limits, tokens), limits, future))
+        self._flush_soon()
+        kind, wait, *standing = await future
+        if kind:
+            raise _refusal(cast("Kind", kind), wait)
+        return Standing(*(None if number < 0 else number for number in standing))
+
+    def finish(self, request_id: str, limits: Sequence[Limits], unused_tokens: int) -> None:
+        """Gives back the place in flight and the tokens asked for but not used. Returns at once."""
+        for limit in limits:
+            if limit.concurrency is not None or (unused_tokens and limit.tokens is not None):
+                self._releases.append(Release(request_id, limit.subject, unused_tokens, limit.tokens or -1))
+        if self._releases:
+            self._flush_soon()
+
+    def _flush_soon(self) -> None:
+        if self._flushing is None:
+            self._flushing = asyncio.get_running_loop().create_task(self._flush())
+
+    async def _flush(self) -> None:
+        """Sends what is waiting; what arrives meanwhile goes together in the next call."""
+        try:
+            while self._waiting or self._releases:
+                waiting, self._waiting = self._waiting, []
+                releases, self._releases = self._releases, []
+                replies = await self._run(waiting, releases)
+                for (_, _, future), reply in zip(waiting, replies, strict=True):
+                    if not future.done():
+                        future.set_result(reply)
+        finally:
+            self._flushing = None
+
+    async def _run(
+        self, waiting: list[tuple[Ask, Sequence[Limits], asyncio.Future[Reply]]], releases: list[Release]
+    ) -> list[Reply]:
+        if self._redis is not None and time.monotonic() >= self._redis_back_at:
+            try:
+                return await self._run_redis(Batch([ask for ask, _, _ in waiting], releases, LEASE_SECONDS))
+            except (RedisError, OSError, TimeoutError) as error:
+                log.warning("Redis is away, limits are per process: %s", type(error).__name__)
+                self._redis_back_at = time.monotonic() + _REDIS_PAUSE
+        shares = [
+            _ask(ask.id, [limit.share(self.processes) for limit in limits], ask.tokens) for ask, limits, _ in waiting
+        ]
+        return self._local.run(Batch(shares, releases, LEASE_SECONDS), time.monotonic())
+
+    async def _run_redis(self, batch: Batch) -> list[Reply]:
+        assert self._redis is not None  # noqa: S101 - narrowed by the caller
+        payload = msgspec.msgpack.encode(batch)
+        try:
+            if not self._sha:
+                self._sha = str(await self._redis.script_load(_SCRIPT))
+            answer = await self._redis.evalsha(self._sha, 0, payload)
+        except NoScriptError:
+            self._sha = str(await self._redis.script_load(_SCRIPT))
+            answer = await self._redis.evalsha(self._sha, 0, payload)
+        return msgspec.msgpack.decode(answer, type=list[Reply])
+
+    def sweep(self) -> None:
+        self._local.sweep(time.monotonic())
+
+    async def close(self) -> None:
+        if self._flushing is not None:
+            await self._flushing
+        if self._redis is not None:
+            await self._redis.aclose()
+
+
+def _ask(request_id: str, limits: Iterable[Limits], tokens: int) -> Ask:
+    def number(limit: int | None) -> int:
+        return -1 if limit is None else limit
+
+    subjects = [(each.subject, number(each.requests), number(each.tokens), number(each.concurrency)) for each in limits]
+    return Ask(request_id, tokens, subjects)
+
+
+def _refusal(kind: Kind, wait: float) -> RateLimited:
+    seconds = max(1, math.ceil(wait))
+    what = {
+        "requests": "Rate limit reached for requests per minute.",
+        "tokens": "Rate limit reached for tokens per minute.",
+        "concurrency": "Too many requests in flight.",
+    }[kind]
+    return RateLimited(f"{what} Please try again in {seconds} s.", retry_after=seconds)
+
+
+limiter = Limiter(settings.REDIS_URL)

@@ -1,0 +1,152 @@
+"""What one gateway process costs on one core, with the books on.
+
+The gateway has core 0 to itself; load, upstreams, PostgreSQL and Redis share core 1. Windows of all candidates
+alternate, so that they see the same machine. The run fails if any answer was wrong, if the books do not add up
+afterwards, or if a bar is missed; it writes bench/results/hot_path.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from bench import command, machine, peers, results, upstreams
+from bench.gateways import ROOT, Books, Running, open_books, start_gateway, start_null
+from bench.load import Target
+from bench.processes import BenchmarkError, Fleet
+from bench.results import Bar
+from bench.samples import Samples
+from bench.windows import SLOW_STREAMS, Plan, Windows
+
+_GATEWAY = "costrouter"
+_STREAM_FIGURES = ("paced_cpu_us_per_chunk", "burst_cpu_us_per_chunk", "added_ttfb_ms", "kib_per_open_stream")
+
+# LiteLLM answers some sixty requests a second: longer windows, so that one holds some hundreds.
+_PEER_SECONDS = {peers.LITELLM: 5, peers.PORTKEY: 3}
+_PEER_WARM_UP_SECONDS = {peers.LITELLM: 8, peers.PORTKEY: 4}
+_PEER_DRAIN_SECONDS = 3
+
+
+def measure(
+    plan: Plan, *, only: set[str], with_peers: bool, first_port: int
+) -> tuple[Samples, dict[str, int]]:
+    """Brings everything up, runs the rounds, proves the books and takes everything down.
+
+    Returns the samples and how the requests stand in the books.
+    """
+    nginx, stream, postgresql, redis, null, gateway, litellm, portkey = range(first_port, first_port + 8)
+    with Fleet() as fleet:
+        upstreams.start(fleet, json_port=nginx, stream_port=stream, root=ROOT)
+        books = open_books(fleet, postgresql_port=postgresql, redis_port=redis, json_port=nginx, stream_port=stream)
+        direct = Target("upstream", nginx, stream_port=stream)
+        windows = Windows(fleet, plan, direct, Samples(machine.SLOW_STATE))
+        ours = start_gateway(fleet, books, port=gateway)
+        others = _start_peers(fleet, litellm, portkey, upstream_port=nginx) if with_peers else []
+        _run_rounds(windows, ours, start_null(fleet, port=null), others, only)
+        return windows.samples, _proved(books, ours.target)
+
+
+def report(samples: Samples, *, only: set[str], counted: dict[str, int]) -> dict[str, Any]:
+    """The document of bench/results/hot_path.json; plain numbers are medians of the rounds."""
+    document: dict[str, Any] = {}
+    if "json" in only:
+        document["null_cpu_us"] = samples.median("null cpu_us")
+        document["json"] = {
+            "cpu_us": samples.spread(f"{_GATEWAY} cpu_us"),
+            "to_null": samples.median(f"{_GATEWAY} to_null"),
+            "rps": samples.spread(f"{_GATEWAY} rps"),
+            "added_ms": {
+                "p50": samples.median(f"{_GATEWAY} added_p50_ms"),
+                "p99": samples.median(f"{_GATEWAY} added_p99_ms"),
+            },
+        }
+    if "stream" in only:
+        document["stream"] = {figure: samples.median(f"{_GATEWAY} {figure}") for figure in _STREAM_FIGURES}
+    document["peers"] = {
+        name: {"cpu_us": samples.median(f"{name} cpu_us"), "rps": samples.median(f"{name} rps")}
+        for name in (peers.LITELLM, peers.PORTKEY)
+        if f"{name} cpu_us" in samples.series
+    }
+    return document | {"books": counted} | results.provenance(samples)
+
+
+def bars(document: dict[str, Any]) -> list[Bar]:
+    """The promises that this run can judge."""
+    found = []
+    if "json" in document:
+        measured = document["json"]
+        found.append(Bar("JSON request, CPU in null requests", measured["to_null"], at_most=4.2))
+        found.append(Bar("added at one connection, median ms", measured["added_ms"]["p50"], at_most=5))
+        for name, factor in ((peers.LITELLM, 30), (peers.PORTKEY, 5)):
+            if name in document["peers"]:
+                times = measured["rps"]["median"] / document["peers"][name]["rps"]
+                found.append(Bar(f"throughput, times that of {name}", times, at_least=factor))
+    if "stream" in document:
+        measured = document["stream"]
+        found.append(Bar("paced stream, CPU us a chunk", measured["paced_cpu_us_per_chunk"], at_most=130))
+        found.append(Bar("burst stream, CPU us a chunk", measured["burst_cpu_us_per_chunk"], at_most=30))
+        found.append(Bar("memory of an open stream, KiB", measured["kib_per_open_stream"], at_most=60))
+    return found
+
+
+def main() -> int:
+    parser = command.parser("bench.hot_path", __doc__)
+    parser.add_argument("--peers", action="store_true", help="measure LiteLLM and Portkey in the same rounds")
+    parser.add_argument("--only", default="json,stream", help="json, stream or both (the default)")
+    return command.run(parser, _main)
+
+
+def _main(options: argparse.Namespace) -> int:
+    only = set(options.only.split(","))
+    if options.peers and "json" not in only:
+        raise BenchmarkError("the peers are measured by JSON requests; leave json in --only")
+    samples, counted = measure(
+        command.plan(options), only=only, with_peers=options.peers, first_port=options.port
+    )
+    document = report(samples, only=only, counted=counted)
+    judged = bars(document)
+    results.write("hot_path", document | {"bars": [bar.row() for bar in judged]})
+    results.show_samples(samples)
+    return results.show_bars(judged)
+
+
+def _start_peers(fleet: Fleet, litellm: int, portkey: int, *, upstream_port: int) -> list[Running]:
+    return [
+        peers.start_litellm(fleet, port=litellm, upstream_port=upstream_port),
+        peers.start_portkey(fleet, port=portkey, upstream_port=upstream_port),
+    ]
+
+
+def _run_rounds(
+    windows: Windows, ours: Running, null: Running, others: Sequence[Running], only: set[str]
+) -> None:
+    results.progress("warm-up")
+    windows.warm_up(null, streams=False)
+    windows.warm_up(ours, streams="stream" in only)
+    for peer in others:
+        windows.warm_up(peer, streams=False, seconds=_PEER_WARM_UP_SECONDS[peer.target.name])
+    if "stream" in only:
+        results.progress(f"memory of {SLOW_STREAMS} open streams")
+        windows.open_streams(ours)
+    for number in range(windows.plan.rounds):
+        results.progress(f"round {number + 1} of {windows.plan.rounds}")
+        if "json" in only:
+            windows.json_beside_null(ours, null)
+            for peer in others:
+                windows.json(peer, seconds=_PEER_SECONDS[peer.target.name], drain=_PEER_DRAIN_SECONDS)
+            windows.latency(ours)
+        if "stream" in only:
+            windows.streams(ours)
+
+
+def _proved(books: Books, target: Target) -> dict[str, int]:
+    results.progress("books")
+    counted = {"completed": target.completed} | books.prove(target.completed)
+    print(f"books: {target.completed} requests completed, {counted['success']} usage records, verify clean")
+    return counted
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,123 @@
+"""The bytes that every benchmark sends and receives, constant in size so that runs compare.
+
+A request of 877 bytes, a JSON answer of 775, and a stream of server-sent events of 273 bytes each. Pure: no I/O.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any, Final
+
+JSON_MODEL: Final = "bench-json"
+REQUEST_BYTES: Final = 877
+ANSWER_BYTES: Final = 775
+EVENT_BYTES: Final = 273
+
+_WORDS = "Cost and quality are weighed for every request, and the cheapest healthy channel answers it. " * 12
+_STREAM_NAME = re.compile(rb"bench-stream-(\d+)-every-(\d+)ms")
+
+
+@dataclass(frozen=True, slots=True)
+class StreamShape:
+    """A stream of so many content chunks, so many milliseconds apart; the model's name carries it to the upstream."""
+
+    chunks: int
+    every_ms: int
+
+    @property
+    def model(self) -> str:
+        return f"bench-stream-{self.chunks}-every-{self.every_ms}ms"
+
+    @property
+    def events(self) -> int:
+        """`data:` events that a client sees which did not ask for usage: the chunks and `[DONE]`."""
+        return self.chunks + 1
+
+    @property
+    def seconds(self) -> float:
+        return self.chunks * self.every_ms / 1000
+
+
+PACED: Final = StreamShape(50, 20)
+BURST: Final = StreamShape(50, 0)
+SLOW: Final = StreamShape(50, 200)
+SHORT: Final = StreamShape(5, 5)
+"""For the time to the first byte: many samples in a short window."""
+
+STREAM_SHAPES: Final = (PACED, BURST, SLOW, SHORT)
+MODELS: Final = (JSON_MODEL, *(shape.model for shape in STREAM_SHAPES))
+
+
+def request_body(model: str, *, stream: bool = False) -> bytes:
+    """A chat completion request of exactly REQUEST_BYTES bytes."""
+    document: dict[str, Any] = {
+        "model": model,
+        "messages": [
+            {"role": "system", "content": "You are a careful assistant."},
+            {"role": "user", "content": ""},
+        ],
+        "temperature": 0.7,
+        "max_tokens": 256,
+    }
+    if stream:
+        document["stream"] = True
+    return _padded(document, document["messages"][1], REQUEST_BYTES)
+
+
+def answer() -> bytes:
+    """The upstream's chat completion, exactly ANSWER_BYTES bytes."""
+    message = {"role": "assistant", "content": "", "refusal": None}
+    document = {
+        "id": "chatcmpl-bench0000000000000000000000",
+        "object": "chat.completion",
+        "created": 1750000000,
+        "model": JSON_MODEL,
+        "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 180, "completion_tokens": 90, "total_tokens": 270},
+    }
+    return _padded(document, message, ANSWER_BYTES)
+
+
+def stream_events(shape: StreamShape, *, with_usage: bool) -> list[bytes]:
+    """The upstream's stream, one server-sent event an item: the content chunks, usage if asked for, `[DONE]`."""
+    events = [_event(number, shape.chunks) for number in range(shape.chunks)]
+    if with_usage:
+        usage = {"prompt_tokens": 180, "completion_tokens": shape.chunks, "total_tokens": 180 + shape.chunks}
+        events.append(b"data: %s\n\n" % _compact(_chunk([]) | {"usage": usage}))
+    events.append(b"data: [DONE]\n\n")
+    return events
+
+
+def shape_of(body: bytes) -> StreamShape | None:
+    """The stream that a request body asks for by its model's name; None if it names none."""
+    found = _STREAM_NAME.search(body)
+    return StreamShape(int(found[1]), int(found[2])) if found else None
+
+
+def _event(number: int, count: int) -> bytes:
+    delta = {"content": ""} if number else {"role": "assistant", "content": ""}
+    finish = "stop" if number == count - 1 else None
+    document = _chunk([{"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}])
+    return b"data: %s\n\n" % _padded(document, delta, EVENT_BYTES - len(b"data: \n\n"))
+
+
+def _chunk(choices: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "id": "chatcmpl-bench0000000000000000000000",
+        "object": "chat.completion.chunk",
+        "created": 1750000000,
+        "model": "bench-stream",
+        "choices": choices,
+    }
+
+
+def _padded(document: dict[str, Any], message: dict[str, Any], size: int) -> bytes:
+    """The document in JSON, with as much text in the message's content as makes it `size` bytes."""
+    message["content"] = _WORDS[: size - len(_compact(document))]
+    return _compact(document)
+
+
+def _compact(document: dict[str, Any]) -> bytes:
+    return json.dumps(document, separators=(",", ":")).encode()

@@ -1,0 +1,154 @@
+"""The windows of a run: one load on one server, its cost and latency added to the samples.
+
+Series are named "<server> <figure>": cpu_us (of a JSON request), rps, added_p50_ms, paced_cpu_us_per_chunk, ...
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Final
+
+from bench import load, machine
+from bench.gateways import ROOT, Running
+from bench.load import Target
+from bench.payloads import BURST, PACED, SHORT, SLOW, StreamShape
+from bench.processes import Fleet
+from bench.samples import Samples
+
+CONNECTIONS: Final = 32
+PACED_STREAMS: Final = 40
+BURST_STREAMS: Final = 8
+SLOW_STREAMS: Final = 1000
+
+_SLOW_RAMP_SECONDS = 4
+_IDLE_SECONDS = 2
+_PSS_READINGS = 3
+_PSS_SECONDS = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How many rounds there are, and how long each window of one takes, in seconds."""
+
+    rounds: int
+    json: float = 3
+    single: float = 2
+    streams: float = 4
+    warm_up: float = 3
+    drain: float = 1
+    """What the last answers of a JSON window get."""
+
+    @classmethod
+    def quick(cls, rounds: int) -> Plan:
+        return cls(rounds, json=1, single=1, streams=1, warm_up=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    fleet: Fleet
+    plan: Plan
+    direct: Target
+    """The upstreams without a gateway."""
+    samples: Samples
+
+    def json(self, running: Running, *, seconds: float | None = None, drain: float | None = None) -> float:
+        """A closed loop of JSON requests on 32 connections; returns the CPU microseconds that one took."""
+        name = running.target.name
+        with machine.Meter(running.server) as meter:
+            done = load.json_load(
+                running.target,
+                folder=self.fleet.folder,
+                connections=CONNECTIONS,
+                seconds=seconds or self.plan.json,
+                drain=drain or self.plan.drain,
+            )
+        cpu_us = meter.cpu_seconds * 1e6 / done.completed
+        self.samples.add(f"{name} cpu_us", cpu_us, meter.probe_us)
+        self.samples.add(f"{name} rps", done.per_second, meter.probe_us)
+        self.samples.add(f"{name} foreign_cores", meter.foreign, meter.probe_us)
+        return cpu_us
+
+    def json_beside_null(self, running: Running, null: Running) -> None:
+        """The null application and the server right after each other, and their ratio."""
+        null_us = self.json(null)
+        cpu_us = self.json(running)
+        name = running.target.name
+        probe_us = max(self.samples.series[f"{each} cpu_us"][-1].probe_us for each in (name, null.target.name))
+        self.samples.add(f"{name} to_null", cpu_us / null_us, probe_us)
+
+    def latency(self, running: Running) -> None:
+        """At one connection, directly to the upstream and through the server, right after each other."""
+        name = running.target.name
+        with machine.Meter(running.server) as meter:
+            direct, through = (
+                load.json_load(target, folder=self.fleet.folder, connections=1, seconds=self.plan.single)
+                for target in (self.direct, running.target)
+            )
+        self.samples.add(f"{name} added_p50_ms", through.p50_ms - direct.p50_ms, meter.probe_us)
+        self.samples.add(f"{name} added_p99_ms", through.p99_ms - direct.p99_ms, meter.probe_us)
+
+    def streams(self, running: Running) -> None:
+        """Paced and burst streams, and the time to the first byte."""
+        self._chunks("paced", running, PACED, PACED_STREAMS, ramp=1)
+        self._chunks("burst", running, BURST, BURST_STREAMS, ramp=0)
+        self._first_byte(running)
+
+    def open_streams(self, running: Running) -> None:
+        """KiB per open stream: once a run, on a fresh process, because memory once taken is kept."""
+        server = running.server
+        time.sleep(_IDLE_SECONDS)
+        idle = server.pss_kib()
+        readings: list[int] = []
+
+        def read_while_open() -> None:
+            for _ in range(_PSS_READINGS):
+                readings.append(server.pss_kib())
+                time.sleep(_PSS_SECONDS)
+
+        with machine.Meter(server) as meter:
+            load.stream_load(
+                running.target,
+                SLOW,
+                root=ROOT,
+                connections=SLOW_STREAMS,
+                seconds=0,
+                ramp=_SLOW_RAMP_SECONDS,
+                when_open=read_while_open,
+            )
+        kib = (max(readings) - idle) / SLOW_STREAMS
+        self.samples.add(f"{running.target.name} kib_per_open_stream", kib, meter.probe_us)
+
+    def warm_up(self, running: Running, *, streams: bool, seconds: float | None = None) -> None:
+        """One checked answer of each kind, then load that is not measured."""
+        load.check(running.target)
+        load.json_load(
+            running.target,
+            folder=self.fleet.folder,
+            connections=CONNECTIONS,
+            seconds=seconds or self.plan.warm_up,
+            drain=3,
+        )
+        if streams:
+            load.check_stream(running.target)
+            load.stream_load(running.target, SHORT, root=ROOT, connections=BURST_STREAMS, seconds=1)
+
+    def _first_byte(self, running: Running) -> None:
+        name = running.target.name
+        with machine.Meter(running.server) as meter:
+            direct, through = (
+                load.stream_load(target, SHORT, root=ROOT, connections=1, seconds=self.plan.streams)
+                for target in (self.direct, running.target)
+            )
+        self.samples.add(f"{name} added_ttfb_ms", through.first_byte_p50_ms - direct.first_byte_p50_ms, meter.probe_us)
+        self.samples.add(
+            f"{name} added_ttfb_p99_ms", through.first_byte_p99_ms - direct.first_byte_p99_ms, meter.probe_us
+        )
+
+    def _chunks(self, kind: str, running: Running, shape: StreamShape, streams: int, *, ramp: float) -> None:
+        with machine.Meter(running.server) as meter:
+            done = load.stream_load(
+                running.target, shape, root=ROOT, connections=streams, seconds=self.plan.streams, ramp=ramp
+            )
+        cpu_us = meter.cpu_seconds * 1e6 / done.events
+        self.samples.add(f"{running.target.name} {kind}_cpu_us_per_chunk", cpu_us, meter.probe_us)

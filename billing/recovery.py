@@ -1,0 +1,120 @@
+"""Closing the reservations whose requests nobody serves any more.
+
+A dead process's reservations are settled by anyone, from the last progress written down; a live process releases its
+own that none of its requests knows. Both are safe to run twice and at the same time: whoever deletes a reservation
+wins.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import time
+from collections.abc import Collection, Iterable
+
+from django.conf import settings
+from django.db import Error
+from django.db.models.functions import Now
+
+from billing import processes
+from billing.books import Settlement, open_books
+from billing.models import Price, Reservation, UsageRecord
+from billing.prices import Usage, cost
+from billing.reservations import timestamp
+from billing.tariffs import tariff_of
+
+log = logging.getLogger(__name__)
+
+AUDIT_AGE = dt.timedelta(seconds=60)
+
+
+class Contact:
+    """How long the database has been within reach without a break.
+
+    After an outage every heartbeat is old. Nobody is declared dead before the living have had the time to beat again.
+    """
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+
+    def lost(self) -> None:
+        self._since = None
+
+    def lasted(self) -> float:
+        """Seconds; begins to count with the first call after a loss."""
+        if self._since is None:
+            self._since = time.monotonic()
+        return time.monotonic() - self._since
+
+
+contact = Contact()
+
+
+def settle_dead_owners() -> int:
+    """Settles what dead processes held; returns how many reservations were closed."""
+    try:
+        if contact.lasted() < settings.OWNER_DEAD_SECONDS + 1:
+            return 0
+        rows = Reservation.objects.exclude(owner__in=processes.live().values("id"))
+        return _close(rows[:1000], UsageRecord.Outcome.RECOVERED)
+    except Error:
+        contact.lost()
+        raise
+
+
+def release_orphans(owner: str, in_flight: Collection[str]) -> int:
+    """Closes this process's own reservations that no request of it knows; returns how many."""
+    rows = Reservation.objects.filter(owner=owner, created_at__lt=Now() - AUDIT_AGE)
+    return _close([row for row in rows[:1000] if row.id.hex not in in_flight], UsageRecord.Outcome.INTERNAL_ERROR)
+
+
+def _close(reservations: Iterable[Reservation], outcome: UsageRecord.Outcome) -> int:
+    rows = list(reservations)
+    if not rows:
+        return 0
+    prices = Price.objects.in_bulk({row.price_id for row in rows})
+    books = open_books()
+    try:
+        closed = books.settle([_settlement(row, prices[row.price_id], outcome) for row in rows])
+    finally:
+        books.close()
+    log.warning("closed %d reservations as %s", len(closed), outcome)
+    return len(closed)
+
+
+def _settlement(row: Reservation, price: Price, outcome: UsageRecord.Outcome) -> Settlement:
+    """What is known of a request that ended without a word: no output seen, nothing to pay."""
+    usage = Usage(input=row.input_tokens, output=row.output_tokens) if row.output_tokens else Usage()
+    return Settlement(
+        id=row.id.hex,
+        tenant_id=row.tenant_id,
+        api_key_id=row.api_key_id,
+        endpoint=row.endpoint,
+        requested_model=row.model,
+        model=row.model,
+        price_id=row.price_id,
+        currency=price.currency,
+        outcome=outcome,
+        status=500,
+        error_code="interrupted",
+        is_stream=row.is_stream,
+        usage_source=UsageRecord.Source.ESTIMATED if row.output_tokens else UsageRecord.Source.NONE,
+        input_tokens=usage.input,
+        cached_input_tokens=0,
+        cache_write_tokens=0,
+        output_tokens=usage.output,
+        reasoning_tokens=0,
+        input_audio_tokens=0,
+        output_audio_tokens=0,
+        images=0,
+        claimed_cost=cost(usage, tariff_of(price)),
+        provider_cost=None,
+        provider_currency="",
+        channel=row.channel,
+        upstream_model="",
+        attempts=[],
+        decision={},
+        started_at=timestamp(row.created_at.timestamp()),
+        first_byte_ms=None,
+        duration_ms=max(0, int((time.time() - row.created_at.timestamp()) * 1000)),
+    )

@@ -1,0 +1,144 @@
+"""What pages show of money and requests. Read-only; every query is bound to one tenant."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from dataclasses import dataclass
+from zoneinfo import ZoneInfo
+
+from django.db.models import Count, Q, QuerySet, Sum
+
+from accounts.models import Tenant
+from billing.models import Balance, Price, Reservation, UsageRecord
+
+_JSON = ("decision", "attempts")
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """A tenant's money now; amounts in ledger units. Days and months are those of the tenant's time zone."""
+
+    currency: str
+    spendable: int
+    held: int
+    spent_today: int
+    spent_this_month: int
+    requests_today: int
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which requests to list; None and "" let everything pass. Dates are days of the tenant's time zone, both included."""
+
+    api_key_id: int | None = None
+    model: str = ""
+    outcome: str = ""
+    first_day: dt.date | None = None
+    last_day: dt.date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a page of the list ends: the next one begins after this request."""
+
+    started_at: dt.datetime
+    id: uuid.UUID
+
+    def __str__(self) -> str:
+        return f"{self.started_at.astimezone(dt.UTC).strftime('%Y%m%d%H%M%S%f')}-{self.id.hex}"
+
+    @classmethod
+    def parse(cls, text: str) -> Position | None:
+        """The position that `str` wrote; None for anything else."""
+        moment, _dash, request_id = text.partition("-")
+        try:
+            started_at = dt.datetime.strptime(moment, "%Y%m%d%H%M%S%f").replace(tzinfo=dt.UTC)
+            return cls(started_at, uuid.UUID(hex=request_id))
+        except ValueError:
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class RequestPage:
+    """Some requests, newest first, and the position of the next page if there is one."""
+
+    records: list[UsageRecord]
+    following: Position | None
+
+
+def figures(tenant: Tenant, now: dt.datetime) -> Figures:
+    """What the tenant can spend and has spent; money is spent when its request is settled, as on invoices."""
+    wallet = _wallet(tenant)
+    if wallet is None:
+        return Figures(tenant.currency, 0, 0, 0, 0, 0)
+    today = start_of_day(tenant, _local_day(tenant, now))
+    spent = UsageRecord.objects.filter(
+        balance=wallet, settled_at__gte=start_of_day(tenant, _local_day(tenant, now).replace(day=1))
+    ).aggregate(
+        today=Sum("cost", filter=Q(settled_at__gte=today)),
+        month=Sum("cost"),
+        requests=Count("pk", filter=Q(settled_at__gte=today)),
+    )
+    held = Reservation.objects.filter(balance=wallet).aggregate(sum=Sum("amount"))["sum"]
+    return Figures(
+        wallet.currency, wallet.available, held or 0, spent["today"] or 0, spent["month"] or 0, spent["requests"]
+    )
+
+
+def requests(tenant: Tenant, chosen: Filter, *, after: Position | None = None, limit: int) -> RequestPage:
+    """At most `limit` requests of the tenant that pass the filter, newest first, from a position on.
+
+    Their routing decision and attempts are not loaded.
+    """
+    rows = _filtered(tenant, chosen).defer(*_JSON).order_by("-started_at", "-id")
+    if after is not None:
+        # The first condition lets the index find the place; the second one settles ties of the same microsecond.
+        rows = rows.filter(started_at__lte=after.started_at).exclude(started_at=after.started_at, id__gte=after.id)
+    records = list(rows[: limit + 1])
+    last = records[limit - 1] if len(records) > limit else None
+    return RequestPage(records[:limit], Position(last.started_at, last.pk) if last else None)
+
+
+def fingerprint(tenant: Tenant, chosen: Filter, *, limit: int) -> str:
+    """A short text that changes when the newest requests or the wallet do; two indexed reads.
+
+    Pages ask for it every second, and for their figures only when it has changed.
+    """
+    newest = _filtered(tenant, chosen).order_by("-started_at", "-id").values_list("pk", flat=True)[:limit]
+    wallet = _wallet(tenant)
+    seen = "".join(pk.hex for pk in newest)
+    return f"{uuid.uuid5(uuid.NAMESPACE_OID, seen).hex[:12]}-{wallet.available if wallet else 0}"
+
+
+def priced_models(currency: str) -> list[str]:
+    """Every model that ever had a price in this currency, by name."""
+    return list(Price.objects.filter(currency=currency).order_by("model").values_list("model", flat=True).distinct())
+
+
+def start_of_day(tenant: Tenant, day: dt.date) -> dt.datetime:
+    """The instant at which this day begins for the tenant."""
+    return dt.datetime.combine(day, dt.time(), ZoneInfo(tenant.time_zone))
+
+
+def _local_day(tenant: Tenant, now: dt.datetime) -> dt.date:
+    return now.astimezone(ZoneInfo(tenant.time_zone)).date()
+
+
+def _wallet(tenant: Tenant) -> Balance | None:
+    return Balance.objects.filter(tenant=tenant, kind=Balance.Kind.WALLET).first()
+
+
+def _filtered(tenant: Tenant, chosen: Filter) -> QuerySet[UsageRecord]:
+    rows = UsageRecord.objects.filter(tenant=tenant)
+    if chosen.api_key_id is not None:
+        rows = rows.filter(api_key_id=chosen.api_key_id)
+    if chosen.model:
+        rows = rows.filter(model=chosen.model)
+    if chosen.outcome:
+        rows = rows.filter(outcome=chosen.outcome)
+    if chosen.first_day is not None:
+        rows = rows.filter(started_at__gte=start_of_day(tenant, chosen.first_day))
+    if chosen.last_day is not None:
+        rows = rows.filter(started_at__lt=start_of_day(tenant, chosen.last_day + dt.timedelta(days=1)))
+    return rows

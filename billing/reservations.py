@@ -1,0 +1,77 @@
+"""Hold and settle: the whole money mechanism of a request.
+
+- **Hold** lowers the wallet's `available` by the most that the request can cost, in an update that refuses to go below
+  zero, and inserts a reservation named by the request id. Refused means that nothing was changed.
+- **Settle** deletes the reservation, inserts the usage record and gives back hold minus cost, in one transaction.
+  Whoever deletes the reservation wins; anyone later finds it gone and does nothing.
+
+Both travel through this process's writer (billing/writer.py), which commits many of them together.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+import uuid
+from typing import Final
+
+from billing.books import Hold, Progress, Settlement
+from billing.prices import Tariff, Usage, cost
+from billing.writer import Writer
+from costrouter.errors import GatewayError
+
+MOST_LEDGER_UNITS: Final = 2**62
+"""No single hold may pass this: the sum of two still fits a 64-bit column."""
+
+writer = Writer()
+
+
+class InsufficientQuota(GatewayError):
+    """The wallet does not cover the most that the request can cost. `available` is in ledger units."""
+
+    status = 429
+    type = "insufficient_quota"
+    code = "insufficient_quota"
+
+    def __init__(self, message: str, *, available: int) -> None:
+        super().__init__(message)
+        self.available = available
+
+
+def new_id() -> uuid.UUID:
+    """A new request id: version 7, so that the rows of one moment lie together (RFC 9562, section 5.7)."""
+    number = (time.time_ns() // 1_000_000 << 80) | int.from_bytes(uuid.uuid4().bytes[6:], "big")
+    return uuid.UUID(int=number & ~(0xF << 76) | 0x7 << 76)
+
+
+def timestamp(seconds: float) -> str:
+    """Seconds since the epoch as UTC text that both databases read into a timestamp column."""
+    return dt.datetime.fromtimestamp(seconds, dt.UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+
+
+async def hold(wanted: Hold) -> None:
+    """Holds the amount; returns when that is committed.
+
+    Raises InsufficientQuota (nothing changed) or ServiceUnavailable (what an absent database may still have
+    committed is released by the audit).
+    """
+    if wanted.amount > MOST_LEDGER_UNITS:
+        raise InsufficientQuota("This request could cost more than any balance can hold.", available=0)
+    outcome = await writer.hold(wanted)
+    if not outcome.is_held:
+        raise InsufficientQuota("The balance does not cover this request.", available=outcome.available)
+
+
+def settle(settlement: Settlement) -> None:
+    """Hands the outcome to the writer and returns at once; any exit may call it, a cancelled one too."""
+    writer.settle(settlement)
+
+
+def note_progress(progress: Progress) -> None:
+    """Writes down how far a stream has come; the notes of a process share one statement."""
+    writer.note_progress(progress)
+
+
+def charge(usage: Usage, tariff: Tariff, held: int) -> int:
+    """What the tenant pays for a usage, in ledger units: its cost, never more than was held."""
+    return min(cost(usage, tariff), held)

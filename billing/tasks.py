@@ -1,0 +1,17 @@
+"""Background work of billing; each task is safe to run twice."""
+
+from __future__ import annotations
+
+from celery import shared_task
+
+from billing import processes, recovery
+
+
+@shared_task
+def settle_dead_owners() -> None:
+    recovery.settle_dead_owners()
+
+
+@shared_task
+def forget_dead_processes() -> None:
+    processes.forget_dead()

@@ -1,0 +1,242 @@
+"""The process's one writer of money: a thread that commits many holds, or many settlements, together.
+
+A hold waits for its commit, so holds go first and wait at most two milliseconds for company; a settlement waits for
+nobody, so settlements gather for ten. While the database is away, holds wait up to three seconds (two hundred of them
+at most) and are then refused; settlements wait for as long as it takes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from billing.books import AWAY, HELD, Books, Hold, HoldOutcome, Progress, Settlement, open_books
+from costrouter.errors import ServiceUnavailable
+
+log = logging.getLogger(__name__)
+
+HOLD_WINDOW: Final = 0.002
+SETTLE_WINDOW: Final = 0.010
+HOLD_PATIENCE: Final = 3.0
+MOST_WAITING: Final = 200
+MOST_IN_BATCH: Final = 500
+_RECONNECT_PAUSE: Final = 0.25
+_STOP: Final = object()
+
+
+@dataclass(slots=True)
+class _Waiting:
+    hold: Hold
+    future: asyncio.Future[HoldOutcome]
+    deadline: float
+    is_uncertain: bool = False
+    """A commit of this hold was sent, and the answer got lost."""
+
+
+@dataclass(slots=True)
+class _Backlog:
+    holds: list[_Waiting] = field(default_factory=list)
+    settlements: list[Settlement] = field(default_factory=list)
+    notes: list[Progress] = field(default_factory=list)
+    settle_at: float = 0.0
+
+
+class Writer:
+    """Accepts work from the event loop's thread; starts with the first request of the process."""
+
+    def __init__(self, connect: Callable[[], Books] = open_books) -> None:
+        self._connect = connect
+        self._books: Books | None = None
+        self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._backlog = _Backlog()
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._is_away = False
+        self._waiting_count = 0
+        self._last_batch = 0
+        self.owner = ""
+        self.in_flight: set[str] = set()
+        """Ids that this process holds money for and has not settled yet."""
+
+    def start(self, owner: str) -> None:
+        """Begins to write, in the name of this process, for the running event loop."""
+        self.owner = owner
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
+        self._thread.start()
+
+    def stop(self, patience: float = 10.0) -> None:
+        """Writes what is still to be written, for at most `patience` seconds, and ends."""
+        if self._thread is not None:
+            self._queue.put(_STOP)
+            self._thread.join(patience)
+            self._thread = None
+
+    # --- the event loop's side ---
+
+    def hold(self, hold: Hold) -> asyncio.Future[HoldOutcome]:
+        """The outcome, once committed. Raises ServiceUnavailable if too many wait for an absent database."""
+        if self._is_away and self._waiting_count >= MOST_WAITING:
+            raise ServiceUnavailable
+        future: asyncio.Future[HoldOutcome] = asyncio.get_running_loop().create_future()
+        self._waiting_count += 1
+        self.in_flight.add(hold.id)
+        self._queue.put(_Waiting(hold, future, time.monotonic() + HOLD_PATIENCE))
+        return future
+
+    def settle(self, settlement: Settlement) -> None:
+        self._queue.put(settlement)
+
+    def note_progress(self, note: Progress) -> None:
+        self._queue.put(note)
+
+    # --- the writer's thread ---
+
+    def _run(self) -> None:
+        is_stopping = False
+        while not (is_stopping and not (self._backlog.holds or self._backlog.settlements)):
+            is_stopping = self._gather() or is_stopping
+            try:
+                self._write(is_urgent=is_stopping)
+                self._is_away = False
+            except AWAY as error:
+                self._lose_connection(error)
+                if is_stopping:
+                    break
+            except Exception:  # the last resort: one bad row must not end the writing of money
+                log.exception("a batch was refused by the database; its rows are tried one by one")
+                self._write_one_by_one()
+        if self._books is not None:
+            self._books.close()
+        for settlement in self._backlog.settlements:
+            log.error("not settled at shutdown, left to recovery: %s", settlement.id)
+
+    def _gather(self) -> bool:
+        """Moves what has arrived into the backlog, waiting for the first piece; whether to stop."""
+        is_stopping = False
+        backlog = self._backlog
+        try:
+            item = self._queue.get(timeout=self._wait_time())
+        except queue.Empty:
+            return False
+        if self._last_batch > 1:  # company is likely: let it arrive
+            time.sleep(HOLD_WINDOW)
+        while True:
+            if type(item) is Settlement:
+                if not backlog.settlements:
+                    backlog.settle_at = time.monotonic() + SETTLE_WINDOW
+                backlog.settlements.append(item)
+            elif type(item) is _Waiting:
+                backlog.holds.append(item)
+            elif item is _STOP:
+                is_stopping = True
+            else:
+                backlog.notes.append(item)
+            try:
+                item = self._queue.get_nowait()
+            except queue.Empty:
+                return is_stopping
+
+    def _wait_time(self) -> float | None:
+        if self._is_away:
+            return _RECONNECT_PAUSE
+        if self._backlog.settlements:
+            return max(0.0, self._backlog.settle_at - time.monotonic())
+        return None
+
+    def _write(self, *, is_urgent: bool) -> None:
+        backlog = self._backlog
+        if self._books is None:
+            self._books = self._connect()
+        if backlog.holds:
+            self._write_holds(self._books, backlog.holds[:MOST_IN_BATCH])
+        if backlog.settlements and (is_urgent or time.monotonic() >= backlog.settle_at):
+            self._write_settlements(self._books, backlog.settlements[:MOST_IN_BATCH])
+        if backlog.notes:
+            self._books.note_progress(backlog.notes)
+            backlog.notes = []
+
+    def _write_holds(self, books: Books, batch: list[_Waiting]) -> None:
+        known = {waiting.hold.id for waiting in batch if waiting.is_uncertain}
+        known = books.held_ids(list(known)) if known else known
+        wanted = [waiting for waiting in batch if waiting.hold.id not in known]
+        for waiting in wanted:
+            waiting.is_uncertain = True
+        outcomes = books.hold([waiting.hold for waiting in wanted], self.owner) if wanted else []
+        self._last_batch = len(batch)
+        del self._backlog.holds[: len(batch)]
+        answers: list[tuple[_Waiting, HoldOutcome | Exception]] = [
+            (waiting, HELD) for waiting in batch if waiting.hold.id in known
+        ]
+        answers += zip(wanted, outcomes, strict=True)
+        self._answer(answers)
+
+    def _write_settlements(self, books: Books, batch: list[Settlement]) -> None:
+        settled = books.settle(batch)
+        del self._backlog.settlements[: len(batch)]
+        for settlement in batch:
+            self.in_flight.discard(settlement.id)
+            if settlement.id not in settled:
+                log.warning("reservation %s was already closed; its late outcome was dropped", settlement.id)
+
+    def _lose_connection(self, error: Exception) -> None:
+        if not self._is_away:
+            log.error("the database is away, the writer waits: %s", error)
+        self._is_away = True
+        if self._books is not None:
+            try:
+                self._books.close()
+            except AWAY:
+                pass
+        self._books = None
+        now = time.monotonic()
+        late = [waiting for waiting in self._backlog.holds if waiting.deadline <= now]
+        self._backlog.holds = [waiting for waiting in self._backlog.holds if waiting.deadline > now]
+        self._answer([(waiting, ServiceUnavailable()) for waiting in late])
+        time.sleep(0.05)
+
+    def _write_one_by_one(self) -> None:
+        """After a fault that is a row's own: everything else is written, the bad row is left to the audit."""
+        books = self._books or self._connect()
+        holds, settlements = self._backlog.holds, self._backlog.settlements
+        self._backlog = _Backlog()
+        for waiting in holds:
+            self._backlog.holds = [waiting]
+            try:
+                self._write_holds(books, [waiting])
+            except Exception:  # reported to its request; nothing was held
+                log.exception("a hold was refused by the database: %s", waiting.hold.id)
+                self._backlog.holds = []
+                self._answer([(waiting, ServiceUnavailable())])
+        for settlement in settlements:
+            self._backlog.settlements = [settlement]
+            try:
+                self._write_settlements(books, [settlement])
+            except Exception:  # its reservation stays open and is released by the audit
+                log.exception("a settlement was refused by the database: %s", settlement.id)
+                self._backlog.settlements = []
+                self.in_flight.discard(settlement.id)
+
+    def _answer(self, answers: Sequence[tuple[_Waiting, HoldOutcome | Exception]]) -> None:
+        assert self._loop is not None  # noqa: S101 - set by start()
+        if answers and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._resolve, answers)
+
+    def _resolve(self, answers: Sequence[tuple[_Waiting, HoldOutcome | Exception]]) -> None:
+        """On the loop's thread. A hold whose request is gone already is released by the audit."""
+        self._waiting_count -= len(answers)
+        for waiting, answer in answers:
+            if answer is not HELD:
+                self.in_flight.discard(waiting.hold.id)
+            if waiting.future.done():
+                self.in_flight.discard(waiting.hold.id)
+            elif isinstance(answer, Exception):
+                waiting.future.set_exception(answer)
+            else:
+                waiting.future.set_result(answer)

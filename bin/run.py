@@ -1,0 +1,141 @@
+"""`make run`: the demo in one command. Migrates, furnishes, starts the server, and says how to reach it."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+from bin import leash
+from tests.real import llama
+
+ROOT = Path(__file__).resolve().parent.parent
+VAR = Path(os.environ.get("COSTROUTER_VAR", ROOT / "var"))
+START_SECONDS = 60
+
+
+class NotStarted(Exception):
+    """The message says what is in the way and what to do."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="make run", description=__doc__)
+    parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--real", action="store_true")
+    args = parser.parse_args()
+    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGHUP, _interrupt)
+    try:
+        _run(args.port, real=args.real)
+    except NotStarted as reason:
+        print(f"make run: {reason}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nstopped")
+    return 0
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _run(port: int, *, real: bool) -> None:
+    url = f"http://127.0.0.1:{port}"
+    _refuse_taken(port)
+    environment = {**os.environ, "PORT": str(port), "SITE_URL": url, "WEB_PROCESSES": "1"}
+    with contextlib.ExitStack() as stack:
+        _python("-m", "costrouter.translations", "compile", env=environment)
+        _python("manage.py", "migrate", "-v0", env=environment)
+        upstreams = [stack.enter_context(llama.running(name)) for name in ("a", "b")] if real else []
+        options = [word for upstream in upstreams for word in ("--real", upstream.base_url)]
+        demo_file = _python("manage.py", "demo", "--url", url, *options, env=environment).strip()
+        server = stack.enter_context(_serving(environment, url))
+        _introduce(Path(demo_file), real=real)
+        while server.is_running:
+            time.sleep(0.2)
+        raise NotStarted(f"the server ended by itself; its log is {VAR / 'server.log'}")
+
+
+def _refuse_taken(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise NotStarted(f"port {port} cannot be used ({error.strerror}); try: make run PORT={port + 1}") from error
+
+
+def _python(*words: str, env: dict[str, str]) -> str:
+    done = subprocess.run([sys.executable, *words], cwd=ROOT, env=env, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        raise NotStarted(f"`{' '.join(words)}` failed")
+    return done.stdout
+
+
+@contextlib.contextmanager
+def _serving(environment: dict[str, str], url: str) -> Iterator[leash.Leashed]:
+    log = VAR / "server.log"
+    log.unlink(missing_ok=True)
+    server = leash.start([str(ROOT / "bin" / "serve")], env=environment, log=log)
+    try:
+        _wait(server, url, log)
+        yield server
+    finally:
+        server.stop()
+
+
+def _wait(server: leash.Leashed, url: str, log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while not _answers(url):
+        if not server.is_running or time.monotonic() > deadline:
+            raise NotStarted(f"the server did not start:\n{log.read_text()}")
+        time.sleep(0.1)
+
+
+def _answers(url: str) -> bool:
+    try:
+        urllib.request.urlopen(f"{url}/v1/models", timeout=2).close()
+    except urllib.error.HTTPError as error:
+        return error.code < 500
+    except OSError:
+        return False
+    return True
+
+
+def _introduce(demo_file: Path, *, real: bool) -> None:
+    """What a stranger needs: where to look, how to sign in, and a line to paste."""
+    value = dict(line.split("=", 1) for line in demo_file.read_text().splitlines())
+    url, key = value["COSTROUTER_URL"], value["COSTROUTER_KEY"]
+    also = f" (or {llama.ALIAS}, a real one)" if real else ""
+    print(f"""
+CostRouter is running. Ctrl-C stops it.
+
+  Portal          {url}/
+      sign in as  {value["COSTROUTER_PORTAL_EMAIL"]}  {value["COSTROUTER_PORTAL_PASSWORD"]}
+  Administration  {url}/admin/
+      sign in as  {value["COSTROUTER_ADMIN_EMAIL"]}  {value["COSTROUTER_ADMIN_PASSWORD"]}
+  API reference   {url}/en/docs/
+  Base URL        {url}/v1
+  API key         {key}
+  Model           {value["COSTROUTER_MODEL"]}{also}
+  The same in     {demo_file}
+  Server log      {VAR / "server.log"}
+
+Try it:
+
+curl {url}/v1/chat/completions -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' \\
+  -d '{{"model": "{value["COSTROUTER_MODEL"]}", "messages": [{{"role": "user", "content": "Hello!"}}]}}'
+""", flush=True)  # fmt: skip
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,158 @@
+"""The administration's frame: its site, its content security policy, and what all of its pages share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+from allauth.account.decorators import secure_admin_login
+from csp.constants import SELF, UNSAFE_EVAL, UNSAFE_INLINE
+from csp.decorators import csp_replace
+from django import forms
+from django.contrib.auth.views import LogoutView
+from django.db.models import Model
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.views.decorators.cache import never_cache
+from unfold import decorators
+from unfold.admin import ModelAdmin, TabularInline
+from unfold.sites import UnfoldAdminSite
+
+# Unfold's pages hold Alpine expressions, which are compiled at run time, and style attributes. Scripts and style
+# sheets still come from our own host alone; no other page of ours has this exception.
+_POLICY = {"script-src": [SELF, UNSAFE_EVAL], "style-src-attr": [UNSAFE_INLINE]}
+
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def display(**options: Any) -> Callable[[Method], Method]:
+    """Unfold's decorator for a shown value, with types."""
+    decorate: Callable[[Method], Method] = decorators.display(**options)
+    return decorate
+
+
+def action(**options: Any) -> Callable[[Method], Method]:
+    """Unfold's decorator for an action, with types.
+
+    Name its permissions by a method of the page (`has_<name>_permission`): a dotted name is looked up in the database
+    by Unfold's system check, which also runs before there is one.
+    """
+    decorate: Callable[[Method], Method] = decorators.action(**options)
+    return decorate
+
+
+class AdministrationSite(UnfoldAdminSite):  # type: ignore[misc]
+    """Operators only. They sign in, out and change passwords through allauth, so that their second factor counts."""
+
+    index_template = "administration/index.html"
+
+    def admin_view(self, view: Callable[..., HttpResponse], cacheable: bool = False) -> Callable[..., HttpResponse]:
+        framed: Any = csp_replace(_POLICY)(super().admin_view(view, cacheable))
+        return cast("Callable[..., HttpResponse]", framed)
+
+    def each_context(self, request: HttpRequest) -> dict[str, Any]:
+        """Without Unfold's inline style sheet: our colours are a file (static/css/administration.css)."""
+        context: dict[str, Any] = super().each_context(request)
+        return context | {"colors": None}
+
+    def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        response: HttpResponse = secure_admin_login(super().login)(request, extra_context=extra_context)
+        return response
+
+    def logout(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        return LogoutView.as_view(next_page="account_login")(request)
+
+    def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        return redirect("account_change_password")
+
+
+class Admin(ModelAdmin):  # type: ignore[misc]  # Unfold carries no types; from here on there are some
+    """The base of every page about rows."""
+
+
+class Inline(TabularInline):  # type: ignore[misc]
+    """The base of every table of rows inside another row's page."""
+
+
+class ReadOnlyAdmin(Admin):
+    """Rows that the gateway alone writes: they can be looked at."""
+
+    actions = None
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+
+class AddOnlyAdmin(Admin):
+    """Rows that are history once they are written."""
+
+    actions = None
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+
+def form_page(
+    admin: Admin,
+    request: HttpRequest,
+    *,
+    title: str,
+    form: forms.Form,
+    original: Model,
+    submit: str,
+    explanation: str = "",
+) -> TemplateResponse:
+    """A page of the administration that asks for a form about one row."""
+    context = {
+        **admin.admin_site.each_context(request),
+        "title": title,
+        "opts": admin.opts,
+        "original": original,
+        "form": form,
+        "submit": submit,
+        "explanation": explanation,
+    }
+    return TemplateResponse(request, "administration/form.html", context)
+
+
+@never_cache
+def secret_page(request: HttpRequest, *, admin: Admin, title: str, original: Model, secret: str) -> TemplateResponse:
+    """The page that shows a new secret this one time; no cache keeps it."""
+    context = {
+        **admin.admin_site.each_context(request),
+        "title": title,
+        "opts": admin.opts,
+        "original": original,
+        "secret": secret,
+    }
+    return TemplateResponse(request, "administration/secret.html", context)
+
+
+def table(headers: list[Any], rows: list[tuple[Any, ...]], *, numeric: frozenset[int] = frozenset()) -> SafeString:
+    """A small table for a read-only page, everything escaped; `numeric` columns are aligned to the right."""
+    classes = ["number" if column in numeric else "" for column in range(len(headers))]
+    head = format_html_join("", '<th scope="col" class="{}">{}</th>', zip(classes, headers, strict=True))
+    cells = [format_html_join("", '<td class="{}">{}</td>', zip(classes, row, strict=True)) for row in rows]
+    body = format_html_join("", "<tr>{}</tr>", ((row,) for row in cells))
+    return format_html(
+        '<div class="record-table"><table><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>', head, body
+    )
+
+
+def back_to(admin: Admin, original: Model) -> HttpResponseRedirect:
+    """Back to the page of a row."""
+    opts = admin.opts
+    return redirect(f"{admin.admin_site.name}:{opts.app_label}_{opts.model_name}_change", original.pk)

@@ -1,0 +1,111 @@
+"""System checks: a misconfiguration is explained before the first request (`manage.py check --deploy` for all)."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator, Sequence
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from django.apps import AppConfig
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
+
+from billing.money import from_decimal
+
+
+def register_all() -> None:
+    """Called once, when the apps are ready."""
+    register(check_servers)
+    register(check_values)
+    register(check_public, Tags.security, deploy=True)
+
+
+def check_servers(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """Databases and brokers that do not fit together."""
+    found: list[CheckMessage] = []
+    if settings.EMBEDDED and settings.REDIS_URL:
+        found.append(
+            Warning(
+                "REDIS_URL is set, but DATABASE_URL is not: this is the embedded default, one process on SQLite.",
+                hint="Set DATABASE_URL to a PostgreSQL database, or drop REDIS_URL.",
+                id="costrouter.W001",
+            )
+        )
+    if not settings.EMBEDDED and not settings.REDIS_URL:
+        found.append(
+            Warning(
+                "There is no REDIS_URL: each process counts rate limits by itself, and Celery has no broker.",
+                hint="Set REDIS_URL, unless one web process with its own scheduler is all there is.",
+                id="costrouter.W002",
+            )
+        )
+    return found
+
+
+def check_values(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """Settings that Django would accept and the gateway would trip over."""
+    return [*_networks(), *_amounts(), *_times()]
+
+
+def check_public(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """What must not meet the internet."""
+    found: list[CheckMessage] = []
+    if settings.EMBEDDED:
+        found.append(
+            Warning(
+                "This is the embedded default, which is for trying things out.",
+                hint="Set DATABASE_URL and REDIS_URL; see docs/runbook.md.",
+                id="costrouter.W010",
+            )
+        )
+    if not settings.SITE_URL.startswith("https://"):
+        found.append(
+            Warning(
+                f"SITE_URL is {settings.SITE_URL}: passwords, cookies and keys travel unencrypted.",
+                hint="Put a TLS proxy in front and set SITE_URL to its https address.",
+                id="costrouter.W011",
+            )
+        )
+    if settings.DEBUG:
+        found.append(
+            Error(
+                "DEBUG is on: error pages show settings and source.",
+                hint="Remove DEBUG from the environment.",
+                id="costrouter.E010",
+            )
+        )
+    return found
+
+
+def _networks() -> Iterator[CheckMessage]:
+    for name in ("TRUSTED_PROXIES", "CHANNEL_NETWORKS"):
+        for text in getattr(settings, name):
+            try:
+                ipaddress.ip_network(text)
+            except ValueError as error:
+                yield Error(f"{name}: {error}", hint="Write networks as 10.0.0.0/8, comma-separated.", id="costrouter.E001")
+
+
+def _amounts() -> Iterator[CheckMessage]:
+    try:
+        credit = from_decimal(Decimal(settings.TRIAL_CREDIT), "USD")
+    except (InvalidOperation, ValueError, OverflowError):
+        credit = -1
+    if credit < 0:
+        yield Error(
+            f"TRIAL_CREDIT is {settings.TRIAL_CREDIT!r}.", hint="Write currency units, such as 5.00.", id="costrouter.E002"
+        )
+
+
+def _times() -> Iterator[CheckMessage]:
+    if settings.OWNER_DEAD_SECONDS < 2 * settings.HEARTBEAT_SECONDS:
+        yield Error(
+            "OWNER_DEAD_SECONDS is less than two heartbeats: living processes would be taken for dead.",
+            hint="Leave HEARTBEAT_SECONDS at 4 and OWNER_DEAD_SECONDS at 15.",
+            id="costrouter.E003",
+        )
+    if not 0 <= settings.RETRY_BUDGET <= 1:
+        yield Error("RETRY_BUDGET is a share between 0 and 1.", id="costrouter.E004")
+    if settings.MAX_ATTEMPTS < 1:
+        yield Error("MAX_ATTEMPTS is at least 1.", id="costrouter.E005")

@@ -1,0 +1,113 @@
+"""The process's own jobs: its heartbeat, a fresh catalogue, and closing what the dead left open.
+
+Every web process runs them in one thread beside the event loop, with or without Celery: they are cheap, and safe to run
+anywhere at the same time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from django.conf import settings
+from django.db import Error, close_old_connections, connection
+
+from accounts.authentication import key_cache, write_last_used
+from accounts.limits import limiter
+from billing import processes, recovery
+from billing.reservations import writer
+from routing.completions import client
+from routing.snapshot import catalogue
+
+log = logging.getLogger(__name__)
+
+CATALOGUE_SECONDS = 1.0
+RECOVERY_SECONDS = 3.0
+HOUSEKEEPING_SECONDS = 10.0
+
+
+@dataclass(slots=True)
+class Job:
+    name: str
+    every: float
+    run: Callable[[], object]
+    due: float = field(default=0.0)
+
+
+class Scheduler:
+    """Starts the process's parts in order, keeps them going, and stops them in the reverse order."""
+
+    def __init__(self) -> None:
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._owner = ""
+
+    async def start(self) -> None:
+        """Returns when requests can be served; raises if the database cannot be read."""
+        loop = asyncio.get_running_loop()
+        self._owner = await loop.run_in_executor(None, self._prepare)
+        writer.start(self._owner)
+        self._thread = threading.Thread(target=self._work, name="scheduler", daemon=True)
+        self._thread.start()
+
+    async def stop(self) -> None:
+        """Writes what is to be written and says goodbye, so that nothing has to be recovered."""
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(None, writer.stop)
+        self._stop.set()
+        if self._thread is not None:
+            await loop.run_in_executor(None, self._thread.join, 5.0)
+        client.close()
+        await limiter.close()
+
+    def _prepare(self) -> str:
+        try:
+            catalogue.refresh()
+            return processes.register()
+        finally:
+            connection.close()
+
+    def _work(self) -> None:
+        jobs = [
+            Job("catalogue", CATALOGUE_SECONDS, catalogue.refresh),
+            Job("heartbeat", settings.HEARTBEAT_SECONDS, lambda: processes.beat(self._owner)),
+            Job("recovery", RECOVERY_SECONDS, recovery.settle_dead_owners),
+            Job("audit", HOUSEKEEPING_SECONDS, lambda: recovery.release_orphans(self._owner, set(writer.in_flight))),
+            Job("housekeeping", HOUSEKEEPING_SECONDS, self._keep_house),
+        ]
+        while not self._stop.wait(0.2):
+            for job in jobs:
+                if time.monotonic() >= job.due:
+                    self._run(job)
+        self._leave()
+
+    def _run(self, job: Job) -> None:
+        job.due = time.monotonic() + job.every
+        close_old_connections()
+        try:
+            job.run()
+        except Error as error:
+            recovery.contact.lost()
+            connection.close()
+            log.warning("job %s: the database is away: %s", job.name, error)
+        except Exception:  # the last resort: the other jobs go on
+            log.exception("job %s failed", job.name)
+
+    def _keep_house(self) -> None:
+        write_last_used(key_cache.take_used())
+        limiter.processes = max(1, processes.live().count())
+        limiter.sweep()
+        processes.forget_dead()
+
+    def _leave(self) -> None:
+        try:
+            write_last_used(key_cache.take_used())
+            processes.leave(self._owner)
+        except Error as error:
+            log.warning("could not say goodbye: %s", error)
+        finally:
+            connection.close()

@@ -1,0 +1,104 @@
+"""The catalogues of translated texts: found in the sources, brought up to date, compiled. Needs no GNU gettext.
+
+    python -m costrouter.translations update     new texts in, unused ones out, then compile
+    python -m costrouter.translations compile    .po to .mo, which is not committed
+
+`locale/` holds our own texts, `locale/packages/` those of third-party pages whose package does not speak the language.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import Final
+
+from babel.messages.catalog import Catalog
+from babel.messages.extract import DEFAULT_KEYWORDS, extract
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po, write_po
+from django.utils.translation.template import templatize
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+FOLDERS: Final = ("accounts", "billing", "costrouter", "routing", "templates")
+LANGUAGES: Final = ("vi",)
+"""Every language but English, which the sources themselves are written in."""
+
+_KEYWORDS: Final = {
+    **DEFAULT_KEYWORDS,
+    "gettext_lazy": None,
+    "gettext_noop": None,
+    "ngettext_lazy": (1, 2),
+    "npgettext_lazy": ((1, "c"), 2, 3),
+    "pgettext_lazy": ((1, "c"), 2),
+}
+
+
+def catalogue_path(language: str) -> Path:
+    return ROOT / "locale" / language / "LC_MESSAGES" / "django.po"
+
+
+def load(path: Path) -> Catalog:
+    """The catalogue in a .po file; an empty one if there is no file yet."""
+    if not path.exists():
+        return Catalog(locale=path.parents[1].name, fuzzy=False)
+    with path.open("rb") as file:
+        return read_po(file, locale=path.parents[1].name)
+
+
+def found_in_sources(root: Path = ROOT, folders: Iterable[str] = FOLDERS) -> Catalog:
+    """Every translatable text in the Python files and templates of these folders, untranslated."""
+    found = Catalog(fuzzy=False)
+    for path in _sources(root, folders):
+        for _line, text, comments, context in extract("python", BytesIO(_python(path)), _KEYWORDS, ["Translators:"]):
+            found.add(text, locations=[(path.relative_to(root).as_posix(), 1)], auto_comments=comments, context=context)
+    return found
+
+
+def update(language: str) -> None:
+    """Writes the language's catalogue anew: exactly the texts of the sources, with the translations it had."""
+    path = catalogue_path(language)
+    catalogue = load(path)
+    catalogue.update(found_in_sources(), no_fuzzy_matching=True, update_creation_date=False)
+    catalogue.obsolete.clear()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        write_po(file, catalogue, width=120, sort_output=True, include_lineno=False, omit_header=False)
+
+
+def compile_all(root: Path = ROOT) -> None:
+    """Compiles every catalogue of the project beside its source."""
+    for path in sorted((root / "locale").rglob("*.po")):
+        with path.with_suffix(".mo").open("wb") as file:
+            write_mo(file, load(path))
+
+
+def _sources(root: Path, folders: Iterable[str]) -> Iterator[Path]:
+    for folder in folders:
+        for path in sorted((root / folder).rglob("*")):
+            if path.suffix in {".py", ".html", ".txt"} and "migrations" not in path.parts:
+                yield path
+
+
+def _python(path: Path) -> bytes:
+    """The file as Python source: a template as the gettext calls that Django makes of it.
+
+    Those calls keep the indentation that the template had, which Python's tokenizer would refuse.
+    """
+    source = path.read_text()
+    if path.suffix != ".py":
+        source = re.sub(r"^[ \t]+", "", templatize(source), flags=re.MULTILINE)
+    return source.encode()
+
+
+def main(command: str) -> None:
+    if command == "update":
+        for language in LANGUAGES:
+            update(language)
+    compile_all()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

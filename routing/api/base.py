@@ -1,0 +1,100 @@
+"""The API plane's request, response and view: DRF's contracts, dispatched natively async.
+
+A view is a DRF `APIView`: authentication class, permissions, exceptions and their handler are DRF's, made once per view
+class instead of once per request, and awaited where they wait (ADR 0001).
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import orjson
+from django.http import Http404
+from rest_framework.exceptions import APIException
+from rest_framework.views import APIView
+
+from accounts.authentication import ApiKeyAuthentication, Caller
+from costrouter.errors import GatewayError
+from routing.api.errors import InternalError, MethodNotSupported, UnknownUrl
+from routing.relay import StreamReply
+
+log = logging.getLogger(__name__)
+
+Headers = list[tuple[bytes, bytes]]
+
+
+@dataclass(slots=True)
+class ApiRequest:
+    """A request of the API plane. `headers` has lower-case names; `read_body` reads the body once, bounded."""
+
+    id: uuid.UUID
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    peer: str
+    started: float
+    started_at: float
+    read_body: Callable[[], Awaitable[bytes]]
+    user: Caller | None = None
+    auth: Caller | None = None
+
+
+@dataclass(slots=True)
+class ApiResponse:
+    """What the plane's handler sends: a whole body, or a stream."""
+
+    status: int
+    headers: Headers = field(default_factory=list)
+    body: bytes = b""
+    stream: StreamReply | None = None
+
+
+class GatewayView(APIView):
+    """A DRF view whose handlers are coroutines; contracts are held by the class."""
+
+    http_method_names = ["get", "post"]
+    authenticator: ClassVar[ApiKeyAuthentication] = ApiKeyAuthentication()
+
+    async def dispatch(self, request: ApiRequest, **kwargs: Any) -> ApiResponse:  # type: ignore[override]
+        try:
+            handler = getattr(self, request.method.lower(), None)
+            if handler is None or request.method.lower() not in self.http_method_names:
+                raise MethodNotSupported(request.method, self.allowed_methods)
+            request.user, request.auth = await self.authenticator.authenticate(request)
+            response: ApiResponse = await handler(request, **kwargs)
+        except Exception as error:  # noqa: BLE001 - the last resort: every failure leaves in the contract's shape
+            response = error_response(error)
+        return response
+
+    @classmethod
+    def as_view(cls, **initkwargs: Any) -> Callable[..., Awaitable[ApiResponse]]:  # type: ignore[override]
+        """One instance serves every request: it keeps nothing of them."""
+        return cls(**initkwargs).dispatch
+
+
+def error_response(error: Exception) -> ApiResponse:
+    """The one translator of exceptions to the API's envelope."""
+    if isinstance(error, Http404):
+        error = UnknownUrl()
+    if not isinstance(error, GatewayError):
+        error = _of_framework(error)
+    status = getattr(error, "upstream_status", error.status)
+    headers = [(name.encode(), value.encode()) for name, value in error.headers.items()]
+    return ApiResponse(status, headers, orjson.dumps(error.envelope))
+
+
+def _of_framework(error: Exception) -> GatewayError:
+    if isinstance(error, APIException) and error.status_code < 500:
+        translated = InternalError()
+        log.error("an exception of the framework reached the API: %s", error)
+        return translated
+    log.error("a request failed on a fault of ours", exc_info=error)
+    return InternalError()
+
+
+def json_response(value: Any) -> ApiResponse:
+    return ApiResponse(200, [], orjson.dumps(value))

@@ -1,0 +1,49 @@
+"""Refusals of the API plane itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from costrouter.errors import GatewayError
+
+
+class UnknownUrl(GatewayError):
+    status = 404
+    type = "invalid_request_error"
+    code = "unknown_url"
+
+    def __init__(self) -> None:
+        super().__init__("Unknown request URL. See the API reference for the endpoints there are.")
+
+
+class MethodNotSupported(GatewayError):
+    status = 405
+    type = "invalid_request_error"
+    code = "method_not_supported"
+
+    def __init__(self, method: str, allowed: Iterable[str]) -> None:
+        super().__init__(f"Method {method[:16]} is not supported here.")
+        self._allowed = ", ".join(allowed)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {**super().headers, "allow": self._allowed}
+
+
+class InternalError(GatewayError):
+    """A fault of ours; whatever the request held is released."""
+
+    def __init__(self) -> None:
+        super().__init__("The server had an error while processing your request.")
+
+
+class RequestTimeout(GatewayError):
+    """The body did not arrive in time."""
+
+    status = 408
+    type = "invalid_request_error"
+    code = "request_timeout"
+    retriable = True
+
+    def __init__(self) -> None:
+        super().__init__("The request body did not arrive in time.", retry_after=1)

@@ -1,0 +1,87 @@
+"""The models a key can call, in OpenAI's shape with OpenRouter's additions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from accounts.authentication import Caller
+from billing.money import EXPONENT
+from billing.prices import Tariff
+from routing.errors import ModelNotFound
+from routing.plan import find_model
+from routing.snapshot import ModelView, Snapshot
+
+_PARAMETERS = (
+    "max_tokens",
+    "max_completion_tokens",
+    "temperature",
+    "top_p",
+    "stop",
+    "n",
+    "seed",
+    "frequency_penalty",
+    "presence_penalty",
+    "logit_bias",
+    "logprobs",
+    "top_logprobs",
+    "stream",
+    "stream_options",
+    "response_format",
+)
+
+
+def listing(snapshot: Snapshot, caller: Caller, now: float) -> dict[str, Any]:
+    """Exactly what this key can call."""
+    found = (find_model(snapshot, caller, name, now) for name in sorted(snapshot.models))
+    return {"object": "list", "data": [_entry(model, price) for model, price in filter(None, found)]}
+
+
+def one(snapshot: Snapshot, caller: Caller, name: str, now: float) -> dict[str, Any]:
+    """One model; raises ModelNotFound, also for a model that this key must not call."""
+    found = find_model(snapshot, caller, name, now)
+    if found is None:
+        raise ModelNotFound(name)
+    return _entry(*found)
+
+
+def _entry(model: ModelView, price: Tariff) -> dict[str, Any]:
+    return {
+        "id": model.name,
+        "object": "model",
+        "created": int(model.created_at),
+        "owned_by": "costrouter",
+        "description": model.description,
+        "context_length": model.context_window,
+        "architecture": {
+            "modality": "text+image->text" if model.images else "text->text",
+            "input_modalities": ["text", "image"] if model.images else ["text"],
+            "output_modalities": ["text"],
+        },
+        "top_provider": {"context_length": model.context_window, "max_completion_tokens": model.output_limit},
+        "supported_parameters": [
+            *_PARAMETERS,
+            *(("tools", "tool_choice", "parallel_tool_calls") if model.tools else ()),
+            *(("structured_outputs",) if model.json_schema else ()),
+        ],
+        "pricing": _pricing(price),
+    }
+
+
+def _pricing(price: Tariff) -> dict[str, str]:
+    """Decimal strings in currency units, per token and per request."""
+    rates = {
+        "prompt": price.input,
+        "completion": price.output,
+        "input_cache_read": price.input if price.cached_input is None else price.cached_input,
+        "input_cache_write": price.input if price.cache_write is None else price.cache_write,
+        "internal_reasoning": price.output if price.reasoning is None else price.reasoning,
+    }
+    pricing = {name: _decimal(rate, EXPONENT[price.currency] + 6) for name, rate in rates.items()}
+    return {**pricing, "request": _decimal(price.request_fee, EXPONENT[price.currency]), "currency": price.currency}
+
+
+def _decimal(number: int, places: int) -> str:
+    """`number` times ten to the minus `places`, without exponent or trailing zeros."""
+    digits = str(number).rjust(places + 1, "0")
+    fraction = digits[-places:].rstrip("0")
+    return digits[:-places] + ("." + fraction if fraction else "")

@@ -1,0 +1,383 @@
+"""The shape of a chat completion request: the public API's fields and ranges, checked once, at the edge.
+
+Unknown fields are not looked at; they travel on in the request's dict. Types are strict: a boolean is not a number,
+`"5"` is not 5. The facts are those of OpenAI's public API description (CreateChatCompletionRequest).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, ClassVar, Final, Literal, NoReturn
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from costrouter.errors import InvalidRequest
+
+Temperature = Annotated[float, Meta(ge=0, le=2)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+Penalty = Annotated[float, Meta(ge=-2, le=2)]
+Bias = Annotated[float, Meta(ge=-100, le=100)]
+Cap = Annotated[int, Meta(ge=1, le=2**31 - 1)]
+StopText = Annotated[str, Meta(min_length=1, max_length=4096)]
+FunctionName = Annotated[str, Meta(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
+ModelName = Annotated[str, Meta(min_length=1, max_length=200)]
+Decimal = Annotated[float, Meta(ge=0)]
+
+
+class ImageUrl(Struct):
+    url: str
+    detail: str | None = None
+
+
+class InputAudio(Struct):
+    data: str
+    format: str
+
+
+class Part(Struct):
+    """One part of a message; kinds that we do not know are the upstream's to judge."""
+
+    type: str
+    text: str | UnsetType = UNSET
+    image_url: ImageUrl | UnsetType = UNSET
+    input_audio: InputAudio | UnsetType = UNSET
+    refusal: str | UnsetType = UNSET
+
+
+Content = str | Annotated[list[Part], Meta(min_length=1)]
+
+
+class CalledFunction(Struct):
+    name: str
+    arguments: str
+
+
+class ToolCall(Struct):
+    id: str
+    type: str
+    function: CalledFunction | UnsetType = UNSET
+
+
+class Instruction(Struct, tag_field="role", tag="system"):
+    content: Content
+    name: str | None = None
+
+
+class DeveloperInstruction(Instruction, tag_field="role", tag="developer"):
+    pass
+
+
+class UserMessage(Struct, tag_field="role", tag="user"):
+    content: Content
+    name: str | None = None
+
+
+class AssistantMessage(Struct, tag_field="role", tag="assistant"):
+    content: str | list[Part] | UnsetType | None = UNSET
+    refusal: str | None = None
+    tool_calls: list[ToolCall] | None = None
+    function_call: CalledFunction | None = None
+    audio: dict[str, Any] | None = None
+    name: str | None = None
+
+
+class ToolMessage(Struct, tag_field="role", tag="tool"):
+    content: Content
+    tool_call_id: str
+
+
+class FunctionMessage(Struct, tag_field="role", tag="function"):
+    content: str | None
+    name: str
+
+
+Message = Instruction | DeveloperInstruction | UserMessage | AssistantMessage | ToolMessage | FunctionMessage
+
+
+class StreamOptions(Struct):
+    include_usage: bool | None = None
+    include_obfuscation: bool | None = None
+
+
+class Function(Struct):
+    name: FunctionName
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+    strict: bool | None = None
+
+
+class Tool(Struct):
+    type: str
+    function: Function | UnsetType = UNSET
+    custom: dict[str, Any] | UnsetType = UNSET
+
+
+class JsonSchema(Struct):
+    name: FunctionName
+    description: str | None = None
+    schema: dict[str, Any] | None = None
+    strict: bool | None = None
+
+
+class ResponseFormat(Struct):
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: JsonSchema | UnsetType = UNSET
+
+
+class MaxPrice(Struct):
+    """USD per million tokens of each kind, and per request."""
+
+    prompt: Decimal | None = None
+    completion: Decimal | None = None
+    request: Decimal | None = None
+
+
+class ProviderPreferences(Struct):
+    """Which channels may serve this request, in OpenRouter's words."""
+
+    order: list[str] | None = None
+    only: list[str] | None = None
+    ignore: list[str] | None = None
+    sort: Literal["price", "latency", "throughput"] | None = None
+    allow_fallbacks: bool | None = None
+    require_parameters: bool | None = None
+    max_price: MaxPrice | None = None
+    max_cost: Decimal | None = None
+
+
+class UsageOptions(Struct):
+    include: bool | None = None
+
+
+class ChatRequest(Struct):
+    """Everything of a request that the gateway reads."""
+
+    model: ModelName
+    messages: Annotated[list[Message], Meta(min_length=1, max_length=10_000)]
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    max_tokens: Cap | None = None
+    max_completion_tokens: Cap | None = None
+    n: Annotated[int, Meta(ge=1, le=128)] | None = None
+    temperature: Temperature | None = None
+    top_p: Share | None = None
+    frequency_penalty: Penalty | None = None
+    presence_penalty: Penalty | None = None
+    stop: str | Annotated[list[StopText], Meta(min_length=1, max_length=4)] | None = None
+    seed: Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | None = None
+    logprobs: bool | None = None
+    top_logprobs: Annotated[int, Meta(ge=0, le=20)] | UnsetType = UNSET
+    logit_bias: dict[str, Bias] | None = None
+    response_format: ResponseFormat | UnsetType = UNSET
+    tools: Annotated[list[Tool], Meta(max_length=128)] | UnsetType = UNSET
+    tool_choice: str | dict[str, Any] | None = None
+    parallel_tool_calls: bool | UnsetType = UNSET
+    functions: Annotated[list[Function], Meta(min_length=1, max_length=128)] | UnsetType = UNSET
+    function_call: str | dict[str, Any] | UnsetType = UNSET
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
+    verbosity: Literal["low", "medium", "high"] | None = None
+    service_tier: Literal["auto", "default", "flex", "scale", "priority", "fast"] | None = None
+    store: bool | None = None
+    metadata: (
+        Annotated[dict[Annotated[str, Meta(max_length=64)], Annotated[str, Meta(max_length=512)]], Meta(max_length=16)]
+        | None
+    ) = None
+    user: str | UnsetType = UNSET
+    safety_identifier: str | None = None
+    prompt_cache_key: str | None = None
+    modalities: list[str] | None = None
+    audio: dict[str, Any] | None = None
+    prediction: dict[str, Any] | None = None
+    web_search_options: dict[str, Any] | UnsetType = UNSET
+    models: Annotated[list[ModelName], Meta(max_length=8)] | None = None
+    provider: ProviderPreferences | None = None
+    usage: UsageOptions | None = None
+
+    extensions: ClassVar[tuple[str, ...]] = ("models", "provider", "usage")
+    """The router's own fields, never sent upstream."""
+
+    @property
+    def is_stream(self) -> bool:
+        return bool(self.stream)
+
+    @property
+    def wants_usage(self) -> bool:
+        return self.stream_options is not None and bool(self.stream_options.include_usage)
+
+    @property
+    def choices(self) -> int:
+        return self.n or 1
+
+    @property
+    def cap(self) -> int | None:
+        """The client's bound on the output tokens of one choice: the smaller of the two fields."""
+        caps = [cap for cap in (self.max_tokens, self.max_completion_tokens) if cap is not None]
+        return min(caps) if caps else None
+
+    def parts(self) -> list[Part]:
+        """Every part of every message whose content is a list."""
+        found: list[Part] = []
+        for message in self.messages:
+            if type(message.content) is list:
+                found += message.content
+        return found
+
+
+class MissingRequiredParameter(InvalidRequest):
+    code = "missing_required_parameter"
+
+
+class InvalidType(InvalidRequest):
+    code = "invalid_type"
+
+
+class UnsupportedParameter(InvalidRequest):
+    code = "unsupported_parameter"
+
+
+class IntegerBelowMinValue(InvalidRequest):
+    code = "integer_below_min_value"
+
+
+class IntegerAboveMaxValue(InvalidRequest):
+    code = "integer_above_max_value"
+
+
+class DecimalBelowMinValue(InvalidRequest):
+    code = "decimal_below_min_value"
+
+
+class DecimalAboveMaxValue(InvalidRequest):
+    code = "decimal_above_max_value"
+
+
+class ArrayAboveMaxLength(InvalidRequest):
+    code = "array_above_max_length"
+
+
+class StringAboveMaxLength(InvalidRequest):
+    code = "string_above_max_length"
+
+
+class EmptyArray(InvalidRequest):
+    code = "empty_array"
+
+
+_FORBIDDEN: Final = ("api_key", "api_base", "base_url", "extra_headers")
+_CALLABLE_TOOLS: Final = ("function", "custom")
+
+
+def read(body: dict[str, Any]) -> ChatRequest:
+    """The checked request; raises an InvalidRequest that names the field in `param`."""
+    for name in _FORBIDDEN:
+        if name in body:
+            raise UnsupportedParameter(f"'{name}' would steer the gateway's own connection.", param=name)
+    try:
+        request = msgspec.convert(body, ChatRequest)
+    except msgspec.ValidationError as error:
+        _translate(str(error))
+    _check_together(request)
+    _check_unpriced(request)
+    return request
+
+
+_AT: Final = re.compile(r"^(?P<what>.*?)(?: - at (?:`key` in )?`\$\.?(?P<path>[^`]*)`)?$", re.DOTALL)
+_BOUND: Final = re.compile(r"Expected `(?P<kind>int|float|str|array|object)[^`]*` (?:of length )?(?P<relation>>=|<=)")
+_MISSING: Final = re.compile(r"Object missing required field `(?P<name>[^`]*)`")
+
+
+def _translate(text: str) -> NoReturn:
+    """msgspec's message as the public API's error: the same facts, under its codes."""
+    match = _AT.match(text)
+    what, path = (match["what"], match["path"] or "") if match else (text, "")
+    path = path.replace("[...]", "")
+    plain = what.replace("`", "")
+    missing = _MISSING.match(what)
+    if missing:
+        _missing(f"{path}.{missing['name']}" if path else missing["name"])
+    bound = _BOUND.match(what)
+    if bound:
+        error = _BOUND_ERRORS.get((bound["kind"], bound["relation"]), InvalidRequest)
+        raise error(f"Invalid '{path}': {plain}.", param=path)
+    if what.startswith("Expected") and ", got " in what:
+        raise InvalidType(f"Invalid type for '{path}': {plain}.", param=path or None)
+    raise InvalidRequest(f"Invalid value for '{path}': {plain}.", param=path or None)
+
+
+_BOUND_ERRORS: Final[dict[tuple[str, str], type[InvalidRequest]]] = {
+    ("int", ">="): IntegerBelowMinValue,
+    ("int", "<="): IntegerAboveMaxValue,
+    ("float", ">="): DecimalBelowMinValue,
+    ("float", "<="): DecimalAboveMaxValue,
+    ("array", ">="): EmptyArray,
+    ("array", "<="): ArrayAboveMaxLength,
+    ("object", "<="): ArrayAboveMaxLength,
+    ("str", "<="): StringAboveMaxLength,
+}
+
+
+def _check_together(request: ChatRequest) -> None:
+    """Fields that are each valid but not with each other."""
+    if request.stream_options is not None and not request.stream:
+        raise InvalidRequest(
+            "The 'stream_options' parameter is only allowed when 'stream' is enabled.", param="stream_options"
+        )
+    if request.top_logprobs is not UNSET and request.top_logprobs and not request.logprobs:
+        raise InvalidRequest("'top_logprobs' needs 'logprobs' to be true.", param="top_logprobs")
+    format_ = request.response_format
+    if format_ is not UNSET and format_.type == "json_schema" and format_.json_schema is UNSET:
+        _missing("response_format.json_schema")
+    if isinstance(request.tool_choice, str) and request.tool_choice not in {"none", "auto", "required"}:
+        raise InvalidRequest("'tool_choice' must be none, auto, required or an object.", param="tool_choice")
+    if request.tool_choice not in (None, "none", "auto") and not request.tools:
+        raise InvalidRequest("'tool_choice' is only allowed when 'tools' are given.", param="tool_choice")
+    for index, tool in enumerate(request.tools or ()):
+        if tool.type == "function" and tool.function is UNSET:
+            _missing(f"tools[{index}].function")
+        if tool.type == "custom" and tool.custom is UNSET:
+            _missing(f"tools[{index}].custom")
+    _check_messages(request.messages)
+
+
+def _check_messages(messages: list[Message]) -> None:
+    known: set[str] = set()
+    for index, message in enumerate(messages):
+        at = f"messages[{index}]"
+        if type(message.content) is list:
+            _check_parts(message.content, f"{at}.content")
+        if type(message) is AssistantMessage:
+            known.update(call.id for call in message.tool_calls or ())
+            has_other = message.tool_calls or message.function_call or message.refusal or message.audio
+            if not has_other and (message.content is UNSET or message.content is None):
+                _missing(f"{at}.content")
+        elif type(message) is ToolMessage and message.tool_call_id not in known:
+            raise InvalidRequest(
+                "A message with role 'tool' must answer a preceding message's 'tool_calls'.",
+                param=f"{at}.tool_call_id",
+            )
+
+
+def _check_parts(parts: list[Part], at: str) -> None:
+    for index, part in enumerate(parts):
+        if part.type in {"text", "image_url", "input_audio", "refusal"} and getattr(part, part.type) is UNSET:
+            _missing(f"{at}[{index}].{part.type}")
+
+
+def _missing(name: str) -> NoReturn:
+    raise MissingRequiredParameter(f"Missing required parameter: '{name}'.", param=name)
+
+
+def _check_unpriced(request: ChatRequest) -> None:
+    """Features that a price list cannot cover yet are refused, not given away."""
+    if request.service_tier not in {None, "auto", "default"}:
+        raise UnsupportedParameter(f"Service tier '{request.service_tier}' has no price.", param="service_tier")
+    if request.audio is not None or "audio" in (request.modalities or ()):
+        raise UnsupportedParameter("Audio output has no price.", param="modalities")
+    if any(part.type == "input_audio" for part in request.parts()):
+        raise UnsupportedParameter("Audio input has no price.", param="messages")
+    if request.web_search_options is not UNSET:
+        raise UnsupportedParameter("Web search has no price.", param="web_search_options")
+    for index, tool in enumerate(request.tools or ()):
+        if tool.type not in _CALLABLE_TOOLS:
+            raise UnsupportedParameter(f"Hosted tool '{tool.type}' has no price.", param=f"tools[{index}].type")

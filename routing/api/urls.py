@@ -1,0 +1,21 @@
+"""The API plane's URLs. Their views answer with an `ApiResponse`, which only the plane's own handler sends."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.urls import path
+
+from routing.api import views
+from routing.api.base import GatewayView
+
+
+def _view(view: type[GatewayView]) -> Any:
+    return view.as_view()
+
+
+urlpatterns = [
+    path("v1/chat/completions", _view(views.ChatCompletions), name="chat-completions"),
+    path("v1/models", _view(views.Models), name="models"),
+    path("v1/models/<path:model_id>", _view(views.Model), name="model"),
+]

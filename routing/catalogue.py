@@ -1,0 +1,77 @@
+"""Putting things on offer: models, the routes that serve them, and the two prices of each.
+
+Every function is safe to repeat: what is there already stays, and a price becomes a new version only if it differs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from django.db import transaction
+
+from billing.models import Price
+from billing.money import from_decimal
+from routing.models import CatalogueModel, Channel, CostPrice, Route
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """Currency units per million tokens, as people write prices. Raises ValueError if finer than a ledger unit."""
+
+    input: Decimal
+    output: Decimal
+    cached_input: Decimal | None = None
+    currency: str = "USD"
+
+    def ledger_units(self) -> dict[str, Any]:
+        """The fields of a price row."""
+        cached = self.cached_input
+        return {
+            "currency": self.currency,
+            "input": from_decimal(self.input, self.currency),
+            "output": from_decimal(self.output, self.currency),
+            "cached_input": None if cached is None else from_decimal(cached, self.currency),
+        }
+
+
+def offer_model(name: str, *, price: Rate | None = None, **fields: Any) -> CatalogueModel:
+    """The model of this public name, made with `fields` if it is new, at this customer price if one is given."""
+    with transaction.atomic():
+        model, is_new = CatalogueModel.objects.get_or_create(name=name, defaults=fields)
+        if is_new:
+            model.full_clean()
+        if price is not None:
+            set_price(name, price)
+    return model
+
+
+def add_route(channel: Channel, model: CatalogueModel, *, upstream_name: str, cost: Rate) -> Route:
+    """The route of `model` over `channel` under its upstream name, at this cost price."""
+    with transaction.atomic():
+        route, _created = Route.objects.get_or_create(channel=channel, model=model, upstream_name=upstream_name)
+        set_cost_price(route, cost)
+    return route
+
+
+def set_price(model_name: str, rate: Rate) -> Price:
+    """What tenants pay for a model from now on."""
+    terms = rate.ledger_units()
+    current = Price.objects.filter(model=model_name, currency=rate.currency).order_by("-version").first()
+    if current is not None and _has(current, terms):
+        return current
+    return Price.objects.create(model=model_name, **terms)
+
+
+def set_cost_price(route: Route, rate: Rate) -> CostPrice:
+    """What a route costs the operator from now on."""
+    terms = rate.ledger_units()
+    current = CostPrice.objects.filter(route=route).order_by("-version").first()
+    if current is not None and _has(current, terms):
+        return current
+    return CostPrice.objects.create(route=route, **terms)
+
+
+def _has(row: Price | CostPrice, terms: dict[str, Any]) -> bool:
+    return all(getattr(row, name) == value for name, value in terms.items())

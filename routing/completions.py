@@ -1,0 +1,334 @@
+"""The life of one chat completion, from top to bottom.
+
+`complete` tells the story: resolve the model and rank its routes, admit the request (rate limits, then the hold), try
+the routes in order until one answers, relay the answer, settle. Ranking comes before the hold because a request that
+no route can serve is refused without one (ADR 0003). Whatever happens after the hold, the request settles exactly
+once: every exit calls `Run.settle`, which does nothing the second time.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+from django.conf import settings
+
+from accounts.limits import Standing, limiter
+from billing import reservations
+from billing.books import Hold
+from billing.money import PER_MILLION, plain
+from billing.prices import Usage
+from billing.reservations import InsufficientQuota
+from costrouter.errors import GatewayError
+from routing import addresses, fake_upstream
+from routing.errors import ContentRefused, NoAvailableChannel, UpstreamError, UpstreamTimeout
+from routing.health import Health
+from routing.plan import LEAST_USEFUL_OUTPUT, Call, Option, Plan, resolve
+from routing.providers import ADAPTERS
+from routing.providers.base import Adapter, MalformedAnswer, Order
+from routing.relay import StreamReply
+from routing.run import ENDPOINT, Run
+from routing.streaming import Assembler, Comment, EventParser, EventTooLarge, Tally, complete_answer, public_usage
+from routing.upstream import Answer, Client, UpstreamFault
+
+log = logging.getLogger(__name__)
+
+_MOST_ERROR_BYTES: Final = 64 * 1024
+_BYTES_PER_TOKEN: Final = 4
+
+health = Health(settings.RETRY_BUDGET)
+client = Client(addresses.networks(settings.CHANNEL_NETWORKS))
+
+
+@dataclass(frozen=True, slots=True)
+class JsonReply:
+    """A whole answer, ready to be sent."""
+
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+
+
+async def complete(call: Call) -> JsonReply | StreamReply:
+    """One chat completion. Raises a GatewayError for whatever the client must be told instead."""
+    plan = resolve(call, health)
+    standing = await limiter.admit(call.id.hex, call.caller.limits, plan.limited_tokens)
+    try:
+        run = await admit(plan, standing)
+    except BaseException:
+        limiter.finish(call.id.hex, call.caller.limits, plan.limited_tokens)
+        raise
+    try:
+        return await first_answer(run)
+    except GatewayError as error:
+        run.settle_refused(error)
+        raise
+    except BaseException:
+        run.settle(outcome="internal_error", status=500, error_code="internal_error")
+        raise
+
+
+# --- admit: the hold -------------------------------------------------------------------------------------------------
+
+
+async def admit(plan: Plan, standing: Standing) -> Run:
+    """Holds the most that the request can cost, and returns the run that owes the settling.
+
+    Where the cap is ours, it is lowered to what the wallet affords as long as that is still useful. Raises
+    InsufficientQuota with the affordable number, nothing held.
+    """
+    try:
+        return await _hold(plan, plan.cap, standing)
+    except InsufficientQuota as error:
+        affordable = _affordable_cap(plan, error.available)
+        if not plan.is_cap_ours or not LEAST_USEFUL_OUTPUT <= affordable < plan.cap:
+            raise _insufficient(plan, error.available, affordable) from None
+    try:
+        return await _hold(plan, affordable, standing)
+    except InsufficientQuota as error:
+        raise _insufficient(plan, error.available, _affordable_cap(plan, error.available)) from None
+
+
+async def _hold(plan: Plan, cap: int, standing: Standing) -> Run:
+    call = plan.call
+    amount = plan.amount(cap)
+    model, price = plan.models[0]
+    await reservations.hold(
+        Hold(
+            id=call.id.hex,
+            tenant_id=call.caller.tenant_id,
+            amount=amount,
+            api_key_id=call.caller.key_id,
+            endpoint=ENDPOINT,
+            model=model.name,
+            price_id=price.id,
+            is_stream=call.request.is_stream,
+            created_at=reservations.timestamp(call.started_at),
+            input_tokens=plan.expected_input,
+        )
+    )
+    return Run(plan, cap, amount, standing)
+
+
+def _affordable_cap(plan: Plan, available: int) -> int:
+    """Output tokens of one choice that so many ledger units pay for, the prompt at its most."""
+    rest = available - plan.amount(0)
+    if rest < 0:
+        return 0
+    rate = max(price.highest_output_rate() for _model, price in plan.models) * plan.call.request.choices
+    return plan.cap if rate == 0 else rest * PER_MILLION // rate
+
+
+def _insufficient(plan: Plan, available: int, affordable: int) -> InsufficientQuota:
+    currency = plan.call.caller.currency
+    return InsufficientQuota(
+        f"You exceeded your current quota: this request can cost up to {plain(plan.amount(plan.cap), currency)} "
+        f"{currency} and {plain(available, currency)} {currency} are available, which affords {affordable} output "
+        "tokens. Lower max_tokens or add credit.",
+        available=available,
+    )
+
+
+# --- try: the routes in order ----------------------------------------------------------------------------------------
+
+
+class AttemptFailed(Exception):
+    """This route did not answer; another may. `error` is what the client is told if none does."""
+
+    def __init__(self, error: GatewayError, *, was_sent: bool) -> None:
+        super().__init__(error.message)
+        self.error = error
+        self.was_sent = was_sent
+
+
+async def first_answer(run: Run) -> JsonReply | StreamReply:
+    """The first route's answer that comes, inside the attempt limit and the retry budget."""
+    health.retries.note_request(time.monotonic())
+    error: GatewayError = UpstreamError()
+    for option in run.plan.routes[: settings.MAX_ATTEMPTS]:
+        try:
+            return await _attempt(run, option)
+        except AttemptFailed as failure:
+            error = failure.error
+            # An attempt that never reached its upstream put no load on it and needs no budget.
+            if failure.was_sent and not health.retries.take(time.monotonic()):
+                break
+    raise error
+
+
+async def _attempt(run: Run, option: Option) -> JsonReply | StreamReply:
+    route, _model, _price = option
+    run.choose(*option)
+    started = time.monotonic()
+    state = health.route(route.id)
+    state.started(started)
+    channel = health.channel(route.channel.id)
+    channel.in_flight += 1
+    try:
+        reply = await _exchange(run, started)
+    except UpstreamFault as fault:
+        channel.in_flight -= 1
+        state.failed(time.monotonic())
+        run.note_attempt(fault.fault, started=started, detail=fault.detail)
+        raise _failure_of(fault) from fault
+    except MalformedAnswer as error:
+        channel.in_flight -= 1
+        state.failed(time.monotonic())
+        run.note_attempt("invalid_response", started=started, status=200, detail=str(error))
+        raise AttemptFailed(UpstreamError(), was_sent=True) from error
+    except BaseException:
+        channel.in_flight -= 1
+        state.ended_without_verdict()
+        raise
+    if isinstance(reply, JsonReply):
+        channel.in_flight -= 1
+    return reply
+
+
+def _failure_of(fault: UpstreamFault) -> AttemptFailed:
+    was_sent = fault.fault not in {"connect_failed", "tls_failed", "connect_timeout"}
+    timed_out = fault.fault.endswith("_timeout")
+    return AttemptFailed(UpstreamTimeout() if timed_out else UpstreamError(), was_sent=was_sent)
+
+
+async def _exchange(run: Run, started: float) -> JsonReply | StreamReply:
+    """Sends the request on the chosen route; returns when the answer, or a stream's first event, is in hand."""
+    route = run.route
+    assert route is not None and route.channel.origin is not None  # noqa: S101, PT018 - ranked routes are complete
+    request = run.plan.call.request
+    adapter = ADAPTERS[route.channel.provider]
+    state = health.route(route.id)
+    order = Order(
+        body=run.plan.call.body,
+        upstream_model=route.upstream_name,
+        host=route.channel.origin.host,
+        secret=route.channel.secret,
+        cap=run.cap,
+        # A stream carries the usage of every choice, a whole answer of some upstreams that of one.
+        is_stream=request.is_stream or request.choices > 1,
+        wants_timings=state.reports_timings,
+    )
+    answer = await _send(adapter, order, run)
+    try:
+        state.reports_timings = answer.headers.get("server") == "llama.cpp"
+        if not 200 <= answer.status < 300:
+            await _refuse(run, adapter, order, answer, started)
+        if request.is_stream:
+            return await _open_stream(run, adapter, order, answer, started)
+        return await _whole(run, adapter, order, answer, started)
+    except BaseException:
+        answer.close()
+        raise
+
+
+async def _send(adapter: Adapter, order: Order, run: Run) -> Answer:
+    route = run.route
+    assert route is not None and route.channel.origin is not None  # noqa: S101, PT018 - ranked routes are complete
+    origin = route.channel.origin
+    upstream = adapter.request(order)
+    if origin.scheme == "fake":
+        return await fake_upstream.answer(origin, upstream.body)
+    return await client.post(origin, upstream.path, upstream.headers, upstream.body, route.channel.timeouts)
+
+
+async def _refuse(run: Run, adapter: Adapter, order: Order, answer: Answer, started: float) -> None:
+    """Reads an upstream's error and raises what it means: the client's fault, or a reason to try elsewhere."""
+    body = (await answer.read())[:_MOST_ERROR_BYTES]
+    answer.close()
+    refusal = adapter.refusal(answer.status, answer.headers, body, order)
+    route, now = run.route, time.monotonic()
+    assert route is not None  # noqa: S101 - an attempt has a route
+    state = health.route(route.id)
+    if refusal.meaning == "content_refused":
+        state.ended_without_verdict()
+        run.note_attempt("refused_content", started=started, status=answer.status, detail=refusal.detail)
+        raise ContentRefused(answer.status, refusal)
+    run.note_attempt("bad_status", started=started, status=answer.status, detail=refusal.detail)
+    if refusal.meaning == "rest":
+        state.rest(now, refusal.retry_after)
+        raise AttemptFailed(NoAvailableChannel(state.resting_until - now), was_sent=True)
+    if refusal.meaning == "key_refused":
+        log.error("channel %s refuses our key (%d); it rests", route.channel.id, answer.status)
+        state.ended_without_verdict()
+        health.rest_channel(route.channel.id)
+    else:
+        state.failed(now)
+    raise AttemptFailed(UpstreamError(), was_sent=True)
+
+
+# --- relay: a whole answer, or a stream ------------------------------------------------------------------------------
+
+
+async def _whole(run: Run, adapter: Adapter, order: Order, answer: Answer, started: float) -> JsonReply:
+    """Reads the answer to its end, makes it ours and settles it.
+
+    A client that leaves meanwhile does not stop it: upstreams go on and charge, so the whole answer is billed.
+    """
+    call, route = run.plan.call, run.route
+    assert route is not None  # noqa: S101 - an attempt has a route
+    if order.is_stream:
+        body, usage = await _assemble(answer, adapter, call.request.choices)
+    else:
+        body = adapter.answer(await answer.read())
+        usage = adapter.usage(body.get("usage"))
+    answer.close()
+    run.first_byte = time.monotonic()
+    run.note_attempt("answered", started=started, status=answer.status)
+    source = "estimated" if usage is None else "upstream"
+    if usage is None:
+        usage = Usage(input=run.plan.expected_input, output=_estimated_output(body))
+    health.route(route.id).succeeded(run.first_byte, run.first_byte - started)
+    if source == "upstream":
+        run.teach(health, usage)
+    run.settle(outcome="success", status=200, usage=usage, source=source)
+    return _json_reply(run, body, usage)
+
+
+def _json_reply(run: Run, body: dict[str, Any], usage: Usage) -> JsonReply:
+    call, model = run.plan.call, run.model
+    assert model is not None  # noqa: S101 - there is an answer
+    reported = body.get("usage")
+    complete_answer(body, public_id=call.public_id, model=model.name, created=int(call.started_at))
+    cost = run.cost_text(usage)
+    body["usage"] = public_usage(usage, reported if type(reported) is dict else {}, cost, run.cost_details(usage))
+    if call.wants_explanation:
+        body["costrouter"] = run.explanation()
+    return JsonReply([*run.headers(), (b"x-costrouter-cost", cost.encode())], orjson.dumps(body))
+
+
+async def _assemble(answer: Answer, adapter: Adapter, choices: int) -> tuple[dict[str, Any], Usage | None]:
+    """A whole answer from a stream; raises MalformedAnswer if the stream is not whole."""
+    parser, tally = EventParser(), Tally(choices, adapter.usage)
+    assembler = Assembler(tally)
+    is_done = False
+    try:
+        while not is_done:
+            data = await answer.next()
+            for event in parser.finish() if data is None else parser.feed(data):
+                if event == b"[DONE]":
+                    is_done = True
+                elif type(event) is not Comment:
+                    assembler.add(adapter.event(event))
+            if data is None:
+                break
+    except EventTooLarge as error:
+        raise MalformedAnswer("an event is too large") from error
+    if not is_done and not assembler.is_complete(choices):
+        raise MalformedAnswer("the stream ended before the answer was whole")
+    return assembler.answer(), tally.reported
+
+
+def _estimated_output(body: dict[str, Any]) -> int:
+    """Output tokens of an answer whose upstream did not say: four bytes a token."""
+    text = sum(len(orjson.dumps(choice["message"].get("content") or "")) - 2 for choice in body["choices"])
+    calls = sum(len(orjson.dumps(choice["message"].get("tool_calls") or "")) - 2 for choice in body["choices"])
+    return -(-(text + calls) // _BYTES_PER_TOKEN)
+
+
+async def _open_stream(run: Run, adapter: Adapter, order: Order, answer: Answer, started: float) -> StreamReply:
+    """A stream whose first valid event is in hand; until then every failure is a proper status and fails over."""
+    stream = StreamReply(run, adapter, answer, health, strips_timings=order.wants_timings, started=started)
+    await stream.begin()
+    return stream

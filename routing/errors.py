@@ -1,0 +1,73 @@
+"""What a completion may be refused for, beside bad input (routing/api) and money (billing/reservations)."""
+
+from __future__ import annotations
+
+from costrouter.errors import GatewayError, InvalidRequest
+from routing.providers.base import Refusal
+
+
+class ModelNotFound(GatewayError):
+    """Unknown, without a price, or not allowed for this key: one text for all."""
+
+    status = 404
+    type = "invalid_request_error"
+    code = "model_not_found"
+
+    def __init__(self, model: str) -> None:
+        super().__init__(f"The model '{model}' does not exist or you do not have access to it.", param="model")
+
+
+class NoMatchingRoute(GatewayError):
+    status = 404
+    type = "invalid_request_error"
+    code = "no_matching_route"
+
+
+class ContextLengthExceeded(InvalidRequest):
+    code = "context_length_exceeded"
+
+
+class NoAvailableChannel(GatewayError):
+    status = 503
+    code = "no_available_channel"
+    retriable = True
+
+    def __init__(self, retry_after: float) -> None:
+        super().__init__(
+            "No channel for this model is available just now. Please retry.", retry_after=max(1, round(retry_after))
+        )
+
+
+class UpstreamError(GatewayError):
+    status = 502
+    code = "upstream_error"
+    retriable = True
+
+    def __init__(self, message: str = "The upstream failed to answer. Please retry.") -> None:
+        super().__init__(message, retry_after=1)
+
+
+class UpstreamTimeout(GatewayError):
+    status = 504
+    code = "upstream_timeout"
+    retriable = True
+
+    def __init__(self) -> None:
+        super().__init__("The upstream did not answer in time. Please retry.", retry_after=1)
+
+
+class ContentRefused(GatewayError):
+    """The upstream refused the content of the request; its status, and its words as far as they are ours to repeat."""
+
+    code = "upstream_error"  # of the class alone; an instance shows the upstream's, if that is standard
+
+    def __init__(self, status: int, refusal: Refusal) -> None:
+        super().__init__(refusal.message, param=refusal.param)
+        self.upstream_status = status
+        self.refusal = refusal
+
+    @property
+    def envelope(self) -> dict[str, dict[str, str | None]]:
+        refusal = self.refusal
+        error = {"message": self.message, "type": refusal.type, "param": self.param, "code": refusal.code}
+        return {"error": error}

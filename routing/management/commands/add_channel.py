@@ -1,0 +1,112 @@
+"""`manage.py add_channel`: puts an upstream's models on offer without a browser."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import transaction
+
+from routing.catalogue import Rate, add_route, offer_model
+from routing.models import Channel
+from routing.providers import choices
+
+
+def _model(text: str) -> tuple[str, str]:
+    """`PUBLIC=UPSTREAM`, or one name that is both."""
+    public, _equals, upstream = text.partition("=")
+    if not public:
+        raise argparse.ArgumentTypeError("a model is PUBLIC or PUBLIC=UPSTREAM")
+    return public, upstream or public
+
+
+def _rate(text: str) -> Decimal:
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        value = Decimal("NaN")
+    if not value.is_finite() or value < 0:
+        raise argparse.ArgumentTypeError("a price is a number of currency units per million tokens, 0 or more")
+    return value
+
+
+class Command(BaseCommand):
+    help = (
+        "Adds a channel with its models, routes and prices; repeated, it adds what is missing. Prices are in currency "
+        "units per million tokens. The upstream's secret is read from the environment variable named by --secret-env."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("name")
+        parser.add_argument("--provider", default="openai", choices=[name for name, _label in choices()])
+        parser.add_argument("--base-url", required=True)
+        parser.add_argument("--secret-env", metavar="VAR")
+        parser.add_argument("--priority", type=int, default=0)
+        parser.add_argument("--weight", type=int, default=1)
+        parser.add_argument("--model", type=_model, action="append", required=True, metavar="PUBLIC[=UPSTREAM]")
+        parser.add_argument("--currency", default="USD", choices=["USD", "VND"])
+        for side, is_required in (("cost", True), ("price", False)):
+            parser.add_argument(f"--{side}-input", type=_rate, required=is_required)
+            parser.add_argument(f"--{side}-output", type=_rate, required=is_required)
+            parser.add_argument(f"--{side}-cached-input", type=_rate)
+        parser.add_argument("--context", type=int, default=128_000, help="context window of new models, in tokens")
+        parser.add_argument("--output-limit", type=int, default=16_384)
+        parser.add_argument("--default-output", type=int, default=4_096)
+
+    def handle(self, *args: Any, model: list[tuple[str, str]], **options: Any) -> None:
+        cost, price = _side("cost", options), _side("price", options)
+        if cost is None:
+            raise CommandError("a channel needs --cost-input and --cost-output")
+        try:
+            with transaction.atomic():
+                channel = _channel(options)
+                for public, upstream in model:
+                    offered = offer_model(public, price=price, **_limits(options))
+                    route = add_route(channel, offered, upstream_name=upstream, cost=cost)
+                    self.stdout.write(f"{route} as {upstream}")
+        except ValidationError as error:
+            raise CommandError("; ".join(error.messages)) from error
+        except ValueError as error:
+            raise CommandError(str(error)) from error
+
+
+def _channel(options: dict[str, Any]) -> Channel:
+    channel = Channel.objects.filter(name=options["name"]).first() or Channel(name=options["name"])
+    if channel.base_url != options["base_url"]:
+        channel.set_secret("")  # a secret stays with the host that it was given for
+    channel.provider, channel.base_url = options["provider"], options["base_url"]
+    channel.priority, channel.weight = options["priority"], options["weight"]
+    if options["secret_env"]:
+        channel.set_secret(_secret(options["secret_env"]))
+    channel.full_clean()
+    channel.save()
+    return channel
+
+
+def _secret(variable: str) -> str:
+    secret = os.environ.get(variable, "")
+    if not secret:
+        raise CommandError(f"the environment variable {variable} is empty")
+    return secret
+
+
+def _side(side: str, options: dict[str, Any]) -> Rate | None:
+    """The cost or customer price that was given, if both of its halves were."""
+    given = [options[f"{side}_{kind}"] for kind in ("input", "output")]
+    if given == [None, None]:
+        return None
+    if None in given:
+        raise CommandError(f"--{side}-input and --{side}-output belong together")
+    return Rate(*given, options[f"{side}_cached_input"], options["currency"])
+
+
+def _limits(options: dict[str, Any]) -> dict[str, int]:
+    return {
+        "context_window": options["context"],
+        "output_limit": options["output_limit"],
+        "default_output": options["default_output"],
+    }

@@ -1,0 +1,285 @@
+"""What a request may do: its models and prices, its bounds, and its ranked routes. No money is touched here."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from dataclasses import dataclass, replace
+from typing import Any, Final, NoReturn
+
+from msgspec import UNSET
+
+from accounts.authentication import Caller
+from billing.money import PER_MILLION
+from billing.prices import Tariff, most
+from routing.api.schema import ChatRequest, IntegerAboveMaxValue
+from routing.errors import ContextLengthExceeded, ModelNotFound, NoAvailableChannel, NoMatchingRoute
+from routing.health import Health
+from routing.selection import Candidate, Decision, Demand, Reason, rank
+from routing.snapshot import ModelView, RouteView, Snapshot
+
+BYTES_OF_A_TOKEN_AT_MOST: Final = 8
+"""Used only to refuse prompts that cannot fit: no tokenizer averages more bytes a token over a whole prompt."""
+IMAGE_TOKENS: Final = 1024
+IMAGE_TOKENS_AT_MOST: Final = 4096
+LEAST_USEFUL_OUTPUT: Final = 16
+"""A cap that is ours is not lowered below this many tokens."""
+
+Option = tuple[RouteView, ModelView, Tariff]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request as the API plane hands it over: the frozen context of everything below."""
+
+    id: uuid.UUID
+    caller: Caller
+    request: ChatRequest
+    body: dict[str, Any]
+    body_bytes: int
+    snapshot: Snapshot
+    wants_explanation: bool
+    started: float
+    """Of the monotonic clock."""
+    started_at: float
+    """Seconds since the epoch."""
+
+    @property
+    def public_id(self) -> str:
+        return f"chatcmpl-{self.id.hex}"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the request may do: its models in order with their prices, its bounds, and the ranked routes."""
+
+    call: Call
+    models: tuple[tuple[ModelView, Tariff], ...]
+    text_bytes: int
+    """The request's size without its images."""
+    input_bound: int
+    """No tokenizer makes more tokens of this request: a token is a byte at least."""
+    expected_input: int
+    cap: int
+    """Output tokens of one choice."""
+    is_cap_ours: bool
+    prefix: int
+    decision: Decision
+    routes: tuple[Option, ...]
+    """What to try, in this order."""
+
+    def amount(self, cap: int) -> int:
+        """The most that the request can cost with this cap, in ledger units."""
+        output = cap * self.call.request.choices
+        return max(most(input_tokens=self.input_bound, output_tokens=output, tariff=price) for _, price in self.models)
+
+    @property
+    def limited_tokens(self) -> int:
+        """What the request counts against tokens per minute until its usage is known."""
+        return self.expected_input + self.cap * self.call.request.choices
+
+
+def resolve(call: Call, health: Health) -> Plan:
+    """Everything that can be said before money is touched.
+
+    Raises ModelNotFound, NoMatchingRoute, ContextLengthExceeded, IntegerAboveMaxValue or NoAvailableChannel.
+    """
+    models = _models(call)
+    main, _price = models[0]
+    request = call.request
+    images = [part for part in request.parts() if part.image_url]
+    image_bytes = sum(len(part.image_url.url) for part in images if part.image_url)
+    text_bytes = call.body_bytes - image_bytes
+    expected_input = int(text_bytes / health.bytes_per_token(main.name)) + len(images) * IMAGE_TOKENS
+    cap = _output_cap(call, main, text_bytes, expected_input)
+    prefix = _prefix(call)
+    demand = _demand(
+        call,
+        expected_input=expected_input,
+        expected_output=health.expected_output(call.caller.tenant_id, main.name, cap) * request.choices,
+        needs_images=bool(images),
+    )
+    decision, routes = _rank(call, models, demand, prefix, health)
+    return Plan(
+        call=call,
+        models=models,
+        text_bytes=text_bytes,
+        input_bound=text_bytes + len(images) * IMAGE_TOKENS_AT_MOST + main.prompt_overhead,
+        expected_input=expected_input,
+        cap=cap,
+        is_cap_ours=request.cap is None,
+        prefix=prefix,
+        decision=decision,
+        routes=routes,
+    )
+
+
+def _models(call: Call) -> tuple[tuple[ModelView, Tariff], ...]:
+    """The model asked for and its fallbacks, as far as this key can call them; raises ModelNotFound."""
+    found = []
+    name = call.request.model
+    for wanted in (name, *(call.request.models or ())):
+        model = find_model(call.snapshot, call.caller, _base_name(call.snapshot, wanted), call.started_at)
+        if model is not None and model not in found:
+            found.append(model)
+        elif wanted is name:
+            raise ModelNotFound(name)
+    return tuple(found)
+
+
+def find_model(snapshot: Snapshot, caller: Caller, name: str, now: float) -> tuple[ModelView, Tariff] | None:
+    """The model and its price, if this caller can call it."""
+    model = snapshot.models.get(name)
+    price = model.price(caller.currency, now) if model is not None and caller.may_call(name) else None
+    return (model, price) if model is not None and price is not None else None
+
+
+def _base_name(snapshot: Snapshot, name: str) -> str:
+    """The public name without OpenRouter's `:floor` and `:nitro`."""
+    if name not in snapshot.models:
+        for suffix in (":floor", ":nitro"):
+            if name.endswith(suffix):
+                return name.removesuffix(suffix)
+    return name
+
+
+def _output_cap(call: Call, model: ModelView, text_bytes: int, expected_input: int) -> int:
+    """The bound on one choice's output tokens: the client's, or the model's default as far as the window allows."""
+    cap = call.request.cap
+    least_input = text_bytes // BYTES_OF_A_TOKEN_AT_MOST
+    if least_input + (cap or 1) > model.context_window:
+        raise ContextLengthExceeded(
+            f"This model's maximum context length is {model.context_window} tokens, but at least "
+            f"{least_input + (cap or 1)} were requested (prompt and output cap together).",
+            param="messages",
+        )
+    if cap is None:
+        room = max(model.context_window - expected_input, LEAST_USEFUL_OUTPUT)
+        return min(model.default_output, model.output_limit, room)
+    if cap > model.output_limit:
+        name = "max_tokens" if call.request.max_tokens == cap else "max_completion_tokens"
+        raise IntegerAboveMaxValue(
+            f"'{name}' is too large: {cap}. This model supports at most {model.output_limit} output tokens.", param=name
+        )
+    return cap
+
+
+def _prefix(call: Call) -> int:
+    """Names a conversation by its beginning; equal for the requests of one conversation, also in other processes."""
+    messages = call.body["messages"]
+    return hash(
+        (call.caller.tenant_id, str(messages[0].get("content"))[:512], str(messages[:2][-1].get("content"))[:512])
+    )
+
+
+def _demand(call: Call, *, expected_input: int, expected_output: int, needs_images: bool) -> Demand:
+    request = call.request
+    provider = request.provider
+    format_ = request.response_format
+    fastest = request.model.endswith(":nitro") or (provider is not None and provider.sort in {"latency", "throughput"})
+    return Demand(
+        expected_input=expected_input,
+        expected_output=expected_output,
+        needs_tools=bool(request.tools or request.functions),
+        needs_images=needs_images,
+        needs_json_schema=format_ is not UNSET and format_.type == "json_schema",
+        only=_names(provider.only if provider else None),
+        ignore=_names(provider.ignore if provider else None),
+        order=tuple(name.lower() for name in (provider.order if provider else None) or ()),
+        strategy="fastest" if fastest else "cheapest",
+    )
+
+
+def _names(names: list[str] | None) -> frozenset[str]:
+    return frozenset(name.lower() for name in names or ())
+
+
+def _rank(
+    call: Call, models: tuple[tuple[ModelView, Tariff], ...], demand: Demand, prefix: int, health: Health
+) -> tuple[Decision, tuple[Option, ...]]:
+    """The decision, over the fallback models too, and the routes to try; raises if there is none."""
+    now = time.monotonic()
+    decisions: list[Decision] = []
+    routes: list[Option] = []
+    for model, price in models:
+        by_id = {route.id: route for route in model.routes}
+        asked = _over_max_price(demand, call, price)
+        ranked = rank(asked, [_candidate(route, model, prefix, now, health) for route in model.routes])
+        decisions.append(ranked)
+        routes += [(by_id[route_id], model, price) for route_id in ranked.order]
+    if not routes:
+        _refuse_unroutable(models, decisions, now, health)
+    provider = call.request.provider
+    if provider is not None and provider.allow_fallbacks is False:
+        routes = routes[:1]
+    verdicts = tuple(verdict for decision in decisions for verdict in decision.candidates)
+    return Decision(decisions[0].strategy, decisions[0].expected, verdicts), tuple(routes)
+
+
+def _over_max_price(demand: Demand, call: Call, price: Tariff) -> Demand:
+    """The demand, out of reach where the tenant pays more than the request's `max_price` or `max_cost` allows."""
+    provider = call.request.provider
+    if provider is None or (provider.max_price is None and provider.max_cost is None):
+        return demand
+    bound = provider.max_price
+    tokens = demand.expected_input * price.input + demand.expected_output * price.output
+    pairs = [(provider.max_cost, tokens // PER_MILLION + price.request_fee)]
+    if bound is not None:
+        pairs += [(bound.prompt, price.input), (bound.completion, price.output), (bound.request, price.request_fee)]
+    is_over = any(limit is not None and amount > limit * 1e9 for limit, amount in pairs)
+    return replace(demand, is_over_max_price=is_over)
+
+
+def _candidate(route: RouteView, model: ModelView, prefix: int, now: float, health: Health) -> Candidate:
+    state = health.route(route.id)
+    channel = route.channel
+    return Candidate(
+        route_id=route.id,
+        channel=channel.name,
+        upstream_model=route.upstream_name,
+        cost=route.cost,
+        priority=channel.priority,
+        weight=channel.weight,
+        fault=route.fault or state.reason_out(now) or _channel_reason(route, now, health),
+        success_rate=state.success_rate,
+        cached_share=health.cached_share(prefix, route.id, now),
+        latency=state.latency,
+        tools=model.tools,
+        images=model.images,
+        json_schema=model.json_schema,
+        context_window=model.context_window,
+    )
+
+
+def _channel_reason(route: RouteView, now: float, health: Health) -> Reason | None:
+    state = health.channel(route.channel.id)
+    if now < state.resting_until:
+        return "resting"
+    limit = route.channel.concurrency
+    return "channel_busy" if limit is not None and state.in_flight >= limit else None
+
+
+_CONSTRAINT_TEXTS: Final = {
+    "no_tools": "No route of this model supports tools.",
+    "no_images": "No route of this model supports image input.",
+    "no_json_schema": "No route of this model supports response_format json_schema.",
+    "context_too_short": "No route of this model has a context window long enough.",
+    "over_max_price": "No route of this model is within provider.max_price.",
+    "excluded_by_request": "No route of this model is left by provider.only and provider.ignore.",
+}
+
+
+def _refuse_unroutable(
+    models: tuple[tuple[ModelView, Tariff], ...], decisions: list[Decision], now: float, health: Health
+) -> NoReturn:
+    for decision in decisions:
+        constraint = decision.constraint()
+        if constraint is not None:
+            raise NoMatchingRoute(f"{_CONSTRAINT_TEXTS[constraint]} (constraint: {constraint})")
+    waits = [
+        max(health.route(route.id).available_at(), health.channel(route.channel.id).resting_until) - now
+        for model, _price in models
+        for route in model.routes
+        if route.fault is None
+    ]
+    raise NoAvailableChannel(min(waits, default=5.0))

@@ -1,0 +1,209 @@
+"""A stored routing decision and its attempts, in words that a tenant may read.
+
+Attempts carry a detail for operators; nothing here reads it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils.formats import number_format
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
+Text = str | Promise
+
+_REASONS: Mapping[str, Text] = {
+    "channel_disabled": gettext_lazy("Out: the channel is switched off."),
+    "route_disabled": gettext_lazy("Out: this model is switched off on the channel."),
+    "no_cost_price": gettext_lazy("Out: its cost is not known, and an unknown cost is never taken for a low one."),
+    "no_secret": gettext_lazy("Out: the channel has no credentials."),
+    "no_tools": gettext_lazy("Out: the request has tools, which this model does not support here."),
+    "no_images": gettext_lazy("Out: the request has images, which this model does not support here."),
+    "no_json_schema": gettext_lazy("Out: the request asks for a JSON schema, which this model does not support here."),
+    "context_too_short": gettext_lazy("Out: the request does not fit into its context window."),
+    "breaker_open": gettext_lazy("Out: it failed several times in a row and rests until a trial request succeeds."),
+    "resting": gettext_lazy("Out: it asked for a pause and rests as long as it said."),
+    "channel_busy": gettext_lazy("Out: as many requests as the channel may serve at once were running."),
+    "over_max_price": gettext_lazy("Out: it costs more than the request’s own price limit."),
+    "excluded_by_request": gettext_lazy("Out: the request itself excluded it."),
+}
+_STRATEGIES: Mapping[str, Text] = {
+    "cheapest": gettext_lazy("The cheapest healthy channel was wanted."),
+    "fastest": gettext_lazy("The fastest healthy channel was wanted."),
+    "balanced": gettext_lazy("A balance of price and speed was wanted."),
+    "priority": gettext_lazy("The channels were wanted in the operator’s order."),
+}
+_OUTCOMES: Mapping[str, tuple[Text, str]] = {
+    "answered": (gettext_lazy("answered"), "good"),
+    "connect_failed": (gettext_lazy("no connection"), "bad"),
+    "tls_failed": (gettext_lazy("no secure connection"), "bad"),
+    "connect_timeout": (gettext_lazy("no connection in time"), "bad"),
+    "first_byte_timeout": (gettext_lazy("no first byte in time"), "bad"),
+    "idle_timeout": (gettext_lazy("fell silent"), "bad"),
+    "total_timeout": (gettext_lazy("took too long"), "bad"),
+    "bad_status": (gettext_lazy("error status"), "bad"),
+    "invalid_response": (gettext_lazy("unusable answer"), "bad"),
+    "broken_stream": (gettext_lazy("stream broke off"), "bad"),
+    "refused_content": (gettext_lazy("content refused"), "warn"),
+    "cancelled": (gettext_lazy("cancelled"), "warn"),
+}
+
+# The upstream began to answer; what came between is not the channel's refusal to serve.
+_BEGUN = frozenset({"answered", "broken_stream", "cancelled", "refused_content"})
+
+
+class ChannelNames:
+    """What tenants may call channels: their names, or "channel 1", "channel 2" in order of appearance."""
+
+    def __init__(self, *, shown: bool, channels: Iterable[str]) -> None:
+        self.shown = shown
+        self._numbers = {name: number for number, name in enumerate(dict.fromkeys(channels), start=1)}
+
+    def __getitem__(self, channel: str) -> str:
+        return channel if self.shown else _("channel %(number)d") % {"number": self._numbers[channel]}
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One route that was considered; the cost in ledger units of the currency."""
+
+    name: str
+    upstream_model: str
+    state: str
+    sentence: Text
+    expected_cost: int | None
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Who was considered and why: the chosen one first, then the others that were ready by cost, then who was out."""
+
+    summary: str
+    expectation: str
+    candidates: list[Candidate]
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try of one route; milliseconds since the request began. `tone` is a class of the stylesheet."""
+
+    name: str
+    upstream_model: str
+    outcome: Text
+    tone: str
+    status: int | None
+    started_ms: int
+    duration_ms: int
+    has_answered: bool
+
+
+def explain(decision: Mapping[str, Any], tried: list[Attempt], names: ChannelNames) -> Decision | None:
+    """The decision, and what came of it, in words; None if nothing was stored (a recovered request)."""
+    given = sorted(decision.get("candidates", ()), key=_order)
+    if not given:
+        return None
+    chosen = next((candidate for candidate in given if candidate["state"] == "chosen"), None)
+    return Decision(
+        " ".join(filter(None, (_summary(decision, given), _result(tried)))),
+        _expectation(decision.get("expected", {})),
+        [_candidate(candidate, chosen, names) for candidate in given],
+    )
+
+
+def attempts(given: Iterable[Mapping[str, Any]], names: ChannelNames) -> list[Attempt]:
+    """The tries in order, without what is meant for operators."""
+    return [
+        Attempt(
+            names[attempt["channel"]],
+            attempt["upstream_model"] if names.shown else "",
+            *_OUTCOMES.get(attempt["outcome"], (attempt["outcome"], "bad")),
+            attempt["status"],
+            attempt["started_ms"],
+            attempt["duration_ms"],
+            attempt["outcome"] in _BEGUN,
+        )
+        for attempt in given
+    ]
+
+
+def _order(candidate: Mapping[str, Any]) -> tuple[int, int]:
+    return ("chosen", "ready", "out").index(candidate["state"]), candidate["expected_cost"] or 0
+
+
+def _summary(decision: Mapping[str, Any], given: list[Mapping[str, Any]]) -> str:
+    ready = sum(candidate["state"] != "out" for candidate in given)
+    considered = ngettext("%(count)d route was considered", "%(count)d routes were considered", len(given))
+    able = ngettext("%(count)d of them could serve the request.", "%(count)d of them could serve the request.", ready)
+    strategy = _STRATEGIES.get(decision.get("strategy", ""), "")
+    return f"{considered % {'count': len(given)}}, {able % {'count': ready}} {strategy}".strip()
+
+
+def _result(tried: list[Attempt]) -> str:
+    """Whether the first choice answered, and who did if it did not."""
+    failed = [attempt for attempt in tried if not attempt.has_answered]
+    if not failed:
+        return ""
+    if len(failed) == len(tried):
+        return _("None of those that were tried answered.")
+    return _("%(first)s did not answer; %(last)s did.") % {"first": failed[0].name, "last": tried[-1].name}
+
+
+def _expectation(expected: Mapping[str, int]) -> str:
+    if not expected:
+        return ""
+    text = _(
+        "Costs are for the usage expected beforehand: %(input)s input tokens, %(cached)s of them cached, and %(output)s"
+        " output tokens; divided by the chance that the route answers."
+    )
+    counts = {"input": "input", "cached": "cached_input", "output": "output"}
+    return text % {name: number_format(expected.get(kind, 0), 0, force_grouping=True) for name, kind in counts.items()}
+
+
+def _candidate(
+    candidate: Mapping[str, Any], chosen: Mapping[str, Any] | None, names: ChannelNames
+) -> Candidate:
+    return Candidate(
+        names[candidate["channel"]],
+        candidate["upstream_model"] if names.shown else "",
+        candidate["state"],
+        _sentence(candidate, chosen),
+        candidate["expected_cost"],
+        candidate["currency"],
+    )
+
+
+def _sentence(candidate: Mapping[str, Any], chosen: Mapping[str, Any] | None) -> Text:
+    if candidate["state"] == "out":
+        return _REASONS.get(candidate["reason"] or "", _("Out."))
+    chance = _("It answers %(percent)s %% of requests.") % {"percent": _percent(candidate["success_rate"])}
+    return f"{_standing(candidate, chosen)} {chance}"
+
+
+def _percent(share: float) -> str:
+    """A share of requests, rounded down: 100 means all of them."""
+    return number_format(math.floor(1000 * share + 1e-6) / 10, 0 if share >= 1 else 1)
+
+
+def _standing(candidate: Mapping[str, Any], chosen: Mapping[str, Any] | None) -> str:
+    """How a ready candidate stands to the chosen one."""
+    if chosen is None:
+        return _("Ready.")
+    if candidate is chosen:
+        return _("Chosen.")
+    if candidate["priority"] < chosen["priority"]:
+        return _("Ready, but in a later tier: tried only if the earlier tier fails.")
+    own, best = candidate["expected_cost"] or 0, chosen["expected_cost"] or 0
+    if own == best:
+        return _("Ready at the same expected cost; weights decided.")
+    if own < best:
+        return _("Ready and cheaper, but the strategy preferred the chosen one.")
+    if best == 0:
+        return _("Ready, but dearer: the chosen one was expected to cost nothing.")
+    dearer = -(-100 * (own - best) // best)
+    return _("Ready, but dearer by %(percent)d %%.") % {"percent": dearer}

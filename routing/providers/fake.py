@@ -1,0 +1,18 @@
+"""The fake provider: OpenAI's format, answered inside the process, for demo, tests and load.
+
+A channel's base URL says how it behaves: `fake://cheap?delay_ms=5&chunk_ms=20&fail=0.1`. The transport that plays the
+upstream is routing/fake_upstream.py; this adapter is the canonical one.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from routing.providers.openai import OpenAI
+
+
+class Fake(OpenAI):
+    label = "Fake (demo and tests)"
+
+
+FAKE: Final = Fake()

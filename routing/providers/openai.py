@@ -1,0 +1,217 @@
+"""OpenAI's chat format: the canonical shape, for every OpenAI-compatible vendor."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final, NoReturn
+
+import orjson
+
+from billing.prices import Usage
+from routing.providers.base import MalformedAnswer, Meaning, Order, Refusal, UpstreamRequest
+
+_EXTENSIONS: Final = ("models", "provider", "usage")
+_NEW_CAP_ONLY: Final = re.compile(r"(^|\.)(openai\.com|openai\.azure\.com)$")
+"""Vendors whose newer models refuse `max_tokens`; everybody else knows it at least as well as the newer name."""
+
+STANDARD_TYPES: Final = frozenset(("invalid_request_error", "rate_limit_error", "insufficient_quota", "server_error"))
+STANDARD_CODES: Final = frozenset(
+    (
+        "context_length_exceeded",
+        "content_filter",
+        "content_policy_violation",
+        "invalid_value",
+        "invalid_type",
+        "invalid_image",
+        "invalid_image_format",
+        "invalid_image_url",
+        "image_too_large",
+        "image_parse_error",
+        "invalid_json_schema",
+        "missing_required_parameter",
+        "unknown_parameter",
+        "unsupported_parameter",
+        "unsupported_value",
+        "string_above_max_length",
+        "array_above_max_length",
+        "integer_above_max_value",
+        "integer_below_min_value",
+        "decimal_above_max_value",
+        "decimal_below_min_value",
+        "empty_array",
+    )
+)
+_OVERFLOW: Final = re.compile(
+    r"context[_ ]length[_ ]exceeded|exceed_context_size|maximum context length|exceeds the available context size",
+    re.IGNORECASE,
+)
+_ACCOUNT_DATA: Final = re.compile(
+    r"https?://\S+|\b(?:sk|pk|org|proj|user|acct)[-_][\w*.-]+|[\w.+-]+@[\w-]+\.[\w.-]+"
+    r"|\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b|\[[0-9a-f:]{3,}\](?::\d+)?",
+    re.IGNORECASE,
+)
+_CONTENT: Final = frozenset((400, 413, 422))
+_KEY: Final = frozenset((401, 402, 403))
+_MOST_MESSAGE: Final = 1000
+
+
+class OpenAI:
+    label = "OpenAI-compatible"
+
+    def request(self, order: Order) -> UpstreamRequest:
+        """The client's body with the model's upstream name, the output cap, and usage asked for in streams."""
+        body = {name: value for name, value in order.body.items() if name not in _EXTENSIONS}
+        body["model"] = order.upstream_model
+        self._set_cap(body, order)
+        if order.is_stream:
+            body["stream"] = True
+            body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
+            if order.wants_timings:
+                body.setdefault("timings_per_token", True)
+        headers = [
+            ("content-type", "application/json"),
+            ("accept", "text/event-stream" if order.is_stream else "application/json"),
+            ("accept-encoding", "identity"),
+            ("user-agent", "CostRouter"),
+        ]
+        if order.secret:
+            headers.append(("authorization", f"Bearer {order.secret}"))
+        return UpstreamRequest("/chat/completions", headers, orjson.dumps(body))
+
+    @staticmethod
+    def _set_cap(body: dict[str, Any], order: Order) -> None:
+        """Under the name or names that the client chose, else under the one that the vendor knows."""
+        named = [name for name in ("max_tokens", "max_completion_tokens") if body.get(name) is not None]
+        if not named:
+            named = ["max_completion_tokens" if _NEW_CAP_ONLY.search(order.host) else "max_tokens"]
+        for name in named:
+            body[name] = order.cap
+
+    def answer(self, body: bytes) -> dict[str, Any]:
+        answer = self._object(body)
+        choices = answer.get("choices")
+        if type(choices) is not list or not choices:
+            raise MalformedAnswer("the answer has no choices")
+        for choice in choices:
+            if type(choice) is not dict or type(choice.get("message")) is not dict:
+                raise MalformedAnswer("a choice has no message")
+        return answer
+
+    def event(self, data: bytes) -> dict[str, Any]:
+        chunk = self._object(data)
+        choices = chunk.get("choices")
+        if type(choices) is not list:
+            raise MalformedAnswer("the chunk has no choices")
+        for choice in choices:
+            if type(choice) is not dict or type(choice.get("delta")) is not dict:
+                raise MalformedAnswer("a choice has no delta")
+        return chunk
+
+    @staticmethod
+    def _object(body: bytes) -> dict[str, Any]:
+        try:
+            value = orjson.loads(body)
+        except orjson.JSONDecodeError as error:
+            raise MalformedAnswer("the answer is not JSON") from error
+        if type(value) is not dict:
+            raise MalformedAnswer("the answer is not a JSON object")
+        if value.get("error"):
+            _raise_error(value["error"])
+        return value
+
+    def refusal(self, status: int, headers: Mapping[str, str], body: bytes, order: Order) -> Refusal:
+        error = _error_of(body)
+        detail = f"{status}: {error.get('message') or body[:300].decode('utf-8', 'replace')}"[:500]
+        meaning = _meaning(status)
+        if meaning != "content_refused":
+            return Refusal(meaning, retry_after=_retry_after(headers), detail=detail)
+        text = f"{error.get('type')} {error.get('code')} {error.get('message')}"
+        code = "context_length_exceeded" if _OVERFLOW.search(text) else _text(error.get("code"))
+        type_ = _text(error.get("type"))
+        return Refusal(
+            meaning,
+            type=type_ if type_ in STANDARD_TYPES else "invalid_request_error",
+            code=code if code in STANDARD_CODES else None,
+            message=_public(_text(error.get("message")), order),
+            param=_text(error.get("param")) or None,
+            detail=detail,
+        )
+
+    def usage(self, reported: Any) -> Usage | None:
+        if type(reported) is not dict:
+            return None
+        input_, output = _count(reported, "prompt_tokens"), _count(reported, "completion_tokens")
+        if input_ is None or output is None or input_ + output == 0:
+            return None
+        prompt = reported.get("prompt_tokens_details")
+        completion = reported.get("completion_tokens_details")
+        cached = min(_part(prompt, "cached_tokens"), input_)
+        written = min(_part(prompt, "cache_write_tokens"), input_ - cached)
+        heard = min(_part(prompt, "audio_tokens"), input_ - cached - written)
+        reasoning = min(_part(completion, "reasoning_tokens"), output)
+        spoken = min(_part(completion, "audio_tokens"), output - reasoning)
+        return Usage(input_, cached, written, output, reasoning, heard, spoken)
+
+
+def _raise_error(error: Any) -> NoReturn:
+    message = error.get("message") if type(error) is dict else error
+    raise MalformedAnswer(f"an error came instead of an answer: {str(message)[:300]}")
+
+
+def _meaning(status: int) -> Meaning:
+    if status in _CONTENT:
+        return "content_refused"
+    if status in _KEY:
+        return "key_refused"
+    return "rest" if status == 429 else "retry"
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds; the HTTP-date form (RFC 9110, section 10.2.3) is not used by any vendor met so far."""
+    try:
+        seconds = float(headers.get("retry-after", ""))
+    except ValueError:
+        return None
+    return seconds if 0 <= seconds < 1e6 else None
+
+
+def _error_of(body: bytes) -> dict[str, Any]:
+    """The error object in any of the shapes that upstreams send."""
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return {}
+    if type(value) is not dict:
+        return {}
+    error = value.get("error", value.get("detail", value.get("message")))
+    if type(error) is dict:
+        return error
+    return {"message": error} if type(error) is str else {}
+
+
+def _public(message: str, order: Order) -> str:
+    """An upstream's message without addresses, accounts, keys, or the upstream's own name of the model."""
+    model = order.body.get("model")
+    if order.upstream_model and type(model) is str:
+        message = message.replace(order.upstream_model, model)
+    if order.host:
+        message = message.replace(order.host, "the upstream")
+    message = _ACCOUNT_DATA.sub("…", message)[:_MOST_MESSAGE].strip()
+    return message or "The upstream refused the content of this request."
+
+
+def _text(value: Any) -> str:
+    return value if type(value) is str else ""
+
+
+def _count(reported: dict[str, Any], name: str) -> int | None:
+    value = reported.get(name)
+    return value if type(value) is int and value >= 0 else None
+
+
+def _part(details: Any, name: str) -> int:
+    return (_count(details, name) or 0) if type(details) is dict else 0
+
+
+OPENAI: Final = OpenAI()

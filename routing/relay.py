@@ -1,0 +1,216 @@
+"""A stream on its way: from the first valid event to the settling.
+
+Headers go out only when the first valid event is in hand. After that a failure is one error event and the end, without
+[DONE]; a client that leaves stops the upstream at once (or is read to the end, where the channel says so) and pays for
+what was received. Memory is constant: what the client does not take, the upstream is not asked for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import orjson
+from django.conf import settings
+
+from billing import reservations
+from billing.books import Progress
+from billing.prices import NOTHING, Usage
+from costrouter.errors import GatewayError
+from routing.errors import UpstreamError, UpstreamTimeout
+from routing.health import Health
+from routing.providers.base import Adapter, MalformedAnswer
+from routing.run import Run
+from routing.streaming import KEEP_ALIVE, ChatRelay, Comment, EventParser, EventTooLarge, Tally, public_usage
+from routing.upstream import Answer, UpstreamFault
+
+log = logging.getLogger(__name__)
+
+Send = Callable[[bytes], Awaitable[None]]
+
+STALL_SECONDS: Final = 30.0
+"""A client that takes nothing for so long is treated as gone."""
+PROGRESS_SECONDS: Final = 5.0
+DONE_EVENT: Final = b"[DONE]"
+
+
+class StreamReply:
+    """A stream that has begun: its head is known, its body is written by `write`."""
+
+    def __init__(
+        self, run: Run, adapter: Adapter, answer: Answer, health: Health, *, strips_timings: bool, started: float
+    ) -> None:
+        call, model, route = run.plan.call, run.model, run.route
+        assert model is not None and route is not None  # noqa: S101, PT018 - an attempt has both
+        request = call.request
+        self._run = run
+        self._adapter = adapter
+        self._answer = answer
+        self._health = health
+        self._route = route
+        self._started = started
+        self._parser = EventParser()
+        self._tally = Tally(request.choices, adapter.usage)
+        self._relay = ChatRelay(
+            public_id=call.public_id,
+            model=model.name,
+            created=int(call.started_at),
+            shows_usage=request.wants_usage,
+            strips_timings=strips_timings,
+            tally=self._tally,
+            choices=request.choices,
+        )
+        self._first = b""
+        self._is_at_end = False
+        self._is_client_gone = False
+        self._task: asyncio.Task[Any] | None = None
+        self._sending_since = 0.0
+        self._note_at = started + PROGRESS_SECONDS
+        self.headers: list[tuple[bytes, bytes]] = []
+
+    # --- before the head ---
+
+    async def begin(self) -> None:
+        """Reads up to the first valid event. Raises UpstreamFault or MalformedAnswer: another route may be tried."""
+        while not self._first:
+            data = await self._answer.next()
+            self._first = self._digest(data)
+            if self._is_at_end and not self._relay.is_complete:
+                raise MalformedAnswer("the stream ended before it began")
+        now = time.monotonic()
+        self._run.first_byte = now
+        self._run.note_attempt("answered", started=self._started, status=self._answer.status)
+        self._health.route(self._route.id).succeeded(now, now - self._started)
+        self.headers = self._run.headers()
+
+    def _digest(self, data: bytes | None) -> bytes:
+        """The client's events from the upstream's bytes (None at their end); raises MalformedAnswer."""
+        try:
+            events = self._parser.finish() if data is None else self._parser.feed(data)
+        except EventTooLarge as error:
+            raise MalformedAnswer("an event is too large") from error
+        if data is None:
+            self._is_at_end = True
+        out = []
+        for event in events:
+            if type(event) is Comment:
+                out.append(event + b"\n\n")
+            elif event == DONE_EVENT:
+                self._relay.is_done = self._is_at_end = True
+                break
+            else:
+                out.append(self._relay.relay(self._adapter.event(event)))
+        return b"".join(out)
+
+    # --- after the head ---
+
+    async def write(self, send: Send, until_gone: Awaitable[Any]) -> None:
+        """Writes the body with `send`; `until_gone` ends when the client leaves. Never raises for the upstream."""
+        self._task = asyncio.current_task()
+        loop = asyncio.get_running_loop()
+        watch = asyncio.ensure_future(until_gone)
+        watch.add_done_callback(self._on_gone)
+        stall_check = loop.call_later(STALL_SECONDS, self._check_stall, loop)
+        try:
+            await self._write(send)
+        except UpstreamFault as fault:
+            await self._break_off(send, fault.fault, fault.detail)
+        except MalformedAnswer as error:
+            await self._break_off(send, "invalid_response", str(error))
+        finally:
+            stall_check.cancel()
+            watch.cancel()
+            self._answer.close()
+            self._health.channel(self._route.channel.id).in_flight -= 1
+            self._settle("client_gone")  # what ends here unsettled was cut off on the client's side
+
+    async def _write(self, send: Send) -> None:
+        pending = self._first
+        while not self._is_at_end:
+            if pending and not self._is_client_gone:
+                await self._send(send, pending)
+            data = await self._answer.next(settings.KEEP_ALIVE_SECONDS)
+            pending = KEEP_ALIVE if data == b"" else self._digest(data)
+            if time.monotonic() >= self._note_at:
+                self._note_progress()
+        if not self._relay.is_complete:
+            if pending and not self._is_client_gone:
+                await self._send(send, pending)
+            raise UpstreamFault("broken_stream", "the stream ended before the answer was whole")
+        usage = self._settle("client_gone" if self._is_client_gone else "success")
+        if not self._is_client_gone:
+            await self._send(send, pending + self._closing(usage))
+
+    async def _send(self, send: Send, data: bytes) -> None:
+        self._sending_since = time.monotonic()
+        await send(data)
+        self._sending_since = 0.0
+
+    def _closing(self, usage: Usage) -> bytes:
+        run = self._run
+        shown = public_usage(usage, self._tally.reported_fields, run.cost_text(usage), run.cost_details(usage))
+        return self._relay.closing(shown, run.explanation() if run.plan.call.wants_explanation else None)
+
+    async def _break_off(self, send: Send, fault: str, detail: str) -> None:
+        """The upstream failed after the first byte: bills what was received and says so to the client."""
+        if self._is_client_gone:
+            self._settle("client_gone")
+            return
+        self._run.attempts[-1] |= {"outcome": fault, "detail": detail[:500]}
+        self._health.route(self._route.id).failed(time.monotonic())
+        timed_out = fault.endswith("_timeout")
+        self._settle("timeout" if timed_out else "upstream_error")
+        error: GatewayError = (
+            UpstreamTimeout() if timed_out else UpstreamError("The upstream broke off before the answer was complete.")
+        )
+        await self._send(send, b"data: " + orjson.dumps(error.envelope) + b"\n\n")
+
+    def _on_gone(self, watch: asyncio.Future[Any]) -> None:
+        if watch.cancelled() or self._run.is_settled:
+            return
+        self._is_client_gone = True
+        if not self._route.channel.drains:
+            self._answer.close()
+
+    def _check_stall(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._run.is_settled:
+            return
+        if self._sending_since and time.monotonic() - self._sending_since > STALL_SECONDS and self._task is not None:
+            self._is_client_gone = True
+            self._task.cancel()
+            return
+        loop.call_later(STALL_SECONDS / 2, self._check_stall, loop)
+
+    # --- what it used ---
+
+    def _settle(self, outcome: str) -> Usage:
+        """Settles once, with the best figures there are; the usage that was settled with."""
+        usage, source = self.usage()
+        if not self._run.is_settled:
+            if source == "upstream" and outcome == "success":
+                self._run.teach(self._health, usage)
+            status = 200 if outcome in {"success", "client_gone"} else 504 if outcome == "timeout" else 502
+            code = {"upstream_error": "upstream_error", "timeout": "upstream_timeout"}.get(outcome, "")
+            self._run.settle(outcome=outcome, status=status, error_code=code, usage=usage, source=source)
+        return usage
+
+    def usage(self) -> tuple[Usage, str]:
+        """The upstream's own figures wherever they appeared, else an estimate of what was received."""
+        tally = self._tally
+        if tally.reported is not None:
+            return tally.reported, "upstream"
+        if tally.timed is not None and self._run.plan.call.request.choices == 1:
+            return tally.timed, "upstream"
+        output = tally.received_tokens()
+        if not output:
+            return NOTHING, "none"
+        return Usage(input=self._run.plan.expected_input, output=output), "estimated"
+
+    def _note_progress(self) -> None:
+        self._note_at = time.monotonic() + PROGRESS_SECONDS
+        usage, _source = self.usage()
+        call = self._run.plan.call
+        reservations.note_progress(Progress(call.id.hex, self._route.channel.name, usage.input, usage.output))

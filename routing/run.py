@@ -1,0 +1,208 @@
+"""A request that holds money: what has been tried, and the one settling that it owes."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import orjson
+from django.conf import settings
+
+from accounts.limits import Standing, limiter
+from billing import reservations
+from billing.books import Settlement
+from billing.money import plain, to_decimal
+from billing.prices import NOTHING, Tariff, Usage, cost, lines
+from costrouter.errors import GatewayError
+from routing.errors import ContentRefused, UpstreamTimeout
+from routing.health import Health
+from routing.plan import Plan
+from routing.snapshot import ModelView, RouteView
+
+ENDPOINT: Final = "chat.completions"
+
+
+@dataclass(slots=True)
+class Run:
+    """A request that holds money: what has been tried, and the one settling that it owes."""
+
+    plan: Plan
+    cap: int
+    held: int
+    standing: Standing
+    attempts: list[dict[str, Any]] = field(default_factory=list)
+    route: RouteView | None = None
+    model: ModelView | None = None
+    price: Tariff | None = None
+    first_byte: float | None = None
+    """When the first byte of the answer came, by the monotonic clock."""
+    is_settled: bool = False
+
+    def choose(self, route: RouteView, model: ModelView, price: Tariff) -> None:
+        self.route, self.model, self.price = route, model, price
+
+    def note_attempt(self, outcome: str, *, started: float, status: int | None = None, detail: str = "") -> None:
+        assert self.route is not None  # noqa: S101 - an attempt has a route
+        call, now = self.plan.call, time.monotonic()
+        self.attempts.append(
+            {
+                "channel": self.route.channel.name,
+                "upstream_model": self.route.upstream_name,
+                "outcome": outcome,
+                "status": status,
+                "detail": detail[:500],
+                "started_ms": int((started - call.started) * 1000),
+                "duration_ms": int((now - started) * 1000),
+            }
+        )
+
+    def settle_refused(self, error: GatewayError) -> None:
+        """No answer went to the client: nothing to pay."""
+        timed_out = isinstance(error, UpstreamTimeout)
+        outcome = "refused" if isinstance(error, ContentRefused) else "timeout" if timed_out else "upstream_error"
+        status = error.upstream_status if isinstance(error, ContentRefused) else error.status
+        code = error.refusal.code if isinstance(error, ContentRefused) else error.code
+        self.settle(outcome=outcome, status=status, error_code=code or "")
+
+    def settle(
+        self,
+        *,
+        outcome: str,
+        status: int,
+        error_code: str = "",
+        usage: Usage = NOTHING,
+        source: str = "none",
+    ) -> None:
+        """Closes the reservation with what was used; once, whoever calls first."""
+        if self.is_settled:
+            return
+        self.is_settled = True
+        call, now = self.plan.call, time.monotonic()
+        limiter.finish(call.id.hex, call.caller.limits, max(0, self.plan.limited_tokens - usage.input - usage.output))
+        model, price = self.plan.models[0]
+        route_cost = self.route.cost if self.route is not None else None
+        provider_cost = cost(usage, route_cost) if route_cost is not None else None
+        reservations.settle(
+            Settlement(
+                id=call.id.hex,
+                tenant_id=call.caller.tenant_id,
+                api_key_id=call.caller.key_id,
+                endpoint=ENDPOINT,
+                requested_model=call.request.model,
+                model=(self.model or model).name,
+                price_id=(self.price or price).id,
+                currency=price.currency,
+                outcome=outcome,
+                status=status,
+                error_code=error_code,
+                is_stream=call.request.is_stream,
+                usage_source=source,
+                input_tokens=usage.input,
+                cached_input_tokens=usage.cached_input,
+                cache_write_tokens=usage.cache_write,
+                output_tokens=usage.output,
+                reasoning_tokens=usage.reasoning,
+                input_audio_tokens=usage.input_audio,
+                output_audio_tokens=usage.output_audio,
+                images=usage.images,
+                claimed_cost=cost(usage, self.price or price),
+                provider_cost=provider_cost,
+                provider_currency=route_cost.currency if route_cost is not None else "",
+                channel=self.route.channel.name if self.route is not None else "",
+                upstream_model=self.route.upstream_name if self.route is not None else "",
+                attempts=self.attempts,
+                decision=self.plan.decision,
+                started_at=reservations.timestamp(call.started_at),
+                first_byte_ms=None if self.first_byte is None else int((self.first_byte - call.started) * 1000),
+                duration_ms=int((now - call.started) * 1000),
+            )
+        )
+
+    def teach(self, health: Health, usage: Usage) -> None:
+        """What a reported usage says about the conversation, the model and the tenant."""
+        assert self.route is not None  # noqa: S101 - there is an answer
+        call = self.plan.call
+        share = usage.cached_input / usage.input if usage.input else 0.0
+        health.note_served(self.plan.prefix, self.route.id, time.monotonic(), share)
+        health.note_usage(
+            call.caller.tenant_id,
+            self.plan.models[0][0].name,
+            prompt_bytes=self.plan.text_bytes,
+            input_tokens=usage.input,
+            output_tokens=usage.output,
+        )
+
+    # --- what the client sees of it ---
+
+    def cost(self, usage: Usage) -> int:
+        """What the tenant pays for a usage, in ledger units: never more than was held."""
+        return min(cost(usage, self._price), self.held)
+
+    @property
+    def _price(self) -> Tariff:
+        return self.price or self.plan.models[0][1]
+
+    def cost_text(self, usage: Usage) -> str:
+        """The cost as an exact decimal number of currency units."""
+        return plain(self.cost(usage), self._price.currency)
+
+    def cost_details(self, usage: Usage) -> dict[str, Any]:
+        """The terms of the price sum, exact before rounding, in currency units."""
+        details: dict[str, Any] = {"currency": self._price.currency}
+        for line in lines(usage, self._price):
+            details[line.kind] = orjson.Fragment(_exact(line.exact_millionths, self._price.currency))
+        if self._price.request_fee and not usage.is_empty:
+            details["request_fee"] = orjson.Fragment(plain(self._price.request_fee, self._price.currency))
+        return details
+
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """The response headers that tell how the request was served."""
+        route, model = self.route, self.model
+        assert route is not None and model is not None  # noqa: S101, PT018 - there is an answer
+        pairs = [
+            (b"x-costrouter-model", model.name.encode()),
+            (b"x-costrouter-attempts", b"%d" % len(self.attempts)),
+        ]
+        if settings.SHOW_CHANNELS:
+            pairs.append((b"x-costrouter-channel", _header_text(route.channel.name)))
+        return pairs + self.standing.headers
+
+    def explanation(self) -> dict[str, Any]:
+        """The routing decision and the attempts as far as the operator shows them to tenants."""
+        decision = self.plan.decision
+        names = {verdict.channel: f"channel {place}" for place, verdict in enumerate(decision.candidates, 1)}
+
+        def shown(channel: str) -> str:
+            return channel if settings.SHOW_CHANNELS else names.get(channel, "channel")
+
+        candidates = [
+            {
+                "channel": shown(verdict.channel),
+                "state": verdict.state,
+                "reason": verdict.reason,
+                "expected_cost": None
+                if verdict.expected_cost is None or not settings.SHOW_CHANNELS
+                else orjson.Fragment(plain(verdict.expected_cost, verdict.currency)),
+                "success_rate": verdict.success_rate,
+            }
+            for verdict in decision.candidates
+        ]
+        attempts = [
+            {
+                "channel": shown(attempt["channel"]),
+                **{name: attempt[name] for name in ("outcome", "status", "started_ms", "duration_ms")},
+            }
+            for attempt in self.attempts
+        ]
+        return {"strategy": decision.strategy, "candidates": candidates, "attempts": attempts}
+
+
+def _exact(millionths: int, currency: str) -> str:
+    """Millionths of a ledger unit as an exact decimal number of currency units."""
+    text = f"{to_decimal(millionths, currency).scaleb(-6):f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _header_text(text: str) -> bytes:
+    return "".join(character if " " <= character <= "~" else "?" for character in text).encode()

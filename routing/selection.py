@@ -1,0 +1,210 @@
+"""Choosing the channel: which route answers this request at the least expected cost, and why. Pure.
+
+The expected cost of a request on a route is what its tokens are expected to cost there, divided by the chance that
+the route answers. Zero is a price; unknown is not. Every candidate is kept in the decision with its expected cost and
+state, and if it is out, with exactly one reason from a closed list.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import msgspec
+
+from billing.money import PER_MILLION
+from billing.prices import Tariff
+
+Reason = Literal[
+    "channel_disabled",
+    "route_disabled",
+    "no_cost_price",
+    "no_secret",
+    "no_tools",
+    "no_images",
+    "no_json_schema",
+    "context_too_short",
+    "breaker_open",
+    "resting",
+    "channel_busy",
+    "over_max_price",
+    "excluded_by_request",
+]
+Strategy = Literal["cheapest", "fastest"]
+
+CONSTRAINTS: Final[frozenset[Reason]] = frozenset(
+    ("no_tools", "no_images", "no_json_schema", "context_too_short", "over_max_price", "excluded_by_request")
+)
+"""Reasons that lie in the request: another request could use the route."""
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What a request asks of a route, and what it is expected to use there. Token counts."""
+
+    expected_input: int
+    expected_output: int
+    needs_tools: bool = False
+    needs_images: bool = False
+    needs_json_schema: bool = False
+    needs_context: int = 0
+    only: frozenset[str] = frozenset()
+    """Channel names in lower case; empty allows all."""
+    ignore: frozenset[str] = frozenset()
+    order: tuple[str, ...] = ()
+    """Channel names that come first, in this order."""
+    is_over_max_price: bool = False
+    strategy: Strategy = "cheapest"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A route as selection sees it, with what this process knows of its health just now."""
+
+    route_id: int
+    channel: str
+    upstream_model: str
+    cost: Tariff | None
+    priority: int = 0
+    weight: int = 1
+    fault: Reason | None = None
+    """Out whatever is asked: disabled, without a price, open breaker, resting, busy."""
+    success_rate: float = 1.0
+    cached_share: float = 0.0
+    """The share of this request's input that the route is expected to have in its prompt cache."""
+    latency: float = 0.0
+    """Seconds to the first byte, learned; 0 if unknown."""
+    tools: bool = True
+    images: bool = True
+    json_schema: bool = True
+    context_window: int = 0
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """One candidate in a decision. `expected_cost` is in ledger units of `currency`, None if out or unknown."""
+
+    route: int
+    channel: str
+    upstream_model: str
+    state: Literal["chosen", "ready", "out"]
+    reason: Reason | None
+    expected_cost: int | None
+    currency: str
+    success_rate: float
+    priority: int
+    weight: int
+
+
+class Expected(msgspec.Struct, frozen=True):
+    input: int
+    cached_input: int
+    output: int
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """Every candidate, the usable ones first and in the order they will be tried."""
+
+    strategy: Strategy
+    expected: Expected
+    candidates: tuple[Verdict, ...]
+
+    @property
+    def order(self) -> list[int]:
+        """Indexes into the ranked candidates are positions; the route ids to try, best first."""
+        return [verdict.route for verdict in self.candidates if verdict.state != "out"]
+
+    def constraint(self) -> Reason | None:
+        """The reason in the request that shut routes out, if nothing but such reasons stood in the way."""
+        reasons = [verdict.reason for verdict in self.candidates]
+        lasting = [reason for reason in reasons if reason not in _PERMANENT]
+        if lasting and all(reason in CONSTRAINTS for reason in lasting):
+            return lasting[0]
+        return None
+
+
+_PERMANENT: Final[frozenset[Reason | None]] = frozenset(
+    ("channel_disabled", "route_disabled", "no_cost_price", "no_secret")
+)
+
+
+def rank(demand: Demand, candidates: Sequence[Candidate], draw: Callable[[], float] = random.random) -> Decision:
+    """The decision for one request.
+
+    `draw` returns a number in [0, 1) and only settles ties, in proportion to the weights.
+    """
+    ready: list[tuple[Any, Candidate, int]] = []
+    out: list[Verdict] = []
+    best_share = 0.0
+    for candidate in candidates:
+        reason = candidate.fault or _misfit(demand, candidate)
+        if reason is not None or candidate.cost is None:
+            out.append(_verdict(candidate, "out", reason or "no_cost_price", None))
+            continue
+        expected = expected_cost(demand, candidate, candidate.cost)
+        best_share = max(best_share, candidate.cached_share)
+        ready.append((_position(demand, candidate, expected, draw), candidate, expected))
+    ready.sort(key=_first)
+    verdicts = [
+        _verdict(candidate, "ready" if place else "chosen", None, expected)
+        for place, (_key, candidate, expected) in enumerate(ready)
+    ]
+    share = ready[0][1].cached_share if ready else best_share
+    use = Expected(demand.expected_input, int(demand.expected_input * share), demand.expected_output)
+    return Decision(demand.strategy, use, (*verdicts, *out))
+
+
+def expected_cost(demand: Demand, candidate: Candidate, cost: Tariff) -> int:
+    """Ledger units that this request is expected to cost on this route, its chance of failing included."""
+    cached = demand.expected_input * candidate.cached_share
+    cached_rate = cost.input if cost.cached_input is None else cost.cached_input
+    tokens = (demand.expected_input - cached) * cost.input + cached * cached_rate + demand.expected_output * cost.output
+    return int((tokens / PER_MILLION + cost.request_fee) / max(candidate.success_rate, 0.01))
+
+
+def _misfit(demand: Demand, candidate: Candidate) -> Reason | None:
+    """The first thing in the request that this route cannot do or is not allowed to."""
+    if demand.needs_tools and not candidate.tools:
+        return "no_tools"
+    if demand.needs_images and not candidate.images:
+        return "no_images"
+    if demand.needs_json_schema and not candidate.json_schema:
+        return "no_json_schema"
+    if candidate.context_window and demand.needs_context > candidate.context_window:
+        return "context_too_short"
+    if demand.only or demand.ignore:
+        name = candidate.channel.lower()
+        if name in demand.ignore or (demand.only and name not in demand.only):
+            return "excluded_by_request"
+    return "over_max_price" if demand.is_over_max_price else None
+
+
+def _position(demand: Demand, candidate: Candidate, expected: int, draw: Callable[[], float]) -> tuple[Any, ...]:
+    """Sorts before others: what the caller ordered, higher priority, then by strategy; ties by weighted lot."""
+    name = candidate.channel.lower()
+    asked = demand.order.index(name) if name in demand.order else len(demand.order)
+    measure = candidate.latency if demand.strategy == "fastest" else expected
+    lot = draw() ** (1 / candidate.weight) if candidate.weight else 0.0
+    return (asked, -candidate.priority, measure, -lot)
+
+
+def _first(entry: tuple[Any, Candidate, int]) -> Any:
+    return entry[0]
+
+
+def _verdict(
+    candidate: Candidate, state: Literal["chosen", "ready", "out"], reason: Reason | None, expected: int | None
+) -> Verdict:
+    return Verdict(
+        route=candidate.route_id,
+        channel=candidate.channel,
+        upstream_model=candidate.upstream_model,
+        state=state,
+        reason=reason,
+        expected_cost=expected,
+        currency=candidate.cost.currency if candidate.cost else "",
+        success_rate=round(candidate.success_rate, 3),
+        priority=candidate.priority,
+        weight=candidate.weight,
+    )

@@ -1,0 +1,201 @@
+"""The catalogue in memory: channels, routes, models and prices as an immutable snapshot.
+
+Each process rebuilds its snapshot when the catalogue's version number in the database moves, asked about once a
+second. A request keeps the snapshot, and so the price version, that it began with.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from django.utils import timezone
+
+from billing.models import Price, Rates
+from billing.prices import Tariff
+from billing.tariffs import tariff_of
+from routing import addresses
+from routing.addresses import ForbiddenAddress, Origin
+from routing.models import CatalogueModel, CatalogueVersion, Channel, CostPrice, Route
+from routing.selection import Reason
+from routing.upstream import Timeouts
+from routing.vault import SealBroken
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelView:
+    """A channel as a request sees it."""
+
+    id: int
+    name: str
+    provider: str
+    origin: Origin | None
+    secret: str = field(repr=False)
+    priority: int
+    weight: int
+    timeouts: Timeouts
+    drains: bool
+    """Whether a stream is read on to its end when the client leaves."""
+    concurrency: int | None
+    fault: Reason | None
+    """Why the channel cannot be used at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class RouteView:
+    """A route as a request sees it; `fault` says why it can never be used while this snapshot holds."""
+
+    id: int
+    channel: ChannelView
+    upstream_name: str
+    cost: Tariff | None
+    fault: Reason | None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelView:
+    """A public model with its routes and, by currency, its price versions in the order they take effect."""
+
+    name: str
+    description: str
+    created_at: float
+    context_window: int
+    output_limit: int
+    default_output: int
+    prompt_overhead: int
+    tools: bool
+    images: bool
+    json_schema: bool
+    routes: tuple[RouteView, ...]
+    prices: dict[str, tuple[tuple[float, Tariff], ...]]
+
+    def price(self, currency: str, now: float) -> Tariff | None:
+        """The price in force at `now` (seconds since the epoch); a model without one cannot be called."""
+        in_force = None
+        for since, tariff in self.prices.get(currency, ()):
+            if since <= now:
+                in_force = tariff
+        return in_force
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything that requests read of the catalogue; `version` is -1 before the first load."""
+
+    version: int
+    models: dict[str, ModelView]
+
+
+EMPTY: Final = Snapshot(-1, {})
+
+
+class Catalogue:
+    """This process's current snapshot. `refresh` runs in the scheduler's thread; reading it costs nothing."""
+
+    def __init__(self) -> None:
+        self.snapshot = EMPTY
+
+    def refresh(self) -> bool:
+        """Rebuilds the snapshot if the catalogue has changed; whether it had."""
+        version = read_version()
+        if version == self.snapshot.version:
+            return False
+        self.snapshot = build(version)
+        log.info("catalogue version %d: %d models", version, len(self.snapshot.models))
+        return True
+
+
+def read_version() -> int:
+    return CatalogueVersion.objects.values_list("number", flat=True).first() or 0
+
+
+def build(version: int) -> Snapshot:
+    """The catalogue as the database has it now. What cannot be used is kept, with the reason."""
+    costs = _latest_costs()
+    routes: dict[int, list[RouteView]] = defaultdict(list)
+    channels = {row.pk: _channel(row) for row in Channel.objects.all()}
+    for row in Route.objects.order_by("pk"):
+        routes[row.model_id].append(_route(row, channels[row.channel_id], costs.get(row.pk)))
+    prices = _prices()
+    models = {
+        row.name: _model(row, tuple(routes[row.pk]), prices.get(row.name, {}))
+        for row in CatalogueModel.objects.filter(is_enabled=True)
+    }
+    return Snapshot(version, models)
+
+
+def _channel(row: Channel) -> ChannelView:
+    fault: Reason | None = None if row.status == Channel.Status.ENABLED else "channel_disabled"
+    secret, origin = "", None
+    try:
+        secret = row.secret
+    except SealBroken:
+        log.error("the secret of channel %s cannot be opened; the channel is out", row.pk)
+        fault = fault or "no_secret"
+    try:
+        origin = addresses.parse(row.base_url)
+    except ForbiddenAddress:
+        fault = fault or "channel_disabled"
+    return ChannelView(
+        id=row.pk,
+        name=row.name,
+        provider=row.provider,
+        origin=origin,
+        secret=secret,
+        priority=row.priority,
+        weight=row.weight,
+        timeouts=Timeouts(row.connect_timeout, row.first_byte_timeout, row.idle_timeout, row.total_timeout),
+        drains=row.disconnect_policy == Channel.DisconnectPolicy.DRAIN,
+        concurrency=row.concurrency,
+        fault=fault,
+    )
+
+
+def _route(row: Route, channel: ChannelView, cost: Tariff | None) -> RouteView:
+    fault = channel.fault
+    if fault is None and not row.is_enabled:
+        fault = "route_disabled"
+    if fault is None and cost is None:
+        fault = "no_cost_price"
+    return RouteView(row.pk, channel, row.upstream_name, cost, fault)
+
+
+def _latest_costs() -> dict[int, Tariff]:
+    rows = CostPrice.objects.filter(effective_from__lte=timezone.now()).order_by(
+        "route_id", "effective_from", "version"
+    )
+    return {row.route_id: tariff_of(row) for row in rows}
+
+
+def _prices() -> dict[str, dict[str, tuple[tuple[float, Tariff], ...]]]:
+    rows: dict[tuple[str, str], list[Rates]] = defaultdict(list)
+    for row in Price.objects.order_by("model", "currency", "effective_from", "version"):
+        rows[row.model, row.currency].append(row)
+    prices: dict[str, dict[str, tuple[tuple[float, Tariff], ...]]] = defaultdict(dict)
+    for (model, currency), versions in rows.items():
+        prices[model][currency] = tuple((row.effective_from.timestamp(), tariff_of(row)) for row in versions)
+    return prices
+
+
+def _model(row: CatalogueModel, routes: tuple[RouteView, ...], prices: dict[str, Any]) -> ModelView:
+    return ModelView(
+        name=row.name,
+        description=row.description,
+        created_at=row.created_at.timestamp(),
+        context_window=row.context_window,
+        output_limit=row.output_limit,
+        default_output=row.default_output,
+        prompt_overhead=row.prompt_overhead,
+        tools=row.supports_tools,
+        images=row.supports_images,
+        json_schema=row.supports_json_schema,
+        routes=routes,
+        prices=prices,
+    )
+
+
+catalogue = Catalogue()

@@ -1,0 +1,358 @@
+"""Server-sent events, and a chat stream on its way to the client. Pure: bytes and values in, bytes and values out.
+
+An event is relayed as it came but for what must be ours: the id, the model's public name, and what the public schema
+requires. Usage is taken out wherever it appears and shown only to a client that asked for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any, Final
+
+import orjson
+
+from billing.prices import Usage
+
+MAX_EVENT_BYTES: Final = 16 * 1024 * 1024
+DONE: Final = b"data: [DONE]\n\n"
+KEEP_ALIVE: Final = b": keep-alive\n\n"
+_FINISH_REASONS: Final = frozenset(("stop", "length", "tool_calls", "content_filter", "function_call"))
+_NEVER_NULL: Final = ("tool_calls", "function_call", "annotations", "role")
+_BYTES_PER_TOKEN: Final = 4
+_LONGEST_TOKEN: Final = 12
+"""Upstreams whose content chunks are shorter on average than this send one token a chunk."""
+
+
+class Comment(bytes):
+    """A comment block, with its colon."""
+
+
+class EventTooLarge(ValueError):
+    pass
+
+
+class EventParser:
+    """Cuts a byte stream into events (WHATWG HTML, section 9.2.6): LF, CRLF or CR, in whatever pieces it comes."""
+
+    def __init__(self) -> None:
+        self._rest = bytearray()
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The data of each event that is complete now; comments come as `Comment`. Raises EventTooLarge."""
+        if not self._rest and data.endswith(b"\n\n") and b"\r" not in data:
+            return _read_blocks(data.split(b"\n\n"))
+        seen = max(0, len(self._rest) - 3)
+        self._rest += data
+        if b"\r" in data or b"\r" in self._rest[seen:]:
+            self._unify_line_ends()
+            seen = 0
+        end = self._rest.rfind(b"\n\n", seen)
+        if end < 0:
+            if len(self._rest) > MAX_EVENT_BYTES:
+                raise EventTooLarge
+            return []
+        blocks = bytes(self._rest[:end]).split(b"\n\n")
+        del self._rest[: end + 2]
+        return _read_blocks(blocks)
+
+    def _unify_line_ends(self) -> None:
+        """CRLF and CR become LF; a CR at the very end waits, for a LF may follow."""
+        tail = b"\r" if self._rest.endswith(b"\r") else b""
+        body = self._rest[:-1] if tail else self._rest
+        self._rest = bytearray(body.replace(b"\r\n", b"\n").replace(b"\r", b"\n") + tail)
+
+    def finish(self) -> list[bytes]:
+        """What is left when the stream has ended without a last blank line."""
+        rest, self._rest = bytes(self._rest).rstrip(b"\r\n"), bytearray()
+        return _read_blocks([rest]) if rest else []
+
+
+def _read_blocks(blocks: Iterable[bytes]) -> list[bytes]:
+    events: list[bytes] = []
+    for block in blocks:
+        if block.startswith(b"data: ") and b"\n" not in block:
+            events.append(block[6:])
+        elif block:
+            events += _read_lines(block)
+    return events
+
+
+def _read_lines(block: bytes) -> list[bytes]:
+    lines = block.split(b"\n")
+    comments = [Comment(line) for line in lines if line.startswith(b":")]
+    data = [line[5:].removeprefix(b" ") for line in lines if line.startswith(b"data:")]
+    return [*comments, b"\n".join(data)] if data else list(comments)
+
+
+class Tally:
+    """What a stream has used so far, from whatever its upstream tells."""
+
+    def __init__(self, choices: int, read_usage: Callable[[Any], Usage | None]) -> None:
+        self._choices = choices
+        self._read_usage = read_usage
+        self._totals = 0
+        self.reported: Usage | None = None
+        self.reported_fields: dict[str, Any] = {}
+        """The last usage object as the upstream wrote it."""
+        self.timed: Usage | None = None
+        """llama.cpp's running count."""
+        self.deltas = 0
+        self.delta_bytes = 0
+
+    def note_usage(self, reported: Any, *, is_total: bool) -> None:
+        """The last valid figures win; totals that come one a choice (llama.cpp with n > 1) are summed.
+
+        Such totals each name the whole prompt, so only the output is added.
+        """
+        usage = self._read_usage(reported)
+        if usage is None:
+            return
+        if is_total and self._choices > 1:
+            self._totals += 1
+            if self.reported is not None and 1 < self._totals <= self._choices:
+                before = self.reported
+                usage = replace(
+                    usage, output=before.output + usage.output, reasoning=before.reasoning + usage.reasoning
+                )
+        self.reported = usage
+        self.reported_fields = reported
+
+    def note_timings(self, timings: Any) -> None:
+        if type(timings) is dict:
+            cached, fresh, output = (timings.get(name) for name in ("cache_n", "prompt_n", "predicted_n"))
+            if type(cached) is int and type(fresh) is int and type(output) is int and min(cached, fresh, output) >= 0:
+                self.timed = Usage(input=cached + fresh, cached_input=cached, output=output)
+
+    def note_delta(self, delta: dict[str, Any]) -> None:
+        for value in delta.values():
+            if value and (type(value) is not str or value != "assistant"):
+                self.deltas += 1
+                self.delta_bytes += len(value) if type(value) is str else len(orjson.dumps(value))
+                return
+
+    def received_tokens(self) -> int:
+        """Output tokens received so far: a chunk is a token where chunks are short, else four bytes are."""
+        if self.timed is not None and self._choices == 1:
+            return self.timed.output
+        if self.delta_bytes <= self.deltas * _LONGEST_TOKEN:
+            return self.deltas
+        return -(-self.delta_bytes // _BYTES_PER_TOKEN)
+
+
+class ChatRelay:
+    """Turns an upstream's chunks into the client's."""
+
+    def __init__(
+        self,
+        *,
+        public_id: str,
+        model: str,
+        created: int,
+        shows_usage: bool,
+        strips_timings: bool,
+        tally: Tally,
+        choices: int,
+    ) -> None:
+        self._id = public_id
+        self._model = model
+        self._created = created
+        self._shows_usage = shows_usage
+        self._strips_timings = strips_timings
+        self._tally = tally
+        self._choices = choices
+        self._begun: set[int] = set()
+        self._finished: set[int] = set()
+        self.is_done = False
+        """The upstream said [DONE]."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the answer is whole: the upstream said so, or every choice has its finish reason."""
+        return self.is_done or len(self._finished) >= self._choices
+
+    def relay(self, chunk: dict[str, Any]) -> bytes:
+        """The event for the client, b"" if there is nothing to show."""
+        choices = chunk["choices"]
+        reported = chunk.pop("usage", None)
+        if reported is not None:
+            self._tally.note_usage(reported, is_total=not choices)
+        timings = chunk.get("timings")
+        if timings is not None:
+            self._tally.note_timings(timings)
+            if self._strips_timings:
+                del chunk["timings"]
+        if not choices and reported is not None:
+            return b""
+        for choice in choices:
+            self._complete(choice)
+        chunk["id"] = self._id
+        chunk["object"] = "chat.completion.chunk"
+        chunk["created"] = self._created
+        chunk["model"] = self._model
+        if self._shows_usage:
+            chunk["usage"] = None
+        if chunk.get("system_fingerprint", "") is None:
+            del chunk["system_fingerprint"]
+        return b"data: " + orjson.dumps(chunk) + b"\n\n"
+
+    def _complete(self, choice: dict[str, Any]) -> None:
+        """Adds what the public schema requires of a choice, and counts what it brings."""
+        index = choice.setdefault("index", 0)
+        delta = choice["delta"]
+        if index not in self._begun:
+            self._begun.add(index)
+            delta["role"] = "assistant"
+        for name in _NEVER_NULL:
+            if name in delta and delta[name] is None:
+                del delta[name]
+        if delta:
+            self._tally.note_delta(delta)
+        reason = choice.setdefault("finish_reason", None)
+        if reason is not None:
+            self._finished.add(index)
+            if reason not in _FINISH_REASONS:
+                choice["finish_reason"] = "stop"
+
+    def closing(self, usage: dict[str, Any], explanation: Any = None) -> bytes:
+        """The end of a complete answer: the usage chunk if it was asked for, the explanation if it was, [DONE]."""
+        if not self._shows_usage and explanation is None:
+            return DONE
+        chunk: dict[str, Any] = {
+            "id": self._id,
+            "object": "chat.completion.chunk",
+            "created": self._created,
+            "model": self._model,
+            "choices": [],
+        }
+        if self._shows_usage:
+            chunk["usage"] = usage
+        if explanation is not None:
+            chunk["costrouter"] = explanation
+        return b"data: " + orjson.dumps(chunk) + b"\n\n" + DONE
+
+
+def complete_answer(answer: dict[str, Any], *, public_id: str, model: str, created: int) -> None:
+    """Makes a whole answer ours, and adds in place what the public schema requires and the upstream left out."""
+    answer["id"] = public_id
+    answer["object"] = "chat.completion"
+    answer["model"] = model
+    if type(answer.get("created")) is not int:
+        answer["created"] = created
+    if answer.get("system_fingerprint", "") is None:
+        del answer["system_fingerprint"]
+    for index, choice in enumerate(answer["choices"]):
+        choice.setdefault("index", index)
+        choice.setdefault("logprobs", None)
+        if choice.get("finish_reason") not in _FINISH_REASONS:
+            choice["finish_reason"] = "stop"
+        message = choice["message"]
+        message["role"] = "assistant"
+        message.setdefault("content", None)
+        message.setdefault("refusal", None)
+        for name in _NEVER_NULL:
+            if name in message and message[name] is None:
+                del message[name]
+
+
+class Assembler:
+    """Builds a whole answer from a stream's chunks.
+
+    Requests for several choices go upstream as streams even where the client wants JSON: a stream carries the usage of
+    every choice, a whole answer of some upstreams (llama.cpp) that of one.
+    """
+
+    def __init__(self, tally: Tally) -> None:
+        self._tally = tally
+        self._top: dict[str, Any] = {}
+        self._choices: dict[int, dict[str, Any]] = {}
+
+    def add(self, chunk: dict[str, Any]) -> None:
+        reported = chunk.pop("usage", None)
+        if reported is not None:
+            self._tally.note_usage(reported, is_total=not chunk["choices"])
+        self._tally.note_timings(chunk.pop("timings", None))
+        for part in chunk.pop("choices"):
+            self._add_choice(part)
+        self._top.update(chunk)
+
+    def _add_choice(self, part: dict[str, Any]) -> None:
+        index = part.get("index", 0)
+        choice = self._choices.setdefault(
+            index, {"index": index, "message": {"role": "assistant", "content": None}, "finish_reason": None}
+        )
+        self._tally.note_delta(part["delta"])
+        for name, value in part["delta"].items():
+            if name == "tool_calls":
+                _merge_calls(choice["message"].setdefault("tool_calls", []), value or ())
+            elif name != "role":
+                choice["message"][name] = _joined(choice["message"].get(name), value)
+        if part.get("finish_reason") is not None:
+            choice["finish_reason"] = part["finish_reason"]
+        logprobs = part.get("logprobs")
+        if logprobs:
+            whole = choice.setdefault("logprobs", {})
+            for name, value in logprobs.items():
+                whole[name] = _joined(whole.get(name), value)
+
+    def is_complete(self, choices: int) -> bool:
+        finished = [choice for choice in self._choices.values() if choice["finish_reason"] is not None]
+        return len(finished) >= choices
+
+    def answer(self) -> dict[str, Any]:
+        choices = [self._choices[index] for index in sorted(self._choices)]
+        answer = {**self._top, "choices": choices}
+        if self._tally.reported_fields:
+            answer["usage"] = self._tally.reported_fields
+        return answer
+
+
+def _joined(before: Any, value: Any) -> Any:
+    """Text and lists grow, anything else is replaced, null changes nothing."""
+    if value is None:
+        return before
+    if before is not None and type(before) is type(value) and type(value) in (str, list):
+        return before + value
+    return value
+
+
+def _merge_calls(calls: list[dict[str, Any]], parts: Iterable[dict[str, Any]]) -> None:
+    """Tool calls come in pieces: the name first, then the arguments bit by bit, told apart by their index."""
+    for part in parts:
+        index = part.get("index", len(calls))
+        while len(calls) <= index and len(calls) < 1024:
+            calls.append({"id": "", "type": "function", "function": {"name": "", "arguments": ""}})
+        call = calls[min(index, len(calls) - 1)]
+        for name in ("id", "type"):
+            if part.get(name):
+                call[name] = part[name]
+        for name, value in (part.get("function") or {}).items():
+            call["function"][name] = _joined(call["function"].get(name), value)
+
+
+def public_usage(usage: Usage, reported: dict[str, Any], cost: str, cost_details: dict[str, Any]) -> dict[str, Any]:
+    """The usage object for the client: OpenAI's fields, what else the upstream reported, and the exact cost.
+
+    `cost` is a plain decimal number, put into the JSON digit by digit.
+    """
+    public = {name: value for name, value in reported.items() if value is not None}
+    public["prompt_tokens"] = usage.input
+    public["completion_tokens"] = usage.output
+    public["total_tokens"] = usage.input + usage.output
+    prompt = public.get("prompt_tokens_details")
+    public["prompt_tokens_details"] = {
+        **(_integers(prompt) if type(prompt) is dict else {}),
+        "cached_tokens": usage.cached_input,
+    }
+    completion = public.get("completion_tokens_details")
+    public["completion_tokens_details"] = {
+        **(_integers(completion) if type(completion) is dict else {}),
+        "reasoning_tokens": usage.reasoning,
+    }
+    public["cost"] = orjson.Fragment(cost)
+    public["cost_details"] = cost_details
+    return public
+
+
+def _integers(details: dict[str, Any]) -> dict[str, int]:
+    return {name: value for name, value in details.items() if type(value) is int}

@@ -1,0 +1,393 @@
+"""The hot path's HTTP client: HTTP/1.1 over asyncio, parsed by httptools.
+
+What it does that a gateway needs and general clients do not together: timeouts for connecting, for the first byte,
+between bytes and in all; an abort that closes the connection at once; back-pressure; a connection made to the very
+address that was checked. What it does not do, on purpose: redirects, cookies, proxies, decompression. ADR 0002 has the
+figures.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal, Protocol
+
+import httptools
+
+from routing import addresses
+from routing.addresses import ForbiddenAddress, Network, Origin
+
+Fault = Literal[
+    "connect_failed",
+    "tls_failed",
+    "connect_timeout",
+    "first_byte_timeout",
+    "idle_timeout",
+    "total_timeout",
+    "invalid_response",
+    "broken_stream",
+    "cancelled",
+]
+
+MAX_HEAD_BYTES: Final = 64 * 1024
+MAX_BODY_BYTES: Final = 64 * 1024 * 1024
+PAUSE_BYTES: Final = 64 * 1024
+"""Unread answer bytes at which the connection stops being read."""
+IDLE_CONNECTION_SECONDS: Final = 30.0
+ADDRESS_SECONDS: Final = 30.0
+_MOST_IDLE: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds: to connect (with TLS), to the first byte of the answer, between bytes, and in all."""
+
+    connect: float
+    first_byte: float
+    idle: float
+    total: float
+
+
+class UpstreamFault(Exception):
+    """The exchange failed; `fault` is from a closed list, the text is for operators."""
+
+    def __init__(self, fault: Fault, detail: str = "") -> None:
+        super().__init__(detail or fault)
+        self.fault = fault
+        self.detail = detail
+
+
+class Answer(Protocol):
+    """An upstream's answer, its body still on the way."""
+
+    status: int
+    headers: dict[str, str]
+
+    async def read(self) -> bytes:
+        """The rest of the body; raises UpstreamFault."""
+
+    async def next(self, timeout: float | None = None) -> bytes | None:
+        """What has arrived, None at the end; b"" if nothing came in `timeout` seconds. Raises UpstreamFault."""
+
+    def close(self) -> None:
+        """Ends the exchange: an answer read to its end leaves its connection for others, any other closes it."""
+
+
+class _Connection(asyncio.Protocol):
+    """One connection and the exchange on it; the parser calls the on_* methods."""
+
+    def __init__(self, pool: Client, key: tuple[str, str, int]) -> None:
+        self._pool = pool
+        self._key = key
+        self._loop = asyncio.get_running_loop()
+        self._transport: Any = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._exchanges = 0
+        self.idle_since = 0.0
+        self._reset()
+
+    def _reset(self) -> None:
+        self._parser = httptools.HttpResponseParser(self)
+        self._waiter: asyncio.Future[None] | None = None
+        self._body: list[bytes] = []
+        self._buffered = 0
+        self._received = 0
+        self._head_bytes = 0
+        self._is_paused = False
+        self._is_complete = False
+        self._has_length = False
+        self._fault: UpstreamFault | None = None
+        self._timeouts: Timeouts | None = None
+        self._deadline = 0.0
+        self._ends_at = 0.0
+        self._late: Fault = "first_byte_timeout"
+        self.has_head = False
+        self.status = 0
+        self.headers: dict[str, str] = {}
+
+    # --- the exchange ---
+
+    def send(self, head: bytes, body: bytes, timeouts: Timeouts, ends_at: float) -> None:
+        self._reset()
+        self._exchanges += 1
+        self._timeouts = timeouts
+        self._ends_at = ends_at
+        self._deadline = min(self._loop.time() + timeouts.first_byte, ends_at)
+        self._timer = self._loop.call_at(self._deadline, self._on_timer)
+        self._transport.writelines((head, body)) if len(body) > 65536 else self._transport.write(head + body)
+
+    async def wait_head(self) -> None:
+        while not self.has_head:
+            await self._wait()
+
+    async def read(self) -> bytes:
+        while not self._is_complete:
+            if self._received > MAX_BODY_BYTES:
+                self._fail(UpstreamFault("invalid_response", "the answer is too large"))
+            if self._is_paused:
+                self._resume()
+            await self._wait()
+        body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+        self._body, self._buffered = [], 0
+        return body
+
+    async def next(self, timeout: float | None = None) -> bytes | None:
+        if not self._body and not self._is_complete:
+            wake_up = self._loop.call_later(timeout, self._wake) if timeout else None
+            try:
+                await self._wait()
+            finally:
+                if wake_up is not None:
+                    wake_up.cancel()
+        if not self._body:
+            return None if self._is_complete else b""
+        data = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+        self._body, self._buffered = [], 0
+        if self._is_paused:
+            self._resume()
+        return data
+
+    def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._is_complete and self._fault is None and not self._body and self._parser.should_keep_alive():
+            self._pool.give_back(self._key, self)
+        else:
+            self.abort()
+        if self._fault is None and not self._is_complete:
+            self._fail(UpstreamFault("cancelled"))
+
+    def abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+    @property
+    def is_open(self) -> bool:
+        return self._transport is not None and not self._transport.is_closing()
+
+    @property
+    def was_stale(self) -> bool:
+        """A kept connection that the upstream had closed before it took this request."""
+        return self._exchanges > 1 and not self._received and not self._head_bytes
+
+    def _check(self) -> None:
+        if self._fault is not None:
+            raise self._fault
+
+    async def _wait(self) -> None:
+        self._check()
+        self._waiter = self._loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+        if not self._body:  # what came before the fault is read first
+            self._check()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _fail(self, fault: UpstreamFault) -> None:
+        if self._fault is None and not self._is_complete:
+            self._fault = fault
+            self.abort()
+            self._wake()
+
+    def _on_timer(self) -> None:
+        """One timer an exchange: data only moves the deadline, which is looked at when the timer fires."""
+        now = self._loop.time()
+        if now + 0.001 < self._deadline:
+            self._timer = self._loop.call_at(self._deadline, self._on_timer)
+            return
+        self._timer = None
+        self._fail(UpstreamFault("total_timeout" if now + 0.001 >= self._ends_at else self._late))
+
+    def _resume(self) -> None:
+        self._is_paused = False
+        if self.is_open:
+            self._transport.resume_reading()
+
+    # --- asyncio's callbacks ---
+
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        if self._timeouts is None or self._is_complete:  # nobody asked: not a connection to keep
+            self.abort()
+            return
+        self._head_bytes += 0 if self.has_head else len(data)
+        self._deadline = min(self._loop.time() + self._timeouts.idle, self._ends_at)
+        self._late = "idle_timeout"
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            self._fail(UpstreamFault("invalid_response", f"not HTTP: {type(error).__name__}"))
+            return
+        if self._head_bytes > MAX_HEAD_BYTES:
+            self._fail(UpstreamFault("invalid_response", "the headers are too large"))
+        if self._buffered > PAUSE_BYTES and not self._is_paused and not self._is_complete:
+            self._is_paused = True
+            self._transport.pause_reading()
+        self._wake()
+
+    def eof_received(self) -> bool:
+        if self.has_head and not self._has_length:
+            self._is_complete = True  # a body that ends with its connection
+            self._wake()
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._pool.forget(self._key, self)
+        if self._timeouts is not None:
+            self._fail(UpstreamFault("broken_stream", type(exc).__name__ if exc else "closed by the upstream"))
+
+    # --- httptools' callbacks ---
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        lower = name.decode("latin-1").lower()
+        self.headers[lower] = value.decode("latin-1")
+        if lower == "content-length" or (lower == "transfer-encoding" and b"chunked" in value.lower()):
+            self._has_length = True
+
+    def on_headers_complete(self) -> None:
+        self.status = self._parser.get_status_code()
+        if self.status < 200:  # an interim answer (RFC 9110, section 15.2)
+            self.headers = {}
+            return
+        if self.headers.get("content-encoding", "identity") != "identity":
+            self._fail(UpstreamFault("invalid_response", "the answer is encoded although identity was asked for"))
+            return
+        self.has_head = True
+
+    def on_body(self, data: bytes) -> None:
+        self._body.append(data)
+        self._buffered += len(data)
+        self._received += len(data)
+
+    def on_message_complete(self) -> None:
+        if self.status >= 200:
+            self._is_complete = True
+
+
+class Client:
+    """Connections to upstreams, kept open between requests."""
+
+    def __init__(self, networks: Sequence[Network]) -> None:
+        self._networks = networks
+        self._idle: dict[tuple[str, str, int], deque[_Connection]] = {}
+        self._addresses: dict[tuple[str, str, int], tuple[float, list[str]]] = {}
+        self._tls: ssl.SSLContext | None = None
+
+    async def post(
+        self, origin: Origin, path: str, headers: Sequence[tuple[str, str]], body: bytes, timeouts: Timeouts
+    ) -> Answer:
+        """Sends the request and returns when the answer's headers are in; raises UpstreamFault."""
+        ends_at = asyncio.get_running_loop().time() + timeouts.total
+        head = _head(origin, path, headers, len(body))
+        while True:
+            connection = self._take(origin) or await self._connect(origin, timeouts)
+            connection.send(head, body, timeouts, ends_at)
+            try:
+                await connection.wait_head()
+                return connection
+            except UpstreamFault as fault:
+                connection.close()
+                if not (fault.fault == "broken_stream" and connection.was_stale):
+                    raise
+            except BaseException:
+                connection.close()
+                raise
+
+    def _take(self, origin: Origin) -> _Connection | None:
+        idle = self._idle.get((origin.scheme, origin.host, origin.port))
+        oldest = time.monotonic() - IDLE_CONNECTION_SECONDS
+        while idle:
+            connection = idle.pop()
+            if connection.is_open and connection.idle_since > oldest:
+                return connection
+            connection.abort()
+        return None
+
+    def give_back(self, key: tuple[str, str, int], connection: _Connection) -> None:
+        idle = self._idle.setdefault(key, deque())
+        if len(idle) >= _MOST_IDLE or not connection.is_open:
+            connection.abort()
+            return
+        connection.idle_since = time.monotonic()
+        idle.append(connection)
+
+    def forget(self, key: tuple[str, str, int], connection: _Connection) -> None:
+        idle = self._idle.get(key)
+        if idle and connection in idle:
+            idle.remove(connection)
+
+    async def _connect(self, origin: Origin, timeouts: Timeouts) -> _Connection:
+        try:
+            async with asyncio.timeout(timeouts.connect):
+                return await self._connect_any(origin)
+        except TimeoutError:
+            raise UpstreamFault("connect_timeout") from None
+
+    async def _connect_any(self, origin: Origin) -> _Connection:
+        """Tries the permitted addresses in order."""
+        key = (origin.scheme, origin.host, origin.port)
+        loop = asyncio.get_running_loop()
+        secure: dict[str, Any] = (
+            {"ssl": self._context(), "server_hostname": origin.host} if origin.scheme == "https" else {}
+        )
+        fault = UpstreamFault("connect_failed", "no address")
+        for address in await self._resolve(key, origin):
+            try:
+                _transport, connection = await loop.create_connection(
+                    lambda: _Connection(self, key), address, origin.port, **secure
+                )
+                return connection
+            except ssl.SSLError as error:
+                fault = UpstreamFault("tls_failed", error.reason or "TLS")
+            except OSError as error:
+                fault = UpstreamFault("connect_failed", type(error).__name__)
+        raise fault
+
+    async def _resolve(self, key: tuple[str, str, int], origin: Origin) -> list[str]:
+        """The addresses that a connection may be made to, asked again every half minute."""
+        resolved_at, found = self._addresses.get(key, (0.0, []))
+        if found and time.monotonic() - resolved_at < ADDRESS_SECONDS:
+            return found
+        try:
+            found = await addresses.resolve(origin, self._networks)
+        except ForbiddenAddress as error:
+            raise UpstreamFault("connect_failed", f"forbidden address: {error}") from None
+        except OSError as error:
+            raise UpstreamFault("connect_failed", f"the host name did not resolve: {type(error).__name__}") from None
+        self._addresses[key] = (time.monotonic(), found)
+        return found
+
+    def _context(self) -> ssl.SSLContext:
+        if self._tls is None:
+            self._tls = ssl.create_default_context()
+            self._tls.minimum_version = ssl.TLSVersion.TLSv1_2
+        return self._tls
+
+    def close(self) -> None:
+        """Closes the connections nobody uses."""
+        for idle in self._idle.values():
+            while idle:
+                idle.pop().abort()
+
+
+def _head(origin: Origin, path: str, headers: Sequence[tuple[str, str]], length: int) -> bytes:
+    """The request's head, made from nothing but what we chose; raises UpstreamFault on control characters."""
+    lines = [f"POST {origin.path}{path} HTTP/1.1", f"host: {origin.authority}"]
+    lines += [f"{name}: {value}" for name, value in headers]
+    lines.append(f"content-length: {length}")
+    text = "\r\n".join(lines)
+    if text.count("\r") != len(lines) - 1 or text.count("\n") != len(lines) - 1 or "\0" in text:
+        raise UpstreamFault("connect_failed", "a header has a control character")
+    return f"{text}\r\n\r\n".encode("latin-1")

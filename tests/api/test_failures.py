@@ -1,0 +1,594 @@
+"""What goes wrong upstream: failover before the first byte, honest errors after it, timeouts, rests, leavers."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import httpx
+import pytest
+
+from tests import upstream as up
+from tests.callers import PATH, Caller, decoded
+from tests.envelopes import assert_error, assert_final, assert_retriable
+from tests.faults import (
+    BROKEN,
+    BROKEN_FIRST_EVENT,
+    BROKEN_STREAMS,
+    CANARY,
+    CONTENT_REFUSED,
+    DRIP,
+    ENDLESS,
+    OUR_KEY_REFUSED,
+    OWN_HEADERS,
+    SPOKEN,
+    TEXT,
+    ContentRefusal,
+)
+from tests.installation import CHEAP, DEAR, DEAREST, DOUBLE, SINGLE, Offer, Shape, Via
+from tests.servers import free_port
+from tests.worlds import World
+
+COST = 12 * 2_000 + 5 * 8_000
+
+
+def assert_nothing_owed(caller: Caller, before: int, outcome: str, status: int, code: str) -> None:
+    """The one record of a failed request costs nothing and says why."""
+    record = caller.only_record()
+    assert (record.cost, record.outcome, record.status, record.error_code) == (0, outcome, status, code)
+    assert caller.available == before
+
+
+# --- before the first byte -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reply", [*BROKEN.values(), *OUR_KEY_REFUSED.values()], ids=[*BROKEN, *OUR_KEY_REFUSED])
+@pytest.mark.parametrize("is_stream", [False, True], ids=["json", "stream"])
+def test_failure_of_the_first_channel_is_invisible(
+    caller: Caller, double: Offer, reply: up.Reply, is_stream: bool
+) -> None:
+    first, second = double.upstreams
+    caller.upstream.on(first, reply)
+
+    response = caller.ask(double, stream=is_stream)
+
+    assert response.status_code == 200
+    assert response.headers["x-costrouter-attempts"] == "2"
+    assert response.headers["x-costrouter-channel"] == double.channels[1]
+    assert CANARY not in response.text
+    assert (len(caller.upstream.received(first)), len(caller.upstream.received(second))) == (1, 1)
+    record = caller.only_record()
+    assert (record.outcome, record.cost, record.channel) == ("success", COST, double.channels[1])
+    assert [attempt["channel"] for attempt in record.attempts] == list(double.channels)
+    assert record.attempts[0]["outcome"] != "answered"
+    assert record.attempts[1]["outcome"] == "answered"
+
+
+@pytest.mark.parametrize("reply", BROKEN_FIRST_EVENT.values(), ids=BROKEN_FIRST_EVENT.keys())
+def test_stream_that_fails_before_its_first_chunk_is_taken_over(caller: Caller, double: Offer, reply: up.Reply) -> None:
+    caller.upstream.on(double.upstreams[0], reply)
+
+    stream = caller.listen(double)
+
+    assert stream.status == 200
+    assert stream.text() == TEXT
+    assert stream.is_done
+    assert stream.headers["x-costrouter-attempts"] == "2"
+    assert caller.only_record().cost == COST
+
+
+@pytest.mark.parametrize("reply", [*BROKEN.values(), *OUR_KEY_REFUSED.values()], ids=[*BROKEN, *OUR_KEY_REFUSED])
+@pytest.mark.parametrize("is_stream", [False, True], ids=["json", "stream"])
+def test_failure_of_every_channel_is_a_502_without_a_trace_of_the_upstream(
+    caller: Caller, model: Offer, reply: up.Reply, is_stream: bool
+) -> None:
+    before = caller.available
+    caller.upstream.on(model.upstream, reply)
+
+    response = caller.ask(model, stream=is_stream)
+
+    assert_error(response, 502, "server_error", "upstream_error", param=None)
+    assert "x-should-retry" not in response.headers
+    assert "127.0.0.1" not in response.text
+    assert model.channels[0] not in response.text
+    assert model.upstream not in response.text
+    assert_nothing_owed(caller, before, "upstream_error", 502, "upstream_error")
+
+
+@pytest.mark.parametrize("reply", BROKEN_FIRST_EVENT.values(), ids=BROKEN_FIRST_EVENT.keys())
+def test_stream_that_never_begins_is_a_proper_502(caller: Caller, model: Offer, reply: up.Reply) -> None:
+    before = caller.available
+    caller.upstream.on(model.upstream, reply)
+
+    response = caller.ask(model, stream=True)
+
+    assert_error(response, 502, "server_error", "upstream_error", param=None)
+    assert_nothing_owed(caller, before, "upstream_error", 502, "upstream_error")
+
+
+def test_the_operator_sees_the_detail_of_a_refused_upstream_key(caller: Caller, model: Offer) -> None:
+    caller.upstream.on(model.upstream, OUR_KEY_REFUSED["401 of llama.cpp"])
+
+    caller.ask(model)
+
+    (attempt,) = caller.only_record().attempts
+    assert (attempt["outcome"], attempt["status"]) == ("bad_status", 401)
+    assert "Invalid API Key" in attempt["detail"]
+
+
+def test_channel_whose_key_is_refused_rests(caller: Caller, double: Offer) -> None:
+    caller.upstream.on(double.upstreams[0], OUR_KEY_REFUSED["401 of llama.cpp"])
+
+    answers = [caller.ask(double) for _count in range(3)]
+
+    assert [answer.headers["x-costrouter-attempts"] for answer in answers] == ["2", "1", "1"]
+    assert len(caller.upstream.received(double.upstreams[0])) == 1
+
+
+def test_refused_connection_fails_over_at_once(world: World, caller: Caller) -> None:
+    model = world.offer(Shape(vias=(Via(url=f"http://127.0.0.1:{free_port()}/v1"), DEAR)))
+    before = time.monotonic()
+
+    response = caller.ask(model)
+
+    assert response.status_code == 200
+    assert time.monotonic() - before < 0.5
+    assert caller.only_record().attempts[0]["outcome"] == "connect_failed"
+
+
+def test_handshake_that_never_completes_fails_over_after_the_connect_timeout(world: World, caller: Caller) -> None:
+    with up.silent_port() as port:
+        silent = Via(url=f"http://127.0.0.1:{port}/v1", connect_timeout=0.4)
+        model = world.offer(Shape(vias=(silent, DEAR)))
+        before = time.monotonic()
+        response = caller.ask(model)
+        elapsed = time.monotonic() - before
+
+    assert response.status_code == 200
+    assert 0.4 <= elapsed < 1.5
+    assert caller.only_record().attempts[0]["outcome"] == "connect_timeout"
+
+
+def test_one_request_tries_a_route_once_and_three_routes_at_most(world: World, caller: Caller) -> None:
+    model = world.offer(Shape(vias=(CHEAP, DEAR, DEAREST, DEAREST)))
+    for name in model.upstreams:
+        caller.upstream.on(name, BROKEN["503 loading"])
+
+    response = caller.ask(model)
+
+    assert_error(response, 502, "server_error", "upstream_error")
+    assert [len(caller.upstream.received(name)) for name in model.upstreams[:2]] == [1, 1]
+    assert sum(len(caller.upstream.received(name)) for name in model.upstreams) == 3
+    assert len(caller.only_record().attempts) == 3
+
+
+def test_caller_may_forbid_fallbacks(caller: Caller, double: Offer) -> None:
+    caller.upstream.on(double.upstreams[0], BROKEN["503 loading"])
+
+    response = caller.ask(double, provider={"allow_fallbacks": False})
+
+    assert_error(response, 502, "server_error", "upstream_error")
+    assert caller.upstream.received(double.upstreams[1]) == []
+
+
+def test_fallback_model_answers_under_its_own_name_and_price(world: World, caller: Caller) -> None:
+    first, second = world.offer(SINGLE), world.offer(SINGLE)
+    caller.upstream.on(first.upstream, BROKEN["503 loading"])
+
+    response = caller.ask(first, models=[second.name])
+
+    assert response.status_code == 200
+    assert response.json()["model"] == second.name
+    assert response.headers["x-costrouter-model"] == second.name
+    record = caller.only_record()
+    assert (record.requested_model, record.model, record.price_id) == (first.name, second.name, second.price_id)
+
+
+# --- choosing --------------------------------------------------------------------------------------------------------
+
+
+def test_the_cheapest_channel_is_chosen(caller: Caller, double: Offer) -> None:
+    answers = [caller.ask(double) for _count in range(5)]
+
+    assert {answer.headers["x-costrouter-channel"] for answer in answers} == {double.channels[0]}
+
+
+def test_higher_priority_beats_the_cheaper_channel(world: World, caller: Caller) -> None:
+    model = world.offer(Shape(vias=(CHEAP, Via(cost=DEAR.cost, priority=1))))
+
+    assert caller.ask(model).headers["x-costrouter-channel"] == model.channels[1]
+
+
+def test_caller_may_choose_the_channel(caller: Caller, double: Offer) -> None:
+    only = caller.ask(double, provider={"only": [double.channels[1]]})
+    ignored = caller.ask(double, provider={"ignore": [double.channels[0]]})
+    ordered = caller.ask(double, provider={"order": [double.channels[1]]})
+
+    assert {answer.headers["x-costrouter-channel"] for answer in (only, ignored, ordered)} == {double.channels[1]}
+
+
+def test_disabled_channel_and_route_without_a_cost_price_are_out_and_explained(world: World, caller: Caller) -> None:
+    model = world.offer(Shape(vias=(Via(is_enabled=False), Via(cost=None), DEAR)))
+
+    response = caller.ask(model)
+
+    assert response.headers["x-costrouter-channel"] == model.channels[2]
+    states = {item["channel"]: item["reason"] for item in caller.only_record().decision["candidates"]}
+    assert states == {
+        model.channels[0]: "channel_disabled",
+        model.channels[1]: "no_cost_price",
+        model.channels[2]: None,
+    }
+
+
+# --- the upstream refuses the content --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("refusal", CONTENT_REFUSED.values(), ids=CONTENT_REFUSED.keys())
+@pytest.mark.parametrize("is_stream", [False, True], ids=["json", "stream"])
+def test_refused_content_is_told_with_the_upstreams_status_and_not_tried_elsewhere(
+    caller: Caller, double: Offer, refusal: ContentRefusal, is_stream: bool
+) -> None:
+    before = caller.available
+    caller.upstream.on(double.upstreams[0], refusal.reply)
+
+    response = caller.ask(double, stream=is_stream)
+
+    error = assert_error(response, refusal.status, refusal.type, refusal.code)
+    assert_final(response)
+    assert refusal.says in error["message"]
+    assert caller.upstream.received(double.upstreams[1]) == []
+    record = caller.only_record()
+    assert (record.cost, record.outcome, record.status) == (0, "refused", refusal.status)
+    assert caller.available == before
+
+
+def test_refused_content_says_nothing_about_our_account(caller: Caller, model: Offer) -> None:
+    error = {"message": f"Bad value for {CANARY}: key {model.secrets[0]}", "type": f"type-{CANARY}", "code": CANARY}
+    caller.upstream.on(model.upstream, up.plain(400, {"error": error}, headers=OWN_HEADERS))
+
+    response = caller.ask(model)
+
+    assert response.status_code == 400
+    assert decoded(response.content)["error"]["type"] == "invalid_request_error"
+    assert model.secrets[0] not in response.text
+    assert CANARY not in str(response.headers)
+
+
+def test_refused_content_never_opens_the_breaker(caller: Caller, model: Offer) -> None:
+    caller.upstream.on(model.upstream, *[CONTENT_REFUSED["llama.cpp bad message"].reply] * 12, up.answer())
+
+    statuses = [caller.ask(model).status_code for _count in range(13)]
+
+    assert statuses == [400] * 12 + [200]
+
+
+# --- after the first byte --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reply", BROKEN_STREAMS.values(), ids=BROKEN_STREAMS.keys())
+def test_stream_that_breaks_ends_in_one_error_event_and_no_done(caller: Caller, double: Offer, reply: up.Reply) -> None:
+    caller.upstream.on(double.upstreams[0], reply)
+
+    stream = caller.listen(double)
+
+    assert stream.status == 200
+    assert not stream.is_cut
+    assert stream.text() == TEXT
+    assert "[DONE]" not in stream.data
+    assert stream.error.keys() == {"message", "type", "param", "code"}
+    assert (stream.error["type"], stream.error["code"], stream.error["param"]) == (
+        "server_error",
+        "upstream_error",
+        None,
+    )
+    assert CANARY not in stream.raw.decode()
+    assert caller.upstream.received(double.upstreams[1]) == []
+
+
+@pytest.mark.parametrize("reply", BROKEN_STREAMS.values(), ids=BROKEN_STREAMS.keys())
+def test_stream_that_breaks_is_billed_by_what_was_received(caller: Caller, model: Offer, reply: up.Reply) -> None:
+    caller.upstream.on(model.upstream, reply)
+    before = caller.available
+
+    caller.listen(model)
+
+    record = caller.only_record()
+    assert (record.outcome, record.usage_source) == ("upstream_error", "estimated")
+    assert record.error_code == "upstream_error"
+    assert 1 <= record.output_tokens <= len(TEXT)
+    assert record.cost == record.input_tokens * 2_000 + record.output_tokens * 8_000
+    assert record.cost <= record.held
+    assert caller.available == before - record.cost
+
+
+def test_stream_that_breaks_after_its_usage_is_billed_by_that_usage(caller: Caller, model: Offer) -> None:
+    reply = up.stream(*SPOKEN, up.event(up.usage_chunk()), is_terminated=False, end=up.End.RESET)
+    caller.upstream.on(model.upstream, reply)
+
+    caller.listen(model)
+
+    record = caller.only_record()
+    assert (record.usage_source, record.input_tokens, record.output_tokens) == ("upstream", 12, 5)
+
+
+# --- timeouts --------------------------------------------------------------------------------------------------------
+
+HASTY = Via(first_byte_timeout=0.5, idle_timeout=0.5, total_timeout=2)
+HASTY_SINGLE = Shape(vias=(HASTY,))
+
+
+@pytest.mark.parametrize("is_stream", [False, True], ids=["json", "stream"])
+def test_silence_before_the_first_byte_is_a_504(world: World, caller: Caller, is_stream: bool) -> None:
+    model = world.offer(HASTY_SINGLE)
+    caller.upstream.on(model.upstream, up.Reply((up.HANG,)))
+    before, started = caller.available, time.monotonic()
+
+    response = caller.ask(model, stream=is_stream)
+
+    assert_error(response, 504, "server_error", "upstream_timeout", param=None)
+    assert 0.5 <= time.monotonic() - started < 1.5
+    assert_nothing_owed(caller, before, "timeout", 504, "upstream_timeout")
+    (request,) = caller.upstream.received(model.upstream)
+    assert request.was_left_within(1)
+
+
+def test_headers_without_an_event_count_as_silence(world: World, caller: Caller) -> None:
+    model = world.offer(HASTY_SINGLE)
+    caller.upstream.on(model.upstream, up.stream(up.HANG))
+
+    assert_error(caller.ask(model, stream=True), 504, "server_error", "upstream_timeout")
+
+
+def test_silence_before_the_first_byte_fails_over(world: World, caller: Caller) -> None:
+    model = world.offer(Shape(vias=(HASTY, DEAR)))
+    caller.upstream.on(model.upstreams[0], up.Reply((up.HANG,)))
+
+    response = caller.ask(model)
+
+    assert response.status_code == 200
+    assert caller.only_record().attempts[0]["outcome"] == "first_byte_timeout"
+    assert caller.upstream.received(model.upstreams[0])[0].was_left_within(1)
+
+
+def test_silence_between_chunks_ends_the_stream_with_an_error(world: World, caller: Caller) -> None:
+    model = world.offer(HASTY_SINGLE)
+    caller.upstream.on(model.upstream, up.stream(*SPOKEN, up.HANG))
+
+    stream = caller.listen(model)
+
+    assert (stream.error["type"], stream.error["code"]) == ("server_error", "upstream_timeout")
+    assert "[DONE]" not in stream.data
+    record = caller.only_record()
+    assert (record.outcome, record.attempts[0]["outcome"]) == ("timeout", "idle_timeout")
+    assert record.cost > 0
+    assert caller.upstream.received(model.upstream)[0].was_left_within(1)
+
+
+@pytest.mark.parametrize("reply", [DRIP, ENDLESS], ids=["bytes but never an event", "a model that never stops"])
+def test_stream_without_an_end_is_ended_by_the_total_timeout(world: World, caller: Caller, reply: up.Reply) -> None:
+    model = world.offer(HASTY_SINGLE)
+    caller.upstream.on(model.upstream, reply)
+    started = time.monotonic()
+
+    stream = caller.listen(model)
+
+    assert time.monotonic() - started < 3
+    assert stream.error["code"] == "upstream_timeout"
+    assert "[DONE]" not in stream.data
+    record = caller.only_record()
+    assert record.outcome == "timeout"
+    assert record.cost > 0
+    assert caller.upstream.received(model.upstream)[0].was_left_within(1)
+
+
+def test_a_slow_stream_is_not_a_silent_one(world: World, caller: Caller) -> None:
+    model = world.offer(HASTY_SINGLE)
+    caller.upstream.on(model.upstream, up.told(TEXT, pause=0.2))
+
+    stream = caller.listen(model)
+
+    assert stream.is_done
+    assert stream.text() == TEXT
+
+
+# --- rests and breakers ----------------------------------------------------------------------------------------------
+
+
+def busy(seconds: int) -> up.Reply:
+    """An upstream's own rate limit."""
+    error = {"error": {"message": f"Rate limit for {CANARY}", "type": "requests", "code": "rate_limit_exceeded"}}
+    return up.plain(429, error, headers=[("retry-after", str(seconds)), *OWN_HEADERS])
+
+
+def test_429_of_the_upstream_fails_over_and_rests_the_route(caller: Caller, double: Offer) -> None:
+    caller.upstream.on(double.upstreams[0], busy(30))
+
+    answers = [caller.ask(double) for _count in range(3)]
+
+    assert [answer.status_code for answer in answers] == [200, 200, 200]
+    assert [answer.headers["x-costrouter-attempts"] for answer in answers] == ["2", "1", "1"]
+    assert len(caller.upstream.received(double.upstreams[0])) == 1
+
+
+def test_rest_ends_when_retry_after_says(caller: Caller, double: Offer) -> None:
+    caller.upstream.on(double.upstreams[0], busy(1), up.answer())
+
+    channels = [caller.ask(double).headers["x-costrouter-channel"] for _count in range(2)]
+    time.sleep(1.1)
+    channels.append(caller.ask(double).headers["x-costrouter-channel"])
+
+    assert channels == [double.channels[1], double.channels[1], double.channels[0]]
+
+
+@pytest.mark.parametrize("is_stream", [False, True], ids=["json", "stream"])
+def test_all_routes_resting_is_a_503_with_the_time_to_wait(caller: Caller, model: Offer, is_stream: bool) -> None:
+    caller.upstream.on(model.upstream, busy(7))
+    caller.ask(model)
+    caller.only_record()
+
+    with caller.nothing_changes():
+        response = caller.ask(model, stream=is_stream)
+
+    assert_error(response, 503, "server_error", "no_available_channel", param=None)
+    assert_retriable(response, at_most=7)
+
+
+def test_the_request_that_meets_the_429_is_told_to_wait_as_well(caller: Caller, model: Offer) -> None:
+    before = caller.available
+    caller.upstream.on(model.upstream, busy(7))
+
+    response = caller.ask(model)
+
+    assert_error(response, 503, "server_error", "no_available_channel", param=None)
+    assert_retriable(response, at_most=7)
+    assert caller.only_record().cost == 0
+    assert caller.available == before
+
+
+def test_breaker_takes_a_failing_route_out(caller: Caller, double: Offer) -> None:
+    caller.upstream.on(double.upstreams[0], BROKEN["503 loading"])
+
+    answers = [caller.ask(double) for _count in range(12)]
+
+    assert {answer.status_code for answer in answers} == {200}
+    assert answers[-1].headers["x-costrouter-attempts"] == "1"
+    assert len(caller.upstream.received(double.upstreams[0])) <= 6
+
+
+def test_open_breaker_of_the_only_route_is_a_503_and_no_upstream_call(caller: Caller, model: Offer) -> None:
+    caller.upstream.on(model.upstream, BROKEN["503 loading"])
+    for _count in range(10):
+        caller.ask(model)
+    caller.installation.assert_books()
+
+    with caller.nothing_changes():
+        response = caller.ask(model)
+
+    assert_error(response, 503, "server_error", "no_available_channel", param=None)
+    assert_retriable(response, at_most=300)
+
+
+# --- the client leaves -----------------------------------------------------------------------------------------------
+
+
+def test_client_that_leaves_a_stream_cancels_the_upstream_within_a_second(
+    each_world: World, each_caller: Caller
+) -> None:
+    model = each_world.offer(Shape())
+    each_caller.upstream.on(model.upstream, ENDLESS)
+
+    with each_caller.listening(model) as response:
+        seen = b""
+        for part in response.iter_raw():
+            seen += part
+            if seen.count(b" x") > 5:
+                break
+
+    (request,) = each_caller.upstream.received(model.upstream)
+    assert request.was_left_within(1)
+    record = each_caller.only_record()
+    assert (record.outcome, record.usage_source) == ("client_gone", "estimated")
+    assert record.output_tokens >= 5
+    assert record.cost == record.input_tokens * 2_000 + record.output_tokens * 8_000
+
+
+def test_client_that_leaves_a_silent_stream_cancels_the_upstream_within_a_second(caller: Caller, model: Offer) -> None:
+    caller.upstream.on(model.upstream, up.stream(*SPOKEN, up.HANG))
+
+    with caller.listening(model) as response:
+        next(response.iter_raw())
+
+    (request,) = caller.upstream.received(model.upstream)
+    assert request.was_left_within(1)
+    assert caller.only_record().outcome == "client_gone"
+
+
+@pytest.mark.parametrize("is_stream", [False, True], ids=["json", "stream"])
+def test_client_that_leaves_before_the_first_byte_owes_nothing(caller: Caller, model: Offer, is_stream: bool) -> None:
+    caller.upstream.on(model.upstream, up.Reply((up.Pause(2), *up.answer().steps)))
+    before = caller.available
+
+    with pytest.raises(httpx.ReadTimeout):
+        httpx.post(
+            f"{caller.installation.gateway_url}{PATH}",
+            json=caller.body(model, stream=is_stream),
+            headers=caller.authorization,
+            timeout=0.4,
+        )
+
+    (request,) = caller.upstream.received(model.upstream)
+    assert request.was_left_within(1)
+    record = caller.only_record()
+    assert (record.outcome, record.cost) == ("client_gone", 0)
+    assert caller.available == before
+
+
+def test_client_that_leaves_while_its_request_would_fail_over_starts_no_other_attempt(
+    world: World, caller: Caller
+) -> None:
+    model = world.offer(Shape(vias=(HASTY, DEAR)))
+    caller.upstream.on(model.upstreams[0], up.Reply((up.HANG,)))
+
+    with pytest.raises(httpx.ReadTimeout):
+        httpx.post(
+            f"{caller.installation.gateway_url}{PATH}",
+            json=caller.body(model),
+            headers=caller.authorization,
+            timeout=0.2,
+        )
+
+    assert caller.only_record().outcome == "client_gone"
+    time.sleep(0.5)
+    assert caller.upstream.received(model.upstreams[1]) == []
+
+
+def test_draining_channel_is_read_to_its_end_for_the_exact_usage(world: World, caller: Caller) -> None:
+    model = world.offer(Shape(vias=(Via(disconnect_policy="drain"),)))
+    caller.upstream.on(model.upstream, up.told(TEXT, pause=0.15))
+
+    with caller.listening(model) as response:
+        next(response.iter_raw())
+
+    (request,) = caller.upstream.received(model.upstream)
+    assert request.done.wait(5)
+    record = caller.only_record()
+    assert (record.outcome, record.usage_source, record.cost) == ("client_gone", "upstream", COST)
+
+
+def test_client_that_leaves_after_done_is_a_success(caller: Caller, model: Offer) -> None:
+    with caller.listening(model) as response:
+        seen = b""
+        parts = response.iter_raw()
+        while b"[DONE]" not in seen:
+            seen += next(parts)
+
+    record = caller.only_record()
+    assert (record.outcome, record.cost) == ("success", COST)
+
+
+def test_a_hundred_leavers_leave_nothing_behind(world: World) -> None:
+    caller, model = world.caller(), world.offer(SINGLE)
+    world.upstream.on(model.upstream, ENDLESS)
+
+    def leave() -> None:
+        with caller.listening(model, max_tokens=100) as response:
+            next(response.iter_raw())
+
+    threads = [threading.Thread(target=leave) for _count in range(100)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    world.installation.assert_books(seconds=5)
+    assert {record.outcome for record in caller.records} == {"client_gone"}
+    assert len(caller.records) == 100
+    assert all(request.was_left_within(1) for request in world.upstream.received(model.upstream))
+
+
+def test_double_is_reached_through_both_worlds(each_world: World, each_caller: Caller) -> None:
+    model = each_world.offer(DOUBLE)
+    each_caller.upstream.on(model.upstreams[0], BROKEN["503 loading"])
+
+    assert each_caller.ask(model).headers["x-costrouter-attempts"] == "2"

@@ -1,0 +1,91 @@
+"""Parallel requests against one wallet: whatever the timing, it is spent exactly and never past its end."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import threading
+from collections.abc import Callable
+
+import httpx
+import pytest
+
+from billing.models import Reservation
+from tests import upstream as up
+from tests.callers import PATH, Caller
+from tests.installation import DOLLAR, Offer, Shape, Tariff
+from tests.worlds import World, redis_database
+
+FLAT = Shape(price=Tariff(input=0, output=0, cached_input=None, request_fee=DOLLAR // 20))
+"""Five cents a request, whatever it says: the hold is the cost."""
+
+
+def ask_at_once(caller: Caller, model: Offer, count: int, *, is_stream: bool = False) -> list[httpx.Response]:
+    """So many requests at the same time, each on a connection of its own."""
+
+    async def ask_all() -> list[httpx.Response]:
+        limits = httpx.Limits(max_connections=count, max_keepalive_connections=0)
+        async with httpx.AsyncClient(
+            base_url=caller.installation.gateway_url, headers=caller.authorization, limits=limits, timeout=60
+        ) as client:
+            body = caller.body(model, stream=is_stream)
+            return await asyncio.gather(*(client.post(PATH, json=body) for _count in range(count)))
+
+    return asyncio.run(ask_all())
+
+
+@pytest.mark.parametrize("is_stream", [False, True], ids=["json", "stream"])
+@pytest.mark.parametrize(
+    ("database", "processes"),
+    [("migrated_postgres_url", 4), ("migrated_sqlite_url", 1)],
+    ids=["postgresql with 4 processes", "sqlite with 1 process"],
+)
+def test_wallet_that_covers_twenty_answers_twenty_of_two_hundred(
+    request: pytest.FixtureRequest,
+    start_world: Callable[..., World],
+    database: str,
+    processes: int,
+    is_stream: bool,
+) -> None:
+    world = start_world(database_url=request.getfixturevalue(database)(), workers=processes)
+    caller, model = world.caller(funds="1.00"), world.offer(FLAT)
+    gate = threading.Event()
+    reply = up.told() if is_stream else up.answer()
+    world.upstream.on(model.upstream, up.Reply((up.Until(gate), *reply.steps)))
+    threading.Timer(3, gate.set).start()
+    owners: set[object] = set()
+    watching = threading.Timer(2, lambda: owners.update(_owners(world)))
+    watching.start()
+
+    answers = ask_at_once(caller, model, 200, is_stream=is_stream)
+    watching.join()
+
+    assert collections.Counter(answer.status_code for answer in answers) == {200: 20, 429: 180}
+    refused = [answer.json()["error"]["code"] for answer in answers if answer.status_code == 429]
+    assert set(refused) == {"insufficient_quota"}
+    world.installation.assert_books()
+    assert caller.available == 0
+    assert len(caller.records) == 20
+    assert len(world.upstream.received(model.upstream)) == 20
+    assert "verified" in world.gateway.manage("verify")
+    assert len(owners) >= min(processes, 2), "the requests did not spread over the processes"
+
+
+def test_requests_per_minute_hold_over_all_processes(
+    start_world: Callable[..., World], migrated_postgres_url: Callable[[], str], redis_url: str
+) -> None:
+    world = start_world(database_url=migrated_postgres_url(), workers=4, redis_url=redis_database(2))
+    caller, model = world.caller(requests_per_minute=20), world.offer(Shape())
+
+    answers = ask_at_once(caller, model, 100)
+
+    assert collections.Counter(answer.status_code for answer in answers)[200] in {20, 21}
+    world.installation.assert_books()
+
+
+def _owners(world: World) -> set[object]:
+    with world.installation.database():
+        try:
+            return set(Reservation.objects.values_list("owner", flat=True))
+        finally:
+            world.installation.close()

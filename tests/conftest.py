@@ -1,0 +1,170 @@
+"""The cast and the stage: Alice owns a tenant, Bob is a member of it, Charlie is a stranger who owns another."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import secrets
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from django.conf import settings
+
+from accounts.models import Member, Tenant, User
+from accounts.tenants import open_tenant
+from billing import ledger, money
+from billing.models import LedgerEntry
+from tests import servers
+from tests.databases import PostgresDatabases, SqliteDatabases
+from tests.gateway import Gateway
+
+# --- the cast --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def alice(db: None) -> User:
+    """Nobody of the cast has a password: tests sign them in with `client.force_login`."""
+    return User.objects.create_user("alice@example.com", name="Alice")
+
+
+@pytest.fixture
+def tenant(alice: User) -> Tenant:
+    """Alice's, with 5 USD in its wallet."""
+    return _funded(open_tenant(owner=alice, name="Alice Ltd"))
+
+
+@pytest.fixture
+def bob(tenant: Tenant) -> User:
+    """A developer in Alice's tenant."""
+    user = User.objects.create_user("bob@example.com", name="Bob")
+    Member.objects.create(tenant=tenant, user=user, role=Member.Role.DEVELOPER)
+    return user
+
+
+@pytest.fixture
+def charlie(db: None) -> User:
+    """Nothing to do with Alice's tenant."""
+    return User.objects.create_user("charlie@example.com", name="Charlie")
+
+
+@pytest.fixture
+def stranger_tenant(charlie: User) -> Tenant:
+    """Charlie's, with 5 USD in its wallet."""
+    return _funded(open_tenant(owner=charlie, name="Charlie Ltd"))
+
+
+def _funded(tenant: Tenant) -> Tenant:
+    ledger.post(
+        balance=ledger.open_wallet(tenant),
+        kind=LedgerEntry.Kind.GRANT,
+        amount=money.from_decimal(Decimal(5), tenant.currency),
+        reference=f"test:{tenant.pk}:{secrets.token_hex(4)}",
+    )
+    return tenant
+
+
+# --- servers and processes -------------------------------------------------------------------------------------------
+
+
+def _needs(server: str) -> None:
+    if server in servers.missing:
+        pytest.skip(f"{server}: {servers.missing[server]}")
+
+
+@pytest.fixture(scope="session")
+def postgres_databases() -> Iterator[PostgresDatabases]:
+    _needs("PostgreSQL")
+    made = PostgresDatabases(os.environ["DATABASE_URL"])
+    yield made
+    made.drop_all()
+
+
+@pytest.fixture
+def postgres_url(postgres_databases: PostgresDatabases) -> Callable[[], str]:
+    """Makes an empty PostgreSQL database and returns its URL."""
+    return postgres_databases.empty
+
+
+@pytest.fixture
+def migrated_postgres_url(postgres_databases: PostgresDatabases) -> Callable[[], str]:
+    """Makes a migrated PostgreSQL database and returns its URL."""
+    return postgres_databases.migrated
+
+
+@pytest.fixture(scope="session")
+def sqlite_databases(tmp_path_factory: pytest.TempPathFactory) -> SqliteDatabases:
+    return SqliteDatabases(tmp_path_factory.mktemp("sqlite"))
+
+
+@pytest.fixture
+def migrated_sqlite_url(sqlite_databases: SqliteDatabases) -> Callable[[], str]:
+    """Makes a migrated SQLite database and returns its URL."""
+    return sqlite_databases.migrated
+
+
+@pytest.fixture
+def redis_url() -> str:
+    """The URL of a Redis database with nothing in it."""
+    _needs("Redis")
+    with redis.Redis.from_url(settings.REDIS_URL) as client:
+        client.flushdb()
+    return str(settings.REDIS_URL)
+
+
+@pytest.fixture
+def start_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Gateway]]:
+    """Starts gateways (`start_gateway(database_url=..., redis_url=..., workers=1, env={...})`), stopped at the end."""
+    started: list[Gateway] = []
+
+    def start(**options: Any) -> Gateway:
+        gateway = Gateway(var=tmp_path_factory.mktemp("gateway"), **options)
+        started.append(gateway)
+        return gateway
+
+    yield start
+    for gateway in started:
+        gateway.stop()
+
+
+@pytest.fixture
+def var_folder() -> Path:
+    """The folder that settings.VAR_DIR names in this run."""
+    return Path(settings.VAR_DIR)
+
+
+# --- nobody leaves the house -----------------------------------------------------------------------------------------
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        return host in {"", "localhost"}
+
+
+def _refuse_the_outside(event: str, arguments: tuple[Any, ...]) -> None:
+    """An audit hook (https://docs.python.org/3/library/audit_events.html): no connection beyond loopback."""
+    if event in {"socket.connect", "socket.sendto"}:
+        address = arguments[1]
+        if isinstance(address, tuple) and not _is_loopback(str(address[0])):
+            raise RuntimeError(f"tests connect to loopback only, not to {address}")
+    elif event == "socket.getaddrinfo" and not _is_literal(arguments[0]):
+        raise socket.gaierror(socket.EAI_NONAME, f"tests resolve no names: {arguments[0]}")
+
+
+def _is_literal(host: str | bytes | None) -> bool:
+    text = host.decode() if isinstance(host, bytes) else host or ""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return text in {"", "localhost"}
+    return True
+
+
+sys.addaudithook(_refuse_the_outside)

@@ -1,0 +1,50 @@
+"""A misconfiguration is named before the first request."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.core.checks import run_checks
+from pytest_django.fixtures import Settings
+
+SOUND = {"EMBEDDED": False, "REDIS_URL": "redis://127.0.0.1/0", "SITE_URL": "https://gateway.example.com"}
+
+
+def _ids() -> set[str]:
+    found = run_checks(include_deployment_checks=True)
+    return {str(message.id) for message in found if str(message.id).startswith("costrouter.")}
+
+
+def _set(settings: Settings, **values: Any) -> None:
+    for name, value in values.items():
+        setattr(settings, name, value)
+
+
+def test_sound_installation_has_no_complaint(settings: Settings) -> None:
+    _set(settings, **SOUND)
+
+    assert _ids() == set()
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        pytest.param({"EMBEDDED": True}, {"costrouter.W001", "costrouter.W010"}, id="redis without postgres"),
+        pytest.param({"REDIS_URL": ""}, {"costrouter.W002"}, id="postgres without redis"),
+        pytest.param({"SITE_URL": "http://gateway.example.com"}, {"costrouter.W011"}, id="no tls"),
+        pytest.param({"DEBUG": True}, {"costrouter.E010"}, id="debug"),
+        pytest.param({"TRUSTED_PROXIES": ["10.0.0.1/8"]}, {"costrouter.E001"}, id="proxy with host bits"),
+        pytest.param({"CHANNEL_NETWORKS": ["intranet"]}, {"costrouter.E001"}, id="network that is a name"),
+        pytest.param({"TRIAL_CREDIT": "5,00"}, {"costrouter.E002"}, id="credit with a comma"),
+        pytest.param({"TRIAL_CREDIT": "-1"}, {"costrouter.E002"}, id="negative credit"),
+        pytest.param({"OWNER_DEAD_SECONDS": 7.0}, {"costrouter.E003"}, id="dead before two heartbeats"),
+        pytest.param({"RETRY_BUDGET": 1.5}, {"costrouter.E004"}, id="retry budget above one"),
+        pytest.param({"MAX_ATTEMPTS": 0}, {"costrouter.E005"}, id="no attempts"),
+    ],
+)
+def test_misconfiguration_is_named(settings: Settings, values: dict[str, Any], expected: set[str]) -> None:
+    _set(settings, **SOUND)
+    _set(settings, **values)
+
+    assert _ids() == expected

@@ -1,0 +1,81 @@
+"""Databases of their own for tests that start processes: empty ones, and migrated ones made by copying."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+from psycopg import sql
+
+ROOT = Path(__file__).resolve().parent.parent
+_numbers = itertools.count(1)
+
+
+def manage(*words: str, database_url: str, env: Mapping[str, str] | None = None) -> str:
+    """Runs `manage.py` in a process of its own against a database and returns what it printed."""
+    done = subprocess.run(
+        [sys.executable, "manage.py", *words],
+        env={**os.environ, "DATABASE_URL": database_url, **(env or {})},
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        raise AssertionError(f"manage.py {' '.join(words)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+class PostgresDatabases:
+    """Makes databases on one server and drops them again."""
+
+    def __init__(self, server_url: str) -> None:
+        self.server_url = server_url
+        self._made: list[str] = []
+        self._template = ""
+
+    def empty(self) -> str:
+        """The URL of a new empty database."""
+        return self._create(template="template0")
+
+    def migrated(self) -> str:
+        """The URL of a new database with all migrations, copied from one that is migrated once."""
+        if not self._template:
+            url = self.empty()
+            manage("migrate", "-v0", database_url=url)
+            self._template = urlsplit(url).path.lstrip("/")
+        return self._create(template=self._template)
+
+    def drop_all(self) -> None:
+        for name in self._made:
+            self._execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+    def _create(self, *, template: str) -> str:
+        name = f"own_{os.getpid()}_{next(_numbers)}"
+        self._execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template)))
+        self._made.append(name)
+        return urlunsplit(urlsplit(self.server_url)._replace(path=f"/{name}"))
+
+    def _execute(self, statement: sql.Composed) -> None:
+        with psycopg.connect(self.server_url, autocommit=True) as connection:
+            connection.execute(statement)
+
+
+class SqliteDatabases:
+    """Makes migrated SQLite files in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._template = folder / "template.sqlite3"
+
+    def migrated(self) -> str:
+        """The URL of a new file with all migrations."""
+        if not self._template.exists():
+            manage("migrate", "-v0", database_url=f"sqlite:///{self._template}")
+        path = self.folder / f"own_{next(_numbers)}.sqlite3"
+        shutil.copyfile(self._template, path)
+        return f"sqlite:///{path}"

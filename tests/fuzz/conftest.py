@@ -1,0 +1,42 @@
+"""One gateway for all fuzzing, with a model that answers and a wallet that lasts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, settings
+from pytest_django.plugin import DjangoDbBlocker
+
+from tests.databases import PostgresDatabases
+from tests.worlds import World, redis_database, running
+
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "20000"))
+"""Bodies of the long form, all strategies together."""
+_CHECKS = [
+    HealthCheck.too_slow,
+    HealthCheck.data_too_large,
+    HealthCheck.filter_too_much,
+    HealthCheck.large_base_example,
+]
+
+settings.register_profile("short", max_examples=150, deadline=None, database=None, suppress_health_check=_CHECKS)
+settings.register_profile(
+    "long", max_examples=EXAMPLES // 4, deadline=None, database=None, suppress_health_check=_CHECKS
+)
+
+
+@pytest.fixture(scope="session")
+def fuzz_world(
+    postgres_databases: PostgresDatabases,
+    tmp_path_factory: pytest.TempPathFactory,
+    django_db_blocker: DjangoDbBlocker,
+) -> Iterator[World]:
+    with running(
+        database_url=postgres_databases.migrated(),
+        redis_url=redis_database(3),
+        var=tmp_path_factory.mktemp("fuzz"),
+        blocker=django_db_blocker,
+    ) as world:
+        yield world

@@ -1,0 +1,101 @@
+"""The real server as a process, started as production starts it, against a database of the test's choosing."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import httpx
+
+from bin import leash
+from tests import databases, servers
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class Gateway:
+    """A running gateway. `url` has no slash at its end; `env` is what its processes were given on top."""
+
+    def __init__(
+        self,
+        *,
+        database_url: str,
+        var: Path,
+        redis_url: str = "",
+        workers: int = 1,
+        env: Mapping[str, str] | None = None,
+        start_seconds: float = 30,
+    ) -> None:
+        port = servers.free_port()
+        self.database_url = database_url
+        self.workers = workers
+        self.url = f"http://127.0.0.1:{port}"
+        self.log = var / "gateway.log"
+        self.env = {
+            "REDIS_URL": redis_url,
+            "COSTROUTER_VAR": str(var),
+            "SITE_URL": self.url,
+            "PORT": str(port),
+            "WEB_PROCESSES": str(workers),
+            **(env or {}),
+        }
+        self._process = leash.start(
+            [str(ROOT / "bin" / "serve")],
+            env={**os.environ, "DATABASE_URL": database_url, **self.env},
+            log=self.log,
+        )
+        self._wait(start_seconds)
+
+    @property
+    def pids(self) -> list[int]:
+        """The worker processes that live now, oldest first."""
+        children = (int(pid) for pid in _children(self._process.pid))
+        return sorted(pid for pid in children if b"resource_tracker" not in _command_line(pid))
+
+    def kill(self, pid: int) -> None:
+        """Ends a worker as a crash would: signal 9."""
+        os.kill(pid, signal.SIGKILL)
+
+    def manage(self, *words: str) -> str:
+        """Runs a management command against this gateway's database; returns what it printed."""
+        return databases.manage(*words, database_url=self.database_url, env=self.env)
+
+    def stop(self) -> None:
+        """Stops every process and prints the log, which pytest shows beside a failure."""
+        self._process.stop()
+        print(self.log.read_text())  # noqa: T201
+
+    def _wait(self, seconds: float) -> None:
+        """Until every worker has started and the gateway answers."""
+        deadline = time.monotonic() + seconds
+        while not (self._has_all_workers() and self._answers()):
+            if not self._process.is_running or time.monotonic() > deadline:
+                self.stop()
+                raise AssertionError(f"the gateway did not start:\n{self.log.read_text()}")
+            time.sleep(0.05)
+
+    def _has_all_workers(self) -> bool:
+        return all(f"Started worker-{n}" in self.log.read_text() for n in range(1, self.workers + 1))
+
+    def _answers(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/v1/models", timeout=2).status_code < 500
+        except httpx.TransportError:
+            return False
+
+
+def _children(pid: int) -> list[str]:
+    try:
+        return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return []
+
+
+def _command_line(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""

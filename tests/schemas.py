@@ -1,0 +1,187 @@
+"""What the public OpenAPI document of OpenAI (2.3.0) requires of an answer, a chunk, an error and a list of models.
+
+Written as JSON Schema 2020-12 from the document's required members and types; extra members are allowed, as there.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from jsonschema import Draft202012Validator
+
+_TEXT: Final = {"type": "string"}
+_TEXT_OR_NULL: Final = {"type": ["string", "null"]}
+_COUNT: Final = {"type": "integer", "minimum": 0}
+_FINISH: Final = ["stop", "length", "tool_calls", "content_filter", "function_call"]
+
+
+def _object(properties: dict[str, Any], *required: str) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "required": list(required)}
+
+
+_LOGPROBS: Final = {
+    "anyOf": [_object({"content": {"type": ["array", "null"]}, "refusal": {"type": ["array", "null"]}}, "content",
+                      "refusal"), {"type": "null"}]
+}  # fmt: skip
+USAGE: Final = _object(
+    {
+        "prompt_tokens": _COUNT,
+        "completion_tokens": _COUNT,
+        "total_tokens": _COUNT,
+        "prompt_tokens_details": _object({"cached_tokens": _COUNT, "audio_tokens": _COUNT}),
+        "completion_tokens_details": _object({"reasoning_tokens": _COUNT, "audio_tokens": _COUNT}),
+        "cost": {"type": "number", "minimum": 0},
+    },
+    "prompt_tokens",
+    "completion_tokens",
+    "total_tokens",
+)
+_TOOL_CALL: Final = _object(
+    {
+        "id": _TEXT,
+        "type": {"const": "function"},
+        "function": _object({"name": _TEXT, "arguments": _TEXT}, "name", "arguments"),
+    },
+    "id",
+    "type",
+    "function",
+)
+_TOOL_CALL_PIECE: Final = _object(
+    {
+        "index": _COUNT,
+        "id": _TEXT,
+        "type": {"const": "function"},
+        "function": _object({"name": _TEXT, "arguments": _TEXT}),
+    },
+    "index",
+)
+COMPLETION: Final = _object(
+    {
+        "id": {"type": "string", "pattern": "^chatcmpl-[0-9a-f]{32}$"},
+        "object": {"const": "chat.completion"},
+        "created": {"type": "integer"},
+        "model": _TEXT,
+        "service_tier": _TEXT_OR_NULL,
+        "system_fingerprint": _TEXT,
+        "usage": USAGE,
+        "choices": {
+            "type": "array",
+            "minItems": 1,
+            "items": _object(
+                {
+                    "index": _COUNT,
+                    "finish_reason": {"enum": _FINISH},
+                    "logprobs": _LOGPROBS,
+                    "message": _object(
+                        {
+                            "role": {"const": "assistant"},
+                            "content": _TEXT_OR_NULL,
+                            "refusal": _TEXT_OR_NULL,
+                            "tool_calls": {"type": "array", "items": _TOOL_CALL},
+                        },
+                        "role",
+                        "content",
+                        "refusal",
+                    ),
+                },
+                "index",
+                "finish_reason",
+                "logprobs",
+                "message",
+            ),
+        },
+    },
+    "id",
+    "object",
+    "created",
+    "model",
+    "choices",
+)
+CHUNK: Final = _object(
+    {
+        "id": {"type": "string", "pattern": "^chatcmpl-[0-9a-f]{32}$"},
+        "object": {"const": "chat.completion.chunk"},
+        "created": {"type": "integer"},
+        "model": _TEXT,
+        "usage": {"anyOf": [USAGE, {"type": "null"}]},
+        "choices": {
+            "type": "array",
+            "items": _object(
+                {
+                    "index": _COUNT,
+                    "finish_reason": {"enum": [*_FINISH, None]},
+                    "logprobs": _LOGPROBS,
+                    "delta": _object(
+                        {
+                            "role": {"enum": ["developer", "system", "user", "assistant", "tool"]},
+                            "content": _TEXT_OR_NULL,
+                            "refusal": _TEXT_OR_NULL,
+                            "tool_calls": {"type": "array", "items": _TOOL_CALL_PIECE},
+                        }
+                    ),
+                },
+                "index",
+                "finish_reason",
+                "delta",
+            ),
+        },
+    },
+    "id",
+    "object",
+    "created",
+    "model",
+    "choices",
+)
+ERROR: Final = {
+    "type": "object",
+    "properties": {
+        "error": {
+            "type": "object",
+            "properties": {
+                "message": {"type": "string", "minLength": 1},
+                "type": _TEXT,
+                "param": _TEXT_OR_NULL,
+                "code": _TEXT_OR_NULL,
+            },
+            "required": ["message", "type", "param", "code"],
+            "additionalProperties": False,
+        }
+    },
+    "required": ["error"],
+    "additionalProperties": False,
+}
+_PRICE: Final = {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?$"}
+MODEL: Final = _object(
+    {
+        "id": _TEXT,
+        "object": {"const": "model"},
+        "created": {"type": "integer"},
+        "owned_by": _TEXT,
+        "context_length": _COUNT,
+        "pricing": _object({"prompt": _PRICE, "completion": _PRICE}, "prompt", "completion"),
+        "architecture": _object(
+            {
+                "input_modalities": {"type": "array", "items": _TEXT},
+                "output_modalities": {"type": "array", "items": _TEXT},
+            },
+            "input_modalities",
+            "output_modalities",
+        ),
+        "supported_parameters": {"type": "array", "items": _TEXT},
+    },
+    "id",
+    "object",
+    "created",
+    "owned_by",
+    "context_length",
+    "pricing",
+    "architecture",
+    "supported_parameters",
+)
+MODELS: Final = _object({"object": {"const": "list"}, "data": {"type": "array", "items": MODEL}}, "object", "data")
+
+
+def faults(schema: dict[str, Any], value: Any) -> list[str]:
+    """What is wrong with a value, each fault with its place; empty if it is valid."""
+    validator = Draft202012Validator(schema)
+    return [f"{'.'.join(map(str, error.absolute_path))}: {error.message}" for error in validator.iter_errors(value)]

