@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import wraps
-from typing import Concatenate, ParamSpec
+from typing import Concatenate, ParamSpec, cast
 from zoneinfo import ZoneInfo
 
 from django.contrib.auth.decorators import login_required
@@ -41,10 +41,9 @@ def tenant_page(
     Strangers are sent to sign in; who belongs to no tenant (an operator, say) is told so with a 403.
     """
 
-    @never_cache
-    @login_required
     @wraps(view)
-    def page(request: TenantRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+    def page(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+        request = cast("TenantRequest", request)
         request.memberships = memberships(request.user)
         member = _current(request.memberships, request.session.get(SESSION_KEY))
         if member is None:
@@ -53,7 +52,7 @@ def tenant_page(
         with timezone.override(ZoneInfo(request.tenant.time_zone)):
             return view(request, *args, **kwargs)
 
-    return page
+    return never_cache(login_required(page))
 
 
 def keys_page(
@@ -75,9 +74,9 @@ def memberships(user: User) -> list[Member]:
     return list(Member.objects.filter(user=user).select_related("tenant").order_by("tenant__name", "tenant_id"))
 
 
-def switch_tenant(request: HttpRequest, user: User, tenant_id: int) -> None:
+def switch_tenant(request: TenantRequest, tenant_id: int) -> None:
     """Makes this tenant the one that the user's pages show; Http404 unless the user is a member of it."""
-    if not Member.objects.filter(user=user, tenant_id=tenant_id).exists():
+    if tenant_id not in {member.tenant_id for member in request.memberships}:
         raise Http404
     request.session[SESSION_KEY] = tenant_id
 

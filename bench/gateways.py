@@ -19,9 +19,9 @@ from bench.processes import GATEWAY_CORE, BenchmarkError, Fleet, Server, run
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 GRANIAN: Final = (
-    "--interface", "asgi", "--workers", "1", "--loop", "uvloop", "--no-ws", "--host", "127.0.0.1",
+    "--interface", "asgi", "--loop", "uvloop", "--http", "1", "--no-ws", "--backlog", "4096", "--backpressure", "4096",
 )  # fmt: skip
-"""How one worker is served; the same for every application that is compared."""
+"""How bin/serve serves; the same for every application that is compared."""
 
 _APPLICATION = "costrouter.asgi:application"
 _SETTLE_SECONDS = 15
@@ -70,11 +70,14 @@ def serve(
     """Serves an ASGI application by granian on the gateway's core and returns once it listens."""
     server = fleet.start(
         name,
-        [Path(sys.executable).with_name("granian"), *GRANIAN, "--port", str(port), application],
+        [
+            Path(sys.executable).with_name("granian"), *GRANIAN,
+            "--workers", "1", "--host", "127.0.0.1", "--port", str(port), application,
+        ],
         core=GATEWAY_CORE,
         env=env,
         cwd=cwd,
-    )
+    )  # fmt: skip
     server.await_port(port)
     return server
 

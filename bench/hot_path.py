@@ -29,9 +29,7 @@ _PEER_WARM_UP_SECONDS = {peers.LITELLM: 8, peers.PORTKEY: 4}
 _PEER_DRAIN_SECONDS = 3
 
 
-def measure(
-    plan: Plan, *, only: set[str], with_peers: bool, first_port: int
-) -> tuple[Samples, dict[str, int]]:
+def measure(plan: Plan, *, only: set[str], with_peers: bool, first_port: int) -> tuple[Samples, dict[str, int]]:
     """Brings everything up, runs the rounds, proves the books and takes everything down.
 
     Returns the samples and how the requests stand in the books.
@@ -102,9 +100,7 @@ def _main(options: argparse.Namespace) -> int:
     only = set(options.only.split(","))
     if options.peers and "json" not in only:
         raise BenchmarkError("the peers are measured by JSON requests; leave json in --only")
-    samples, counted = measure(
-        command.plan(options), only=only, with_peers=options.peers, first_port=options.port
-    )
+    samples, counted = measure(command.plan(options), only=only, with_peers=options.peers, first_port=options.port)
     document = report(samples, only=only, counted=counted)
     judged = bars(document)
     results.write("hot_path", document | {"bars": [bar.row() for bar in judged]})
@@ -119,9 +115,7 @@ def _start_peers(fleet: Fleet, litellm: int, portkey: int, *, upstream_port: int
     ]
 
 
-def _run_rounds(
-    windows: Windows, ours: Running, null: Running, others: Sequence[Running], only: set[str]
-) -> None:
+def _run_rounds(windows: Windows, ours: Running, null: Running, others: Sequence[Running], only: set[str]) -> None:
     results.progress("warm-up")
     windows.warm_up(null, streams=False)
     windows.warm_up(ours, streams="stream" in only)

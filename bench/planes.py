@@ -23,7 +23,7 @@ _FIGURES = ("cpu_us", "to_null", "rps")
 PLANES: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "stock-default-middleware": ("bench.applications.stock:application", {"BENCH_MIDDLEWARE": "default"}),
     "stock-no-middleware": ("bench.applications.stock:application", {"BENCH_MIDDLEWARE": "none"}),
-    "lean": ("bench.applications.lean:application", {}),
+    "lean": ("bench.applications.lean:application", {"DJANGO_SETTINGS_MODULE": "costrouter.settings"}),
 }
 """Application and environment of each arrangement."""
 
@@ -65,6 +65,8 @@ def _main(options: argparse.Namespace) -> int:
 
 def _start(fleet: Fleet, name: str, *, port: int) -> Running:
     application, env = PLANES[name]
+    # The gateway's settings write their embedded secrets there; no database is asked.
+    env = {**env, "COSTROUTER_VAR": str(fleet.folder / "var")}
     return Running(Target(name, port), serve(fleet, name, application, port=port, env=env))
 
 

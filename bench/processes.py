@@ -106,7 +106,6 @@ class Fleet:
     ) -> Server:
         """Starts a command pinned to a core, in a process group of its own; its output goes to a log file."""
         log = self.folder / f"{name.replace('/', '-')}.log"
-        identity = {"user": user, "group": user, "extra_groups": []} if user else {}
         with log.open("wb") as output:
             process = subprocess.Popen(
                 ["taskset", "-c", str(core), *command],
@@ -116,7 +115,9 @@ class Fleet:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                **identity,  # type: ignore[arg-type]
+                user=user,
+                group=user,
+                extra_groups=[] if user else None,
             )
         server = Server(name, process, log)
         self._stack.callback(server.stop)

@@ -43,6 +43,7 @@ def provenance(samples: Samples) -> dict[str, Any]:
     """Where, when and under what disturbance the figures were taken, and every series' spread."""
     return {
         "spread": {name: samples.spread(name) for name in samples.series},
+        "rounds": max(len(taken) for taken in samples.series.values()),
         "windows": {"all": samples.windows, "slow": samples.slow_windows},
         "machine": machine.description(),
         "versions": machine.versions(),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pwd
 import shutil
 import subprocess
 from pathlib import Path
@@ -17,15 +16,22 @@ def start_postgresql(fleet: Fleet, *, port: int) -> str:
     """Starts an empty cluster and returns its DATABASE_URL."""
     binaries = _postgresql_binaries()
     # PostgreSQL refuses to run as root.
-    user = "postgres" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
+    user = "postgres" if os.geteuid() == 0 else None
     folder = fleet.folder / "postgresql"
     folder.mkdir(mode=0o700)
-    shutil.chown(folder, user)
-    identity = {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []} if os.geteuid() == 0 else {}
+    if user:
+        shutil.chown(folder, user, user)
     done = subprocess.run(
         [binaries / "initdb", "-D", folder, "-U", "costrouter", "--auth=trust", "--encoding=UTF8", "--no-locale"],
-        capture_output=True, text=True, check=False, timeout=120, cwd="/", **identity,  # type: ignore[arg-type]
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        cwd="/",
+        user=user,
+        group=user,
+        extra_groups=[] if user else None,
+    )
     if done.returncode:
         raise BenchmarkError(f"initdb failed:\n{done.stdout}{done.stderr}")
     settings = {
@@ -36,7 +42,7 @@ def start_postgresql(fleet: Fleet, *, port: int) -> str:
     options = [item for name, value in settings.items() for item in ("-c", f"{name}={value}")]
     server = fleet.start(
         "postgresql", [binaries / "postgres", "-D", folder, *options], core=OTHER_CORE, cwd=Path("/"),
-        user=user if identity else None,
+        user=user,
     )  # fmt: skip
     server.await_port(port)
     return f"postgres://costrouter@127.0.0.1:{port}/postgres"

@@ -1,8 +1,8 @@
 """The load of streams: a bare protocol over uvloop that reads every stream to its end and checks it.
 
 `python -m bench.stream_client` reads one JSON object from standard input (see Order), prints `open` once as many
-streams have begun as there are connections, and ends with one JSON line: streams, events and time to the first byte. It exits with an
-error unless every answer was 200 with exactly the events its shape promises, `[DONE]` last.
+streams have begun as there are connections, and ends with one JSON line: streams, events and time to the first byte.
+It exits with an error unless every answer was 200 with exactly the events its shape promises, `[DONE]` last.
 """
 
 from __future__ import annotations
@@ -139,11 +139,15 @@ async def main() -> None:
     order = Order(**document | {"request": document["request"].encode()})
     tally = await asyncio.wait_for(load(order), order.limit)
     percentiles = statistics.quantiles(tally.first_bytes, n=100, method="inclusive")
-    print(json.dumps({
-        "streams": tally.streams,
-        "events": tally.events,
-        "first_byte_ms": {"p50": percentiles[49] * 1000, "p99": percentiles[98] * 1000},
-    }))
+    print(
+        json.dumps(
+            {
+                "streams": tally.streams,
+                "events": tally.events,
+                "first_byte_ms": {"p50": percentiles[49] * 1000, "p99": percentiles[98] * 1000},
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from billing.money import PER_MILLION, round_half_up
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(msgspec.Struct, frozen=True, gc=False):
     """Token counts by kind.
 
     `input` counts every input token and contains `cached_input`, `cache_write` and `input_audio`; `output` contains
@@ -33,8 +33,7 @@ class Usage:
 NOTHING: Final = Usage()
 
 
-@dataclass(frozen=True, slots=True)
-class Tariff:
+class Tariff(msgspec.Struct, frozen=True, gc=False):
     """One version of a price, customer's or operator's: ledger units per million tokens by kind.
 
     None means that a kind has no price of its own. Then cached input, cache writes and input audio cost what input
@@ -60,8 +59,7 @@ class Tariff:
         return max(self.output, self.reasoning or 0, self.output_audio or 0)
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(msgspec.Struct, frozen=True, gc=False):
     """One term of a price sum: `quantity` tokens at `rate` per million, exact before rounding."""
 
     kind: str
@@ -75,23 +73,30 @@ class Line:
 
 def lines(usage: Usage, tariff: Tariff) -> list[Line]:
     """The terms of a request's price, the kinds that were not used left out; the flat fee is not among them."""
-
-    def rate(own: int | None, fallback: int) -> int:
-        return fallback if own is None else own
-
     fresh = usage.input - usage.cached_input - usage.cache_write - usage.input_audio
     text = usage.output - usage.reasoning - usage.output_audio
-    terms = (
-        Line("input", fresh, tariff.input),
-        Line("cached_input", usage.cached_input, rate(tariff.cached_input, tariff.input)),
-        Line("cache_write", usage.cache_write, rate(tariff.cache_write, tariff.input)),
-        Line("input_audio", usage.input_audio, rate(tariff.input_audio, tariff.input)),
-        Line("output", text, tariff.output),
-        Line("reasoning", usage.reasoning, rate(tariff.reasoning, tariff.output)),
-        Line("output_audio", usage.output_audio, rate(tariff.output_audio, tariff.output)),
-        Line("image", usage.images, rate(tariff.image, 0)),
-    )
-    return [term for term in terms if term.quantity]
+    terms = []
+    if fresh:
+        terms.append(Line("input", fresh, tariff.input))
+    if usage.cached_input:
+        terms.append(Line("cached_input", usage.cached_input, _rate(tariff.cached_input, tariff.input)))
+    if usage.cache_write:
+        terms.append(Line("cache_write", usage.cache_write, _rate(tariff.cache_write, tariff.input)))
+    if usage.input_audio:
+        terms.append(Line("input_audio", usage.input_audio, _rate(tariff.input_audio, tariff.input)))
+    if text:
+        terms.append(Line("output", text, tariff.output))
+    if usage.reasoning:
+        terms.append(Line("reasoning", usage.reasoning, _rate(tariff.reasoning, tariff.output)))
+    if usage.output_audio:
+        terms.append(Line("output_audio", usage.output_audio, _rate(tariff.output_audio, tariff.output)))
+    if usage.images:
+        terms.append(Line("image", usage.images, _rate(tariff.image, 0)))
+    return terms
+
+
+def _rate(own: int | None, fallback: int) -> int:
+    return fallback if own is None else own
 
 
 def cost(usage: Usage, tariff: Tariff) -> int:

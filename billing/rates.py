@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any, ClassVar
 
 from django import forms
@@ -68,7 +69,7 @@ class RatesForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable
         currency = cleaned.get("currency")
         if currency is None:
             return cleaned
-        cleaned["request_fee"] = cleaned.get("request_fee") or 0
+        cleaned["request_fee"] = cleaned.get("request_fee") or Decimal(0)
         for kind in KINDS:
             value = cleaned.get(kind)
             if value is not None:

@@ -29,7 +29,7 @@ class Figures:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which requests to list; None and "" let everything pass. Dates are days of the tenant's time zone, both included."""
+    """Which requests to list; None and "" let everything pass. Days are the tenant's, both included."""
 
     api_key_id: int | None = None
     model: str = ""

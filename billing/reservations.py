@@ -11,8 +11,8 @@ Both travel through this process's writer (billing/writer.py), which commits man
 from __future__ import annotations
 
 import datetime as dt
+import os
 import time
-import uuid
 from typing import Final
 
 from billing.books import Hold, Progress, Settlement
@@ -38,15 +38,16 @@ class InsufficientQuota(GatewayError):
         self.available = available
 
 
-def new_id() -> uuid.UUID:
-    """A new request id: version 7, so that the rows of one moment lie together (RFC 9562, section 5.7)."""
-    number = (time.time_ns() // 1_000_000 << 80) | int.from_bytes(uuid.uuid4().bytes[6:], "big")
-    return uuid.UUID(int=number & ~(0xF << 76) | 0x7 << 76)
+def new_id() -> str:
+    """A new request id, 32 hex digits: a UUID of version 7, so that the rows of one moment lie together (RFC 9562)."""
+    random = int.from_bytes(os.urandom(10), "big")
+    number = (time.time_ns() // 1_000_000 << 80) | random
+    return f"{number & ~(0xF << 76) & ~(0x3 << 62) | 0x7 << 76 | 0x2 << 62:032x}"
 
 
 def timestamp(seconds: float) -> str:
     """Seconds since the epoch as UTC text that both databases read into a timestamp column."""
-    return dt.datetime.fromtimestamp(seconds, dt.UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+    return dt.datetime.fromtimestamp(seconds, dt.UTC).isoformat(" ", "microseconds")[:26]
 
 
 async def hold(wanted: Hold) -> None:

@@ -100,7 +100,7 @@ def _guard(command: Sequence[str], *, user: str | None, stop_signal: int, remove
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
     def stop() -> None:
-        _signal_group(child, stop_signal)
+        child.send_signal(stop_signal)  # it ends its own children; what is left of the group goes below
         try:
             child.wait(GRACE_SECONDS)
         except subprocess.TimeoutExpired:

@@ -39,6 +39,9 @@ def main() -> int:
     except NotStarted as reason:
         print(f"make run: {reason}", file=sys.stderr)
         return 1
+    except llama.NoModel as reason:
+        print(f"make run REAL=1: {reason}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("\nstopped")
     return 0

@@ -69,7 +69,7 @@ class ApiPlane:
             response = await self._view(request.path)(request)
         except UnknownUrl as error:
             response = error_response(error)
-        response.headers.append((b"x-request-id", b"req_" + request.id.hex.encode()))
+        response.headers.append((b"x-request-id", b"req_" + request.id.encode()))
         if response.stream is not None:
             await _send_stream(response, receive, send)
             return
@@ -93,14 +93,12 @@ class ApiPlane:
 async def _read_body(headers: dict[str, str], receive: Receive) -> bytes:
     """The whole body; raises RequestTooLarge as soon as it is declared or grows larger than the limit."""
     limit = settings.MAX_BODY_BYTES
-    declared = headers.get("content-length", "0")
-    if not declared.isdigit() or int(declared) > limit:
+    declared = headers.get("content-length")
+    if declared is not None and (not declared.isdigit() or int(declared) > limit):
         raise RequestTooLarge(limit)
     message = await receive()
-    if not message.get("more_body"):
-        body: bytes = message.get("body", b"")
-        if len(body) > limit:
-            raise RequestTooLarge(limit)
+    body: bytes = message.get("body", b"")
+    if declared is not None and len(body) == int(declared):
         return body
     try:
         async with asyncio.timeout(BODY_SECONDS):
@@ -131,8 +129,14 @@ async def _send_stream(response: ApiResponse, receive: Receive, send: Send) -> N
         await send({"type": "http.response.body", "body": data, "more_body": True})
 
     await send({"type": "http.response.start", "status": 200, "headers": response.headers + _STREAM_HEAD})
-    await stream.write(write, receive())
+    await stream.write(write, _until_gone(receive))
     await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _until_gone(receive: Receive) -> None:
+    """Returns when the client has left; the end of the request's body may still be waiting to be read."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 class Application:

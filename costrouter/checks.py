@@ -9,7 +9,8 @@ from typing import Any
 
 from django.apps import AppConfig
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.core import checks
+from django.core.checks import CheckMessage, Error, Tags, register
 
 from billing.money import from_decimal
 
@@ -26,7 +27,7 @@ def check_servers(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> lis
     found: list[CheckMessage] = []
     if settings.EMBEDDED and settings.REDIS_URL:
         found.append(
-            Warning(
+            checks.Warning(
                 "REDIS_URL is set, but DATABASE_URL is not: this is the embedded default, one process on SQLite.",
                 hint="Set DATABASE_URL to a PostgreSQL database, or drop REDIS_URL.",
                 id="costrouter.W001",
@@ -34,7 +35,7 @@ def check_servers(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> lis
         )
     if not settings.EMBEDDED and not settings.REDIS_URL:
         found.append(
-            Warning(
+            checks.Warning(
                 "There is no REDIS_URL: each process counts rate limits by itself, and Celery has no broker.",
                 hint="Set REDIS_URL, unless one web process with its own scheduler is all there is.",
                 id="costrouter.W002",
@@ -53,7 +54,7 @@ def check_public(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list
     found: list[CheckMessage] = []
     if settings.EMBEDDED:
         found.append(
-            Warning(
+            checks.Warning(
                 "This is the embedded default, which is for trying things out.",
                 hint="Set DATABASE_URL and REDIS_URL; see docs/runbook.md.",
                 id="costrouter.W010",
@@ -61,7 +62,7 @@ def check_public(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list
         )
     if not settings.SITE_URL.startswith("https://"):
         found.append(
-            Warning(
+            checks.Warning(
                 f"SITE_URL is {settings.SITE_URL}: passwords, cookies and keys travel unencrypted.",
                 hint="Put a TLS proxy in front and set SITE_URL to its https address.",
                 id="costrouter.W011",
@@ -84,7 +85,9 @@ def _networks() -> Iterator[CheckMessage]:
             try:
                 ipaddress.ip_network(text)
             except ValueError as error:
-                yield Error(f"{name}: {error}", hint="Write networks as 10.0.0.0/8, comma-separated.", id="costrouter.E001")
+                yield Error(
+                    f"{name}: {error}", hint="Write networks as 10.0.0.0/8, comma-separated.", id="costrouter.E001"
+                )
 
 
 def _amounts() -> Iterator[CheckMessage]:
@@ -94,7 +97,9 @@ def _amounts() -> Iterator[CheckMessage]:
         credit = -1
     if credit < 0:
         yield Error(
-            f"TRIAL_CREDIT is {settings.TRIAL_CREDIT!r}.", hint="Write currency units, such as 5.00.", id="costrouter.E002"
+            f"TRIAL_CREDIT is {settings.TRIAL_CREDIT!r}.",
+            hint="Write currency units, such as 5.00.",
+            id="costrouter.E002",
         )
 
 

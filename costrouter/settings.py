@@ -175,6 +175,8 @@ LANGUAGES = [("en", "English"), ("vi", "Tiếng Việt")]
 LOCALE_PATHS = [BASE_DIR / "locale", BASE_DIR / "locale" / "packages"]
 TIME_ZONE = "UTC"
 USE_I18N = True
+# Django's Vietnamese formats name a thousands separator but leave the grouping to this.
+NUMBER_GROUPING = 3
 USE_TZ = True
 
 STATIC_URL = "static/"

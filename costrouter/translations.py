@@ -1,9 +1,10 @@
 """The catalogues of translated texts: found in the sources, brought up to date, compiled. Needs no GNU gettext.
 
-    python -m costrouter.translations update     new texts in, unused ones out, then compile
+    python -m costrouter.translations update     new texts in, unused ones out, then compile (`make messages`)
     python -m costrouter.translations compile    .po to .mo, which is not committed
 
-`locale/` holds our own texts, `locale/packages/` those of third-party pages whose package does not speak the language.
+`locale/` holds our own texts, `locale/packages/` those of the packages whose pages we show and that do not have the
+language themselves.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import Final
 
-from babel.messages.catalog import Catalog
+import django
+from babel.messages.catalog import Catalog, Message
 from babel.messages.extract import DEFAULT_KEYWORDS, extract
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
@@ -25,6 +27,18 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 FOLDERS: Final = ("accounts", "billing", "costrouter", "routing", "templates")
 LANGUAGES: Final = ("vi",)
 """Every language but English, which the sources themselves are written in."""
+
+PACKAGES: Final = Path(django.__file__).resolve().parents[1]
+PACKAGE_FOLDERS: Final = (
+    "allauth/account", "allauth/mfa", "allauth/templates/account", "allauth/templates/mfa",
+    "django/contrib/admin", "django/contrib/auth", "django/core", "django/db/models", "django/forms", "django/utils",
+    "unfold",
+)  # fmt: skip
+_NOT_SHOWN: Final = re.compile(
+    r"phone|webauthn|/tests/|contrib/auth/management/|contrib/admin/models\.py"
+    r"|unfold/contrib/(?:constance|guardian|import_export|inlines|location_field|simple_history)|unfold_crispy"
+)
+"""Parts of the packages that are not switched on here, or that only developers see."""
 
 _KEYWORDS: Final = {
     **DEFAULT_KEYWORDS,
@@ -38,6 +52,10 @@ _KEYWORDS: Final = {
 
 def catalogue_path(language: str) -> Path:
     return ROOT / "locale" / language / "LC_MESSAGES" / "django.po"
+
+
+def packages_path(language: str) -> Path:
+    return ROOT / "locale" / "packages" / language / "LC_MESSAGES" / "django.po"
 
 
 def load(path: Path) -> Catalog:
@@ -57,15 +75,30 @@ def found_in_sources(root: Path = ROOT, folders: Iterable[str] = FOLDERS) -> Cat
     return found
 
 
-def update(language: str) -> None:
-    """Writes the language's catalogue anew: exactly the texts of the sources, with the translations it had."""
-    path = catalogue_path(language)
+def found_in_packages(language: str) -> Catalog:
+    """What the packages' pages say and neither Django nor we have in this language yet."""
+    known = {_key(message) for message in load(catalogue_path(language))}
+    for path in (PACKAGES / "django").rglob(f"locale/{language}/LC_MESSAGES/django.po"):
+        known |= {_key(message) for message in load(path) if message.string and not message.fuzzy}
+    missing = Catalog(fuzzy=False)
+    for message in found_in_sources(PACKAGES, PACKAGE_FOLDERS):
+        if message.id and _key(message) not in known:
+            missing.add(message.id, locations=message.locations, context=message.context)
+    return missing
+
+
+def _key(message: Message) -> tuple[str | None, str]:
+    return message.context, message.id if isinstance(message.id, str) else message.id[0]
+
+
+def update(path: Path, found: Catalog) -> None:
+    """Writes a catalogue anew: exactly the texts that were found, with the translations it had."""
     catalogue = load(path)
-    catalogue.update(found_in_sources(), no_fuzzy_matching=True, update_creation_date=False)
+    catalogue.update(found, no_fuzzy_matching=True, update_creation_date=False)
     catalogue.obsolete.clear()
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:
-        write_po(file, catalogue, width=120, sort_output=True, include_lineno=False, omit_header=False)
+        write_po(file, catalogue, width=120, sort_output=True, include_lineno=False)
 
 
 def compile_all(root: Path = ROOT) -> None:
@@ -78,7 +111,8 @@ def compile_all(root: Path = ROOT) -> None:
 def _sources(root: Path, folders: Iterable[str]) -> Iterator[Path]:
     for folder in folders:
         for path in sorted((root / folder).rglob("*")):
-            if path.suffix in {".py", ".html", ".txt"} and "migrations" not in path.parts:
+            is_source = path.suffix in {".py", ".html", ".txt"} and "migrations" not in path.parts
+            if is_source and not _NOT_SHOWN.search(path.as_posix()):
                 yield path
 
 
@@ -96,7 +130,8 @@ def _python(path: Path) -> bytes:
 def main(command: str) -> None:
     if command == "update":
         for language in LANGUAGES:
-            update(language)
+            update(catalogue_path(language), found_in_sources())
+            update(packages_path(language), found_in_packages(language))
     compile_all()
 
 

@@ -54,11 +54,11 @@ class JsonReply:
 async def complete(call: Call) -> JsonReply | StreamReply:
     """One chat completion. Raises a GatewayError for whatever the client must be told instead."""
     plan = resolve(call, health)
-    standing = await limiter.admit(call.id.hex, call.caller.limits, plan.limited_tokens)
+    standing = await limiter.admit(call.id, call.caller.limits, plan.limited_tokens)
     try:
         run = await admit(plan, standing)
     except BaseException:
-        limiter.finish(call.id.hex, call.caller.limits, plan.limited_tokens)
+        limiter.finish(call.id, call.caller.limits, plan.limited_tokens)
         raise
     try:
         return await first_answer(run)
@@ -94,10 +94,11 @@ async def admit(plan: Plan, standing: Standing) -> Run:
 async def _hold(plan: Plan, cap: int, standing: Standing) -> Run:
     call = plan.call
     amount = plan.amount(cap)
+    created_at = reservations.timestamp(call.started_at)
     model, price = plan.models[0]
     await reservations.hold(
         Hold(
-            id=call.id.hex,
+            id=call.id,
             tenant_id=call.caller.tenant_id,
             amount=amount,
             api_key_id=call.caller.key_id,
@@ -105,11 +106,11 @@ async def _hold(plan: Plan, cap: int, standing: Standing) -> Run:
             model=model.name,
             price_id=price.id,
             is_stream=call.request.is_stream,
-            created_at=reservations.timestamp(call.started_at),
+            created_at=created_at,
             input_tokens=plan.expected_input,
         )
     )
-    return Run(plan, cap, amount, standing)
+    return Run(plan, cap, amount, standing, created_at)
 
 
 def _affordable_cap(plan: Plan, available: int) -> int:

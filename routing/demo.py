@@ -73,9 +73,7 @@ def furnish(known: Mapping[str, str], *, real_base_urls: list[str]) -> dict[str,
         _offer_fakes()
         _offer_real(real_base_urls)
     owner, owner_password = _person(OWNER_EMAIL, known.get("COSTROUTER_PORTAL_PASSWORD", ""))
-    _operator, operator_password = _person(
-        OPERATOR_EMAIL, known.get("COSTROUTER_ADMIN_PASSWORD", ""), is_staff=True, is_superuser=True
-    )
+    _operator, operator_password = _person(OPERATOR_EMAIL, known.get("COSTROUTER_ADMIN_PASSWORD", ""), is_operator=True)
     tenant = _tenant_of(owner)
     trials.start(tenant)
     return {
@@ -129,9 +127,10 @@ def _fake_channel(name: str) -> Channel:
     return channel
 
 
-def _person(email: str, password: str, **fields: bool) -> tuple[User, str]:
+def _person(email: str, password: str, *, is_operator: bool = False) -> tuple[User, str]:
     """The user and a password that signs in: the known one while it does, else a new one."""
-    user = User.objects.filter(email=email).first() or User.objects.create_user(email, **fields)
+    create = User.objects.create_superuser if is_operator else User.objects.create_user
+    user = User.objects.filter(email=email).first() or create(email)
     if not (password and user.check_password(password)):
         password = secrets.token_urlsafe(12)
         user.set_password(password)

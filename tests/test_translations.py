@@ -9,6 +9,7 @@ from __future__ import annotations
 import gettext
 import re
 from collections.abc import Iterator
+from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Final
@@ -35,23 +36,39 @@ def _key(message: Message) -> Key:
     return message.context, _texts(message.id)[0]
 
 
-def _texts(text: str | list[str] | tuple[str, ...]) -> tuple[str, ...]:
-    return (text,) if isinstance(text, str) else tuple(text)
+def _texts(text: str | list[str] | tuple[str, ...] | None) -> tuple[str, ...]:
+    """Singular and plural; an empty text where there is no translation at all."""
+    return (text or "",) if isinstance(text, str | None) else tuple(text)
 
 
 def _messages(catalogue: Catalog) -> dict[Key, Message]:
     return {_key(message): message for message in catalogue if message.id}
 
 
-@pytest.fixture(scope="module")
-def found() -> dict[Key, Message]:
-    """The texts of the sources."""
-    return _messages(translations.found_in_sources())
+CATALOGUES: Final = {
+    f"{kind} {language}": (path(language), partial(found, language))
+    for language in translations.LANGUAGES
+    for kind, path, found in (
+        ("ours", translations.catalogue_path, lambda _language: translations.found_in_sources()),
+        ("packages", translations.packages_path, translations.found_in_packages),
+    )
+}
 
 
-@pytest.fixture(params=translations.LANGUAGES)
-def catalogue(request: pytest.FixtureRequest) -> Catalog:
-    return translations.load(translations.catalogue_path(request.param))
+@pytest.fixture(params=CATALOGUES)
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def catalogue(name: str) -> Catalog:
+    return translations.load(CATALOGUES[name][0])
+
+
+@pytest.fixture
+def found(name: str) -> dict[Key, Message]:
+    """The texts that the catalogue should hold."""
+    return _messages(CATALOGUES[name][1]())
 
 
 def test_every_text_is_translated(found: dict[Key, Message], catalogue: Catalog) -> None:

@@ -62,7 +62,7 @@ class UserAdmin(DjangoUserAdmin, Admin):  # type: ignore[type-arg]
     list_filter = ("is_staff", "is_superuser", "is_active")
     search_fields = ("email", "name")
     ordering = ("email",)
-    filter_horizontal = ("groups", "user_permissions")
+    filter_horizontal = ()
     readonly_fields = ("password_link", "second_factors", "last_login", "created_at")
     actions = ("remove_second_factors",)
     fieldsets = (
@@ -117,6 +117,8 @@ class UserAdmin(DjangoUserAdmin, Admin):  # type: ignore[type-arg]
 @admin.register(Group)
 class GroupAdmin(DjangoGroupAdmin, Admin):
     """Sets of rights for operators who are not superusers; only a superuser composes them."""
+
+    filter_horizontal = ()
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return _is_superuser(request)

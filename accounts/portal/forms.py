@@ -7,7 +7,7 @@ import ipaddress
 from collections.abc import Sequence
 from typing import Any
 
-from allauth.account.forms import SignupForm as AllauthSignupForm
+from allauth.account.forms import SignupForm as AllauthSignupForm  # type: ignore[import-untyped]
 from django import forms
 from django.core.exceptions import ValidationError
 from django.db import transaction
@@ -16,19 +16,19 @@ from django.utils import timezone
 from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
-from accounts.models import ApiKey, Tenant, User
+from accounts.models import ApiKey, User
 from accounts.tenants import open_tenant
 from billing import trials
 
 _MOST_NETWORKS = 64
 
 
-class SignupForm(AllauthSignupForm):
+class SignupForm(AllauthSignupForm):  # type: ignore[misc]  # allauth is not typed
     """Asks for the organisation too, and opens it with its wallet and trial credit: all of it or nothing."""
 
     organisation = forms.CharField(
         label=_("Organisation"),
-        max_length=Tenant._meta.get_field("name").max_length,
+        max_length=120,
         help_text=_("Your company, team or project. Keys, usage and money belong to it."),
         widget=forms.TextInput(attrs={"autocomplete": "organization"}),
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from django.contrib import messages
-from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
@@ -33,10 +32,9 @@ def set_language(request: HttpRequest) -> HttpResponse:
 
 
 @require_POST
-@login_required
-def choose_tenant(request: HttpRequest, tenant_id: int) -> HttpResponse:
-    assert isinstance(request.user, User)
-    switch_tenant(request, request.user, tenant_id)
+@tenant_page
+def choose_tenant(request: TenantRequest, tenant_id: int) -> HttpResponse:
+    switch_tenant(request, tenant_id)
     return redirect("portal:overview")
 
 

@@ -43,12 +43,12 @@ def icon(name: str) -> str:
 @register.simple_tag
 def site_url() -> str:
     """Where clients reach the gateway, without a slash at the end."""
-    return settings.SITE_URL
+    return str(settings.SITE_URL)
 
 
 @register.simple_tag
 def signup_open() -> bool:
-    return settings.SIGNUP_OPEN
+    return bool(settings.SIGNUP_OPEN)
 
 
 @register.filter

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-import aiohttp
+# Installed beside the project, in an environment of its own (bench/clients.py).
+import aiohttp  # type: ignore[import-not-found,unused-ignore]
 
 from bench.applications import forwarding
 
@@ -21,7 +22,8 @@ class AiohttpClient:
 
     async def post(self, url: str, body: bytes) -> bytes:
         async with self._session.post(url, data=body) as response:
-            return await response.read()
+            answer: bytes = await response.read()
+            return answer
 
     async def stream(self, url: str, body: bytes) -> AsyncIterator[bytes]:
         async with self._session.post(url, data=body) as response:

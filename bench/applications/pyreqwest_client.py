@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import AsyncIterator
 
-from pyreqwest.client import ClientBuilder
+from pyreqwest.client import ClientBuilder  # type: ignore[import-not-found,unused-ignore]
 
 from bench.applications import forwarding
 

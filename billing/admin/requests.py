@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 import uuid
 from typing import Any
@@ -125,7 +126,8 @@ class UsageRecordAdmin(ReadOnlyAdmin):
 
     @display(description=_("started at (UTC)"), ordering="started_at")
     def began(self, record: UsageRecord) -> SafeString:
-        return format_html('<span class="amount">{:%Y-%m-%d %H:%M:%S}</span>', record.started_at)
+        moment = record.started_at.astimezone(dt.UTC).strftime("%Y-%m-%d %H:%M:%S")
+        return format_html('<span class="amount">{}</span>', moment)
 
     @display(description=_("tokens in → out"))
     def tokens(self, record: UsageRecord) -> SafeString:

@@ -26,10 +26,16 @@ class FilterForm(forms.Form):
     model = forms.ChoiceField(label=_("Model"), required=False)
     outcome = forms.ChoiceField(label=_("Outcome"), required=False)
     first = forms.DateField(
-        label=_("From"), required=False, validators=_DAYS, widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
+        label=_("From"),
+        required=False,
+        validators=_DAYS,
+        widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
     )
     last = forms.DateField(
-        label=_("To"), required=False, validators=_DAYS, widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
+        label=_("To"),
+        required=False,
+        validators=_DAYS,
+        widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
     )
 
     def __init__(self, *args: Any, api_keys: dict[int, ApiKey], models: list[str], **kwargs: Any) -> None:

@@ -55,7 +55,7 @@ class Field:
     @property
     def default(self) -> str:
         """The default as JSON, empty where there is none."""
-        return json.dumps(self.schema["default"]) if "default" in self.schema else ""
+        return json.dumps(self.schema["default"]).strip('"') if "default" in self.schema else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +118,15 @@ class Endpoint:
 @cache
 def document(language: str = "en") -> Mapping[str, Any]:
     """The document in one language, every reference resolved."""
-    source = yaml.safe_load(PATH.read_text())
-    resolved: Mapping[str, Any] = _localised(source, source, language)
+    root = parse(PATH.read_text())
+    resolved: Mapping[str, Any] = _localised(root, root, language)
     return resolved
+
+
+def parse(text: str) -> dict[str, Any]:
+    """The document as it is written: references, and both languages side by side."""
+    parsed: dict[str, Any] = yaml.safe_load(text)
+    return parsed
 
 
 @cache

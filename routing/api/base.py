@@ -7,7 +7,6 @@ class instead of once per request, and awaited where they wait (ADR 0001).
 from __future__ import annotations
 
 import logging
-import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -31,7 +30,7 @@ Headers = list[tuple[bytes, bytes]]
 class ApiRequest:
     """A request of the API plane. `headers` has lower-case names; `read_body` reads the body once, bounded."""
 
-    id: uuid.UUID
+    id: str
     method: str
     path: str
     headers: Mapping[str, str]

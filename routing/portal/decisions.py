@@ -38,21 +38,22 @@ _STRATEGIES: Mapping[str, Text] = {
     "balanced": gettext_lazy("A balance of price and speed was wanted."),
     "priority": gettext_lazy("The channels were wanted in the operator’s order."),
 }
-_OUTCOMES: Mapping[str, tuple[Text, str]] = {
-    "answered": (gettext_lazy("answered"), "good"),
-    "connect_failed": (gettext_lazy("no connection"), "bad"),
-    "tls_failed": (gettext_lazy("no secure connection"), "bad"),
-    "connect_timeout": (gettext_lazy("no connection in time"), "bad"),
-    "first_byte_timeout": (gettext_lazy("no first byte in time"), "bad"),
-    "idle_timeout": (gettext_lazy("fell silent"), "bad"),
-    "total_timeout": (gettext_lazy("took too long"), "bad"),
-    "bad_status": (gettext_lazy("error status"), "bad"),
-    "invalid_response": (gettext_lazy("unusable answer"), "bad"),
-    "broken_stream": (gettext_lazy("stream broke off"), "bad"),
-    "refused_content": (gettext_lazy("content refused"), "warn"),
-    "cancelled": (gettext_lazy("cancelled"), "warn"),
+_OUTCOMES: Mapping[str, Text] = {
+    "answered": gettext_lazy("answered"),
+    "connect_failed": gettext_lazy("no connection"),
+    "tls_failed": gettext_lazy("no secure connection"),
+    "connect_timeout": gettext_lazy("no connection in time"),
+    "first_byte_timeout": gettext_lazy("no first byte in time"),
+    "idle_timeout": gettext_lazy("fell silent"),
+    "total_timeout": gettext_lazy("took too long"),
+    "bad_status": gettext_lazy("error status"),
+    "invalid_response": gettext_lazy("unusable answer"),
+    "broken_stream": gettext_lazy("stream broke off"),
+    "refused_content": gettext_lazy("content refused"),
+    "cancelled": gettext_lazy("cancelled"),
 }
 
+_TONES: Mapping[str, str] = {"answered": "good", "refused_content": "warn", "cancelled": "warn"}
 # The upstream began to answer; what came between is not the channel's refusal to serve.
 _BEGUN = frozenset({"answered", "broken_stream", "cancelled", "refused_content"})
 
@@ -120,13 +121,14 @@ def attempts(given: Iterable[Mapping[str, Any]], names: ChannelNames) -> list[At
     """The tries in order, without what is meant for operators."""
     return [
         Attempt(
-            names[attempt["channel"]],
-            attempt["upstream_model"] if names.shown else "",
-            *_OUTCOMES.get(attempt["outcome"], (attempt["outcome"], "bad")),
-            attempt["status"],
-            attempt["started_ms"],
-            attempt["duration_ms"],
-            attempt["outcome"] in _BEGUN,
+            name=names[attempt["channel"]],
+            upstream_model=attempt["upstream_model"] if names.shown else "",
+            outcome=_OUTCOMES[attempt["outcome"]],
+            tone=_TONES.get(attempt["outcome"], "bad"),
+            status=attempt["status"],
+            started_ms=attempt["started_ms"],
+            duration_ms=attempt["duration_ms"],
+            has_answered=attempt["outcome"] in _BEGUN,
         )
         for attempt in given
     ]
@@ -165,9 +167,7 @@ def _expectation(expected: Mapping[str, int]) -> str:
     return text % {name: number_format(expected.get(kind, 0), 0, force_grouping=True) for name, kind in counts.items()}
 
 
-def _candidate(
-    candidate: Mapping[str, Any], chosen: Mapping[str, Any] | None, names: ChannelNames
-) -> Candidate:
+def _candidate(candidate: Mapping[str, Any], chosen: Mapping[str, Any] | None, names: ChannelNames) -> Candidate:
     return Candidate(
         names[candidate["channel"]],
         candidate["upstream_model"] if names.shown else "",

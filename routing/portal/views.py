@@ -66,7 +66,9 @@ class PriceSum:
         millionths = [term.amount for term in self.terms] + [unit * PER_MILLION for unit in units]
         finest = EXPONENT[self.currency] + 6
         return next(
-            finest - zeros for zeros in range(finest - 2, -1, -1) if not any(amount % 10**zeros for amount in millionths)
+            finest - zeros
+            for zeros in range(finest - 2, -1, -1)
+            if not any(amount % 10**zeros for amount in millionths)
         )
 
 

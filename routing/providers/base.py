@@ -10,11 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+import msgspec
+
 from billing.prices import Usage
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(msgspec.Struct, frozen=True):
     """A request for one route: the client's body as a dict (never changed), and what must be different upstream."""
 
     body: Mapping[str, Any]
@@ -28,8 +29,7 @@ class Order:
     """The upstream can count a stream's tokens as it goes: ask for it."""
 
 
-@dataclass(frozen=True, slots=True)
-class UpstreamRequest:
+class UpstreamRequest(msgspec.Struct, frozen=True):
     path: str
     headers: Sequence[tuple[str, str]]
     body: bytes

@@ -48,17 +48,22 @@ def names(patterns: list[URLPattern | URLResolver]) -> set[str]:
     return found
 
 
-def test_every_portal_url_is_called_by_these_tests():
+def test_every_portal_url_is_called_by_these_tests() -> None:
     portal = next(p for p in get_resolver().url_patterns if getattr(p, "namespace", None) == "portal")
 
     assert isinstance(portal, URLResolver)
     assert names(portal.url_patterns) == {
-        *READ, *MANAGE, *OF_A_KEY, *CHANGE_A_KEY, "portal:request", "portal:choose_tenant"
+        *READ,
+        *MANAGE,
+        *OF_A_KEY,
+        *CHANGE_A_KEY,
+        "portal:request",
+        "portal:choose_tenant",
     }
 
 
 @pytest.mark.parametrize("name", [*READ, *MANAGE])
-def test_anonymous_is_sent_to_sign_in(client: Client, db: None, name: str):
+def test_anonymous_is_sent_to_sign_in(client: Client, db: None, name: str) -> None:
     url = reverse(name)
 
     answer = client.get(url)
@@ -67,7 +72,7 @@ def test_anonymous_is_sent_to_sign_in(client: Client, db: None, name: str):
 
 
 @pytest.mark.parametrize("name", CHANGE_A_KEY)
-def test_anonymous_changes_no_key(client: Client, api_key: ApiKey, name: str):
+def test_anonymous_changes_no_key(client: Client, api_key: ApiKey, name: str) -> None:
     answer = client.post(reverse(name, args=[api_key.pk]), {"name": "stolen"})
 
     api_key.refresh_from_db()
@@ -76,7 +81,7 @@ def test_anonymous_changes_no_key(client: Client, api_key: ApiKey, name: str):
 
 
 @pytest.mark.parametrize("name", ["portal:request", "portal:choose_tenant"])
-def test_anonymous_sees_nothing_by_id(client: Client, tenant: Tenant, name: str):
+def test_anonymous_sees_nothing_by_id(client: Client, tenant: Tenant, name: str) -> None:
     value = uuid.uuid4() if name == "portal:request" else tenant.pk
 
     answer = client.generic("GET" if name == "portal:request" else "POST", reverse(name, args=[value]))
@@ -85,28 +90,28 @@ def test_anonymous_sees_nothing_by_id(client: Client, tenant: Tenant, name: str)
 
 
 @pytest.mark.parametrize("name", [*READ, *MANAGE])
-def test_the_owner_sees_every_page(as_user: Callable[[User], Client], alice: User, tenant: Tenant, name: str):
+def test_the_owner_sees_every_page(as_user: Callable[[User], Client], alice: User, tenant: Tenant, name: str) -> None:
     assert as_user(alice).get(reverse(name)).status_code == 200
 
 
 @pytest.mark.parametrize("name", [*READ, *MANAGE])
-def test_a_developer_sees_every_page(as_user: Callable[[User], Client], bob: User, name: str):
+def test_a_developer_sees_every_page(as_user: Callable[[User], Client], bob: User, name: str) -> None:
     assert as_user(bob).get(reverse(name)).status_code == 200
 
 
 @pytest.mark.parametrize("name", OF_A_KEY)
-def test_a_developer_sees_a_key(as_user: Callable[[User], Client], bob: User, api_key: ApiKey, name: str):
+def test_a_developer_sees_a_key(as_user: Callable[[User], Client], bob: User, api_key: ApiKey, name: str) -> None:
     assert as_user(bob).get(reverse(name, args=[api_key.pk])).status_code == 200
 
 
 @pytest.mark.parametrize("name", READ)
-def test_a_billing_member_reads(as_user: Callable[[User], Client], accountant: User, name: str):
+def test_a_billing_member_reads(as_user: Callable[[User], Client], accountant: User, name: str) -> None:
     assert as_user(accountant).get(reverse(name)).status_code == 200
 
 
 def test_a_billing_member_is_offered_no_key_management(
     as_user: Callable[[User], Client], accountant: User, api_key: ApiKey
-):
+) -> None:
     page = as_user(accountant).get(reverse("portal:keys")).content.decode()
 
     assert "production" in page
@@ -114,7 +119,7 @@ def test_a_billing_member_is_offered_no_key_management(
     assert reverse("portal:key_pause", args=[api_key.pk]) not in page
 
 
-def test_a_billing_member_creates_no_key(as_user: Callable[[User], Client], accountant: User):
+def test_a_billing_member_creates_no_key(as_user: Callable[[User], Client], accountant: User) -> None:
     answer = as_user(accountant).post(reverse("portal:key_create"), {"name": "mine"})
 
     assert answer.status_code == 403
@@ -124,7 +129,7 @@ def test_a_billing_member_creates_no_key(as_user: Callable[[User], Client], acco
 @pytest.mark.parametrize("name", CHANGE_A_KEY)
 def test_a_billing_member_changes_no_key(
     as_user: Callable[[User], Client], accountant: User, api_key: ApiKey, name: str
-):
+) -> None:
     answer = as_user(accountant).post(reverse(name, args=[api_key.pk]), {"name": "mine"})
 
     api_key.refresh_from_db()
@@ -135,14 +140,14 @@ def test_a_billing_member_changes_no_key(
 @pytest.mark.parametrize("name", OF_A_KEY)
 def test_a_stranger_does_not_find_the_key(
     as_user: Callable[[User], Client], charlie: User, stranger_tenant: Tenant, api_key: ApiKey, name: str
-):
+) -> None:
     assert as_user(charlie).get(reverse(name, args=[api_key.pk])).status_code == 404
 
 
 @pytest.mark.parametrize("name", CHANGE_A_KEY)
 def test_a_stranger_changes_no_key(
     as_user: Callable[[User], Client], charlie: User, stranger_tenant: Tenant, api_key: ApiKey, name: str
-):
+) -> None:
     answer = as_user(charlie).post(reverse(name, args=[api_key.pk]), {"name": "stolen"})
 
     api_key.refresh_from_db()
@@ -152,7 +157,7 @@ def test_a_stranger_changes_no_key(
 
 def test_a_stranger_does_not_see_the_tenant(
     as_user: Callable[[User], Client], charlie: User, stranger_tenant: Tenant, api_key: ApiKey
-):
+) -> None:
     page = as_user(charlie).get(reverse("portal:keys")).content.decode()
 
     assert "Charlie Ltd" in page
@@ -162,7 +167,7 @@ def test_a_stranger_does_not_see_the_tenant(
 
 def test_a_stranger_cannot_switch_to_the_tenant(
     as_user: Callable[[User], Client], charlie: User, stranger_tenant: Tenant, tenant: Tenant
-):
+) -> None:
     signed_in = as_user(charlie)
 
     answer = signed_in.post(reverse("portal:choose_tenant", args=[tenant.pk]))
@@ -171,7 +176,7 @@ def test_a_stranger_cannot_switch_to_the_tenant(
     assert signed_in.get(reverse("portal:keys")).context["request"].tenant == stranger_tenant
 
 
-def test_a_member_of_several_tenants_switches(as_user: Callable[[User], Client], alice: User, tenant: Tenant):
+def test_a_member_of_several_tenants_switches(as_user: Callable[[User], Client], alice: User, tenant: Tenant) -> None:
     second = open_tenant(owner=alice, name="Second Ltd")
     signed_in = as_user(alice)
 
@@ -180,11 +185,13 @@ def test_a_member_of_several_tenants_switches(as_user: Callable[[User], Client],
     assert signed_in.get(reverse("portal:keys")).context["request"].tenant == second
 
 
-def test_the_switch_takes_a_post(as_user: Callable[[User], Client], alice: User, tenant: Tenant):
+def test_the_switch_takes_a_post(as_user: Callable[[User], Client], alice: User, tenant: Tenant) -> None:
     assert as_user(alice).get(reverse("portal:choose_tenant", args=[tenant.pk])).status_code == 405
 
 
-def test_a_removed_member_loses_the_tenant_at_once(as_user: Callable[[User], Client], bob: User, tenant: Tenant):
+def test_a_removed_member_loses_the_tenant_at_once(
+    as_user: Callable[[User], Client], bob: User, tenant: Tenant
+) -> None:
     signed_in = as_user(bob)
     signed_in.post(reverse("portal:choose_tenant", args=[tenant.pk]))
 
@@ -196,7 +203,7 @@ def test_a_removed_member_loses_the_tenant_at_once(as_user: Callable[[User], Cli
 @pytest.mark.parametrize("name", [*READ, *MANAGE])
 def test_an_operator_without_membership_is_shown_to_the_administration(
     as_user: Callable[[User], Client], db: None, name: str
-):
+) -> None:
     operator = User.objects.create_superuser("operator@example.com")
 
     answer = as_user(operator).get(reverse(name))
@@ -205,7 +212,7 @@ def test_an_operator_without_membership_is_shown_to_the_administration(
     assert reverse("admin:index") in answer.content.decode()
 
 
-def test_pages_are_never_cached(as_user: Callable[[User], Client], alice: User, tenant: Tenant):
+def test_pages_are_never_cached(as_user: Callable[[User], Client], alice: User, tenant: Tenant) -> None:
     answer = as_user(alice).get(reverse("portal:overview"))
 
     assert answer["cache-control"] == "max-age=0, no-cache, no-store, must-revalidate, private"

@@ -11,6 +11,7 @@ from allauth.mfa.models import Authenticator
 from django.contrib import admin
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Group, Permission
+from django.db.models import Model
 from django.test import Client
 from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries
@@ -106,7 +107,7 @@ def test_staff_without_permissions_opens_no_list(client: Client, helper: User) -
     assert {client.get(url).status_code for url in urls} == {403}
 
 
-def _models() -> list[type]:
+def _models() -> list[type[Model]]:
     return list(admin.site._registry)
 
 
@@ -152,7 +153,9 @@ def test_user_page_shows_nothing_of_the_password(desk: Client, alice: User) -> N
 
 def test_operator_sets_a_password(desk: Client, alice: User) -> None:
     url = reverse("admin:auth_user_password_change", args=(alice.pk,))
-    desk.post(url, {"usable_password": "true", "password1": "correct horse battery", "password2": "correct horse battery"})
+    desk.post(
+        url, {"usable_password": "true", "password1": "correct horse battery", "password2": "correct horse battery"}
+    )
     alice.refresh_from_db()
     assert alice.check_password("correct horse battery") is True
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from collections.abc import Callable
+from functools import partial
 
 import pytest
 from django.core import mail
 from django.core.cache import cache
 from django.db import IntegrityError
-from django.test import Client
+from django.http import HttpRequest, HttpResponse
+from django.test import Client, RequestFactory
 from django.urls import reverse
 from django.utils import timezone
+from django.views import defaults
 from pytest_django import DjangoAssertNumQueries, Settings
 
 from accounts import keys
@@ -50,7 +54,7 @@ def api_key(tenant: Tenant) -> ApiKey:
 
 def test_signup_opens_the_tenant_with_its_trial_credit_and_lands_on_the_keys(
     client: Client, db: None, settings: Settings
-):
+) -> None:
     settings.TRIAL_CREDIT = "2.50"
 
     answer = client.post(reverse("account_signup"), SIGNUP)
@@ -65,7 +69,7 @@ def test_signup_opens_the_tenant_with_its_trial_credit_and_lands_on_the_keys(
     assert client.get(reverse("portal:keys")).status_code == 200
 
 
-def test_signup_without_trial_credit_opens_an_empty_wallet(client: Client, db: None, settings: Settings):
+def test_signup_without_trial_credit_opens_an_empty_wallet(client: Client, db: None, settings: Settings) -> None:
     settings.TRIAL_CREDIT = "0"
 
     client.post(reverse("account_signup"), SIGNUP)
@@ -74,7 +78,7 @@ def test_signup_without_trial_credit_opens_an_empty_wallet(client: Client, db: N
     assert LedgerEntry.objects.count() == 0
 
 
-def test_signup_that_fails_half_way_leaves_nothing(client: Client, tenant: Tenant, settings: Settings):
+def test_signup_that_fails_half_way_leaves_nothing(client: Client, tenant: Tenant, settings: Settings) -> None:
     wallet = Balance.objects.get(tenant=tenant)
     LedgerEntry.objects.create(balance=wallet, kind="grant", amount=1, reference=f"trial:{tenant.pk + 1}")
 
@@ -86,7 +90,7 @@ def test_signup_that_fails_half_way_leaves_nothing(client: Client, tenant: Tenan
     assert Balance.objects.count() == 1
 
 
-def test_signup_needs_an_organisation(client: Client, db: None):
+def test_signup_needs_an_organisation(client: Client, db: None) -> None:
     answer = client.post(reverse("account_signup"), {**SIGNUP, "organisation": " "})
 
     assert answer.status_code == 200
@@ -94,7 +98,7 @@ def test_signup_needs_an_organisation(client: Client, db: None):
     assert (User.objects.count(), Tenant.objects.count()) == (0, 0)
 
 
-def test_closed_signup_says_so_and_takes_nobody(client: Client, db: None, settings: Settings):
+def test_closed_signup_says_so_and_takes_nobody(client: Client, db: None, settings: Settings) -> None:
     settings.SIGNUP_OPEN = False
 
     shown = client.get(reverse("account_signup")).content.decode()
@@ -104,13 +108,13 @@ def test_closed_signup_says_so_and_takes_nobody(client: Client, db: None, settin
     assert User.objects.count() == 0
 
 
-def test_closed_signup_is_not_offered_on_the_home_page(client: Client, db: None, settings: Settings):
+def test_closed_signup_is_not_offered_on_the_home_page(client: Client, db: None, settings: Settings) -> None:
     settings.SIGNUP_OPEN = False
 
     assert reverse("account_signup") not in client.get(reverse("home")).content.decode()
 
 
-def test_signups_from_one_address_are_throttled(client: Client, db: None, settings: Settings):
+def test_signups_from_one_address_are_throttled(client: Client, db: None, settings: Settings) -> None:
     settings.ACCOUNT_RATE_LIMITS = {"signup": "1/m/ip"}
     client.post(reverse("account_signup"), {**SIGNUP, "password2": "different"})
 
@@ -121,13 +125,13 @@ def test_signups_from_one_address_are_throttled(client: Client, db: None, settin
     assert User.objects.count() == 0
 
 
-def test_signup_remembers_the_language(client: Client, db: None):
+def test_signup_remembers_the_language(client: Client, db: None) -> None:
     client.post(reverse("account_signup"), SIGNUP, headers={"accept-language": "vi"})
 
     assert User.objects.get().language == "vi"
 
 
-def test_login_and_logout(client: Client, db: None):
+def test_login_and_logout(client: Client, db: None) -> None:
     User.objects.create_user("erin@example.com", PASSWORD)
 
     entered = client.post(reverse("account_login"), {"login": "erin@example.com", "password": PASSWORD})
@@ -138,7 +142,7 @@ def test_login_and_logout(client: Client, db: None):
     assert client.get(reverse("portal:overview")).status_code == 302
 
 
-def test_a_forgotten_password_is_reset_by_mail(client: Client, db: None):
+def test_a_forgotten_password_is_reset_by_mail(client: Client, db: None) -> None:
     user = User.objects.create_user("erin@example.com", PASSWORD)
     client.post(reverse("account_reset_password"), {"email": "erin@example.com"})
     link = re.findall(r"http://testserver(\S+)", str(mail.outbox[0].body))[0]
@@ -150,7 +154,7 @@ def test_a_forgotten_password_is_reset_by_mail(client: Client, db: None):
     assert user.check_password("an-entirely-new-one")
 
 
-def test_a_new_key_is_shown_once_and_never_stored(alices: Client, alice: User, tenant: Tenant):
+def test_a_new_key_is_shown_once_and_never_stored(alices: Client, alice: User, tenant: Tenant) -> None:
     answer = alices.post(reverse("portal:key_create"), {**LIMITS, "name": "production"})
 
     api_key = ApiKey.objects.get()
@@ -164,7 +168,7 @@ def test_a_new_key_is_shown_once_and_never_stored(alices: Client, alice: User, t
     assert secret not in alices.get(reverse("portal:key", args=[api_key.pk])).content.decode()
 
 
-def test_a_new_key_has_the_limits_that_were_typed(alices: Client, tenant: Tenant):
+def test_a_new_key_has_the_limits_that_were_typed(alices: Client, tenant: Tenant) -> None:
     Tenant.objects.filter(pk=tenant.pk).update(time_zone="Asia/Ho_Chi_Minh")
     CatalogueModel.objects.create(name="gpt-test")
     next_year = timezone.now().year + 1
@@ -204,7 +208,7 @@ def test_a_new_key_has_the_limits_that_were_typed(alices: Client, tenant: Tenant
         pytest.param("concurrency", "99999999999999999999", id="too large for the database"),
     ],
 )
-def test_a_key_that_is_not_valid_is_not_issued(alices: Client, field: str, value: str):
+def test_a_key_that_is_not_valid_is_not_issued(alices: Client, field: str, value: str) -> None:
     answer = alices.post(reverse("portal:key_create"), {**LIMITS, field: value})
 
     assert answer.status_code == 200
@@ -212,7 +216,7 @@ def test_a_key_that_is_not_valid_is_not_issued(alices: Client, field: str, value
     assert ApiKey.objects.count() == 0
 
 
-def test_limits_of_a_key_are_edited(alices: Client, api_key: ApiKey):
+def test_limits_of_a_key_are_edited(alices: Client, api_key: ApiKey) -> None:
     answer = alices.post(reverse("portal:key", args=[api_key.pk]), {**LIMITS, "requests_per_minute": "7"})
 
     api_key.refresh_from_db()
@@ -220,7 +224,7 @@ def test_limits_of_a_key_are_edited(alices: Client, api_key: ApiKey):
     assert (api_key.name, api_key.requests_per_minute) == ("renamed", 7)
 
 
-def test_a_model_that_left_the_catalogue_stays_allowed_until_unticked(alices: Client, tenant: Tenant):
+def test_a_model_that_left_the_catalogue_stays_allowed_until_unticked(alices: Client, tenant: Tenant) -> None:
     api_key = keys.issue(tenant=tenant, name="old", allowed_models=["gone"]).api_key
 
     alices.post(reverse("portal:key", args=[api_key.pk]), {**LIMITS, "allowed_models": ["gone"]})
@@ -229,19 +233,17 @@ def test_a_model_that_left_the_catalogue_stays_allowed_until_unticked(alices: Cl
     assert (api_key.name, api_key.allowed_models) == ("renamed", ["gone"])
 
 
-def test_an_expired_key_is_renamed_without_a_new_expiry(alices: Client, api_key: ApiKey):
+def test_an_expired_key_is_renamed_without_a_new_expiry(alices: Client, api_key: ApiKey) -> None:
     expiry = timezone.now().replace(second=0, microsecond=0) - dt.timedelta(days=1)
     ApiKey.objects.filter(pk=api_key.pk).update(expires_at=expiry)
 
-    alices.post(
-        reverse("portal:key", args=[api_key.pk]), {**LIMITS, "expires_at": expiry.strftime("%Y-%m-%dT%H:%M")}
-    )
+    alices.post(reverse("portal:key", args=[api_key.pk]), {**LIMITS, "expires_at": expiry.strftime("%Y-%m-%dT%H:%M")})
 
     api_key.refresh_from_db()
     assert (api_key.name, api_key.expires_at) == ("renamed", expiry)
 
 
-def test_saving_limits_does_not_undo_a_pause(alices: Client, api_key: ApiKey):
+def test_saving_limits_does_not_undo_a_pause(alices: Client, api_key: ApiKey) -> None:
     api_key.pause()
 
     alices.post(reverse("portal:key", args=[api_key.pk]), LIMITS)
@@ -250,7 +252,7 @@ def test_saving_limits_does_not_undo_a_pause(alices: Client, api_key: ApiKey):
     assert (api_key.name, api_key.status) == ("renamed", ApiKey.Status.PAUSED)
 
 
-def test_a_key_is_paused_and_resumed(alices: Client, api_key: ApiKey):
+def test_a_key_is_paused_and_resumed(alices: Client, api_key: ApiKey) -> None:
     alices.post(reverse("portal:key_pause", args=[api_key.pk]))
     paused = ApiKey.objects.get().status
     alices.post(reverse("portal:key_resume", args=[api_key.pk]))
@@ -258,14 +260,14 @@ def test_a_key_is_paused_and_resumed(alices: Client, api_key: ApiKey):
     assert (paused, ApiKey.objects.get().status) == ("paused", "active")
 
 
-def test_revoking_asks_first(alices: Client, api_key: ApiKey):
+def test_revoking_asks_first(alices: Client, api_key: ApiKey) -> None:
     answer = alices.get(reverse("portal:key_revoke", args=[api_key.pk]))
 
     assert "Revoke this key?" in answer.content.decode()
     assert ApiKey.objects.get().status == "active"
 
 
-def test_a_revoked_key_never_comes_back(alices: Client, api_key: ApiKey):
+def test_a_revoked_key_never_comes_back(alices: Client, api_key: ApiKey) -> None:
     alices.post(reverse("portal:key_revoke", args=[api_key.pk]))
     alices.post(reverse("portal:key_resume", args=[api_key.pk]))
     alices.post(reverse("portal:key", args=[api_key.pk]), LIMITS)
@@ -276,12 +278,12 @@ def test_a_revoked_key_never_comes_back(alices: Client, api_key: ApiKey):
 
 
 @pytest.mark.parametrize("name", ["portal:key_pause", "portal:key_resume"])
-def test_keys_change_by_post_only(alices: Client, api_key: ApiKey, name: str):
+def test_keys_change_by_post_only(alices: Client, api_key: ApiKey, name: str) -> None:
     assert alices.get(reverse(name, args=[api_key.pk])).status_code == 405
     assert ApiKey.objects.get().status == "active"
 
 
-def test_what_people_type_is_escaped(alices: Client, tenant: Tenant):
+def test_what_people_type_is_escaped(alices: Client, tenant: Tenant) -> None:
     keys.issue(tenant=tenant, name="<script>alert(1)</script>")
 
     page = alices.get(reverse("portal:keys")).content.decode()
@@ -292,7 +294,7 @@ def test_what_people_type_is_escaped(alices: Client, tenant: Tenant):
 
 def test_the_list_of_keys_takes_the_same_queries_however_many_there_are(
     alices: Client, tenant: Tenant, django_assert_num_queries: DjangoAssertNumQueries
-):
+) -> None:
     for number in range(20):
         keys.issue(tenant=tenant, name=f"key {number}")
 
@@ -303,14 +305,14 @@ def test_the_list_of_keys_takes_the_same_queries_however_many_there_are(
 @pytest.mark.parametrize(
     ("language", "text"), [pytest.param("en", "Sign up", id="en"), pytest.param("vi", "Đăng ký", id="vi")]
 )
-def test_the_home_page_speaks_the_visitors_language(client: Client, db: None, language: str, text: str):
+def test_the_home_page_speaks_the_visitors_language(client: Client, db: None, language: str, text: str) -> None:
     page = client.get(reverse("home"), headers={"accept-language": language}).content.decode()
 
     assert f'<html lang="{language}">' in page
     assert text in page
 
 
-def test_the_language_switch_is_remembered_for_a_user(alices: Client, alice: User):
+def test_the_language_switch_is_remembered_for_a_user(alices: Client, alice: User) -> None:
     alices.post(reverse("set_language"), {"language": "vi", "next": "/portal/"})
 
     alice.refresh_from_db()
@@ -318,21 +320,43 @@ def test_the_language_switch_is_remembered_for_a_user(alices: Client, alice: Use
     assert '<html lang="vi">' in alices.get(reverse("portal:overview")).content.decode()
 
 
-def test_the_language_switch_never_leaves_the_site(client: Client, db: None):
+def test_the_language_switch_never_leaves_the_site(client: Client, db: None) -> None:
     answer = client.post(reverse("set_language"), {"language": "vi", "next": "https://evil.example/"})
 
     assert answer["location"] == "/"
 
 
 @pytest.mark.parametrize(
-    ("path", "status"),
-    [pytest.param("/no-such-page/", 404, id="unknown"), pytest.param("/portal/keys/1/pause/", 302, id="anonymous")],
+    ("status", "answer", "heading"),
+    [
+        pytest.param(500, defaults.server_error, "Something broke on our side", id="500"),
+        pytest.param(400, partial(defaults.bad_request, exception=Exception()), "was not understood", id="400"),
+        pytest.param(403, partial(defaults.permission_denied, exception=Exception()), "not for you to do", id="403"),
+        pytest.param(404, partial(defaults.page_not_found, exception=Exception()), "does not exist", id="404"),
+    ],
 )
-def test_errors_have_our_look(client: Client, db: None, path: str, status: int):
-    assert client.generic("GET" if status == 404 else "POST", path).status_code == status
+def test_errors_have_our_look(
+    rf: RequestFactory, status: int, answer: Callable[[HttpRequest], HttpResponse], heading: str
+) -> None:
+    response = answer(rf.get("/somewhere/"))
+
+    assert response.status_code == status
+    assert heading in response.content.decode()
+    assert "css/site.css" in response.content.decode()
 
 
-def test_pages_load_nothing_inline_and_nothing_from_elsewhere(alices: Client):
+def test_a_form_without_its_token_is_refused_in_our_look(alice: User, tenant: Tenant) -> None:
+    browser = Client(enforce_csrf_checks=True)
+    browser.force_login(alice, backend="django.contrib.auth.backends.ModelBackend")
+
+    answer = browser.post(reverse("portal:key_create"), {**LIMITS, "name": "forged"})
+
+    assert answer.status_code == 403
+    assert "This form has expired" in answer.content.decode()
+    assert ApiKey.objects.count() == 0
+
+
+def test_pages_load_nothing_inline_and_nothing_from_elsewhere(alices: Client) -> None:
     answer = alices.get(reverse("portal:overview"))
 
     page = answer.content.decode()

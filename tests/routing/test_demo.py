@@ -25,7 +25,9 @@ def test_demo_has_three_priced_channels_one_of_them_flaky(db: None) -> None:
     assert set(Channel.objects.values_list("name", flat=True)) == {"Flaky", "Cheap", "Steady"}
     assert [name for name, url in Channel.objects.values_list("name", "base_url") if "fail=0.3" in url] == ["Flaky"]
     assert not Route.objects.filter(cost_prices=None).exists()
-    assert set(CatalogueModel.objects.values_list("name", flat=True)) == set(Price.objects.values_list("model", flat=True))
+    assert set(CatalogueModel.objects.values_list("name", flat=True)) == set(
+        Price.objects.values_list("model", flat=True)
+    )
     costs = CostPrice.objects.filter(route__model__name=demo.MODEL).values_list("input", flat=True)
     assert len(set(costs)) == 3
 
@@ -105,4 +107,9 @@ def test_command_writes_a_file_that_only_its_owner_reads(db: None, settings: Set
     values = dict(line.split("=", 1) for line in path.read_text().splitlines())
     assert path.stat().st_mode & 0o777 == 0o600
     assert values["COSTROUTER_URL"] == "http://127.0.0.1:9"
-    assert values.keys() >= {"COSTROUTER_KEY", "COSTROUTER_MODEL", "COSTROUTER_ADMIN_EMAIL", "COSTROUTER_ADMIN_PASSWORD"}
+    assert values.keys() >= {
+        "COSTROUTER_KEY",
+        "COSTROUTER_MODEL",
+        "COSTROUTER_ADMIN_EMAIL",
+        "COSTROUTER_ADMIN_PASSWORD",
+    }

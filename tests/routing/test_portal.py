@@ -117,7 +117,7 @@ def page(client: Client, record: UsageRecord) -> str:
     return client.get(reverse("portal:request", args=[record.pk])).content.decode()
 
 
-def test_the_price_sum_adds_up_line_by_line(record: Callable[..., UsageRecord]):
+def test_the_price_sum_adds_up_line_by_line(record: Callable[..., UsageRecord]) -> None:
     written = record()
 
     total = price_sum(written)
@@ -132,7 +132,7 @@ def test_the_price_sum_adds_up_line_by_line(record: Callable[..., UsageRecord]):
     assert total.cost == cost(usage_of(written), tariff_of(written.price))
 
 
-def test_rounding_is_a_line_of_its_own(alices: Client, record: Callable[..., UsageRecord]):
+def test_rounding_is_a_line_of_its_own(alices: Client, record: Callable[..., UsageRecord]) -> None:
     odd = Price.objects.create(model="odd", input=1_500_000, output=1_000_000)
 
     written = record(price=odd, input_tokens=1, cached_input_tokens=0, output_tokens=1, cost=3, claimed_cost=3)
@@ -142,7 +142,7 @@ def test_rounding_is_a_line_of_its_own(alices: Client, record: Callable[..., Usa
     assert "Rounded once" in page(alices, written)
 
 
-def test_the_fee_is_a_line_of_its_own(alices: Client, record: Callable[..., UsageRecord]):
+def test_the_fee_is_a_line_of_its_own(alices: Client, record: Callable[..., UsageRecord]) -> None:
     flat = Price.objects.create(model="flat", input=0, output=0, request_fee=5_000)
 
     written = record(price=flat, cost=5_000, claimed_cost=5_000)
@@ -153,34 +153,36 @@ def test_the_fee_is_a_line_of_its_own(alices: Client, record: Callable[..., Usag
 
 def test_a_request_that_produced_nothing_shows_that_it_was_not_charged(
     alices: Client, record: Callable[..., UsageRecord]
-):
+) -> None:
     written = record(output_tokens=0, cost=0, claimed_cost=0, outcome="upstream_error", status=502)
 
     assert price_sum(written).not_charged == -80_000
     assert "Nothing was produced: not charged" in page(alices, written)
 
 
-def test_usage_beyond_the_hold_shows_that_it_was_not_charged(alices: Client, record: Callable[..., UsageRecord]):
+def test_usage_beyond_the_hold_shows_that_it_was_not_charged(
+    alices: Client, record: Callable[..., UsageRecord]
+) -> None:
     written = record(held=70_000, cost=70_000)
 
     assert price_sum(written).not_charged == -30_000
     assert "More than was held: not charged" in page(alices, written)
 
 
-def test_the_amounts_of_a_sum_line_up(record: Callable[..., UsageRecord]):
+def test_the_amounts_of_a_sum_line_up(record: Callable[..., UsageRecord]) -> None:
     assert price_sum(record()).places == 5
 
 
 def test_the_page_takes_five_queries(
     alices: Client, record: Callable[..., UsageRecord], django_assert_num_queries: DjangoAssertNumQueries
-):
+) -> None:
     written = record()
 
     with django_assert_num_queries(5):  # session, user, memberships, record with its price, key
         page(alices, written)
 
 
-def test_the_detail_for_operators_is_never_shown(alices: Client, record: Callable[..., UsageRecord]):
+def test_the_detail_for_operators_is_never_shown(alices: Client, record: Callable[..., UsageRecord]) -> None:
     written = record(attempts=[attempt("blue", "bad_status", status=500), attempt("green")])
 
     shown = page(alices, written)
@@ -190,7 +192,7 @@ def test_the_detail_for_operators_is_never_shown(alices: Client, record: Callabl
     assert "sk-upstream" not in shown
 
 
-def test_hidden_channels_are_numbered(alices: Client, record: Callable[..., UsageRecord], settings: Settings):
+def test_hidden_channels_are_numbered(alices: Client, record: Callable[..., UsageRecord], settings: Settings) -> None:
     settings.SHOW_CHANNELS = False
     written = record(channel="green", attempts=[attempt("green", "connect_failed"), attempt("blue")])
 
@@ -205,7 +207,7 @@ def test_hidden_channels_are_numbered(alices: Client, record: Callable[..., Usag
 
 def test_a_request_of_another_tenant_is_not_found(
     client: Client, charlie: User, stranger_tenant: Tenant, record: Callable[..., UsageRecord]
-):
+) -> None:
     client.force_login(charlie, backend="django.contrib.auth.backends.ModelBackend")
 
     assert client.get(reverse("portal:request", args=[record().pk])).status_code == 404
@@ -214,20 +216,22 @@ def test_a_request_of_another_tenant_is_not_found(
 @pytest.mark.parametrize("role", ["owner", "admin", "developer", "billing"])
 def test_every_member_reads_a_request(
     client: Client, bob: User, tenant: Tenant, record: Callable[..., UsageRecord], role: str
-):
+) -> None:
     bob.memberships.update(role=role)
     client.force_login(bob, backend="django.contrib.auth.backends.ModelBackend")
 
     assert client.get(reverse("portal:request", args=[record().pk])).status_code == 200
 
 
-def test_a_recovered_request_says_that_no_decision_was_stored(alices: Client, record: Callable[..., UsageRecord]):
+def test_a_recovered_request_says_that_no_decision_was_stored(
+    alices: Client, record: Callable[..., UsageRecord]
+) -> None:
     written = record(decision={}, attempts=[], outcome="recovered", usage_source="estimated")
 
     assert "No decision was stored" in page(alices, written)
 
 
-def test_the_chosen_one_comes_first_and_who_was_out_last():
+def test_the_chosen_one_comes_first_and_who_was_out_last() -> None:
     explained = decisions.explain(
         decision(
             candidate("out", "out", reason="resting", expected_cost=None),
@@ -263,19 +267,19 @@ def test_the_chosen_one_comes_first_and_who_was_out_last():
         ),
     ],
 )
-def test_how_the_others_stand_to_the_chosen_one(other: dict[str, Any], sentence: str):
+def test_how_the_others_stand_to_the_chosen_one(other: dict[str, Any], sentence: str) -> None:
     assert sentences(candidate("a", "chosen"), candidate("b", **other)) == [
         "Chosen. It answers 100 % of requests.",
         f"{sentence} It answers 100 % of requests.",
     ]
 
 
-def test_a_chance_is_never_rounded_up_to_certainty():
+def test_a_chance_is_never_rounded_up_to_certainty() -> None:
     assert sentences(candidate("a", "chosen", success_rate=0.9999)) == ["Chosen. It answers 99.9 % of requests."]
 
 
 @pytest.mark.parametrize("language", ["en", "vi"])
-def test_every_reason_has_words_of_its_own(language: str):
+def test_every_reason_has_words_of_its_own(language: str) -> None:
     with translation.override(language):
         words = sentences(*(candidate(reason, "out", reason=reason, expected_cost=None) for reason in REASONS))
 
@@ -293,12 +297,10 @@ def test_every_reason_has_words_of_its_own(language: str):
         pytest.param(["cancelled"], "", id="the client left"),
     ],
 )
-def test_the_summary_says_what_came_of_the_choice(tried: list[str], words: str):
+def test_the_summary_says_what_came_of_the_choice(tried: list[str], words: str) -> None:
     attempts = [attempt(channel, outcome) for channel, outcome in zip(("blue", "green"), tried, strict=False)]
 
-    explained = decisions.explain(
-        decision(candidate("blue", "chosen")), decisions.attempts(attempts, SHOWN), SHOWN
-    )
+    explained = decisions.explain(decision(candidate("blue", "chosen")), decisions.attempts(attempts, SHOWN), SHOWN)
 
     assert explained is not None
     assert explained.summary.partition("was wanted.")[2].strip() == words

@@ -136,9 +136,7 @@ def test_redirect_is_not_followed(start: Callable[..., Upstream]) -> None:
     assert target.seen == []
 
 
-def test_proxy_of_the_environment_is_not_used(
-    start: Callable[..., Upstream], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_proxy_of_the_environment_is_not_used(start: Callable[..., Upstream], monkeypatch: pytest.MonkeyPatch) -> None:
     proxy, upstream = start(200), start(200)
     monkeypatch.setenv("HTTP_PROXY", f"http://{proxy.origin}")
     monkeypatch.setenv("ALL_PROXY", f"http://{proxy.origin}")

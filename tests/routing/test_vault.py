@@ -72,7 +72,10 @@ def test_error_does_not_repeat_the_ciphertext() -> None:
 
 @pytest.mark.django_db
 def test_swapped_ciphertexts_of_two_channels_do_not_open() -> None:
-    one, other = Channel(name="one", base_url="https://one.example"), Channel(name="other", base_url="https://b.example")
+    one, other = (
+        Channel(name="one", base_url="https://one.example"),
+        Channel(name="other", base_url="https://b.example"),
+    )
     one.set_secret(CANARY)
     other.set_secret("sk-other-0123456789")
     one.sealed_secret, other.sealed_secret = other.sealed_secret, one.sealed_secret

@@ -96,12 +96,12 @@ def _secret(variable: str) -> str:
 
 def _side(side: str, options: dict[str, Any]) -> Rate | None:
     """The cost or customer price that was given, if both of its halves were."""
-    given = [options[f"{side}_{kind}"] for kind in ("input", "output")]
-    if given == [None, None]:
+    given = {kind: options[f"{side}_{kind}"] for kind in ("input", "output", "cached_input")}
+    if set(given.values()) == {None}:
         return None
-    if None in given:
+    if given["input"] is None or given["output"] is None:
         raise CommandError(f"--{side}-input and --{side}-output belong together")
-    return Rate(*given, options[f"{side}_cached_input"], options["currency"])
+    return Rate(**given, currency=options["currency"])
 
 
 def _limits(options: dict[str, Any]) -> dict[str, int]:

@@ -1,0 +1,51 @@
+# ruff: noqa: E402 - the URLs are set before the plane reads them
+"""The API plane's handler with one view that reads the body and answers a constant JSON.
+
+The view is of the gateway's own kind (a DRF view, dispatched natively async), but lets everybody in: what is measured
+is the handler.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from django.conf import settings
+
+settings.ROOT_URLCONF = __name__
+
+from django.urls import path
+
+from bench.payloads import answer
+from costrouter.asgi import ApiPlane
+from routing.api.base import ApiRequest, ApiResponse, GatewayView
+
+Message = MutableMapping[str, Any]
+
+_ANSWER = answer()
+
+
+class Anyone:
+    async def authenticate(self, request: ApiRequest) -> tuple[None, None]:
+        return None, None
+
+
+class Completions(GatewayView):
+    authenticator = Anyone()  # type: ignore[assignment]
+
+    async def post(self, request: ApiRequest) -> ApiResponse:
+        await request.read_body()
+        return ApiResponse(200, [], _ANSWER)
+
+
+# The plane's own handler sends what its views return; Django's types know only its own responses.
+_view: Any = Completions.as_view()
+urlpatterns = [path("v1/chat/completions", _view)]
+_plane = ApiPlane()
+
+
+async def application(
+    scope: Message, receive: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]
+) -> None:
+    if scope["type"] == "http":
+        await _plane(scope, receive, send)

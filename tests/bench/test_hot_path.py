@@ -1,0 +1,39 @@
+from typing import Any
+
+import pytest
+
+from bench import hot_path
+from bench.gateways import GRANIAN, ROOT
+from bench.results import Bar
+
+GOOD: dict[str, Any] = {
+    "json": {"to_null": 4.2, "rps": {"median": 3000.0}, "added_ms": {"p50": 5.0}},
+    "stream": {"paced_cpu_us_per_chunk": 130.0, "burst_cpu_us_per_chunk": 30.0, "kib_per_open_stream": 60.0},
+    "peers": {"litellm": {"rps": 100.0}, "portkey": {"rps": 600.0}},
+}
+
+
+def test_every_bar_is_judged_and_met_at_its_bound() -> None:
+    bars = hot_path.bars(GOOD)
+
+    assert [bar.bound for bar in bars] == ["<= 4.2", "<= 5", ">= 30", ">= 5", "<= 130", "<= 30", "<= 60"]
+    assert all(bar.is_met for bar in bars)
+
+
+def test_only_what_was_measured_is_judged() -> None:
+    bars = hot_path.bars({"json": GOOD["json"], "peers": {}})
+
+    assert [bar.bound for bar in bars] == ["<= 4.2", "<= 5"]
+
+
+@pytest.mark.parametrize(
+    "bar", [Bar("cost", 4.21, at_most=4.2), Bar("throughput", 29.9, at_least=30)], ids=["above", "below"]
+)
+def test_missed_bar_is_reported_as_missed(bar: Bar) -> None:
+    assert bar.row()["met"] is False
+
+
+def test_benchmark_serves_with_the_flags_of_production() -> None:
+    served = (ROOT / "bin" / "serve").read_text().split()
+
+    assert [flag for flag in GRANIAN if flag not in served] == []
