@@ -33,6 +33,7 @@ class Running:
 
     target: Target
     server: Server
+    keeps_books: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,4 +109,4 @@ def open_books(fleet: Fleet, *, postgresql_port: int, redis_port: int, json_port
 
 def start_gateway(fleet: Fleet, books: Books, *, port: int) -> Running:
     server = serve(fleet, "costrouter", _APPLICATION, port=port, env=books.env)
-    return Running(Target("costrouter", port, {"authorization": f"Bearer {books.key}"}), server)
+    return Running(Target("costrouter", port, {"authorization": f"Bearer {books.key}"}), server, keeps_books=True)

@@ -75,6 +75,7 @@ class Fleet:
 
     def __init__(self) -> None:
         self._stack = contextlib.ExitStack()
+        self.servers: dict[str, Server] = {}
 
     def __enter__(self) -> Self:
         # SystemExit, unlike the signal's default, unwinds the stack.
@@ -119,7 +120,7 @@ class Fleet:
                 group=user,
                 extra_groups=[] if user else None,
             )
-        server = Server(name, process, log)
+        server = self.servers[name] = Server(name, process, log)
         self._stack.callback(server.stop)
         return server
 

@@ -6,8 +6,11 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Final
 
 from bench.processes import OTHER_CORE, BenchmarkError, Fleet
+
+STORES: Final = ("postgresql", "redis")
 
 _DEBIAN = "/usr/lib/postgresql"
 

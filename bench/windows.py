@@ -15,6 +15,7 @@ from bench.load import Target
 from bench.payloads import BURST, PACED, SHORT, SLOW, StreamShape
 from bench.processes import Fleet
 from bench.samples import Samples
+from bench.stores import STORES
 
 CONNECTIONS: Final = 32
 PACED_STREAMS: Final = 40
@@ -55,6 +56,7 @@ class Windows:
     def json(self, running: Running, *, seconds: float | None = None, drain: float | None = None) -> float:
         """A closed loop of JSON requests on 32 connections; returns the CPU microseconds that one took."""
         name = running.target.name
+        before = self._stores_cpu_seconds()
         with machine.Meter(running.server) as meter:
             done = load.json_load(
                 running.target,
@@ -67,6 +69,10 @@ class Windows:
         self.samples.add(f"{name} cpu_us", cpu_us, meter.probe_us)
         self.samples.add(f"{name} rps", done.per_second, meter.probe_us)
         self.samples.add(f"{name} foreign_cores", meter.foreign, meter.probe_us)
+        if running.keeps_books:
+            for store, seconds in self._stores_cpu_seconds().items():
+                spent_us = (seconds - before[store]) * 1e6 / done.completed
+                self.samples.add(f"{name} {store}_cpu_us", spent_us, meter.probe_us)
         return cpu_us
 
     def json_beside_null(self, running: Running, null: Running) -> None:
@@ -132,6 +138,9 @@ class Windows:
         if streams:
             load.check_stream(running.target)
             load.stream_load(running.target, SHORT, root=ROOT, connections=BURST_STREAMS, seconds=1)
+
+    def _stores_cpu_seconds(self) -> dict[str, float]:
+        return {name: self.fleet.servers[name].cpu_seconds() for name in STORES if name in self.fleet.servers}
 
     def _first_byte(self, running: Running) -> None:
         name = running.target.name

@@ -16,6 +16,7 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 from unfold import decorators
 from unfold.admin import ModelAdmin, TabularInline
@@ -48,6 +49,7 @@ def action(**options: Any) -> Callable[[Method], Method]:
 class AdministrationSite(UnfoldAdminSite):  # type: ignore[misc]
     """Operators only. They sign in, out and change passwords through allauth, so that their second factor counts."""
 
+    index_title = _("Overview")
     index_template = "administration/index.html"
 
     def admin_view(self, view: Callable[..., HttpResponse], cacheable: bool = False) -> Callable[..., HttpResponse]:
@@ -122,7 +124,7 @@ def form_page(
         "opts": admin.opts,
         "original": original,
         "form": form,
-        "submit": submit,
+        "submit_label": submit,
         "explanation": explanation,
     }
     return TemplateResponse(request, "administration/form.html", context)

@@ -12,6 +12,7 @@ from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from django.templatetags.static import static
 from django.urls import reverse_lazy
+from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
 from costrouter import embedded
@@ -33,7 +34,7 @@ if EMBEDDED:
 
 
 def _secret(name: str) -> str:
-    value = env.str(name, default="")
+    value: str = env.str(name, default="")
     if len(value) < 32:
         raise ImproperlyConfigured(
             f"{name} must hold at least 32 characters; see docs/runbook.md for how to generate one."
@@ -229,11 +230,12 @@ MFA_ALLOW_UNVERIFIED_EMAIL = ACCOUNT_EMAIL_VERIFICATION == "none"
 
 # --- the administration (django-unfold) ------------------------------------------------------------------------------
 
+
 def _page(title: Any, icon: str, model: str) -> dict[str, Any]:
     """A link of the administration's sidebar, shown to operators who may look at these rows."""
     app_label, model_name = model.split(".")
     return {
-        "title": title,
+        "title": capfirst(title),
         "icon": icon,
         "link": reverse_lazy(f"admin:{app_label}_{model_name}_changelist"),
         "permission": lambda request: request.user.has_perm(f"{app_label}.view_{model_name}"),

@@ -40,6 +40,9 @@ _NOT_SHOWN: Final = re.compile(
 )
 """Parts of the packages that are not switched on here, or that only developers see."""
 
+_DJANGO: Final = ("conf", "contrib/admin", "contrib/auth", "contrib/contenttypes", "contrib/sessions")
+"""The parts of Django that are switched on here and bring catalogues; what only the others translate stays English."""
+
 _KEYWORDS: Final = {
     **DEFAULT_KEYWORDS,
     "gettext_lazy": None,
@@ -78,7 +81,8 @@ def found_in_sources(root: Path = ROOT, folders: Iterable[str] = FOLDERS) -> Cat
 def found_in_packages(language: str) -> Catalog:
     """What the packages' pages say and neither Django nor we have in this language yet."""
     known = {_key(message) for message in load(catalogue_path(language))}
-    for path in (PACKAGES / "django").rglob(f"locale/{language}/LC_MESSAGES/django.po"):
+    for folder in _DJANGO:
+        path = PACKAGES / "django" / folder / "locale" / language / "LC_MESSAGES" / "django.po"
         known |= {_key(message) for message in load(path) if message.string and not message.fuzzy}
     missing = Catalog(fuzzy=False)
     for message in found_in_sources(PACKAGES, PACKAGE_FOLDERS):

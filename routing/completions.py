@@ -207,8 +207,8 @@ async def _exchange(run: Run, started: float) -> JsonReply | StreamReply:
         host=route.channel.origin.host,
         secret=route.channel.secret,
         cap=run.cap,
-        # A stream carries the usage of every choice, a whole answer of some upstreams that of one.
-        is_stream=request.is_stream or request.choices > 1,
+        # Streamed, llama.cpp's server counts every choice; in a whole answer it counts one.
+        is_stream=request.is_stream or (request.choices > 1 and state.reports_timings),
         wants_timings=state.reports_timings,
     )
     answer = await _send(adapter, order, run)
@@ -269,21 +269,22 @@ async def _whole(run: Run, adapter: Adapter, order: Order, answer: Answer, start
     """
     call, route = run.plan.call, run.route
     assert route is not None  # noqa: S101 - an attempt has a route
+    choices = call.request.choices
     if order.is_stream:
-        body, usage = await _assemble(answer, adapter, call.request.choices)
+        body, usage = await _assemble(answer, adapter, choices)
+        is_reported = usage is not None
     else:
         body = adapter.answer(await answer.read())
-        usage = adapter.usage(body.get("usage"))
+        usage, is_reported = adapter.answer_usage(body, choices)
     answer.close()
     run.first_byte = time.monotonic()
     run.note_attempt("answered", started=started, status=answer.status)
-    source = "estimated" if usage is None else "upstream"
     if usage is None:
         usage = Usage(input=run.plan.expected_input, output=_estimated_output(body))
     health.route(route.id).succeeded(run.first_byte, run.first_byte - started)
-    if source == "upstream":
+    if is_reported:
         run.teach(health, usage)
-    run.settle(outcome="success", status=200, usage=usage, source=source)
+    run.settle(outcome="success", status=200, usage=usage, source="upstream" if is_reported else "estimated")
     return _json_reply(run, body, usage)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
@@ -143,14 +144,14 @@ def _example(schema: dict[str, Any]) -> Any:
 def _whole(request: dict[str, Any], words: list[str], usage: dict[str, Any]) -> FakeAnswer:
     message, finish = _message(request, words)
     choices = [{"index": index, "message": message, "finish_reason": finish} for index in range(request.get("n") or 1)]
-    body = {"id": "fake", "object": "chat.completion", "created": 0, "model": request["model"], "choices": choices}
+    body = {"id": "fake", "object": "chat.completion", "created": int(time.time()), "model": request["model"], "choices": choices}
     return FakeAnswer(200, _JSON, [orjson.dumps({**body, "usage": usage})], 0.0, is_cut=False)
 
 
 def _stream(
     request: dict[str, Any], words: list[str], usage: dict[str, Any], *, pause: float, is_cut: bool
 ) -> FakeAnswer:
-    base = {"id": "fake", "object": "chat.completion.chunk", "created": 0, "model": request["model"]}
+    base = {"id": "fake", "object": "chat.completion.chunk", "created": int(time.time()), "model": request["model"]}
     message, finish = _message(request, words)
     deltas: list[dict[str, Any]] = [{"role": "assistant", "content": ""}]
     if message.get("tool_calls"):

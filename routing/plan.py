@@ -9,7 +9,7 @@ import msgspec
 from msgspec import UNSET
 
 from accounts.authentication import Caller
-from billing.money import PER_MILLION
+from billing.money import EXPONENT, PER_MILLION
 from billing.prices import Tariff, most
 from routing.api.schema import ChatRequest, IntegerAboveMaxValue
 from routing.errors import ContextLengthExceeded, ModelNotFound, NoAvailableChannel, NoMatchingRoute
@@ -224,7 +224,8 @@ def _over_max_price(demand: Demand, call: Call, price: Tariff) -> Demand:
     pairs = [(provider.max_cost, tokens // PER_MILLION + price.request_fee)]
     if bound is not None:
         pairs += [(bound.prompt, price.input), (bound.completion, price.output), (bound.request, price.request_fee)]
-    is_over = any(limit is not None and amount > limit * 1e9 for limit, amount in pairs)
+    unit = 10 ** EXPONENT[price.currency]
+    is_over = any(limit is not None and amount > limit * unit for limit, amount in pairs)
     return msgspec.structs.replace(demand, is_over_max_price=is_over)
 
 

@@ -258,8 +258,8 @@ def complete_answer(answer: dict[str, Any], *, public_id: str, model: str, creat
 class Assembler:
     """Builds a whole answer from a stream's chunks.
 
-    Requests for several choices go upstream as streams even where the client wants JSON: a stream carries the usage of
-    every choice, a whole answer of some upstreams (llama.cpp) that of one.
+    Some requests go upstream as streams although the client wants JSON: for several choices, llama.cpp's server counts
+    them all in a stream, and one of them in a whole answer.
     """
 
     def __init__(self, tally: Tally) -> None:

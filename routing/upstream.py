@@ -100,6 +100,7 @@ class _Connection(asyncio.Protocol):
         self._is_paused = False
         self._is_complete = False
         self._has_length = False
+        self._may_be_kept = False
         self._fault: UpstreamFault | None = None
         self._timeouts: Timeouts | None = None
         self._deadline = 0.0
@@ -155,7 +156,7 @@ class _Connection(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._is_complete and self._fault is None and not self._body and self._parser.should_keep_alive():
+        if self._is_complete and self._fault is None and not self._body and self._may_be_kept:
             self._pool.give_back(self._key, self)
         else:
             self.abort()
@@ -274,6 +275,7 @@ class _Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         if self.status >= 200:
             self._is_complete = True
+            self._may_be_kept = self._parser.should_keep_alive()  # llhttp forgets it after this callback
 
 
 class Client:

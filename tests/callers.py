@@ -93,7 +93,7 @@ class Caller:
         self.installation = installation
         self.upstream = upstream
         self.holder = holder
-        self.client = httpx.Client(base_url=installation.gateway_url, headers=self.authorization, timeout=30)
+        self.client = httpx.Client(base_url=installation.gateway_url, headers=self.authorization, timeout=10)
 
     @property
     def secret(self) -> str:
@@ -134,7 +134,7 @@ class Caller:
         """An open stream on a connection of its own; leaving the block hangs up."""
         body = self.body(model, stream=True, **members)
         with (
-            httpx.Client(base_url=self.installation.gateway_url, headers=self.authorization, timeout=30) as client,
+            httpx.Client(base_url=self.installation.gateway_url, headers=self.authorization, timeout=10) as client,
             client.stream("POST", PATH, json=body) as response,
         ):
             yield response

@@ -19,6 +19,7 @@ from costrouter.errors import GatewayError
 from costrouter.reference import document
 from routing.api import schema, urls
 from routing.errors import ContentRefused
+from routing.models import CatalogueModel, Channel, Route
 
 DOCUMENT: Final = document.document("en")
 CHAT: Final = DOCUMENT["paths"]["/chat/completions"]["post"]
@@ -273,6 +274,17 @@ def test_document_is_served_with_this_installations_address(client: Client) -> N
     served = document.parse(response.text)
     curl = served["paths"]["/models"]["get"]["x-codeSamples"][0]["source"]
     assert shlex.split(curl)[1] == f"{settings.SITE_URL}/v1/models"
+
+
+@pytest.mark.django_db
+def test_samples_name_a_model_that_is_served_here(client: Client) -> None:
+    channel = Channel.objects.create(name="Channel", provider="fake", base_url="fake://channel")
+    CatalogueModel.objects.create(name="a-model-without-a-route")
+    served = CatalogueModel.objects.create(name="lab/served")
+    Route.objects.create(channel=channel, model=served, upstream_name="upstream")
+    page = client.get("/en/docs/chat-completions/").text
+    assert "lab/served" in page
+    assert "gpt-4o" not in page
 
 
 def _curls() -> Iterator[Any]:

@@ -95,7 +95,7 @@ class UserAdmin(DjangoUserAdmin, Admin):  # type: ignore[type-arg]
         link = reverse("admin:auth_user_password_change", args=(user.pk,))
         state = gettext("set") if user.has_usable_password() else gettext("not set")
         text = gettext("Set a new password")
-        return format_html('{} · <a class="text-primary-600" href="{}">{}</a>', state, link, text)
+        return format_html('{} · <a class="text-primary-600 dark:text-primary-500" href="{}">{}</a>', state, link, text)
 
     @display(description=_("second factors"))
     def second_factors(self, user: User) -> str:

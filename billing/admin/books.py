@@ -7,6 +7,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
 
+from accounts.models import User
 from billing import amounts
 from billing.models import Balance, LedgerEntry, Process, Reservation
 from costrouter.administration import ReadOnlyAdmin, display
@@ -32,18 +33,22 @@ class BalanceAdmin(ReadOnlyAdmin):
 
 @admin.register(LedgerEntry)
 class LedgerEntryAdmin(ReadOnlyAdmin):
-    list_display = ("created_at", "tenant", "kind", "shown_amount", "reference", "created_by")
+    list_display = ("created_at", "tenant", "kind", "shown_amount", "reference", "author")
     list_display_links = ("created_at", "reference")
     list_select_related = ("balance__tenant", "created_by")
     list_filter = (("kind", ChoicesDropdownFilter), ("balance__tenant", AutocompleteSelectFilter))
     list_filter_submit = True
     search_fields = ("=reference", "balance__tenant__name")
     date_hierarchy = "created_at"
-    fields = ("tenant", "kind", "shown_amount", "reference", "note", "created_by", "created_at")
+    fields = ("tenant", "kind", "shown_amount", "reference", "note", "author", "created_at")
 
     @display(description=_("tenant"), ordering="balance__tenant__name")
     def tenant(self, entry: LedgerEntry) -> str:
         return entry.balance.tenant.name
+
+    @display(description=_("created by"), ordering="created_by__email")
+    def author(self, entry: LedgerEntry) -> User | None:
+        return entry.created_by
 
     @display(description=_("amount"), ordering="amount")
     def shown_amount(self, entry: LedgerEntry) -> SafeString:

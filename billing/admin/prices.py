@@ -15,9 +15,10 @@ from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, FieldTextFilter
 from unfold.widgets import UnfoldAdminSelectWidget
 
+from accounts.models import User
 from billing.models import Price
 from billing.rates import KINDS, RatesAdmin, RatesForm
-from costrouter.administration import action
+from costrouter.administration import action, display
 from routing.models import CatalogueModel
 
 
@@ -50,12 +51,16 @@ class PriceAdmin(RatesAdmin):
     def get_fieldsets(self, request: HttpRequest, obj: Model | None = None) -> list[tuple[Any, Any]]:
         subject = ("model", "currency", "effective_from")
         return self.fieldsets_of(
-            obj is None, subject if obj is None else (*subject, "version"), ("created_by", "created_at")
+            obj is None, subject if obj is None else (*subject, "version"), ("author", "created_at")
         )
 
     def save_model(self, request: HttpRequest, obj: Price, form: forms.ModelForm[Price], change: bool) -> None:
         obj.created_by = request.user  # type: ignore[assignment]  # admin pages have no anonymous users
         super().save_model(request, obj, form, change)
+
+    @display(description=_("created by"), ordering="created_by__email")
+    def author(self, price: Price) -> User | None:
+        return price.created_by
 
     @action(description=_("New version"), permissions=("price",), icon="add")
     def new_version(self, request: HttpRequest, object_id: str) -> HttpResponseRedirect:

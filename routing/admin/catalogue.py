@@ -113,7 +113,7 @@ class RouteAdmin(Admin):
     def cost_prices(self, route: Route) -> SafeString:
         link = f"{reverse('admin:routing_costprice_changelist')}?route__id__exact={route.pk}"
         text = gettext("All cost prices of this route")
-        return format_html('<a class="text-primary-600" href="{}">{}</a>', link, text)
+        return format_html('<a class="text-primary-600 dark:text-primary-500" href="{}">{}</a>', link, text)
 
     @action(description=_("New cost price"), permissions=("price",), icon="add")
     def add_cost_price(self, request: HttpRequest, object_id: str) -> HttpResponseRedirect:

@@ -71,7 +71,7 @@ class ChannelNames:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One route that was considered; the cost in ledger units of the currency."""
+    """One route that was considered; the cost in ledger units of the currency, None if unknown or not shown."""
 
     name: str
     upstream_model: str
@@ -123,7 +123,7 @@ def attempts(given: Iterable[Mapping[str, Any]], names: ChannelNames) -> list[At
         Attempt(
             name=names[attempt["channel"]],
             upstream_model=attempt["upstream_model"] if names.shown else "",
-            outcome=_OUTCOMES[attempt["outcome"]],
+            outcome=_OUTCOMES.get(attempt["outcome"], attempt["outcome"]),
             tone=_TONES.get(attempt["outcome"], "bad"),
             status=attempt["status"],
             started_ms=attempt["started_ms"],
@@ -173,7 +173,7 @@ def _candidate(candidate: Mapping[str, Any], chosen: Mapping[str, Any] | None, n
         candidate["upstream_model"] if names.shown else "",
         candidate["state"],
         _sentence(candidate, chosen),
-        candidate["expected_cost"],
+        candidate["expected_cost"] if names.shown else None,
         candidate["currency"],
     )
 

@@ -85,6 +85,7 @@ def request_detail(request: TenantRequest, request_id: uuid.UUID) -> HttpRespons
         "sum": price_sum(record),
         "decision": decisions.explain(record.decision, tried, names),
         "attempts": tried,
+        "names_shown": names.shown,
     }
     return render(request, "portal/request.html", context)
 

@@ -72,5 +72,8 @@ class Adapter(Protocol):
 
     def refusal(self, status: int, headers: Mapping[str, str], body: bytes, order: Order) -> Refusal: ...
 
+    def answer_usage(self, answer: Mapping[str, Any], choices: int) -> tuple[Usage | None, bool]:
+        """The counts of a whole answer, and whether they are the upstream's own."""
+
     def usage(self, reported: Any) -> Usage | None:
         """The counts an upstream reported, None if they cannot be believed (negative, text, missing)."""

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final, NoReturn
 
+import msgspec
 import orjson
 
 from billing.prices import Usage
@@ -138,6 +139,16 @@ class OpenAI:
             detail=detail,
         )
 
+    def answer_usage(self, answer: Mapping[str, Any], choices: int) -> tuple[Usage | None, bool]:
+        usage = self.usage(answer.get("usage"))
+        timings = answer.get("timings")
+        if usage is None or choices == 1 or type(timings) is not dict or timings.get("predicted_n") != usage.output:
+            return usage, usage is not None
+        # llama.cpp's server counts one choice of several: the others are counted here, as well as they can be.
+        counts = [_tokens_of(choice) for choice in answer["choices"]]
+        output = max(usage.output, sum(count for count, _is_exact in counts))
+        return msgspec.structs.replace(usage, output=output), all(is_exact for _count, is_exact in counts)
+
     def usage(self, reported: Any) -> Usage | None:
         if type(reported) is not dict:
             return None
@@ -152,6 +163,15 @@ class OpenAI:
         reasoning = min(_part(completion, "reasoning_tokens"), output)
         spoken = min(_part(completion, "audio_tokens"), output - reasoning)
         return Usage(input_, cached, written, output, reasoning, heard, spoken)
+
+
+def _tokens_of(choice: dict[str, Any]) -> tuple[int, bool]:
+    """A choice's output tokens, and whether they were counted (by its log probabilities) or estimated."""
+    logprobs = choice.get("logprobs")
+    content = logprobs.get("content") if type(logprobs) is dict else None
+    if content:
+        return len(content), True
+    return -(-len(_text(choice["message"].get("content")).encode()) // 4), False
 
 
 def _raise_error(error: Any) -> NoReturn:

@@ -364,6 +364,17 @@ def test_looking_at_the_form_posts_nothing(desk: Client, tenant: Tenant, wallet:
     assert _available(wallet) == 5 * NANO
 
 
+@pytest.mark.parametrize(
+    ("page", "title", "button"),
+    [("post_entry", "Post a ledger entry", "Post"), ("set_credit_line", "Set the credit line", "Save"),
+     ("issue_key", "Issue an API key", "Issue")],
+)  # fmt: skip
+def test_form_says_what_it_does(desk: Client, tenant: Tenant, page: str, title: str, button: str) -> None:
+    text = desk.get(reverse(f"admin:accounts_tenant_{page}", args=(tenant.pk,))).content.decode()
+    assert re.search(rf"<h2[^>]*>{title}</h2>", text)
+    assert re.search(rf'<button type="submit"[^>]*>\s*{button}\s*</button>', text)
+
+
 def test_posting_needs_its_own_permission(client: Client, user_editor: User, tenant: Tenant, wallet: Balance) -> None:
     client.force_login(user_editor)
     url = reverse("admin:accounts_tenant_post_entry", args=(tenant.pk,))

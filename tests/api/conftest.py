@@ -47,16 +47,18 @@ def sqlite_world(
 @pytest.fixture
 def world(postgres_world: World) -> Iterator[World]:
     """The gateway on PostgreSQL and Redis; afterwards its books add up and it holds nothing."""
+    before = postgres_world.installation.newest_wallet()
     yield postgres_world
-    postgres_world.installation.assert_books()
+    postgres_world.installation.assert_books(after=before)
 
 
 @pytest.fixture(params=["postgres_world", "sqlite_world"])
 def each_world(request: pytest.FixtureRequest) -> Iterator[World]:
     """Both gateways, one after the other."""
     world: World = request.getfixturevalue(request.param)
+    before = world.installation.newest_wallet()
     yield world
-    world.installation.assert_books()
+    world.installation.assert_books(after=before)
 
 
 @pytest.fixture

@@ -203,6 +203,11 @@ def test_hidden_channels_are_numbered(alices: Client, record: Callable[..., Usag
     assert "blue" not in shown
     assert "green" not in shown
     assert "upstream-name" not in shown
+    assert 'title="0.00000015 USD"' not in shown
+
+
+def test_expected_costs_are_shown_with_the_channels(alices: Client, record: Callable[..., UsageRecord]) -> None:
+    assert 'title="0.00000015 USD"' in page(alices, record())
 
 
 def test_a_request_of_another_tenant_is_not_found(
