@@ -97,14 +97,17 @@ class Progress(msgspec.Struct, frozen=True):
 class Books(Protocol):
     """One connection to the books. Every method is one transaction and raises the driver's error if it fails."""
 
-    def hold(self, holds: Sequence[Hold], owner: str) -> list[HoldOutcome]:
-        """Takes each amount from its tenant's wallet, or refuses it; in the order given."""
+    def post(
+        self, holds: Sequence[Hold], settlements: Sequence[Settlement], owner: str
+    ) -> tuple[list[HoldOutcome], set[str]]:
+        """Closes each open reservation with its usage record, then takes each hold from its wallet or refuses it.
+
+        One transaction, so one wait for the disk: what the settlements give back is there for the holds. Returns the
+        holds' outcomes in their order, and the ids of the reservations that were still open.
+        """
 
     def held_ids(self, ids: Sequence[str]) -> set[str]:
         """Which of these reservations exist: asked after a commit whose answer got lost."""
-
-    def settle(self, settlements: Sequence[Settlement]) -> set[str]:
-        """Closes each reservation with its usage record; the ids that were still open."""
 
     def note_progress(self, notes: Sequence[Progress]) -> None: ...
 
@@ -168,16 +171,15 @@ _HOLD_ROWS: Final = """
 """
 
 # Balance rows are locked in row order before they are changed, so that two processes never wait for each other.
+_PG_LOCK = """
+SELECT id FROM billing_balance WHERE kind = 'wallet' AND tenant_id = ANY(%(tenants)s) ORDER BY id FOR UPDATE
+"""
 _PG_HOLD = f"""
 WITH wanted AS MATERIALIZED (SELECT * FROM {_HOLD_ROWS}),
 sums AS (SELECT tenant_id, sum(amount)::bigint AS total FROM wanted GROUP BY tenant_id),
-locked AS MATERIALIZED (
-    SELECT id, tenant_id FROM billing_balance
-    WHERE kind = 'wallet' AND tenant_id IN (SELECT tenant_id FROM sums) ORDER BY id FOR UPDATE),
 taken AS (
     UPDATE billing_balance b SET available = b.available - sums.total
-    FROM sums JOIN locked USING (tenant_id)
-    WHERE b.id = locked.id AND b.available >= sums.total
+    FROM sums WHERE b.tenant_id = sums.tenant_id AND b.kind = 'wallet' AND b.available >= sums.total
     RETURNING b.id AS balance_id, b.tenant_id)
 INSERT INTO billing_reservation (balance_id, owner, channel, output_tokens, {_HOLD_COLUMNS})
 SELECT balance_id, %(owner)s, '', 0, {_HOLD_COLUMNS.replace("tenant_id", "wanted.tenant_id")}
@@ -202,11 +204,9 @@ recorded AS (
     FROM outcome JOIN closed USING (id)
     RETURNING id, balance_id, held - cost AS unused),
 back AS (SELECT balance_id, sum(unused)::bigint AS total FROM recorded GROUP BY balance_id),
-locked AS MATERIALIZED (
-    SELECT id FROM billing_balance WHERE id IN (SELECT balance_id FROM back WHERE total > 0) ORDER BY id FOR UPDATE),
 given AS (
     UPDATE billing_balance b SET available = b.available + back.total
-    FROM back JOIN locked ON locked.id = back.balance_id WHERE b.id = back.balance_id)
+    FROM back WHERE b.id = back.balance_id AND back.total > 0)
 SELECT id FROM recorded
 """  # noqa: S608 - constants only
 _PG_PROGRESS = """
@@ -238,14 +238,22 @@ class PostgresBooks:
         self._connection.execute("SET TIME ZONE 'UTC'")
         self._connection.execute("SET statement_timeout = '10s'")
 
-    def hold(self, holds: Sequence[Hold], owner: str) -> list[HoldOutcome]:
-        rows = {"rows": _document(holds), "owner": owner}
-        held = {row[0].hex for row in self._connection.execute(_PG_HOLD, rows)}
-        outcomes = {hold.id: HELD for hold in holds if hold.id in held}
+    def post(
+        self, holds: Sequence[Hold], settlements: Sequence[Settlement], owner: str
+    ) -> tuple[list[HoldOutcome], set[str]]:
+        tenants = list({row.tenant_id for row in holds} | {row.tenant_id for row in settlements})
+        # What is sent between two syncs of a pipeline is one transaction, and one round trip.
+        with self._connection.pipeline():
+            self._connection.execute(_PG_LOCK, {"tenants": tenants})
+            closing = self._connection.execute(_PG_SETTLE, {"rows": _document(settlements)}) if settlements else None
+            holding = self._connection.execute(_PG_HOLD, {"rows": _document(holds), "owner": owner}) if holds else None
+        settled = {row[0].hex for row in closing} if closing is not None else set()
+        held = {row[0].hex for row in holding} if holding is not None else set()
+        outcomes = dict.fromkeys(held, HELD)
         rest = [hold for hold in holds if hold.id not in held]
         if rest:
             outcomes.update(zip((hold.id for hold in rest), self._hold_one_by_one(rest, owner), strict=True))
-        return [outcomes[hold.id] for hold in holds]
+        return [outcomes[hold.id] for hold in holds], settled
 
     def _hold_one_by_one(self, holds: Sequence[Hold], owner: str) -> list[HoldOutcome]:
         """For tenants whose sum did not fit: under their rows' locks, as many as fit, in order."""
@@ -273,10 +281,6 @@ class PostgresBooks:
     def held_ids(self, ids: Sequence[str]) -> set[str]:
         found = self._connection.execute("SELECT id FROM billing_reservation WHERE id = ANY(%s::uuid[])", [list(ids)])
         return {row[0].hex for row in found}
-
-    def settle(self, settlements: Sequence[Settlement]) -> set[str]:
-        rows = {"rows": _document(settlements)}
-        return {row[0].hex for row in self._connection.execute(_PG_SETTLE, rows)}
 
     def note_progress(self, notes: Sequence[Progress]) -> None:
         self._connection.execute(_PG_PROGRESS, {"rows": _document(notes)})
@@ -309,30 +313,12 @@ class SqliteBooks:
         self._connection.execute("PRAGMA synchronous=FULL")
         self._connection.execute("PRAGMA foreign_keys=ON")
 
-    def hold(self, holds: Sequence[Hold], owner: str) -> list[HoldOutcome]:
+    def post(
+        self, holds: Sequence[Hold], settlements: Sequence[Settlement], owner: str
+    ) -> tuple[list[HoldOutcome], set[str]]:
         with _Immediate(self._connection) as run:
-            available = {
-                tenant_id: run.execute(
-                    "SELECT available FROM billing_balance WHERE kind = 'wallet' AND tenant_id = ?", [tenant_id]
-                ).fetchone()
-                for tenant_id in {hold.tenant_id for hold in holds}
-            }
-            outcomes, taken = choose(holds, {tenant: row[0] for tenant, row in available.items() if row})
-            for tenant_id, amount in taken.items():
-                run.execute(
-                    "UPDATE billing_balance SET available = available - ? "
-                    "WHERE kind = 'wallet' AND tenant_id = ? AND available >= ?",
-                    [amount, tenant_id, amount],
-                )
-            run.executemany(
-                _SQLITE_INSERT_HOLD,
-                [
-                    msgspec.structs.asdict(hold) | {"owner": owner}
-                    for hold, outcome in zip(holds, outcomes, strict=True)
-                    if outcome.is_held
-                ],
-            )
-        return outcomes
+            settled = {row.id for row in settlements if _settle_one(run, row)}
+            return _hold_all(run, holds, owner), settled
 
     def held_ids(self, ids: Sequence[str]) -> set[str]:
         found = self._connection.execute(
@@ -340,27 +326,6 @@ class SqliteBooks:
             [msgspec.json.encode(list(ids)).decode()],
         )
         return {row[0] for row in found}
-
-    def settle(self, settlements: Sequence[Settlement]) -> set[str]:
-        settled: set[str] = set()
-        with _Immediate(self._connection) as run:
-            for settlement in settlements:
-                closed = run.execute(
-                    "DELETE FROM billing_reservation WHERE id = ? RETURNING balance_id, amount", [settlement.id]
-                ).fetchone()
-                if closed is None:
-                    continue
-                balance_id, held = closed
-                row = msgspec.structs.asdict(settlement) | {"balance_id": balance_id, "held": held}
-                row["attempts"] = msgspec.json.encode(settlement.attempts).decode()
-                row["decision"] = msgspec.json.encode(settlement.decision).decode()
-                run.execute(_SQLITE_INSERT_RECORD, row)
-                run.execute(
-                    "UPDATE billing_balance SET available = available + ? WHERE id = ?",
-                    [held - min(settlement.claimed_cost, held), balance_id],
-                )
-                settled.add(settlement.id)
-        return settled
 
     def note_progress(self, notes: Sequence[Progress]) -> None:
         with _Immediate(self._connection) as run:
@@ -372,6 +337,43 @@ class SqliteBooks:
 
     def close(self) -> None:
         self._connection.close()
+
+
+def _settle_one(run: sqlite3.Connection, settlement: Settlement) -> bool:
+    closed = run.execute(
+        "DELETE FROM billing_reservation WHERE id = ? RETURNING balance_id, amount", [settlement.id]
+    ).fetchone()
+    if closed is None:
+        return False
+    balance_id, held = closed
+    row = msgspec.structs.asdict(settlement) | {"balance_id": balance_id, "held": held}
+    row["attempts"] = msgspec.json.encode(settlement.attempts).decode()
+    row["decision"] = msgspec.json.encode(settlement.decision).decode()
+    run.execute(_SQLITE_INSERT_RECORD, row)
+    run.execute(
+        "UPDATE billing_balance SET available = available + ? WHERE id = ?",
+        [held - min(settlement.claimed_cost, held), balance_id],
+    )
+    return True
+
+
+def _hold_all(run: sqlite3.Connection, holds: Sequence[Hold], owner: str) -> list[HoldOutcome]:
+    available = {}
+    for tenant_id in {hold.tenant_id for hold in holds}:
+        row = run.execute(
+            "SELECT available FROM billing_balance WHERE kind = 'wallet' AND tenant_id = ?", [tenant_id]
+        ).fetchone()
+        available[tenant_id] = row[0] if row else -1
+    outcomes, taken = choose(holds, available)
+    for tenant_id, amount in taken.items():
+        run.execute(
+            "UPDATE billing_balance SET available = available - ? "
+            "WHERE kind = 'wallet' AND tenant_id = ? AND available >= ?",
+            [amount, tenant_id, amount],
+        )
+    held = [hold for hold, outcome in zip(holds, outcomes, strict=True) if outcome.is_held]
+    run.executemany(_SQLITE_INSERT_HOLD, [msgspec.structs.asdict(hold) | {"owner": owner} for hold in held])
+    return outcomes
 
 
 class _Immediate:

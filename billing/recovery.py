@@ -75,7 +75,8 @@ def _close(reservations: Iterable[Reservation], outcome: UsageRecord.Outcome) ->
     prices = Price.objects.in_bulk({row.price_id for row in rows})
     books = open_books()
     try:
-        closed = books.settle([_settlement(row, prices[row.price_id], outcome) for row in rows])
+        settlements = [_settlement(row, prices[row.price_id], outcome) for row in rows]
+        _outcomes, closed = books.post([], settlements, owner="")
     finally:
         books.close()
     log.warning("closed %d reservations as %s", len(closed), outcome)

@@ -1,8 +1,9 @@
 """The process's one writer of money: a thread that commits many holds, or many settlements, together.
 
-A hold waits for its commit, so holds go first and wait at most two milliseconds for company; a settlement waits for
-nobody, so settlements gather for ten. While the database is away, holds wait up to three seconds (two hundred of them
-at most) and are then refused; settlements wait for as long as it takes.
+A hold waits for its commit, so it waits at most two milliseconds for company; a settlement waits for nobody, so it goes
+along with the next holds, or after ten milliseconds by itself: one transaction, one wait for the disk. While the
+database is away, holds wait up to three seconds (two hundred of them at most) and are then refused; settlements wait
+for as long as it takes.
 """
 
 from __future__ import annotations
@@ -60,6 +61,7 @@ class Writer:
         self._is_away = False
         self._waiting_count = 0
         self._last_batch = 0
+        self._commit_seconds = 0.0
         self.owner = ""
         self.in_flight: set[str] = set()
         """Ids that this process holds money for and has not settled yet."""
@@ -125,8 +127,8 @@ class Writer:
             item = self._queue.get(timeout=self._wait_time())
         except queue.Empty:
             return False
-        if self._last_batch > 1:  # company is likely: let it arrive
-            time.sleep(HOLD_WINDOW)
+        if self._last_batch > 1 and self._commit_seconds < HOLD_WINDOW:
+            time.sleep(HOLD_WINDOW)  # company is likely, and a commit too quick to let it gather by itself
         while True:
             if type(item) is Settlement:
                 if not backlog.settlements:
@@ -154,36 +156,38 @@ class Writer:
         backlog = self._backlog
         if self._books is None:
             self._books = self._connect()
-        if backlog.holds:
-            self._write_holds(self._books, backlog.holds[:MOST_IN_BATCH])
-        if backlog.settlements and (is_urgent or time.monotonic() >= backlog.settle_at):
-            self._write_settlements(self._books, backlog.settlements[:MOST_IN_BATCH])
+        if backlog.holds or (backlog.settlements and (is_urgent or time.monotonic() >= backlog.settle_at)):
+            self._post(self._books, backlog.holds[:MOST_IN_BATCH], backlog.settlements[:MOST_IN_BATCH])
         if backlog.notes:
             self._books.note_progress(backlog.notes)
             backlog.notes = []
 
-    def _write_holds(self, books: Books, batch: list[_Waiting]) -> None:
-        known = {waiting.hold.id for waiting in batch if waiting.is_uncertain}
-        known = books.held_ids(list(known)) if known else known
-        wanted = [waiting for waiting in batch if waiting.hold.id not in known]
+    def _post(self, books: Books, holds: list[_Waiting], settlements: list[Settlement]) -> None:
+        """Commits these, takes them off the backlog, and answers."""
+        known = self._known(books, holds)
+        wanted = [waiting for waiting in holds if waiting.hold.id not in known]
         for waiting in wanted:
             waiting.is_uncertain = True
-        outcomes = books.hold([waiting.hold for waiting in wanted], self.owner) if wanted else []
-        self._last_batch = len(batch)
-        del self._backlog.holds[: len(batch)]
+        began = time.monotonic()
+        outcomes, settled = books.post([waiting.hold for waiting in wanted], settlements, self.owner)
+        self._commit_seconds = time.monotonic() - began
+        self._last_batch = len(holds)
+        del self._backlog.holds[: len(holds)], self._backlog.settlements[: len(settlements)]
         answers: list[tuple[_Waiting, HoldOutcome | Exception]] = [
-            (waiting, HELD) for waiting in batch if waiting.hold.id in known
+            (waiting, HELD) for waiting in holds if waiting.hold.id in known
         ]
         answers += zip(wanted, outcomes, strict=True)
         self._answer(answers)
-
-    def _write_settlements(self, books: Books, batch: list[Settlement]) -> None:
-        settled = books.settle(batch)
-        del self._backlog.settlements[: len(batch)]
-        for settlement in batch:
+        for settlement in settlements:
             self.in_flight.discard(settlement.id)
             if settlement.id not in settled:
                 log.warning("reservation %s was already closed; its late outcome was dropped", settlement.id)
+
+    @staticmethod
+    def _known(books: Books, holds: list[_Waiting]) -> set[str]:
+        """Holds that an earlier commit, whose answer got lost, has made."""
+        uncertain = [waiting.hold.id for waiting in holds if waiting.is_uncertain]
+        return books.held_ids(uncertain) if uncertain else set()
 
     def _lose_connection(self, error: Exception) -> None:
         if not self._is_away:
@@ -209,7 +213,7 @@ class Writer:
         for waiting in holds:
             self._backlog.holds = [waiting]
             try:
-                self._write_holds(books, [waiting])
+                self._post(books, [waiting], [])
             except Exception:  # reported to its request; nothing was held
                 log.exception("a hold was refused by the database: %s", waiting.hold.id)
                 self._backlog.holds = []
@@ -217,7 +221,7 @@ class Writer:
         for settlement in settlements:
             self._backlog.settlements = [settlement]
             try:
-                self._write_settlements(books, [settlement])
+                self._post(books, [], [settlement])
             except Exception:  # its reservation stays open and is released by the audit
                 log.exception("a settlement was refused by the database: %s", settlement.id)
                 self._backlog.settlements = []

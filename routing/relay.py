@@ -64,6 +64,8 @@ class StreamReply:
             choices=request.choices,
         )
         self._first = b""
+        self._has_begun = False
+        """A valid event has come; comments alone are none."""
         self._is_at_end = False
         self._is_client_gone = False
         self._task: asyncio.Task[Any] | None = None
@@ -75,11 +77,10 @@ class StreamReply:
 
     async def begin(self) -> None:
         """Reads up to the first valid event. Raises UpstreamFault or MalformedAnswer: another route may be tried."""
-        while not self._first:
-            data = await self._answer.next()
-            self._first = self._digest(data)
-            if self._is_at_end and not self._relay.is_complete:
+        while not self._has_begun:
+            if self._is_at_end:
                 raise MalformedAnswer("the stream ended before it began")
+            self._first += self._digest(await self._answer.next())
         now = time.monotonic()
         self._run.first_byte = now
         self._run.note_attempt("answered", started=self._started, status=self._answer.status)
@@ -103,6 +104,7 @@ class StreamReply:
                 break
             else:
                 out.append(self._relay.relay(self._adapter.event(event)))
+                self._has_begun = True
         return b"".join(out)
 
     # --- after the head ---

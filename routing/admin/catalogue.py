@@ -26,8 +26,8 @@ from routing.models import CatalogueModel, CostPrice, Route
 
 
 def _in_force(rows: QuerySet[Any], column: str) -> Subquery:
-    """The column of the version that holds now: the latest whose time has come."""
-    return Subquery(rows.filter(effective_from__lte=Now()).order_by("-version").values(column)[:1])
+    """The column of the version that holds now: of those whose time has come the latest, as the snapshot has it."""
+    return Subquery(rows.filter(effective_from__lte=Now()).order_by("-effective_from", "-version").values(column)[:1])
 
 
 class CatalogueModelForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable when it runs
