@@ -30,6 +30,7 @@ from costrouter.scheduler import Scheduler
 from routing.api.base import ApiRequest, ApiResponse, error_response
 from routing.api.body import RequestTooLarge
 from routing.api.errors import RequestTimeout, UnknownUrl
+from routing.relay import ClientGone, StreamReply
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -64,14 +65,17 @@ class ApiPlane:
             started=time.monotonic(),
             started_at=time.time(),
             read_body=partial(_read_body, headers, receive),
+            until_gone=partial(_until_gone, receive),
         )
         try:
             response = await self._view(request.path)(request)
         except UnknownUrl as error:
             response = error_response(error)
+        except ClientGone:
+            return
         response.headers.append((b"x-request-id", b"req_" + request.id.encode()))
         if response.stream is not None:
-            await _send_stream(response, receive, send)
+            await _send_stream(response.stream, response.headers, send)
             return
         response.headers += (_JSON, (b"content-length", b"%d" % len(response.body)))
         await send({"type": "http.response.start", "status": response.status, "headers": response.headers})
@@ -121,16 +125,17 @@ async def _read_parts(message: MutableMapping[str, Any], receive: Receive, limit
         message = await receive()
 
 
-async def _send_stream(response: ApiResponse, receive: Receive, send: Send) -> None:
-    stream = response.stream
-    assert stream is not None  # noqa: S101 - asked before
-
+async def _send_stream(stream: StreamReply, headers: list[tuple[bytes, bytes]], send: Send) -> None:
     async def write(data: bytes) -> None:
         await send({"type": "http.response.body", "body": data, "more_body": True})
 
-    await send({"type": "http.response.start", "status": 200, "headers": response.headers + _STREAM_HEAD})
-    await stream.write(write, _until_gone(receive))
-    await send({"type": "http.response.body", "body": b"", "more_body": False})
+    try:
+        await send({"type": "http.response.start", "status": 200, "headers": headers + _STREAM_HEAD})
+        await stream.write(write)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        await stream.finish()
+    finally:
+        stream.close()
 
 
 async def _until_gone(receive: Receive) -> None:

@@ -8,8 +8,10 @@ once: every exit calls `Run.settle`, which does nothing the second time.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -29,12 +31,14 @@ from routing.health import Health
 from routing.plan import LEAST_USEFUL_OUTPUT, Call, Option, Plan, resolve
 from routing.providers import ADAPTERS
 from routing.providers.base import Adapter, MalformedAnswer, Order
-from routing.relay import StreamReply
+from routing.relay import ClientGone, ClientWatch, StreamReply
 from routing.run import ENDPOINT, Run
 from routing.streaming import Assembler, Comment, EventParser, EventTooLarge, Tally, complete_answer, public_usage
 from routing.upstream import Answer, Client, UpstreamFault
 
 log = logging.getLogger(__name__)
+
+UntilGone = Callable[[], Awaitable[None]]
 
 _MOST_ERROR_BYTES: Final = 64 * 1024
 _BYTES_PER_TOKEN: Final = 4
@@ -51,8 +55,11 @@ class JsonReply:
     body: bytes
 
 
-async def complete(call: Call) -> JsonReply | StreamReply:
-    """One chat completion. Raises a GatewayError for whatever the client must be told instead."""
+async def complete(call: Call, until_gone: UntilGone) -> JsonReply | StreamReply:
+    """One chat completion.
+
+    Raises a GatewayError for whatever the client must be told instead, ClientGone if nobody is left to be told.
+    """
     plan = resolve(call, health)
     standing = await limiter.admit(call.id, call.caller.limits, plan.limited_tokens)
     try:
@@ -61,12 +68,32 @@ async def complete(call: Call) -> JsonReply | StreamReply:
         limiter.finish(call.id, call.caller.limits, plan.limited_tokens)
         raise
     try:
-        return await first_answer(run)
+        if call.request.is_stream:
+            return await _first_stream(run, until_gone)
+        return await first_answer(run, None)
     except GatewayError as error:
         run.settle_refused(error)
         raise
+    except ClientGone:
+        run.settle(outcome="client_gone", status=499)
+        raise
     except BaseException:
         run.settle(outcome="internal_error", status=500, error_code="internal_error")
+        raise
+
+
+async def _first_stream(run: Run, until_gone: UntilGone) -> JsonReply | StreamReply:
+    """The first route's stream; stops trying as soon as the client leaves. (A whole answer is read all the same.)"""
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101 - coroutines run in tasks
+    watch = ClientWatch(until_gone(), task.cancel)
+    try:
+        return await first_answer(run, watch)
+    except BaseException as error:
+        watch.close()
+        if watch.is_gone and isinstance(error, asyncio.CancelledError):
+            task.uncancel()
+            raise ClientGone from None
         raise
 
 
@@ -144,13 +171,13 @@ class AttemptFailed(Exception):
         self.was_sent = was_sent
 
 
-async def first_answer(run: Run) -> JsonReply | StreamReply:
+async def first_answer(run: Run, watch: ClientWatch | None) -> JsonReply | StreamReply:
     """The first route's answer that comes, inside the attempt limit and the retry budget."""
     health.retries.note_request(time.monotonic())
     error: GatewayError = UpstreamError()
     for option in run.plan.routes[: settings.MAX_ATTEMPTS]:
         try:
-            return await _attempt(run, option)
+            return await _attempt(run, option, watch)
         except AttemptFailed as failure:
             error = failure.error
             # An attempt that never reached its upstream put no load on it and needs no budget.
@@ -159,7 +186,7 @@ async def first_answer(run: Run) -> JsonReply | StreamReply:
     raise error
 
 
-async def _attempt(run: Run, option: Option) -> JsonReply | StreamReply:
+async def _attempt(run: Run, option: Option, watch: ClientWatch | None) -> JsonReply | StreamReply:
     route, _model, _price = option
     run.choose(*option)
     started = time.monotonic()
@@ -168,7 +195,7 @@ async def _attempt(run: Run, option: Option) -> JsonReply | StreamReply:
     channel = health.channel(route.channel.id)
     channel.in_flight += 1
     try:
-        reply = await _exchange(run, started)
+        reply = await _exchange(run, watch, started)
     except UpstreamFault as fault:
         channel.in_flight -= 1
         state.failed(time.monotonic())
@@ -194,7 +221,7 @@ def _failure_of(fault: UpstreamFault) -> AttemptFailed:
     return AttemptFailed(UpstreamTimeout() if timed_out else UpstreamError(), was_sent=was_sent)
 
 
-async def _exchange(run: Run, started: float) -> JsonReply | StreamReply:
+async def _exchange(run: Run, watch: ClientWatch | None, started: float) -> JsonReply | StreamReply:
     """Sends the request on the chosen route; returns when the answer, or a stream's first event, is in hand."""
     route = run.route
     assert route is not None and route.channel.origin is not None  # noqa: S101, PT018 - ranked routes are complete
@@ -216,8 +243,12 @@ async def _exchange(run: Run, started: float) -> JsonReply | StreamReply:
         state.reports_timings = answer.headers.get("server") == "llama.cpp"
         if not 200 <= answer.status < 300:
             await _refuse(run, adapter, order, answer, started)
-        if request.is_stream:
-            return await _open_stream(run, adapter, order, answer, started)
+        if watch is not None:
+            stream = StreamReply(
+                run, adapter, answer, health, watch, strips_timings=order.wants_timings, started=started
+            )
+            await stream.begin()
+            return stream
         return await _whole(run, adapter, order, answer, started)
     except BaseException:
         answer.close()
@@ -327,10 +358,3 @@ def _estimated_output(body: dict[str, Any]) -> int:
     text = sum(len(orjson.dumps(choice["message"].get("content") or "")) - 2 for choice in body["choices"])
     calls = sum(len(orjson.dumps(choice["message"].get("tool_calls") or "")) - 2 for choice in body["choices"])
     return -(-(text + calls) // _BYTES_PER_TOKEN)
-
-
-async def _open_stream(run: Run, adapter: Adapter, order: Order, answer: Answer, started: float) -> StreamReply:
-    """A stream whose first valid event is in hand; until then every failure is a proper status and fails over."""
-    stream = StreamReply(run, adapter, answer, health, strips_timings=order.wants_timings, started=started)
-    await stream.begin()
-    return stream

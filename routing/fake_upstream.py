@@ -144,7 +144,13 @@ def _example(schema: dict[str, Any]) -> Any:
 def _whole(request: dict[str, Any], words: list[str], usage: dict[str, Any]) -> FakeAnswer:
     message, finish = _message(request, words)
     choices = [{"index": index, "message": message, "finish_reason": finish} for index in range(request.get("n") or 1)]
-    body = {"id": "fake", "object": "chat.completion", "created": int(time.time()), "model": request["model"], "choices": choices}
+    body = {
+        "id": "fake",
+        "object": "chat.completion",
+        "created": int(time.time()),
+        "model": request["model"],
+        "choices": choices,
+    }
     return FakeAnswer(200, _JSON, [orjson.dumps({**body, "usage": usage})], 0.0, is_cut=False)
 
 

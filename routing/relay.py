@@ -34,14 +34,51 @@ Send = Callable[[bytes], Awaitable[None]]
 STALL_SECONDS: Final = 30.0
 """A client that takes nothing for so long is treated as gone."""
 PROGRESS_SECONDS: Final = 5.0
+END_SECONDS: Final = 0.1
 DONE_EVENT: Final = b"[DONE]"
+
+
+class ClientGone(Exception):
+    """The client left before its stream had begun; there is nobody to answer."""
+
+
+class ClientWatch:
+    """Notices when the client leaves, and calls whoever is responsible then."""
+
+    def __init__(self, until_gone: Awaitable[Any], when_gone: Callable[[], object]) -> None:
+        self._when_gone = when_gone
+        self._waiting = asyncio.ensure_future(until_gone)
+        self._waiting.add_done_callback(self._on_done)
+        self.is_gone = False
+
+    def _on_done(self, waiting: asyncio.Future[Any]) -> None:
+        if not waiting.cancelled():
+            self.is_gone = True
+            self._when_gone()
+
+    def when_gone(self, callback: Callable[[], object]) -> None:
+        """From now on `callback` is called; at once if the client has left already."""
+        self._when_gone = callback
+        if self.is_gone:
+            callback()
+
+    def close(self) -> None:
+        self._waiting.cancel()
 
 
 class StreamReply:
     """A stream that has begun: its head is known, its body is written by `write`."""
 
     def __init__(
-        self, run: Run, adapter: Adapter, answer: Answer, health: Health, *, strips_timings: bool, started: float
+        self,
+        run: Run,
+        adapter: Adapter,
+        answer: Answer,
+        health: Health,
+        watch: ClientWatch,
+        *,
+        strips_timings: bool,
+        started: float,
     ) -> None:
         call, model, route = run.plan.call, run.model, run.route
         assert model is not None and route is not None  # noqa: S101, PT018 - an attempt has both
@@ -50,6 +87,7 @@ class StreamReply:
         self._adapter = adapter
         self._answer = answer
         self._health = health
+        self._watch = watch
         self._route = route
         self._started = started
         self._parser = EventParser()
@@ -67,7 +105,10 @@ class StreamReply:
         self._has_begun = False
         """A valid event has come; comments alone are none."""
         self._is_at_end = False
+        self._broken: MalformedAnswer | None = None
         self._is_client_gone = False
+        self._is_closed = False
+        self._stall_check: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[Any] | None = None
         self._sending_since = 0.0
         self._note_at = started + PROGRESS_SECONDS
@@ -83,6 +124,7 @@ class StreamReply:
             self._first += self._digest(await self._answer.next())
         now = time.monotonic()
         self._run.first_byte = now
+        self._watch.when_gone(self._on_gone)
         self._run.note_attempt("answered", started=self._started, status=self._answer.status)
         self._health.route(self._route.id).succeeded(now, now - self._started)
         self.headers = self._run.headers()
@@ -96,38 +138,55 @@ class StreamReply:
         if data is None:
             self._is_at_end = True
         out = []
-        for event in events:
-            if type(event) is Comment:
-                out.append(event + b"\n\n")
-            elif event == DONE_EVENT:
-                self._relay.is_done = self._is_at_end = True
-                break
-            else:
-                out.append(self._relay.relay(self._adapter.event(event)))
-                self._has_begun = True
+        try:
+            for event in events:
+                if type(event) is Comment:
+                    out.append(event + b"\n\n")
+                elif event == DONE_EVENT:
+                    self._relay.is_done = self._is_at_end = True
+                    break
+                else:
+                    out.append(self._relay.relay(self._adapter.event(event)))
+                    self._has_begun = True
+        except MalformedAnswer as error:
+            if not self._has_begun:
+                raise
+            self._broken = error  # what came before it is still relayed
+            self._is_at_end = True
         return b"".join(out)
 
     # --- after the head ---
 
-    async def write(self, send: Send, until_gone: Awaitable[Any]) -> None:
-        """Writes the body with `send`; `until_gone` ends when the client leaves. Never raises for the upstream."""
+    async def write(self, send: Send) -> None:
+        """Writes the body with `send`. Never raises for the upstream; `close` must follow, whatever happens."""
         self._task = asyncio.current_task()
         loop = asyncio.get_running_loop()
-        watch = asyncio.ensure_future(until_gone)
-        watch.add_done_callback(self._on_gone)
-        stall_check = loop.call_later(STALL_SECONDS, self._check_stall, loop)
+        self._stall_check = loop.call_later(STALL_SECONDS, self._check_stall, loop)
         try:
             await self._write(send)
         except UpstreamFault as fault:
             await self._break_off(send, fault.fault, fault.detail)
         except MalformedAnswer as error:
             await self._break_off(send, "invalid_response", str(error))
-        finally:
-            stall_check.cancel()
-            watch.cancel()
-            self._answer.close()
+
+    async def finish(self) -> None:
+        """Waits a moment for the upstream's clean end, so that its connection can be kept."""
+        if self._relay.is_done and not self._is_client_gone:
+            try:
+                await self._answer.next(END_SECONDS)
+            except UpstreamFault:
+                return
+
+    def close(self) -> None:
+        """Ends whatever is still open, and settles if nothing has yet: what ends here was cut off by the client."""
+        if self._stall_check is not None:
+            self._stall_check.cancel()
+        self._watch.close()
+        self._answer.close()
+        if not self._is_closed:
+            self._is_closed = True
             self._health.channel(self._route.channel.id).in_flight -= 1
-            self._settle("client_gone")  # what ends here unsettled was cut off on the client's side
+        self._settle("client_gone")
 
     async def _write(self, send: Send) -> None:
         pending = self._first
@@ -138,10 +197,10 @@ class StreamReply:
             pending = KEEP_ALIVE if data == b"" else self._digest(data)
             if time.monotonic() >= self._note_at:
                 self._note_progress()
-        if not self._relay.is_complete:
+        if self._broken is not None or not self._relay.is_complete:
             if pending and not self._is_client_gone:
                 await self._send(send, pending)
-            raise UpstreamFault("broken_stream", "the stream ended before the answer was whole")
+            raise self._broken or UpstreamFault("broken_stream", "the stream ended before the answer was whole")
         usage = self._settle("client_gone" if self._is_client_gone else "success")
         if not self._is_client_gone:
             await self._send(send, pending + self._closing(usage))
@@ -170,12 +229,12 @@ class StreamReply:
         )
         await self._send(send, b"data: " + orjson.dumps(error.envelope) + b"\n\n")
 
-    def _on_gone(self, watch: asyncio.Future[Any]) -> None:
-        if watch.cancelled() or self._run.is_settled:
-            return
-        self._is_client_gone = True
-        if not self._route.channel.drains:
-            self._answer.close()
+    def _on_gone(self) -> None:
+        """The client left: the upstream is stopped, or read on where its vendor charges anyway."""
+        if not self._run.is_settled:
+            self._is_client_gone = True
+            if not self._route.channel.drains:
+                self._answer.close()
 
     def _check_stall(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._run.is_settled:
@@ -184,7 +243,7 @@ class StreamReply:
             self._is_client_gone = True
             self._task.cancel()
             return
-        loop.call_later(STALL_SECONDS / 2, self._check_stall, loop)
+        self._stall_check = loop.call_later(STALL_SECONDS / 2, self._check_stall, loop)
 
     # --- what it used ---
 

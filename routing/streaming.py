@@ -182,7 +182,7 @@ class ChatRelay:
             self._tally.note_timings(timings)
             if self._strips_timings:
                 del chunk["timings"]
-        if not choices and reported is not None:
+        if reported is not None and not any(map(_says_something, choices)):
             return b""
         for choice in choices:
             self._complete(choice)
@@ -216,20 +216,40 @@ class ChatRelay:
 
     def closing(self, usage: dict[str, Any], explanation: Any = None) -> bytes:
         """The end of a complete answer: the usage chunk if it was asked for, the explanation if it was, [DONE]."""
+        unfinished = sorted(self._begun - self._finished)
+        out = self._finish(unfinished) if unfinished else b""
         if not self._shows_usage and explanation is None:
-            return DONE
-        chunk: dict[str, Any] = {
-            "id": self._id,
-            "object": "chat.completion.chunk",
-            "created": self._created,
-            "model": self._model,
-            "choices": [],
-        }
+            return out + DONE
+        chunk = self._own_chunk([])
         if self._shows_usage:
             chunk["usage"] = usage
         if explanation is not None:
             chunk["costrouter"] = explanation
-        return b"data: " + orjson.dumps(chunk) + b"\n\n" + DONE
+        return out + b"data: " + orjson.dumps(chunk) + b"\n\n" + DONE
+
+    def _finish(self, unfinished: list[int]) -> bytes:
+        """The finish reasons that an upstream which said [DONE] left out."""
+        choices = [{"index": index, "delta": {}, "finish_reason": "stop"} for index in unfinished]
+        chunk = self._own_chunk(choices)
+        if self._shows_usage:
+            chunk["usage"] = None
+        return b"data: " + orjson.dumps(chunk) + b"\n\n"
+
+    def _own_chunk(self, choices: list[dict[str, Any]]) -> dict[str, Any]:
+        return {
+            "id": self._id,
+            "object": "chat.completion.chunk",
+            "created": self._created,
+            "model": self._model,
+            "choices": choices,
+        }
+
+
+def _says_something(choice: dict[str, Any]) -> bool:
+    """Whether a choice beside a usage is more than its carrier."""
+    return choice.get("finish_reason") is not None or any(
+        value for name, value in choice["delta"].items() if name != "role"
+    )
 
 
 def complete_answer(answer: dict[str, Any], *, public_id: str, model: str, created: int) -> None:

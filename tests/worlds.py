@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +24,18 @@ class World:
     gateway: Gateway
     installation: Installation
     upstream: Upstream
+    callers: list[Caller] = field(default_factory=list)
 
     def caller(self, **options: Any) -> Caller:
         """A new tenant's app; the options are those of `Installation.holder`."""
-        return Caller(self.installation, self.upstream, self.installation.holder(**options))
+        caller = Caller(self.installation, self.upstream, self.installation.holder(**options))
+        self.callers.append(caller)
+        return caller
+
+    def dismiss(self) -> None:
+        """Closes the connections of every caller so far."""
+        while self.callers:
+            self.callers.pop().close()
 
     def offer(self, shape: Shape) -> Offer:
         return self.installation.offer(shape)
@@ -60,7 +68,9 @@ def running(
     try:
         if stock:
             installation.stock(dict(stock))
-        yield World(gateway, installation, upstream)
+        world = World(gateway, installation, upstream)
+        yield world
+        world.dismiss()
     finally:
         installation.close()
         gateway.stop()

@@ -19,7 +19,7 @@ from rest_framework.views import APIView
 from accounts.authentication import ApiKeyAuthentication, Caller
 from costrouter.errors import GatewayError
 from routing.api.errors import InternalError, MethodNotSupported, UnknownUrl
-from routing.relay import StreamReply
+from routing.relay import ClientGone, StreamReply
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +38,8 @@ class ApiRequest:
     started: float
     started_at: float
     read_body: Callable[[], Awaitable[bytes]]
+    until_gone: Callable[[], Awaitable[None]]
+    """Returns when the client has left; to be awaited once, after the body was read."""
     user: Caller | None = None
     auth: Caller | None = None
 
@@ -65,6 +67,8 @@ class GatewayView(APIView):
                 raise MethodNotSupported(request.method, self.allowed_methods)
             request.user, request.auth = await self.authenticator.authenticate(request)
             response: ApiResponse = await handler(request, **kwargs)
+        except ClientGone:
+            raise
         except Exception as error:  # noqa: BLE001 - the last resort: every failure leaves in the contract's shape
             response = error_response(error)
         return response

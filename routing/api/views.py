@@ -30,7 +30,7 @@ class ChatCompletions(GatewayView):
             started=request.started,
             started_at=request.started_at,
         )
-        reply = await complete(call)
+        reply = await complete(call, request.until_gone)
         if isinstance(reply, StreamReply):
             return ApiResponse(200, reply.headers, stream=reply)
         return ApiResponse(200, reply.headers, reply.body)

@@ -49,6 +49,7 @@ def world(postgres_world: World) -> Iterator[World]:
     """The gateway on PostgreSQL and Redis; afterwards its books add up and it holds nothing."""
     before = postgres_world.installation.newest_wallet()
     yield postgres_world
+    postgres_world.dismiss()
     postgres_world.installation.assert_books(after=before)
 
 
@@ -58,22 +59,19 @@ def each_world(request: pytest.FixtureRequest) -> Iterator[World]:
     world: World = request.getfixturevalue(request.param)
     before = world.installation.newest_wallet()
     yield world
+    world.dismiss()
     world.installation.assert_books(after=before)
 
 
 @pytest.fixture
-def caller(world: World) -> Iterator[Caller]:
+def caller(world: World) -> Caller:
     """An app with 10 USD."""
-    caller = world.caller()
-    yield caller
-    caller.close()
+    return world.caller()
 
 
 @pytest.fixture
-def each_caller(each_world: World) -> Iterator[Caller]:
-    caller = each_world.caller()
-    yield caller
-    caller.close()
+def each_caller(each_world: World) -> Caller:
+    return each_world.caller()
 
 
 @pytest.fixture

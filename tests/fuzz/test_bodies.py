@@ -161,10 +161,8 @@ def raw_bytes(_model: str) -> st.SearchStrategy[bytes]:
 
 
 @pytest.fixture(scope="module")
-def caller(fuzz_world: World) -> Iterator[Caller]:
-    caller = fuzz_world.caller(funds="1000000")
-    yield caller
-    caller.close()
+def caller(fuzz_world: World) -> Caller:
+    return fuzz_world.caller(funds="1000000")
 
 
 @pytest.fixture(scope="module")
