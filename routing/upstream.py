@@ -97,6 +97,7 @@ class _Connection(asyncio.Protocol):
         self._buffered = 0
         self._received = 0
         self._head_bytes = 0
+        self._has_bytes = False
         self._is_paused = False
         self._is_complete = False
         self._has_length = False
@@ -174,7 +175,7 @@ class _Connection(asyncio.Protocol):
     @property
     def was_stale(self) -> bool:
         """A kept connection that the upstream had closed before it took this request."""
-        return self._exchanges > 1 and not self._received and not self._head_bytes
+        return self._exchanges > 1 and not self._has_bytes
 
     def _check(self) -> None:
         if self._fault is not None:
@@ -223,7 +224,7 @@ class _Connection(asyncio.Protocol):
         if self._timeouts is None or self._is_complete:  # nobody asked: not a connection to keep
             self.abort()
             return
-        self._head_bytes += 0 if self.has_head else len(data)
+        self._has_bytes = True
         self._deadline = min(self._loop.time() + self._timeouts.idle, self._ends_at)
         self._late = "idle_timeout"
         try:
@@ -231,6 +232,7 @@ class _Connection(asyncio.Protocol):
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self._fail(UpstreamFault("invalid_response", f"not HTTP: {type(error).__name__}"))
             return
+        self._head_bytes += 0 if self.has_head else len(data)
         if self._head_bytes > MAX_HEAD_BYTES:
             self._fail(UpstreamFault("invalid_response", "the headers are too large"))
         if self._buffered > PAUSE_BYTES and not self._is_paused and not self._is_complete:

@@ -56,7 +56,9 @@ def test_failure_of_the_first_channel_is_invisible(
     assert response.headers["x-costrouter-attempts"] == "2"
     assert response.headers["x-costrouter-channel"] == double.channels[1]
     assert CANARY not in response.text
-    assert (len(caller.upstream.received(first)), len(caller.upstream.received(second))) == (1, 1)
+    # Once more if it met a kept connection that the upstream may have closed meanwhile.
+    assert len(caller.upstream.received(first)) in {1, 2}
+    assert len(caller.upstream.received(second)) == 1
     record = caller.only_record()
     assert (record.outcome, record.cost, record.channel) == ("success", COST, double.channels[1])
     assert [attempt["channel"] for attempt in record.attempts] == list(double.channels)
@@ -504,18 +506,19 @@ def test_client_that_leaves_a_silent_stream_cancels_the_upstream_within_a_second
     assert caller.only_record().outcome == "client_gone"
 
 
-@pytest.mark.parametrize("is_stream", [False, True], ids=["json", "stream"])
-def test_client_that_leaves_before_the_first_byte_owes_nothing(caller: Caller, model: Offer, is_stream: bool) -> None:
-    caller.upstream.on(model.upstream, up.Reply((up.Pause(2), *up.answer().steps)))
+def leave_after(caller: Caller, model: Offer, seconds: float, *, is_stream: bool) -> None:
+    """Asks, and hangs up before an answer."""
+    url = f"{caller.installation.gateway_url}{PATH}"
+    body = caller.body(model, stream=is_stream)
+    with pytest.raises(httpx.ReadTimeout):
+        httpx.post(url, json=body, headers=caller.authorization, timeout=seconds)
+
+
+def test_client_that_leaves_a_stream_before_the_first_byte_owes_nothing(caller: Caller, model: Offer) -> None:
+    caller.upstream.on(model.upstream, up.Reply((up.Pause(2), *up.told().steps)))
     before = caller.available
 
-    with pytest.raises(httpx.ReadTimeout):
-        httpx.post(
-            f"{caller.installation.gateway_url}{PATH}",
-            json=caller.body(model, stream=is_stream),
-            headers=caller.authorization,
-            timeout=0.4,
-        )
+    leave_after(caller, model, 0.4, is_stream=True)
 
     (request,) = caller.upstream.received(model.upstream)
     assert request.was_left_within(1)
@@ -524,19 +527,23 @@ def test_client_that_leaves_before_the_first_byte_owes_nothing(caller: Caller, m
     assert caller.available == before
 
 
-def test_client_that_leaves_while_its_request_would_fail_over_starts_no_other_attempt(
-    world: World, caller: Caller
-) -> None:
+def test_json_answer_that_nobody_waits_for_is_read_to_its_end_and_billed(caller: Caller, model: Offer) -> None:
+    caller.upstream.on(model.upstream, up.Reply((up.Pause(1), *up.answer().steps)))
+
+    leave_after(caller, model, 0.3, is_stream=False)
+
+    (request,) = caller.upstream.received(model.upstream)
+    assert request.done.wait(3)
+    assert not request.gone.is_set()
+    record = caller.only_record()
+    assert (record.usage_source, record.cost) == ("upstream", COST)
+
+
+def test_client_that_leaves_a_stream_that_would_fail_over_starts_no_other_attempt(world: World, caller: Caller) -> None:
     model = world.offer(Shape(vias=(HASTY, DEAR)))
     caller.upstream.on(model.upstreams[0], up.Reply((up.HANG,)))
 
-    with pytest.raises(httpx.ReadTimeout):
-        httpx.post(
-            f"{caller.installation.gateway_url}{PATH}",
-            json=caller.body(model),
-            headers=caller.authorization,
-            timeout=0.2,
-        )
+    leave_after(caller, model, 0.2, is_stream=True)
 
     assert caller.only_record().outcome == "client_gone"
     time.sleep(0.5)

@@ -111,7 +111,15 @@ def test_unknown_fields_are_forwarded_unchanged(caller: Caller, model: Offer) ->
 
 
 def test_zero_values_stay(caller: Caller, model: Offer) -> None:
-    zeros: dict[str, Any] = {"temperature": 0, "top_p": 0, "seed": 0, "presence_penalty": 0.0, "top_k": 0, "store": False, "stop": ""}
+    zeros: dict[str, Any] = {
+        "temperature": 0,
+        "top_p": 0,
+        "seed": 0,
+        "presence_penalty": 0.0,
+        "top_k": 0,
+        "store": False,
+        "stop": "",
+    }
 
     caller.ask(model, **zeros)
 
