@@ -221,10 +221,14 @@ class PostgresBooks:
     """The books on PostgreSQL, on a connection of their own with prepared statements."""
 
     def __init__(self, alias: str = "default") -> None:
-        parameters = connections[alias].get_connection_params()
+        self._alias = alias
+        self._connection = self._connect()
+
+    def _connect(self) -> psycopg.Connection[Any]:
+        parameters = connections[self._alias].get_connection_params()
         for name in ("cursor_factory", "context", "prepare_threshold"):
             parameters.pop(name, None)
-        self._connection = psycopg.connect(
+        connection: psycopg.Connection[Any] = psycopg.connect(
             **{
                 "connect_timeout": 3,
                 "keepalives_idle": 5,
@@ -235,18 +239,23 @@ class PostgresBooks:
                 "prepare_threshold": 0,
             }
         )
-        self._connection.execute("SET TIME ZONE 'UTC'")
-        self._connection.execute("SET statement_timeout = '10s'")
+        connection.execute("SET TIME ZONE 'UTC'")
+        connection.execute("SET statement_timeout = '10s'")
+        return connection
 
     def post(
         self, holds: Sequence[Hold], settlements: Sequence[Settlement], owner: str
     ) -> tuple[list[HoldOutcome], set[str]]:
-        tenants = list({row.tenant_id for row in holds} | {row.tenant_id for row in settlements})
-        # What is sent between two syncs of a pipeline is one transaction, and one round trip.
-        with self._connection.pipeline():
-            self._connection.execute(_PG_LOCK, {"tenants": tenants})
-            closing = self._connection.execute(_PG_SETTLE, {"rows": _document(settlements)}) if settlements else None
-            holding = self._connection.execute(_PG_HOLD, {"rows": _document(holds), "owner": owner}) if holds else None
+        try:
+            closing, holding = self._post_together(holds, settlements, owner)
+        except psycopg.OperationalError as error:
+            # psycopg cannot leave a pipeline whose commit failed. The reason is the error before; the connection is spent.
+            reason = error.__context__
+            if not isinstance(reason, psycopg.Error) or isinstance(reason, AWAY):
+                raise
+            self._connection.close()
+            self._connection = self._connect()
+            raise reason from None
         settled = {row[0].hex for row in closing} if closing is not None else set()
         held = {row[0].hex for row in holding} if holding is not None else set()
         outcomes = dict.fromkeys(held, HELD)
@@ -254,6 +263,21 @@ class PostgresBooks:
         if rest:
             outcomes.update(zip((hold.id for hold in rest), self._hold_one_by_one(rest, owner), strict=True))
         return [outcomes[hold.id] for hold in holds], settled
+
+    def _post_together(
+        self, holds: Sequence[Hold], settlements: Sequence[Settlement], owner: str
+    ) -> tuple[psycopg.Cursor[Any] | None, psycopg.Cursor[Any] | None]:
+        """The ids that were settled, and those that were held, as cursors."""
+        tenants = list({row.tenant_id for row in holds} | {row.tenant_id for row in settlements})
+        closing = holding = None
+        # What is sent between two syncs of a pipeline is one transaction, and one round trip.
+        with self._connection.pipeline():
+            self._connection.execute(_PG_LOCK, {"tenants": tenants})
+            if settlements:
+                closing = self._connection.execute(_PG_SETTLE, {"rows": _document(settlements)})
+            if holds:
+                holding = self._connection.execute(_PG_HOLD, {"rows": _document(holds), "owner": owner})
+        return closing, holding
 
     def _hold_one_by_one(self, holds: Sequence[Hold], owner: str) -> list[HoldOutcome]:
         """For tenants whose sum did not fit: under their rows' locks, as many as fit, in order."""
@@ -387,7 +411,13 @@ class _Immediate:
         return self._connection
 
     def __exit__(self, kind: object, error: object, traceback: object) -> None:
-        self._connection.execute("COMMIT" if kind is None else "ROLLBACK")
+        try:
+            self._connection.execute("COMMIT" if kind is None else "ROLLBACK")
+        except sqlite3.Error:
+            # A refused COMMIT (foreign keys are checked there) leaves the transaction open.
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise
 
 
 def open_books(alias: str = "default") -> Books:

@@ -140,7 +140,7 @@ class Reservation(models.Model):
     """Money held before the first attempt. It carries what anyone needs to settle it if its owner dies."""
 
     id = models.UUIDField(primary_key=True, editable=False)
-    balance = models.ForeignKey(Balance, models.PROTECT, related_name="reservations")
+    balance = models.ForeignKey(Balance, models.PROTECT, related_name="reservations", db_index=False)
     amount = models.BigIntegerField(_("amount"))
     owner = models.UUIDField(_("owner"), db_index=True)
     tenant_id = models.BigIntegerField()
@@ -164,7 +164,11 @@ class Reservation(models.Model):
 
 
 class UsageRecord(AppendOnly):
-    """What one request used and cost. Names are copied as text: history survives a rename."""
+    """What one request used and cost. Names are copied as text: history survives a rename.
+
+    Written for every request, so it carries only the keys and indexes that earn their cost (ADR 0004): its
+    balance comes from the reservation it replaces, whose own keys were checked.
+    """
 
     class Outcome(models.TextChoices):
         SUCCESS = "success", _("success")
@@ -181,15 +185,31 @@ class UsageRecord(AppendOnly):
         NONE = "none", _("nothing used")
 
     id = models.UUIDField(primary_key=True, editable=False)
-    tenant = models.ForeignKey(Tenant, models.PROTECT, related_name="usage_records", verbose_name=_("tenant"))
-    balance = models.ForeignKey(Balance, models.PROTECT, related_name="usage_records")
+    tenant = models.ForeignKey(
+        Tenant,
+        models.PROTECT,
+        related_name="usage_records",
+        db_constraint=False,
+        db_index=False,
+        verbose_name=_("tenant"),
+    )
+    balance = models.ForeignKey(
+        Balance, models.PROTECT, related_name="usage_records", db_constraint=False, db_index=False
+    )
     api_key = models.ForeignKey(
-        ApiKey, models.DO_NOTHING, related_name="+", db_constraint=False, verbose_name=_("API key")
+        ApiKey,
+        models.DO_NOTHING,
+        related_name="+",
+        db_constraint=False,
+        db_index=False,
+        verbose_name=_("API key"),
     )
     endpoint = models.CharField(_("endpoint"), max_length=40)
     requested_model = models.CharField(_("requested model"), max_length=200)
     model = models.CharField(_("model"), max_length=200)
-    price = models.ForeignKey(Price, models.PROTECT, related_name="+", verbose_name=_("price"))
+    price = models.ForeignKey(
+        Price, models.PROTECT, related_name="+", db_constraint=False, db_index=False, verbose_name=_("price")
+    )
     currency = models.CharField(_("currency"), max_length=3)
     outcome = models.CharField(_("outcome"), max_length=16, choices=Outcome)
     status = models.PositiveSmallIntegerField(_("HTTP status"))

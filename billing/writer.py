@@ -13,9 +13,11 @@ import logging
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Final, TypeVar
 
 from billing.books import AWAY, HELD, Books, Hold, HoldOutcome, Progress, Settlement, open_books
 from costrouter.errors import ServiceUnavailable
@@ -28,7 +30,8 @@ HOLD_PATIENCE: Final = 3.0
 MOST_WAITING: Final = 200
 MOST_IN_BATCH: Final = 500
 _RECONNECT_PAUSE: Final = 0.25
-_STOP: Final = object()
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -40,22 +43,19 @@ class _Waiting:
     """A commit of this hold was sent, and the answer got lost."""
 
 
-@dataclass(slots=True)
-class _Backlog:
-    holds: list[_Waiting] = field(default_factory=list)
-    settlements: list[Settlement] = field(default_factory=list)
-    notes: list[Progress] = field(default_factory=list)
-    settle_at: float = 0.0
-
-
 class Writer:
     """Accepts work from the event loop's thread; starts with the first request of the process."""
 
     def __init__(self, connect: Callable[[], Books] = open_books) -> None:
         self._connect = connect
         self._books: Books | None = None
-        self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._backlog = _Backlog()
+        self._holds: deque[_Waiting] = deque()
+        self._settlements: deque[Settlement] = deque()
+        self._notes: deque[Progress] = deque()
+        self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._is_rung = False
+        self._settle_timer: asyncio.TimerHandle | None = None
+        self._is_stopping = False
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._is_away = False
@@ -76,7 +76,8 @@ class Writer:
     def stop(self, patience: float = 10.0) -> None:
         """Writes what is still to be written, for at most `patience` seconds, and ends."""
         if self._thread is not None:
-            self._queue.put(_STOP)
+            self._is_stopping = True
+            self._bell.put(None)
             self._thread.join(patience)
             self._thread = None
 
@@ -89,81 +90,75 @@ class Writer:
         future: asyncio.Future[HoldOutcome] = asyncio.get_running_loop().create_future()
         self._waiting_count += 1
         self.in_flight.add(hold.id)
-        self._queue.put(_Waiting(hold, future, time.monotonic() + HOLD_PATIENCE))
+        self._holds.append(_Waiting(hold, future, time.monotonic() + HOLD_PATIENCE))
+        self._ring()
         return future
 
     def settle(self, settlement: Settlement) -> None:
-        self._queue.put(settlement)
+        """Leaves the settlement for the next commit, at the latest in ten milliseconds."""
+        self._settlements.append(settlement)
+        if self._settle_timer is None and self._loop is not None:
+            self._settle_timer = self._loop.call_later(SETTLE_WINDOW, self._settle_now)
 
     def note_progress(self, note: Progress) -> None:
-        self._queue.put(note)
+        self._notes.append(note)
+        self._ring()
+
+    def _settle_now(self) -> None:
+        self._settle_timer = None
+        if self._settlements:
+            self._ring()
+
+    def _ring(self) -> None:
+        """Wakes the writer's thread, once for however much there is: waking costs more than what it is woken for."""
+        if not self._is_rung:
+            self._is_rung = True
+            self._bell.put(None)
 
     # --- the writer's thread ---
 
     def _run(self) -> None:
-        is_stopping = False
-        while not (is_stopping and not (self._backlog.holds or self._backlog.settlements)):
-            is_stopping = self._gather() or is_stopping
+        while not self._is_stopping or self._holds or self._settlements:
+            self._wait()
             try:
-                self._write(is_urgent=is_stopping)
+                self._write()
                 self._is_away = False
             except AWAY as error:
                 self._lose_connection(error)
-                if is_stopping:
+                if self._is_stopping:
                     break
             except Exception:  # the last resort: one bad row must not end the writing of money
                 log.exception("a batch was refused by the database; its rows are tried one by one")
                 self._write_one_by_one()
         if self._books is not None:
             self._books.close()
-        for settlement in self._backlog.settlements:
+        for settlement in self._settlements:
             log.error("not settled at shutdown, left to recovery: %s", settlement.id)
 
-    def _gather(self) -> bool:
-        """Moves what has arrived into the backlog, waiting for the first piece; whether to stop."""
-        is_stopping = False
-        backlog = self._backlog
+    def _wait(self) -> None:
+        """Returns when there is something to write, or to try again."""
+        if self._is_stopping or (not self._is_away and len(self._holds) + len(self._settlements) >= MOST_IN_BATCH):
+            return
         try:
-            item = self._queue.get(timeout=self._wait_time())
+            self._bell.get(timeout=_RECONNECT_PAUSE if self._is_away else None)
         except queue.Empty:
-            return False
+            return
+        self._is_rung = False
         if self._last_batch > 1 and self._commit_seconds < HOLD_WINDOW:
             time.sleep(HOLD_WINDOW)  # company is likely, and a commit too quick to let it gather by itself
-        while True:
-            if type(item) is Settlement:
-                if not backlog.settlements:
-                    backlog.settle_at = time.monotonic() + SETTLE_WINDOW
-                backlog.settlements.append(item)
-            elif type(item) is _Waiting:
-                backlog.holds.append(item)
-            elif item is _STOP:
-                is_stopping = True
-            else:
-                backlog.notes.append(item)
-            try:
-                item = self._queue.get_nowait()
-            except queue.Empty:
-                return is_stopping
 
-    def _wait_time(self) -> float | None:
-        if self._is_away:
-            return _RECONNECT_PAUSE
-        if self._backlog.settlements:
-            return max(0.0, self._backlog.settle_at - time.monotonic())
-        return None
-
-    def _write(self, *, is_urgent: bool) -> None:
-        backlog = self._backlog
+    def _write(self) -> None:
         if self._books is None:
             self._books = self._connect()
-        if backlog.holds or (backlog.settlements and (is_urgent or time.monotonic() >= backlog.settle_at)):
-            self._post(self._books, backlog.holds[:MOST_IN_BATCH], backlog.settlements[:MOST_IN_BATCH])
-        if backlog.notes:
-            self._books.note_progress(backlog.notes)
-            backlog.notes = []
+        if self._holds or self._settlements:
+            self._post(self._books, _some(self._holds), _some(self._settlements))
+        if self._notes:
+            notes = list(self._notes)
+            self._books.note_progress(notes)
+            _drop(self._notes, len(notes))
 
     def _post(self, books: Books, holds: list[_Waiting], settlements: list[Settlement]) -> None:
-        """Commits these, takes them off the backlog, and answers."""
+        """Commits these, takes them off the queues, and answers."""
         known = self._known(books, holds)
         wanted = [waiting for waiting in holds if waiting.hold.id not in known]
         for waiting in wanted:
@@ -172,7 +167,8 @@ class Writer:
         outcomes, settled = books.post([waiting.hold for waiting in wanted], settlements, self.owner)
         self._commit_seconds = time.monotonic() - began
         self._last_batch = len(holds)
-        del self._backlog.holds[: len(holds)], self._backlog.settlements[: len(settlements)]
+        _drop(self._holds, len(holds))
+        _drop(self._settlements, len(settlements))
         answers: list[tuple[_Waiting, HoldOutcome | Exception]] = [
             (waiting, HELD) for waiting in holds if waiting.hold.id in known
         ]
@@ -200,31 +196,35 @@ class Writer:
                 pass
         self._books = None
         now = time.monotonic()
-        late = [waiting for waiting in self._backlog.holds if waiting.deadline <= now]
-        self._backlog.holds = [waiting for waiting in self._backlog.holds if waiting.deadline > now]
+        late = []
+        while self._holds and self._holds[0].deadline <= now:
+            late.append(self._holds.popleft())
         self._answer([(waiting, ServiceUnavailable()) for waiting in late])
         time.sleep(0.05)
 
     def _write_one_by_one(self) -> None:
         """After a fault that is a row's own: everything else is written, the bad row is left to the audit."""
         books = self._books or self._connect()
-        holds, settlements = self._backlog.holds, self._backlog.settlements
-        self._backlog = _Backlog()
+        holds, settlements = _some(self._holds), _some(self._settlements)
         for waiting in holds:
-            self._backlog.holds = [waiting]
             try:
                 self._post(books, [waiting], [])
+            except AWAY as error:
+                self._lose_connection(error)
+                return
             except Exception:  # reported to its request; nothing was held
                 log.exception("a hold was refused by the database: %s", waiting.hold.id)
-                self._backlog.holds = []
+                self._holds.popleft()
                 self._answer([(waiting, ServiceUnavailable())])
         for settlement in settlements:
-            self._backlog.settlements = [settlement]
             try:
                 self._post(books, [], [settlement])
+            except AWAY as error:
+                self._lose_connection(error)
+                return
             except Exception:  # its reservation stays open and is released by the audit
                 log.exception("a settlement was refused by the database: %s", settlement.id)
-                self._backlog.settlements = []
+                self._settlements.popleft()
                 self.in_flight.discard(settlement.id)
 
     def _answer(self, answers: Sequence[tuple[_Waiting, HoldOutcome | Exception]]) -> None:
@@ -244,3 +244,13 @@ class Writer:
                 waiting.future.set_exception(answer)
             else:
                 waiting.future.set_result(answer)
+
+
+def _some(rows: deque[T]) -> list[T]:
+    """A batch from the left, still queued until it is written. The other thread only appends."""
+    return list(islice(rows.copy(), MOST_IN_BATCH))
+
+
+def _drop(rows: deque[Any], count: int) -> None:
+    for _ in range(count):
+        rows.popleft()

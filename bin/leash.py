@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO, TextIO
@@ -112,8 +113,17 @@ def _guard(command: Sequence[str], *, user: str | None, stop_signal: int, remove
     code = child.wait()
     _signal_group(child, signal.SIGKILL)
     if remove:
-        shutil.rmtree(remove, ignore_errors=True)
+        _remove(remove)
     return code if code >= 0 else 128 - code
+
+
+def _remove(folder: Path) -> None:
+    """Removes the folder, again if others that are ending just now still write into it."""
+    for _attempt in range(20):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        time.sleep(0.1)
 
 
 def _output(log: Path | None) -> contextlib.AbstractContextManager[BinaryIO | TextIO]:

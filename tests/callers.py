@@ -103,12 +103,12 @@ class Caller:
     def authorization(self) -> dict[str, str]:
         return {"authorization": f"Bearer {self.holder.secret}"}
 
-    def body(self, model: Offer | str, **members: Any) -> dict[str, Any]:
+    def body(self, model: Offer | str, /, **members: Any) -> dict[str, Any]:
         """A small valid request for a model."""
         name = model.name if isinstance(model, Offer) else model
         return {"model": name, "messages": MESSAGES, **members}
 
-    def ask(self, model: Offer | str, *, headers: Mapping[str, str] | None = None, **members: Any) -> httpx.Response:
+    def ask(self, model: Offer | str, /, *, headers: Mapping[str, str] | None = None, **members: Any) -> httpx.Response:
         """Asks for a JSON answer."""
         return self.client.post(PATH, json=self.body(model, **members), headers=headers)
 
@@ -116,7 +116,7 @@ class Caller:
         """Posts these very bytes."""
         return self.client.post(PATH, content=content, headers={"content-type": "application/json", **headers})
 
-    def listen(self, model: Offer | str, *, headers: Mapping[str, str] | None = None, **members: Any) -> Stream:
+    def listen(self, model: Offer | str, /, *, headers: Mapping[str, str] | None = None, **members: Any) -> Stream:
         """Asks for a stream and reads it to its end."""
         body = self.body(model, stream=True, **members)
         with self.client.stream("POST", PATH, json=body, headers=headers) as response:
@@ -130,7 +130,7 @@ class Caller:
         return seen
 
     @contextlib.contextmanager
-    def listening(self, model: Offer | str, **members: Any) -> Iterator[httpx.Response]:
+    def listening(self, model: Offer | str, /, **members: Any) -> Iterator[httpx.Response]:
         """An open stream on a connection of its own; leaving the block hangs up."""
         body = self.body(model, stream=True, **members)
         with (

@@ -154,8 +154,11 @@ def _refuse_the_outside(event: str, arguments: tuple[Any, ...]) -> None:
         address = arguments[1]
         if isinstance(address, tuple) and not _is_loopback(str(address[0])):
             raise RuntimeError(f"tests connect to loopback only, not to {address}")
-    elif event == "socket.getaddrinfo" and not _is_literal(arguments[0]):
+    elif event in _LOOKUPS and not _is_literal(arguments[0]):
         raise socket.gaierror(socket.EAI_NONAME, f"tests resolve no names: {arguments[0]}")
+
+
+_LOOKUPS = {"socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr"}
 
 
 def _is_literal(host: str | bytes | None) -> bool:

@@ -83,7 +83,9 @@ class UsageRecordAdmin(ReadOnlyAdmin):
     date_hierarchy = "started_at"
     search_fields = ("=id",)
     search_help_text = _("A request id (chatcmpl-…), or the exact name of a model.")
+    # Millions of rows: nothing here counts them all.
     show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
     fieldsets = (
         (None, {"fields": ("public_id", "tenant", "api_key_name", "endpoint", "requested_model", "model", "channel",
                            "upstream_model", "is_stream", "outcome", "status", "error_code")}),

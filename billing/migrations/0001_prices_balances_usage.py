@@ -109,7 +109,7 @@ class Migration(migrations.Migration):
                 ('channel', models.CharField(default='', max_length=120)),
                 ('input_tokens', models.BigIntegerField(default=0)),
                 ('output_tokens', models.BigIntegerField(default=0)),
-                ('balance', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='reservations', to='billing.balance')),
+                ('balance', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='reservations', to='billing.balance')),
             ],
             options={
                 'verbose_name': 'reservation',
@@ -150,10 +150,10 @@ class Migration(migrations.Migration):
                 ('first_byte_ms', models.PositiveIntegerField(blank=True, null=True, verbose_name='first byte (ms)')),
                 ('duration_ms', models.PositiveIntegerField(verbose_name='duration (ms)')),
                 ('settled_at', models.DateTimeField(verbose_name='settled at')),
-                ('api_key', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='accounts.apikey', verbose_name='API key')),
-                ('balance', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='usage_records', to='billing.balance')),
-                ('price', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='billing.price', verbose_name='price')),
-                ('tenant', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='usage_records', to='accounts.tenant', verbose_name='tenant')),
+                ('api_key', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='accounts.apikey', verbose_name='API key')),
+                ('balance', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='usage_records', to='billing.balance')),
+                ('price', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='billing.price', verbose_name='price')),
+                ('tenant', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='usage_records', to='accounts.tenant', verbose_name='tenant')),
             ],
             options={
                 'verbose_name': 'usage record',

@@ -117,7 +117,7 @@ def test_forty_parallel_requests_spend_exactly_what_there_is(each_world: World) 
 
 
 @pytest.mark.parametrize(
-    "members", [{"n": 128, "max_tokens": 16_000}, {"n": 128}, {"max_tokens": 16_000, "max_completion_tokens": 16_384}]
+    "members", [{"n": 128, "max_tokens": 16_000}, {"max_tokens": 16_000, "max_completion_tokens": 16_384}]
 )
 def test_no_parameter_makes_a_request_cheaper_than_it_can_become(world: World, members: dict[str, Any]) -> None:
     caller, model = world.caller(funds="0.10"), world.offer(SINGLE)

@@ -141,7 +141,7 @@ def test_context_overflow_of_the_upstream_is_named_as_frameworks_look_for_it(
         sdk.chat.completions.create(model=model.name, messages=ASK)
 
     assert error.value.code == "context_length_exceeded"
-    assert "context_length_exceeded" in str(error.value)
+    assert "exceeds the available context size" in str(error.value)
 
 
 def test_spent_wallet_is_a_rate_limit_error_that_is_tried_once(world: World) -> None:

@@ -1,0 +1,323 @@
+"""The statements that move money, the same cases on PostgreSQL and on SQLite."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from billing import ledger
+from billing.books import AWAY, HELD, Books, Hold, HoldOutcome, Progress, choose, open_books
+from billing.models import LedgerEntry, Reservation, UsageRecord
+from billing.reservations import new_id
+from tests.bookkeeping import Account, account, assert_books_add_up
+
+OWNER = secrets.token_hex(16)
+
+
+def test_hold_lowers_available_and_is_written_down(books: Books, rich: Account) -> None:
+    wanted = rich.hold(300, is_stream=True)
+
+    outcomes, settled = books.post([wanted], [], OWNER)
+
+    assert (outcomes, settled) == ([HELD], set())
+    assert rich.available == 700
+    row = Reservation.objects.get(pk=wanted.id)
+    assert (row.amount, row.owner.hex, row.tenant_id, row.price_id, row.is_stream, row.input_tokens) == (
+        300, OWNER, rich.tenant.pk, rich.price.pk, True, 10,
+    )  # fmt: skip
+    assert (row.channel, row.output_tokens, row.balance_id) == ("", 0, rich.wallet.pk)
+    assert_books_add_up()
+
+
+def test_hold_of_everything_fits_exactly(books: Books, rich: Account) -> None:
+    assert books.post([rich.hold(1000)], [], OWNER)[0] == [HELD]
+    assert rich.available == 0
+
+
+def test_refused_hold_changes_nothing_and_says_what_is_left(books: Books, rich: Account) -> None:
+    outcomes, _settled = books.post([rich.hold(1001)], [], OWNER)
+
+    assert outcomes == [HoldOutcome(False, 1000)]
+    assert (rich.available, rich.reservations) == (1000, set())
+
+
+def test_hold_of_a_tenant_without_a_wallet_is_refused(books: Books, rich: Account) -> None:
+    outcomes, _settled = books.post([rich.hold(0, tenant_id=rich.tenant.pk + 999)], [], OWNER)
+
+    assert outcomes == [HoldOutcome(False, 0)]
+    assert Reservation.objects.filter(tenant_id=rich.tenant.pk + 999).count() == 0
+
+
+def test_free_hold_is_written_down(books: Books, rich: Account) -> None:
+    assert books.post([rich.hold(0)], [], OWNER)[0] == [HELD]
+    assert (rich.available, len(rich.reservations)) == (1000, 1)
+
+
+def test_overdrawn_wallet_holds_nothing_not_even_for_free(books: Books, rich: Account) -> None:
+    ledger.post(balance=rich.wallet, kind=LedgerEntry.Kind.REFUND, amount=-1500, reference=f"back-{rich.wallet.pk}")
+
+    outcomes, _settled = books.post([rich.hold(0), rich.hold(1)], [], OWNER)
+
+    assert outcomes == [HoldOutcome(False, 0), HoldOutcome(False, 0)]
+    assert (rich.available, rich.reservations) == (-500, set())
+
+
+def test_holds_whose_sum_does_not_fit_are_tried_one_by_one(books: Books, rich: Account) -> None:
+    wanted = [rich.hold(600), rich.hold(600), rich.hold(400), rich.hold(1)]
+
+    outcomes, _settled = books.post(wanted, [], OWNER)
+
+    assert outcomes == [HELD, HoldOutcome(False, 400), HELD, HoldOutcome(False, 0)]
+    assert rich.available == 0
+    assert rich.reservations == {wanted[0].id, wanted[2].id}
+    assert_books_add_up()
+
+
+def test_one_tenants_lack_does_not_touch_another(books: Books, rich: Account, other: Account) -> None:
+    wanted = [rich.hold(900), other.hold(400), rich.hold(900), other.hold(100)]
+
+    outcomes, _settled = books.post(wanted, [], OWNER)
+
+    assert outcomes == [HELD, HELD, HoldOutcome(False, 100), HELD]
+    assert (rich.available, other.available) == (100, 0)
+    assert_books_add_up()
+
+
+def test_settling_gives_back_what_was_not_used(books: Books, rich: Account) -> None:
+    held = rich.hold(300)
+    books.post([held], [], OWNER)
+
+    _outcomes, settled = books.post([], [rich.settlement(held.id, 120, attempts=[{"a": "é"}])], OWNER)
+
+    assert settled == {held.id}
+    assert (rich.available, rich.reservations) == (880, set())
+    (record,) = rich.records
+    assert (record.id.hex, record.cost, record.held, record.claimed_cost) == (held.id, 120, 300, 120)
+    assert (record.attempts, record.decision) == ([{"a": "é"}], {"strategy": "cheapest"})
+    assert record.settled_at >= record.started_at
+    assert_books_add_up()
+
+
+def test_settling_for_nothing_gives_everything_back(books: Books, rich: Account) -> None:
+    held = rich.hold(300)
+    books.post([held], [], OWNER)
+
+    books.post([], [rich.settlement(held.id, 0)], OWNER)
+
+    assert (rich.available, rich.records[0].cost) == (1000, 0)
+
+
+@pytest.mark.parametrize("claimed", [300, 301, 10**15])
+def test_cost_never_passes_the_hold(books: Books, rich: Account, claimed: int) -> None:
+    held = rich.hold(300)
+    books.post([held], [], OWNER)
+
+    books.post([], [rich.settlement(held.id, claimed)], OWNER)
+
+    (record,) = rich.records
+    assert (record.cost, record.claimed_cost, rich.available) == (300, claimed, 700)
+    assert_books_add_up()
+
+
+def test_second_settling_does_nothing(books: Books, rich: Account) -> None:
+    held = rich.hold(300)
+    books.post([held], [], OWNER)
+    books.post([], [rich.settlement(held.id, 100)], OWNER)
+
+    _outcomes, settled = books.post([], [rich.settlement(held.id, 250)], OWNER)
+
+    assert settled == set()
+    assert (rich.available, [record.cost for record in rich.records]) == (900, [100])
+
+
+def test_settling_what_was_never_held_does_nothing(books: Books, rich: Account) -> None:
+    assert books.post([], [rich.settlement(new_id(), 100)], OWNER) == ([], set())
+    assert (rich.available, rich.records) == (1000, [])
+
+
+def test_what_a_settlement_gives_back_is_there_for_the_holds_beside_it(books: Books, rich: Account) -> None:
+    first, second = rich.hold(1000), rich.hold(700)
+    books.post([first], [], OWNER)
+
+    outcomes, settled = books.post([second], [rich.settlement(first.id, 300)], OWNER)
+
+    assert (outcomes, settled) == ([HELD], {first.id})
+    assert (rich.available, rich.reservations) == (0, {second.id})
+    assert_books_add_up()
+
+
+def test_settlements_of_several_tenants_go_to_their_own_wallets(books: Books, rich: Account, other: Account) -> None:
+    holds = [rich.hold(100), other.hold(100), rich.hold(200)]
+    books.post(holds, [], OWNER)
+    outcomes = [rich.settlement(holds[0].id, 1), other.settlement(holds[1].id, 10), rich.settlement(holds[2].id, 100)]
+
+    books.post([], outcomes, OWNER)
+
+    assert (rich.available, other.available) == (899, 490)
+    assert_books_add_up()
+
+
+@pytest.mark.parametrize(
+    "poison",
+    [{"price_id": 999_999}, {"status": None}, {"claimed_cost": -1}, {"duration_ms": -1}],
+    ids=["foreign key, seen at the commit", "not null", "check of the cost", "check of the duration"],
+)
+def test_batch_with_a_poisonous_row_fails_whole_and_the_connection_goes_on(
+    books: Books, rich: Account, poison: dict[str, object]
+) -> None:
+    first, second = rich.hold(100), rich.hold(200)
+    books.post([first, second], [], OWNER)
+    late = rich.hold(50)
+    rows = [rich.settlement(first.id, 10), rich.settlement(second.id, 20, **poison)]
+
+    with pytest.raises(Exception, match=r"(?i)constraint") as failure:
+        books.post([late], rows, OWNER)
+
+    assert not isinstance(failure.value, AWAY)
+    assert (rich.available, rich.reservations, rich.records) == (700, {first.id, second.id}, [])
+    outcomes, settled = books.post([late], rows[:1], OWNER)
+    assert (outcomes, settled) == ([HELD], {first.id})
+    assert rich.available == 740
+    assert_books_add_up()
+
+
+def test_held_ids_names_the_reservations_that_exist(books: Books, rich: Account) -> None:
+    held, never = rich.hold(1), new_id()
+    books.post([held], [], OWNER)
+
+    assert books.held_ids([held.id, never]) == {held.id}
+    assert books.held_ids([]) == set()
+
+
+def test_progress_is_kept_on_the_reservation_and_on_no_other(books: Books, rich: Account) -> None:
+    streamed, other = rich.hold(1), rich.hold(1)
+    books.post([streamed, other], [], OWNER)
+
+    books.note_progress([Progress(streamed.id, "first", 12, 34), Progress(new_id(), "first", 5, 6)])
+
+    row = Reservation.objects.get(pk=streamed.id)
+    assert (row.channel, row.input_tokens, row.output_tokens) == ("first", 12, 34)
+    assert Reservation.objects.get(pk=other.id).output_tokens == 0
+
+
+def test_choosing_is_greedy_in_order() -> None:
+    rich = _Plain(1)
+    outcomes, taken = choose([rich.hold(7), rich.hold(4), rich.hold(3), _Plain(2).hold(1)], {1: 10})
+
+    assert outcomes == [HELD, HoldOutcome(False, 3), HELD, HoldOutcome(False, 0)]
+    assert taken == {1: 10}
+
+
+def test_connections_racing_for_one_wallet_never_pass_its_end(database: str, rich: Account) -> None:
+    held: list[str] = []
+
+    def race() -> None:
+        mine = open_books()
+        try:
+            for _round in range(10):
+                wanted = [rich.hold(30), rich.hold(30)]
+                outcomes, _settled = mine.post(wanted, [], OWNER)
+                got = [hold.id for hold, outcome in zip(wanted, outcomes, strict=True) if outcome.is_held]
+                held.extend(got)
+                mine.post([], [rich.settlement(id_, 10) for id_ in got], OWNER)
+        finally:
+            mine.close()
+
+    racers = [threading.Thread(target=race) for _racer in range(4)]
+    for racer in racers:
+        racer.start()
+    for racer in racers:
+        racer.join()
+
+    assert len(held) == len(rich.records)
+    assert rich.available == 1000 - 10 * len(held)
+    assert rich.available >= 0
+    assert_books_add_up()
+
+
+def test_two_connections_settling_the_same_requests_settle_each_once(database: str, rich: Account) -> None:
+    first, second = open_books(), open_books()
+    holds = [rich.hold(10) for _hold in range(50)]
+    first.post(holds, [], OWNER)
+    settled: list[str] = []
+
+    def settle(books: Books, order: int) -> None:
+        settled.extend(books.post([], [rich.settlement(hold.id, 4) for hold in holds[::order]], OWNER)[1])
+
+    racers = [threading.Thread(target=settle, args=pair) for pair in ((first, 1), (second, -1))]
+    for racer in racers:
+        racer.start()
+    for racer in racers:
+        racer.join()
+    first.close()
+    second.close()
+
+    assert sorted(settled) == sorted(hold.id for hold in holds)
+    assert (rich.available, len(rich.records)) == (1000 - 200, 50)
+    assert_books_add_up()
+
+
+# --- whatever the order ----------------------------------------------------------------------------------------------
+
+_HOLDS = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 120)), max_size=6)
+_SETTLINGS = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 150)), max_size=5, unique_by=lambda pair: pair[0])
+_STEPS = st.lists(st.tuples(_HOLDS, _SETTLINGS), min_size=1, max_size=8)
+
+
+@pytest.fixture
+def room(books: Books) -> Iterator[tuple[Books, set[int]]]:
+    """The books, and where the balances of the examples are noted."""
+    yield books, set()
+    assert_books_add_up()
+
+
+@given(steps=_STEPS)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_interleaving_keeps_the_identity_and_the_model(
+    room: tuple[Books, set[int]], steps: list[tuple[list[tuple[int, int]], list[tuple[int, int]]]]
+) -> None:
+    books, _seen = room
+    tenants = [account(250), account(100)]
+    available, opened, closed = [250, 100], [], set()
+    spent = [0, 0]
+
+    for holds, settlings in steps:
+        wanted = [(number, tenants[number].hold(amount)) for number, amount in holds]
+        ending = [(opened[index], claimed) for index, claimed in settlings if index < len(opened)]
+        rows = [tenants[number].settlement(hold.id, claimed) for (number, hold), claimed in ending]
+        outcomes, settled = books.post([hold for _number, hold in wanted], rows, OWNER)
+
+        for (number, hold), claimed in ending:
+            assert (hold.id in settled) == (hold.id not in closed)
+            if hold.id not in closed:
+                closed.add(hold.id)
+                cost = min(claimed, hold.amount)
+                available[number] += hold.amount - cost
+                spent[number] += cost
+        for (number, hold), outcome in zip(wanted, outcomes, strict=True):
+            assert outcome.is_held == (hold.amount <= available[number])
+            if outcome.is_held:
+                available[number] -= hold.amount
+                opened.append((number, hold))
+
+    assert [tenant.available for tenant in tenants] == available
+    assert [sum(record.cost for record in tenant.records) for tenant in tenants] == spent
+    assert Reservation.objects.filter(balance__in=[tenant.wallet for tenant in tenants]).count() == (
+        len(opened) - len(closed)
+    )
+    assert UsageRecord.objects.filter(cost__gt=0, balance=tenants[0].wallet, held=0).count() == 0
+
+
+class _Plain:
+    """A tenant that stands in no database."""
+
+    def __init__(self, tenant_id: int) -> None:
+        self.tenant_id = tenant_id
+
+    def hold(self, amount: int) -> Hold:
+        return Hold(new_id(), self.tenant_id, amount, 1, "chat.completions", "model", 1, False, "", 0)

@@ -1,0 +1,485 @@
+"""The writer of money on real databases, and on databases that go away under it."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import psycopg
+import pytest
+from django.db import connection
+from pytest_django.plugin import DjangoDbBlocker
+
+from billing import reservations
+from billing.books import HELD, Books, Hold, HoldOutcome, PostgresBooks, Progress, Settlement, open_books
+from billing.models import Reservation
+from billing.writer import MOST_WAITING, Writer
+from costrouter.errors import ServiceUnavailable
+from tests.bookkeeping import Account, account, assert_books_add_up, default_database
+from tests.databases import PostgresDatabases
+from tests.wires import Wire
+
+OWNER = secrets.token_hex(16)
+
+
+class Desk:
+    """A writer on an event loop of its own thread, so that a test may look at the database meanwhile."""
+
+    def __init__(self, connect: Callable[[], Books] = open_books) -> None:
+        self.writer = Writer(connect)
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self.loop.run_forever)
+        self._thread.start()
+        self._call(self._start)
+
+    def hold(self, hold: Hold) -> concurrent.futures.Future[HoldOutcome]:
+        return asyncio.run_coroutine_threadsafe(self._hold(hold), self.loop)
+
+    def settle(self, *settlements: Settlement) -> None:
+        for settlement in settlements:
+            self.loop.call_soon_threadsafe(self.writer.settle, settlement)
+
+    def note(self, *notes: Progress) -> None:
+        for note in notes:
+            self.loop.call_soon_threadsafe(self.writer.note_progress, note)
+
+    def close(self) -> None:
+        self._call(lambda: None)  # what was handed over before
+        self.writer.stop()
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join()
+        self.loop.close()
+
+    def _start(self) -> None:
+        self.writer.start(OWNER)
+
+    async def _hold(self, hold: Hold) -> HoldOutcome:
+        return await self.writer.hold(hold)
+
+    def _call(self, function: Callable[[], None]) -> None:
+        async def call() -> None:
+            function()
+
+        asyncio.run_coroutine_threadsafe(call(), self.loop).result(5)
+
+
+class Watched:
+    """Real books that remember the sizes of their batches, and may be made to wait or to fail."""
+
+    def __init__(self) -> None:
+        self._books = open_books()
+        self.batches: list[tuple[int, int]] = []
+        self.gate = threading.Event()
+        self.gate.set()
+        self.faults: list[Exception | None] = []
+        """What the next posts raise instead of posting; None posts."""
+
+    def post(
+        self, holds: Sequence[Hold], settlements: Sequence[Settlement], owner: str
+    ) -> tuple[list[HoldOutcome], set[str]]:
+        self.batches.append((len(holds), len(settlements)))
+        self.gate.wait()
+        fault = self.faults.pop(0) if self.faults else None
+        if fault is not None:
+            raise fault
+        return self._books.post(holds, settlements, owner)
+
+    def held_ids(self, ids: Sequence[str]) -> set[str]:
+        return self._books.held_ids(ids)
+
+    def note_progress(self, notes: Sequence[Progress]) -> None:
+        self._books.note_progress(notes)
+
+    def close(self) -> None:
+        """Stays open: the writer connects to the same books again."""
+
+    def end(self) -> None:
+        self._books.close()
+
+
+@pytest.fixture
+def desk(database: str) -> Iterator[Desk]:
+    opened = Desk()
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def watched(database: str) -> Iterator[tuple[Desk, Watched]]:
+    made: list[Watched] = []
+
+    def connect() -> Books:
+        if not made:
+            made.append(Watched())
+        return made[0]
+
+    opened = Desk(connect)
+    warm = account(0)
+    opened.hold(warm.hold(0)).result(5)
+    made[0].batches.clear()
+    yield opened, made[0]
+    made[0].gate.set()
+    opened.close()
+    made[0].end()
+
+
+@pytest.fixture
+def far(postgres_databases: PostgresDatabases, django_db_blocker: DjangoDbBlocker) -> Iterator[tuple[Desk, Wire]]:
+    """A writer that reaches PostgreSQL over a wire; the test itself reaches it directly."""
+    url = postgres_databases.migrated()
+    wire = Wire(url)
+
+    def connect() -> Books:
+        return PostgresBooks("far")
+
+    with default_database(url, django_db_blocker):
+        from django.db import connections  # noqa: PLC0415
+
+        connections.settings["far"] = connections.settings["default"] | {"PORT": wire.url.rpartition(":")[2].split("/")[0]}
+        opened = Desk(connect)
+        yield opened, wire
+        wire.mend()
+        opened.close()
+        wire.cut()
+        del connections.settings["far"]
+
+
+def wait_until(condition: Callable[[], Any], seconds: float = 5) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.01)
+
+
+# --- when all is well ------------------------------------------------------------------------------------------------
+
+
+def test_hold_is_committed_before_it_is_answered_and_a_settlement_soon_after(desk: Desk, rich: Account) -> None:
+    wanted = rich.hold(300)
+
+    assert desk.hold(wanted).result(5) is HELD
+    assert (rich.available, rich.reservations) == (700, {wanted.id})
+    assert desk.writer.in_flight == {wanted.id}
+    desk.settle(rich.settlement(wanted.id, 120))
+
+    wait_until(lambda: not desk.writer.in_flight)
+    assert (rich.available, rich.reservations, len(rich.records)) == (880, set(), 1)
+    assert_books_add_up()
+
+
+def test_refused_hold_is_not_in_flight(desk: Desk, rich: Account) -> None:
+    assert desk.hold(rich.hold(1001)).result(5) == HoldOutcome(False, 1000)
+    assert desk.writer.in_flight == set()
+    assert (rich.available, rich.reservations) == (1000, set())
+
+
+def test_holds_that_arrive_during_a_commit_share_the_next(watched: tuple[Desk, Watched], rich: Account) -> None:
+    desk, books = watched
+    books.gate.clear()
+    first = desk.hold(rich.hold(1))
+    wait_until(lambda: books.batches)
+
+    others = [desk.hold(rich.hold(1)) for _hold in range(50)]
+    desk.settle(rich.settlement("0" * 32, 1))
+    wait_until(lambda: len(desk.writer.in_flight) == 52)
+    books.gate.set()
+
+    assert {hold.result(5) for hold in [first, *others]} == {HELD}
+    assert books.batches == [(1, 0), (50, 1)]
+    assert rich.available == 949
+
+
+def test_more_holds_than_one_batch_takes_are_all_answered(watched: tuple[Desk, Watched]) -> None:
+    desk, books = watched
+    crowd = account(10_000)
+    books.gate.clear()
+    first = desk.hold(crowd.hold(1))
+    wait_until(lambda: books.batches)
+
+    others = [desk.hold(crowd.hold(1)) for _hold in range(1200)]
+    wait_until(lambda: len(desk.writer.in_flight) == 1202)
+    books.gate.set()
+
+    assert {hold.result(10) for hold in [first, *others]} == {HELD}
+    assert crowd.available == 10_000 - 1201
+
+
+def test_latest_progress_is_the_one_that_stays(watched: tuple[Desk, Watched], rich: Account) -> None:
+    desk, books = watched
+    streamed = rich.hold(1, is_stream=True)
+    desk.hold(streamed).result(5)
+    books.batches.clear()
+    books.gate.clear()
+    blocker = desk.hold(rich.hold(1))
+    wait_until(lambda: books.batches)
+
+    desk.note(*(Progress(streamed.id, "first", 10, count) for count in range(1, 40)))
+    desk.hold(rich.hold(1))
+    wait_until(lambda: len(desk.writer.in_flight) == 4)
+    books.gate.set()
+    blocker.result(5)
+
+    wait_until(lambda: Reservation.objects.get(pk=streamed.id).output_tokens)
+    assert Reservation.objects.get(pk=streamed.id).output_tokens == 39
+
+
+def test_stopping_writes_what_was_handed_over(database: str, rich: Account) -> None:
+    desk = Desk()
+    holds = [rich.hold(10) for _hold in range(40)]
+    for hold in [desk.hold(hold) for hold in holds]:
+        hold.result(5)
+
+    desk.settle(*(rich.settlement(hold.id, 4) for hold in holds))
+    desk.close()
+
+    assert (rich.available, len(rich.records), rich.reservations) == (1000 - 160, 40, set())
+
+
+def test_request_that_left_while_its_hold_was_written_is_left_to_the_audit(
+    watched: tuple[Desk, Watched], rich: Account
+) -> None:
+    desk, books = watched
+    books.gate.clear()
+    wanted = rich.hold(10)
+    waiting = desk.hold(wanted)
+    wait_until(lambda: books.batches)
+
+    waiting.cancel()
+    books.gate.set()
+
+    wait_until(lambda: rich.reservations == {wanted.id})
+    wait_until(lambda: wanted.id not in desk.writer.in_flight)
+
+
+def test_request_that_leaves_just_as_its_hold_is_answered_is_left_to_the_audit(database: str, rich: Account) -> None:
+    wanted = rich.hold(10)
+
+    async def leave_at_the_last_moment() -> bool:
+        loop = asyncio.get_running_loop()
+        reservations.writer.start(OWNER)
+        asking = asyncio.ensure_future(reservations.hold(wanted))
+        await asyncio.sleep(0)
+        time.sleep(0.5)  # noqa: ASYNC251 - the loop is busy while the writer commits and answers
+        loop.call_soon(asking.cancel)  # after the answer, before the request hears of it
+        await asyncio.wait([asking])
+        await loop.run_in_executor(None, reservations.writer.stop)
+        return asking.cancelled()
+
+    assert asyncio.run(leave_at_the_last_moment())
+    assert rich.reservations == {wanted.id}
+    assert wanted.id not in reservations.writer.in_flight
+
+
+# --- poison ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("poison", [{"price_id": 999_999}, {"status": None}], ids=["at the commit", "in the statement"])
+def test_poisonous_settlement_does_not_keep_the_others_from_being_written(
+    watched: tuple[Desk, Watched], rich: Account, poison: dict[str, Any]
+) -> None:
+    desk, books = watched
+    good, bad, late = rich.hold(100), rich.hold(100), rich.hold(50)
+    desk.hold(good).result(5)
+    desk.hold(bad).result(5)
+    books.batches.clear()
+    books.gate.clear()
+    blocker = desk.hold(rich.hold(0))
+    wait_until(lambda: books.batches)
+
+    desk.settle(rich.settlement(bad.id, 30, **poison), rich.settlement(good.id, 20))
+    answer = desk.hold(late)
+    wait_until(lambda: late.id in desk.writer.in_flight)
+    books.gate.set()
+    blocker.result(5)
+
+    assert answer.result(10) is HELD
+    wait_until(lambda: len(rich.records) == 1)
+    wait_until(lambda: bad.id not in desk.writer.in_flight)
+    assert {bad.id, late.id} <= rich.reservations
+    assert good.id not in rich.reservations
+    assert_books_add_up()
+
+
+def test_story_that_the_database_refuses_does_not_make_an_answer_free(desk: Desk, rich: Account) -> None:
+    held = rich.hold(100)
+    desk.hold(held).result(5)
+
+    desk.settle(rich.settlement(held.id, 30, attempts=[{"detail": "\x00 from an upstream"}]))
+
+    wait_until(lambda: len(rich.records) == 1)
+    assert (rich.records[0].cost, rich.available) == (30, 970)
+    assert rich.records[0].attempts in ([], [{"detail": "\x00 from an upstream"}])
+
+
+def test_claim_that_no_column_can_hold_is_paid_by_the_hold(database: str, rich: Account) -> None:
+    wanted = rich.hold(100)
+
+    async def story() -> None:
+        reservations.writer.start(OWNER)
+        await reservations.hold(wanted)
+        reservations.settle(rich.settlement(wanted.id, 2**70, provider_cost=2**80))
+        await asyncio.get_running_loop().run_in_executor(None, reservations.writer.stop)
+
+    asyncio.run(story())
+
+    assert (rich.records[0].cost, rich.available) == (100, 900)
+
+
+def test_database_that_goes_away_beside_a_poisonous_row_loses_no_settlement(
+    watched: tuple[Desk, Watched], rich: Account
+) -> None:
+    desk, books = watched
+    holds = [rich.hold(100) for _hold in range(3)]
+    for hold in holds:
+        desk.hold(hold).result(5)
+    books.faults = [psycopg.errors.CheckViolation("a poisonous row"), psycopg.OperationalError("the database is away")]
+
+    desk.settle(*(rich.settlement(hold.id, 10) for hold in holds))
+
+    wait_until(lambda: len(rich.records) == 3)
+    assert (rich.available, rich.reservations) == (970, set())
+
+
+# --- a database that goes away ---------------------------------------------------------------------------------------
+
+
+def test_holds_wait_for_an_absent_database_and_are_then_refused(far: tuple[Desk, Wire]) -> None:
+    desk, wire = far
+    rich = account(1000)
+    desk.hold(rich.hold(1)).result(5)
+
+    wire.cut()
+    began = time.monotonic()
+    waiting = desk.hold(rich.hold(10))
+
+    with pytest.raises(ServiceUnavailable):
+        waiting.result(10)
+    assert 2.5 < time.monotonic() - began < 4.5
+    assert rich.available == 999
+
+
+def test_hold_outlives_a_short_outage(far: tuple[Desk, Wire]) -> None:
+    desk, wire = far
+    rich = account(1000)
+    desk.hold(rich.hold(1)).result(5)
+
+    wire.cut()
+    waiting = desk.hold(rich.hold(10))
+    time.sleep(1)
+    wire.mend()
+
+    assert waiting.result(5) is HELD
+    assert rich.available == 989
+
+
+def test_hold_at_a_database_that_hangs_is_refused_too(far: tuple[Desk, Wire]) -> None:
+    desk, wire = far
+    rich = account(1000)
+    desk.hold(rich.hold(1)).result(5)
+
+    wire.hold_still()
+    began = time.monotonic()
+    waiting = desk.hold(rich.hold(10))
+
+    with pytest.raises(ServiceUnavailable):
+        waiting.result(10)
+    assert 2.5 < time.monotonic() - began < 4.5
+
+
+def test_settlements_outlive_an_outage(far: tuple[Desk, Wire]) -> None:
+    desk, wire = far
+    rich = account(1000)
+    holds = [rich.hold(10) for _hold in range(20)]
+    for hold in [desk.hold(hold) for hold in holds]:
+        hold.result(5)
+
+    wire.cut()
+    desk.settle(*(rich.settlement(hold.id, 3) for hold in holds))
+    time.sleep(4)
+    assert rich.records == []
+    wire.mend()
+
+    wait_until(lambda: not desk.writer.in_flight)
+    assert (rich.available, len(rich.records), rich.reservations) == (940, 20, set())
+    assert_books_add_up()
+
+
+def test_crowd_before_an_absent_database_is_bounded(far: tuple[Desk, Wire]) -> None:
+    desk, wire = far
+    rich = account(1000)
+    desk.hold(rich.hold(1)).result(5)
+    wire.cut()
+    waiting = [desk.hold(rich.hold(1)) for _hold in range(MOST_WAITING)]
+    time.sleep(1)
+
+    began = time.monotonic()
+    with pytest.raises(ServiceUnavailable):
+        desk.hold(rich.hold(1)).result(5)
+
+    assert time.monotonic() - began < 0.5
+    wire.mend()
+    assert {hold.result(5) for hold in waiting} == {HELD}
+    assert rich.available == 999 - MOST_WAITING
+
+
+@pytest.mark.parametrize("amounts", [[10], [600, 600]], ids=["one", "two that do not fit together"])
+def test_hold_whose_answer_got_lost_is_not_taken_twice(far: tuple[Desk, Wire], amounts: list[int]) -> None:
+    desk, wire = far
+    rich = account(1000)
+    desk.hold(rich.hold(0)).result(5)
+
+    wire.lose_next_answer()
+    waiting = [desk.hold(rich.hold(amount)) for amount in amounts]
+
+    assert waiting[0].result(5) is HELD
+    assert rich.available == 1000 - amounts[0]
+    assert len(rich.reservations) == 2
+    assert_books_add_up()
+
+
+def test_settlement_whose_answer_got_lost_is_written_once(far: tuple[Desk, Wire]) -> None:
+    desk, wire = far
+    rich = account(1000)
+    held = rich.hold(100)
+    desk.hold(held).result(5)
+
+    wire.lose_next_answer()
+    desk.settle(rich.settlement(held.id, 30))
+
+    wait_until(lambda: not desk.writer.in_flight)
+    assert (rich.available, [record.cost for record in rich.records]) == (970, [30])
+
+
+def test_connection_that_the_server_ends_is_opened_anew(far: tuple[Desk, Wire]) -> None:
+    desk, _wire = far
+    rich = account(1000)
+    desk.hold(rich.hold(1)).result(5)
+
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE application_name = 'costrouter-writer' AND datname = current_database()"
+        )
+
+    assert desk.hold(rich.hold(10)).result(5) is HELD
+    assert rich.available == 989
+
+
+def test_stopping_waits_for_a_database_that_comes_back_in_time(far: tuple[Desk, Wire]) -> None:
+    desk, wire = far
+    rich = account(1000)
+    held = rich.hold(100)
+    desk.hold(held).result(5)
+    wire.cut()
+    desk.settle(rich.settlement(held.id, 30))
+    threading.Timer(1, wire.mend).start()
+
+    time.sleep(0.2)
+    desk.writer.stop()
+
+    assert (rich.available, [record.cost for record in rich.records]) == (970, [30])

@@ -1,0 +1,140 @@
+"""Wallets, prices, holds and settlements for the tests of the money core, on whichever database is the default one."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import secrets
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import environ
+from django.conf import settings
+from django.db import connections
+from pytest_django.plugin import DjangoDbBlocker
+
+from accounts.models import Tenant
+from billing import ledger
+from billing.books import Hold, Settlement
+from billing.models import Balance, LedgerEntry, Price, Reservation, UsageRecord
+from billing.reservations import new_id, timestamp
+
+_numbers = itertools.count(1)
+
+
+@contextlib.contextmanager
+def default_database(url: str, blocker: DjangoDbBlocker) -> Iterator[None]:
+    """Makes the database at `url` the default one of every thread inside the block."""
+    before, connection = connections.settings["default"], connections["default"]
+    configured = connections.configure_settings({"default": environ.Env.db_url_config(url)})["default"]
+    if configured["ENGINE"].endswith("sqlite3"):
+        configured["OPTIONS"] = {"timeout": 20, "transaction_mode": "IMMEDIATE"}
+    connections.settings["default"] = configured
+    del connections["default"]
+    try:
+        with blocker.unblock():
+            yield
+            connections["default"].close()
+    finally:
+        connections.settings["default"] = before
+        connections["default"] = connection
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A tenant with a wallet, and a price to settle at."""
+
+    tenant: Tenant
+    wallet: Balance
+    price: Price
+
+    @property
+    def available(self) -> int:
+        return Balance.objects.get(pk=self.wallet.pk).available
+
+    @property
+    def reservations(self) -> set[str]:
+        return {row.id.hex for row in Reservation.objects.filter(balance=self.wallet)}
+
+    @property
+    def records(self) -> list[UsageRecord]:
+        return list(UsageRecord.objects.filter(balance=self.wallet).order_by("id"))
+
+    def hold(self, amount: int, **fields: Any) -> Hold:
+        given = {
+            "id": new_id(),
+            "tenant_id": self.tenant.pk,
+            "amount": amount,
+            "api_key_id": 1,
+            "endpoint": "chat.completions",
+            "model": self.price.model,
+            "price_id": self.price.pk,
+            "is_stream": False,
+            "created_at": timestamp(time.time()),
+            "input_tokens": 10,
+        }
+        return Hold(**(given | fields))
+
+    def settlement(self, id_: str, cost: int, **fields: Any) -> Settlement:
+        given = {
+            "id": id_,
+            "tenant_id": self.tenant.pk,
+            "api_key_id": 1,
+            "endpoint": "chat.completions",
+            "requested_model": self.price.model,
+            "model": self.price.model,
+            "price_id": self.price.pk,
+            "currency": "USD",
+            "outcome": "success",
+            "status": 200,
+            "error_code": "",
+            "is_stream": False,
+            "usage_source": "upstream",
+            "input_tokens": 10,
+            "cached_input_tokens": 0,
+            "cache_write_tokens": 0,
+            "output_tokens": 5,
+            "reasoning_tokens": 0,
+            "input_audio_tokens": 0,
+            "output_audio_tokens": 0,
+            "images": 0,
+            "claimed_cost": cost,
+            "provider_cost": None,
+            "provider_currency": "",
+            "channel": "first",
+            "upstream_model": "upstream",
+            "attempts": [{"channel": "first", "outcome": "answered"}],
+            "decision": {"strategy": "cheapest"},
+            "started_at": timestamp(time.time()),
+            "first_byte_ms": 3,
+            "duration_ms": 7,
+        }
+        return Settlement(**(given | fields))
+
+
+def account(funds: int, *, input_rate: int = 1_000_000, output_rate: int = 2_000_000) -> Account:
+    """A new tenant with so many ledger units, and a price of its own (by default 1 and 2 ledger units a token)."""
+    tenant = Tenant.objects.create(name=f"tenant {next(_numbers)}")
+    wallet = ledger.open_wallet(tenant)
+    if funds:
+        ledger.post(
+            balance=wallet, kind=LedgerEntry.Kind.GRANT, amount=funds, reference=f"grant-{secrets.token_hex(8)}"
+        )
+    price = Price.objects.create(model=f"model-{next(_numbers)}", input=input_rate, output=output_rate)
+    return Account(tenant, wallet, price)
+
+
+def assert_books_add_up() -> None:
+    """The identity holds on every balance."""
+    assert [row for row in ledger.accounts() if row.difference] == []
+
+
+def is_postgres() -> bool:
+    return connections["default"].vendor == "postgresql"
+
+
+def dead_seconds() -> float:
+    """How old a heartbeat may be before its process counts as dead."""
+    return float(settings.OWNER_DEAD_SECONDS)
