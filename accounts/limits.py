@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 Kind = Literal["requests", "tokens", "concurrency"]
 LEASE_SECONDS: Final = 1800
 """A request in flight that never reported its end stops counting after this."""
+RELEASE_SECONDS: Final = 0.01
+"""Nobody waits for a release: it goes along with the next asks, or by itself after this."""
 _REDIS_TIMEOUT: Final = 0.25
 _REDIS_PAUSE: Final = 1.0
 _SCRIPT: Final = (Path(__file__).parent / "limits.lua").read_text()
@@ -200,6 +202,7 @@ class Limiter:
         self._waiting: list[tuple[Ask, Sequence[Limits], asyncio.Future[Reply]]] = []
         self._releases: list[Release] = []
         self._flushing: asyncio.Task[None] | None = None
+        self._release_timer: asyncio.TimerHandle | None = None
         self.processes = 1
         """How many processes share the limits while Redis is away."""
 
@@ -220,6 +223,11 @@ class Limiter:
         for limit in limits:
             if limit.concurrency is not None or (unused_tokens and limit.tokens is not None):
                 self._releases.append(Release(request_id, limit.subject, unused_tokens, limit.tokens or -1))
+        if self._releases and self._release_timer is None:
+            self._release_timer = asyncio.get_running_loop().call_later(RELEASE_SECONDS, self._flush_releases)
+
+    def _flush_releases(self) -> None:
+        self._release_timer = None
         if self._releases:
             self._flush_soon()
 

@@ -42,7 +42,13 @@ def plain(amount: int, currency: str) -> str:
     >>> plain(12_500, "USD")
     '0.0000125'
     """
-    exponent = EXPONENT[currency]
-    sign, digits = "-" if amount < 0 else "", str(abs(amount)).rjust(exponent + 1, "0")
-    fraction = digits[-exponent:].rstrip("0")
-    return sign + digits[:-exponent] + ("." + fraction if fraction else "")
+    return decimal_text(amount, EXPONENT[currency])
+
+
+def decimal_text(number: int, places: int) -> str:
+    """`number` times ten to the minus `places`, without exponent or trailing zeros."""
+    if number < 0:
+        return "-" + decimal_text(-number, places)
+    digits = str(number).rjust(places + 1, "0")
+    fraction = digits[-places:].rstrip("0")
+    return f"{digits[:-places]}.{fraction}" if fraction else digits[:-places]

@@ -106,7 +106,9 @@ def cost(usage: Usage, tariff: Tariff) -> int:
     """
     if usage.is_empty:
         return 0
-    exact = sum(line.exact_millionths for line in lines(usage, tariff))
+    exact = 0
+    for line in lines(usage, tariff):
+        exact += line.quantity * line.rate
     return round_half_up(exact, PER_MILLION) + tariff.request_fee
 
 

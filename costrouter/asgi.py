@@ -37,6 +37,7 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 BODY_SECONDS: Final = 60.0
+_MOST_BODY_BYTES: Final = settings.MAX_BODY_BYTES
 _JSON: Final = (b"content-type", b"application/json")
 _STREAM_HEAD: Final = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -96,7 +97,7 @@ class ApiPlane:
 
 async def _read_body(headers: dict[str, str], receive: Receive) -> bytes:
     """The whole body; raises RequestTooLarge as soon as it is declared or grows larger than the limit."""
-    limit = settings.MAX_BODY_BYTES
+    limit = _MOST_BODY_BYTES
     declared = headers.get("content-length")
     if declared is not None and (not declared.isdigit() or int(declared) > limit):
         raise RequestTooLarge(limit)
@@ -170,6 +171,7 @@ class Application:
             raise
         gc.collect()
         gc.freeze()
+        gc.set_threshold(10_000, 20, 50)
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await self._scheduler.stop()

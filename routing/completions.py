@@ -41,6 +41,7 @@ log = logging.getLogger(__name__)
 UntilGone = Callable[[], Awaitable[None]]
 
 _MOST_ERROR_BYTES: Final = 64 * 1024
+_MOST_ATTEMPTS: Final = settings.MAX_ATTEMPTS
 _BYTES_PER_TOKEN: Final = 4
 
 health = Health(settings.RETRY_BUDGET)
@@ -175,7 +176,7 @@ async def first_answer(run: Run, watch: ClientWatch | None) -> JsonReply | Strea
     """The first route's answer that comes, inside the attempt limit and the retry budget."""
     health.retries.note_request(time.monotonic())
     error: GatewayError = UpstreamError()
-    for option in run.plan.routes[: settings.MAX_ATTEMPTS]:
+    for option in run.plan.routes[:_MOST_ATTEMPTS]:
         try:
             return await _attempt(run, option, watch)
         except AttemptFailed as failure:
@@ -324,8 +325,8 @@ def _json_reply(run: Run, body: dict[str, Any], usage: Usage) -> JsonReply:
     assert model is not None  # noqa: S101 - there is an answer
     reported = body.get("usage")
     complete_answer(body, public_id=call.public_id, model=model.name, created=int(call.started_at))
-    cost = run.cost_text(usage)
-    body["usage"] = public_usage(usage, reported if type(reported) is dict else {}, cost, run.cost_details(usage))
+    cost, details = run.shown_cost(usage)
+    body["usage"] = public_usage(usage, reported if type(reported) is dict else {}, cost, details)
     if call.wants_explanation:
         body["costrouter"] = run.explanation()
     return JsonReply([*run.headers(), (b"x-costrouter-cost", cost.encode())], orjson.dumps(body))

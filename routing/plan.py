@@ -69,7 +69,10 @@ class Plan(msgspec.Struct, frozen=True):
     def amount(self, cap: int) -> int:
         """The most that the request can cost with this cap, in ledger units."""
         output = cap * self.call.request.choices
-        return max(most(input_tokens=self.input_bound, output_tokens=output, tariff=price) for _, price in self.models)
+        amount = 0
+        for _model, price in self.models:
+            amount = max(amount, most(input_tokens=self.input_bound, output_tokens=output, tariff=price))
+        return amount
 
     @property
     def limited_tokens(self) -> int:

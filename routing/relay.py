@@ -35,6 +35,7 @@ STALL_SECONDS: Final = 30.0
 """A client that takes nothing for so long is treated as gone."""
 PROGRESS_SECONDS: Final = 5.0
 END_SECONDS: Final = 0.1
+_KEEP_ALIVE_SECONDS: Final = settings.KEEP_ALIVE_SECONDS
 DONE_EVENT: Final = b"[DONE]"
 
 
@@ -193,7 +194,7 @@ class StreamReply:
         while not self._is_at_end:
             if pending and not self._is_client_gone:
                 await self._send(send, pending)
-            data = await self._answer.next(settings.KEEP_ALIVE_SECONDS)
+            data = await self._answer.next(_KEEP_ALIVE_SECONDS)
             pending = KEEP_ALIVE if data == b"" else self._digest(data)
             if time.monotonic() >= self._note_at:
                 self._note_progress()
@@ -212,7 +213,7 @@ class StreamReply:
 
     def _closing(self, usage: Usage) -> bytes:
         run = self._run
-        shown = public_usage(usage, self._tally.reported_fields, run.cost_text(usage), run.cost_details(usage))
+        shown = public_usage(usage, self._tally.reported_fields, *run.shown_cost(usage))
         return self._relay.closing(shown, run.explanation() if run.plan.call.wants_explanation else None)
 
     async def _break_off(self, send: Send, fault: str, detail: str) -> None:

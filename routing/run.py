@@ -12,7 +12,7 @@ from django.conf import settings
 from accounts.limits import Standing, limiter
 from billing import reservations
 from billing.books import Settlement
-from billing.money import plain, to_decimal
+from billing.money import EXPONENT, decimal_text, plain
 from billing.prices import NOTHING, Tariff, Usage, cost, lines
 from costrouter.errors import GatewayError
 from routing.errors import ContentRefused, UpstreamTimeout
@@ -21,6 +21,7 @@ from routing.plan import Plan
 from routing.snapshot import ModelView, RouteView
 
 ENDPOINT: Final = "chat.completions"
+_SHOWS_CHANNELS: Final = settings.SHOW_CHANNELS
 
 
 @dataclass(slots=True)
@@ -144,29 +145,26 @@ class Run:
     def _price(self) -> Tariff:
         return self.price or self.plan.models[0][1]
 
-    def cost_text(self, usage: Usage) -> str:
-        """The cost as an exact decimal number of currency units."""
-        return plain(self.cost(usage), self._price.currency)
-
-    def cost_details(self, usage: Usage) -> dict[str, Any]:
-        """The terms of the price sum, exact before rounding, in currency units."""
-        details: dict[str, Any] = {"currency": self._price.currency}
-        for line in lines(usage, self._price):
-            details[line.kind] = orjson.Fragment(_exact(line.exact_millionths, self._price.currency))
-        if self._price.request_fee and not usage.is_empty:
-            details["request_fee"] = orjson.Fragment(plain(self._price.request_fee, self._price.currency))
-        return details
+    def shown_cost(self, usage: Usage) -> tuple[str, dict[str, Any]]:
+        """The cost as an exact decimal number of currency units, and the terms of its sum, exact before rounding."""
+        price = self._price
+        currency = price.currency
+        details: dict[str, Any] = {"currency": currency}
+        if not usage.is_empty:
+            places = EXPONENT[currency] + 6
+            for line in lines(usage, price):
+                details[line.kind] = orjson.Fragment(decimal_text(line.exact_millionths, places))
+            if price.request_fee:
+                details["request_fee"] = orjson.Fragment(plain(price.request_fee, currency))
+        return plain(self.cost(usage), currency), details
 
     def headers(self) -> list[tuple[bytes, bytes]]:
         """The response headers that tell how the request was served."""
         route, model = self.route, self.model
         assert route is not None and model is not None  # noqa: S101, PT018 - there is an answer
-        pairs = [
-            (b"x-costrouter-model", model.name.encode()),
-            (b"x-costrouter-attempts", b"%d" % len(self.attempts)),
-        ]
-        if settings.SHOW_CHANNELS:
-            pairs.append((b"x-costrouter-channel", _header_text(route.channel.name)))
+        pairs = [(b"x-costrouter-model", model.name.encode()), (b"x-costrouter-attempts", b"%d" % len(self.attempts))]
+        if _SHOWS_CHANNELS:
+            pairs.append((b"x-costrouter-channel", route.channel.header))
         return pairs + self.standing.headers
 
     def explanation(self) -> dict[str, Any]:
@@ -175,7 +173,7 @@ class Run:
         names = {verdict.channel: f"channel {place}" for place, verdict in enumerate(decision.candidates, 1)}
 
         def shown(channel: str) -> str:
-            return channel if settings.SHOW_CHANNELS else names.get(channel, "channel")
+            return channel if _SHOWS_CHANNELS else names.get(channel, "channel")
 
         candidates = [
             {
@@ -183,7 +181,7 @@ class Run:
                 "state": verdict.state,
                 "reason": verdict.reason,
                 "expected_cost": None
-                if verdict.expected_cost is None or not settings.SHOW_CHANNELS
+                if verdict.expected_cost is None or not _SHOWS_CHANNELS
                 else orjson.Fragment(plain(verdict.expected_cost, verdict.currency)),
                 "success_rate": verdict.success_rate,
             }
@@ -197,13 +195,3 @@ class Run:
             for attempt in self.attempts
         ]
         return {"strategy": decision.strategy, "candidates": candidates, "attempts": attempts}
-
-
-def _exact(millionths: int, currency: str) -> str:
-    """Millionths of a ledger unit as an exact decimal number of currency units."""
-    text = f"{to_decimal(millionths, currency).scaleb(-6):f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
-
-
-def _header_text(text: str) -> bytes:
-    return "".join(character if " " <= character <= "~" else "?" for character in text).encode()

@@ -43,6 +43,8 @@ class ChannelView:
     concurrency: int | None
     fault: Reason | None
     """Why the channel cannot be used at all."""
+    header: bytes
+    """The name as a response header can carry it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +154,7 @@ def _channel(row: Channel) -> ChannelView:
         drains=row.disconnect_policy == Channel.DisconnectPolicy.DRAIN,
         concurrency=row.concurrency,
         fault=fault,
+        header="".join(letter if " " <= letter <= "~" else "?" for letter in row.name).encode(),
     )
 
 

@@ -78,25 +78,27 @@ class Answer(Protocol):
 
 
 class _Connection(asyncio.Protocol):
-    """One connection and the exchange on it; the parser calls the on_* methods."""
+    """One exchange on a connection; the parser calls the on_* methods.
 
-    def __init__(self, pool: Client, key: tuple[str, str, int]) -> None:
+    A connection that is kept goes on as a new object: whoever still has the old one cannot reach the next exchange.
+    """
+
+    def __init__(self, pool: Client, key: tuple[str, str, int], kept: Any = None) -> None:
         self._pool = pool
         self._key = key
         self._loop = asyncio.get_running_loop()
-        self._transport: Any = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._exchanges = 0
+        self._transport: Any = kept
+        self._is_kept = kept is not None
         self.idle_since = 0.0
-        self._reset()
-
-    def _reset(self) -> None:
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
         self._parser = httptools.HttpResponseParser(self)
         self._waiter: asyncio.Future[None] | None = None
         self._body: list[bytes] = []
         self._buffered = 0
         self._received = 0
-        self._head_bytes = 0
+        self._bodiless = 0
+        """Bytes since the last of the body: heads, trailers, framing."""
         self._has_bytes = False
         self._is_paused = False
         self._is_complete = False
@@ -114,11 +116,9 @@ class _Connection(asyncio.Protocol):
     # --- the exchange ---
 
     def send(self, head: bytes, body: bytes, timeouts: Timeouts, ends_at: float) -> None:
-        self._reset()
-        self._exchanges += 1
         self._timeouts = timeouts
         self._ends_at = ends_at
-        self._deadline = min(self._loop.time() + timeouts.first_byte, ends_at)
+        self._deadline = self._timer_at = min(self._loop.time() + timeouts.first_byte, ends_at)
         self._timer = self._loop.call_at(self._deadline, self._on_timer)
         self._transport.writelines((head, body)) if len(body) > 65536 else self._transport.write(head + body)
 
@@ -157,11 +157,12 @@ class _Connection(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._is_complete and self._fault is None and not self._body and self._may_be_kept:
-            self._pool.give_back(self._key, self)
+        if self._may_be_kept and self._fault is None and not self._body:
+            transport, self._transport = self._transport, None
+            self._may_be_kept = False
+            self._pool.keep(self._key, transport)
         else:
             self.abort()
-        if self._fault is None and not self._is_complete:
             self._fail(UpstreamFault("cancelled"))
 
     def abort(self) -> None:
@@ -175,7 +176,7 @@ class _Connection(asyncio.Protocol):
     @property
     def was_stale(self) -> bool:
         """A kept connection that the upstream had closed before it took this request."""
-        return self._exchanges > 1 and not self._has_bytes
+        return self._is_kept and not self._has_bytes
 
     def _check(self) -> None:
         if self._fault is not None:
@@ -204,15 +205,29 @@ class _Connection(asyncio.Protocol):
     def _on_timer(self) -> None:
         """One timer an exchange: data only moves the deadline, which is looked at when the timer fires."""
         now = self._loop.time()
+        if self._is_paused:  # the reader is slow, not the upstream
+            self._extend(now)
         if now + 0.001 < self._deadline:
-            self._timer = self._loop.call_at(self._deadline, self._on_timer)
+            self._rearm()
             return
         self._timer = None
         self._fail(UpstreamFault("total_timeout" if now + 0.001 >= self._ends_at else self._late))
 
+    def _rearm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = self._deadline
+        self._timer = self._loop.call_at(self._deadline, self._on_timer)
+
+    def _extend(self, now: float) -> None:
+        """The upstream may be silent from now on for as long as it may be silent."""
+        assert self._timeouts is not None  # noqa: S101 - within an exchange
+        self._deadline = min(now + self._timeouts.idle, self._ends_at)
+
     def _resume(self) -> None:
         self._is_paused = False
         if self.is_open:
+            self._extend(self._loop.time())
             self._transport.resume_reading()
 
     # --- asyncio's callbacks ---
@@ -227,13 +242,18 @@ class _Connection(asyncio.Protocol):
         self._has_bytes = True
         self._deadline = min(self._loop.time() + self._timeouts.idle, self._ends_at)
         self._late = "idle_timeout"
+        if self._deadline < self._timer_at:  # the first byte might have taken longer
+            self._rearm()
+        received = self._received
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            self._may_be_kept = False
             self._fail(UpstreamFault("invalid_response", f"not HTTP: {type(error).__name__}"))
+            self._wake()
             return
-        self._head_bytes += 0 if self.has_head else len(data)
-        if self._head_bytes > MAX_HEAD_BYTES:
+        self._bodiless = self._bodiless + len(data) if self._received == received else 0
+        if self._bodiless > MAX_HEAD_BYTES:
             self._fail(UpstreamFault("invalid_response", "the headers are too large"))
         if self._buffered > PAUSE_BYTES and not self._is_paused and not self._is_complete:
             self._is_paused = True
@@ -253,7 +273,13 @@ class _Connection(asyncio.Protocol):
 
     # --- httptools' callbacks ---
 
+    def on_message_begin(self) -> None:
+        if self._is_complete:
+            raise ValueError("a second answer to one request")
+
     def on_header(self, name: bytes, value: bytes) -> None:
+        if self.has_head:  # a trailer
+            return
         lower = name.decode("latin-1").lower()
         self.headers[lower] = value.decode("latin-1")
         if lower == "content-length" or (lower == "transfer-encoding" and b"chunked" in value.lower()):
@@ -263,6 +289,7 @@ class _Connection(asyncio.Protocol):
         self.status = self._parser.get_status_code()
         if self.status < 200:  # an interim answer (RFC 9110, section 15.2)
             self.headers = {}
+            self._has_length = False
             return
         if self.headers.get("content-encoding", "identity") != "identity":
             self._fail(UpstreamFault("invalid_response", "the answer is encoded although identity was asked for"))
@@ -319,12 +346,18 @@ class Client:
             connection.abort()
         return None
 
-    def give_back(self, key: tuple[str, str, int], connection: _Connection) -> None:
+    def keep(self, key: tuple[str, str, int], transport: Any) -> None:
+        """Keeps a connection for the next request, and lets go of those that have waited too long for one."""
         idle = self._idle.setdefault(key, deque())
-        if len(idle) >= _MOST_IDLE or not connection.is_open:
-            connection.abort()
+        now = time.monotonic()
+        while idle and idle[0].idle_since <= now - IDLE_CONNECTION_SECONDS:
+            idle.popleft().abort()
+        if len(idle) >= _MOST_IDLE or transport.is_closing():
+            transport.abort()
             return
-        connection.idle_since = time.monotonic()
+        connection = _Connection(self, key, kept=transport)
+        connection.idle_since = now
+        transport.set_protocol(connection)
         idle.append(connection)
 
     def forget(self, key: tuple[str, str, int], connection: _Connection) -> None:
@@ -387,11 +420,14 @@ class Client:
 
 
 def _head(origin: Origin, path: str, headers: Sequence[tuple[str, str]], length: int) -> bytes:
-    """The request's head, made from nothing but what we chose; raises UpstreamFault on control characters."""
+    """The request's head, made from nothing but what we chose; raises UpstreamFault for what no header can carry."""
     lines = [f"POST {origin.path}{path} HTTP/1.1", f"host: {origin.authority}"]
     lines += [f"{name}: {value}" for name, value in headers]
     lines.append(f"content-length: {length}")
     text = "\r\n".join(lines)
     if text.count("\r") != len(lines) - 1 or text.count("\n") != len(lines) - 1 or "\0" in text:
         raise UpstreamFault("connect_failed", "a header has a control character")
-    return f"{text}\r\n\r\n".encode("latin-1")
+    try:
+        return f"{text}\r\n\r\n".encode("latin-1")
+    except UnicodeEncodeError:
+        raise UpstreamFault("connect_failed", "a header is not Latin-1") from None

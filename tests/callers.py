@@ -150,13 +150,16 @@ class Caller:
     def records(self) -> list[UsageRecord]:
         return self.installation.records(self.holder)
 
-    def only_record(self, *, seconds: float = 2) -> UsageRecord:
-        """The one usage record there is, once it is there and nothing is held any more."""
+    def wait_until_settled(self, *, seconds: float = 2) -> None:
+        """Until this wallet holds nothing any more."""
         deadline = time.monotonic() + seconds
-        while self.installation.reservations(self.holder) or not self.records:
-            if time.monotonic() > deadline:
-                raise AssertionError(f"{len(self.records)} usage records after {seconds} s")
+        while self.installation.reservations(self.holder):
+            assert time.monotonic() < deadline, f"money is still held after {seconds} s"
             time.sleep(0.01)
+
+    def only_record(self, *, seconds: float = 2) -> UsageRecord:
+        """The one usage record there is, once nothing is held any more."""
+        self.wait_until_settled(seconds=seconds)
         (record,) = self.records
         return record
 

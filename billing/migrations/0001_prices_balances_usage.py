@@ -10,195 +10,447 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('accounts', '0001_users_tenants_keys'),
+        ("accounts", "0001_users_tenants_keys"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Process',
+            name="Process",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('host', models.CharField(max_length=120, verbose_name='host')),
-                ('pid', models.PositiveIntegerField(verbose_name='process id')),
-                ('started_at', models.DateTimeField(verbose_name='started at')),
-                ('heartbeat_at', models.DateTimeField(db_index=True, verbose_name='heartbeat at')),
+                ("id", models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                ("host", models.CharField(max_length=120, verbose_name="host")),
+                ("pid", models.PositiveIntegerField(verbose_name="process id")),
+                ("started_at", models.DateTimeField(verbose_name="started at")),
+                ("heartbeat_at", models.DateTimeField(db_index=True, verbose_name="heartbeat at")),
             ],
             options={
-                'verbose_name': 'process',
-                'verbose_name_plural': 'processes',
+                "verbose_name": "process",
+                "verbose_name_plural": "processes",
             },
         ),
         migrations.CreateModel(
-            name='Balance',
+            name="Balance",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('wallet', 'wallet')], default='wallet', max_length=12, verbose_name='kind')),
-                ('currency', models.CharField(choices=[('USD', 'USD'), ('VND', 'VND')], max_length=3, verbose_name='currency')),
-                ('available', models.BigIntegerField(default=0, editable=False, verbose_name='available')),
-                ('credit_line', models.BigIntegerField(default=0, editable=False, verbose_name='credit line')),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False, verbose_name='created at')),
-                ('tenant', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='balances', to='accounts.tenant', verbose_name='tenant')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[("wallet", "wallet")], default="wallet", max_length=12, verbose_name="kind"
+                    ),
+                ),
+                (
+                    "currency",
+                    models.CharField(choices=[("USD", "USD"), ("VND", "VND")], max_length=3, verbose_name="currency"),
+                ),
+                ("available", models.BigIntegerField(default=0, editable=False, verbose_name="available")),
+                ("credit_line", models.BigIntegerField(default=0, editable=False, verbose_name="credit line")),
+                (
+                    "created_at",
+                    models.DateTimeField(default=django.utils.timezone.now, editable=False, verbose_name="created at"),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="balances",
+                        to="accounts.tenant",
+                        verbose_name="tenant",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'balance',
-                'verbose_name_plural': 'balances',
+                "verbose_name": "balance",
+                "verbose_name_plural": "balances",
             },
         ),
         migrations.CreateModel(
-            name='LedgerEntry',
+            name="LedgerEntry",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('top_up', 'top-up'), ('grant', 'grant'), ('refund', 'refund'), ('adjustment', 'adjustment'), ('expiry', 'expiry')], max_length=12, verbose_name='kind')),
-                ('amount', models.BigIntegerField(verbose_name='amount')),
-                ('reference', models.CharField(help_text='What caused it; the same reference posts once.', max_length=120, unique=True, verbose_name='reference')),
-                ('note', models.CharField(blank=True, max_length=300, verbose_name='note')),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False, verbose_name='created at')),
-                ('balance', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='ledger_entries', to='billing.balance', verbose_name='balance')),
-                ('created_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("top_up", "top-up"),
+                            ("grant", "grant"),
+                            ("refund", "refund"),
+                            ("adjustment", "adjustment"),
+                            ("expiry", "expiry"),
+                        ],
+                        max_length=12,
+                        verbose_name="kind",
+                    ),
+                ),
+                ("amount", models.BigIntegerField(verbose_name="amount")),
+                (
+                    "reference",
+                    models.CharField(
+                        help_text="What caused it; the same reference posts once.",
+                        max_length=120,
+                        unique=True,
+                        verbose_name="reference",
+                    ),
+                ),
+                ("note", models.CharField(blank=True, max_length=300, verbose_name="note")),
+                (
+                    "created_at",
+                    models.DateTimeField(default=django.utils.timezone.now, editable=False, verbose_name="created at"),
+                ),
+                (
+                    "balance",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="ledger_entries",
+                        to="billing.balance",
+                        verbose_name="balance",
+                    ),
+                ),
+                (
+                    "created_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'ledger entry',
-                'verbose_name_plural': 'ledger entries',
-                'ordering': ('-id',),
+                "verbose_name": "ledger entry",
+                "verbose_name_plural": "ledger entries",
+                "ordering": ("-id",),
             },
         ),
         migrations.CreateModel(
-            name='Price',
+            name="Price",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('currency', models.CharField(choices=[('USD', 'USD'), ('VND', 'VND')], default='USD', max_length=3, verbose_name='currency')),
-                ('version', models.PositiveIntegerField(editable=False, verbose_name='version')),
-                ('effective_from', models.DateTimeField(default=django.utils.timezone.now, verbose_name='effective from')),
-                ('input', models.BigIntegerField(validators=[django.core.validators.MinValueValidator(0)], verbose_name='input')),
-                ('cached_input', models.BigIntegerField(blank=True, null=True, validators=[django.core.validators.MinValueValidator(0)], verbose_name='cached input')),
-                ('cache_write', models.BigIntegerField(blank=True, null=True, validators=[django.core.validators.MinValueValidator(0)], verbose_name='cache write')),
-                ('output', models.BigIntegerField(validators=[django.core.validators.MinValueValidator(0)], verbose_name='output')),
-                ('reasoning', models.BigIntegerField(blank=True, null=True, validators=[django.core.validators.MinValueValidator(0)], verbose_name='reasoning')),
-                ('input_audio', models.BigIntegerField(blank=True, null=True, validators=[django.core.validators.MinValueValidator(0)], verbose_name='input audio')),
-                ('output_audio', models.BigIntegerField(blank=True, null=True, validators=[django.core.validators.MinValueValidator(0)], verbose_name='output audio')),
-                ('image', models.BigIntegerField(blank=True, null=True, validators=[django.core.validators.MinValueValidator(0)], verbose_name='image')),
-                ('request_fee', models.BigIntegerField(default=0, validators=[django.core.validators.MinValueValidator(0)], verbose_name='fee per request')),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False, verbose_name='created at')),
-                ('model', models.CharField(help_text='The public name that clients send.', max_length=200, verbose_name='model')),
-                ('created_by', models.ForeignKey(blank=True, editable=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "currency",
+                    models.CharField(
+                        choices=[("USD", "USD"), ("VND", "VND")], default="USD", max_length=3, verbose_name="currency"
+                    ),
+                ),
+                ("version", models.PositiveIntegerField(editable=False, verbose_name="version")),
+                (
+                    "effective_from",
+                    models.DateTimeField(default=django.utils.timezone.now, verbose_name="effective from"),
+                ),
+                (
+                    "input",
+                    models.BigIntegerField(
+                        validators=[django.core.validators.MinValueValidator(0)], verbose_name="input"
+                    ),
+                ),
+                (
+                    "cached_input",
+                    models.BigIntegerField(
+                        blank=True,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(0)],
+                        verbose_name="cached input",
+                    ),
+                ),
+                (
+                    "cache_write",
+                    models.BigIntegerField(
+                        blank=True,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(0)],
+                        verbose_name="cache write",
+                    ),
+                ),
+                (
+                    "output",
+                    models.BigIntegerField(
+                        validators=[django.core.validators.MinValueValidator(0)], verbose_name="output"
+                    ),
+                ),
+                (
+                    "reasoning",
+                    models.BigIntegerField(
+                        blank=True,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(0)],
+                        verbose_name="reasoning",
+                    ),
+                ),
+                (
+                    "input_audio",
+                    models.BigIntegerField(
+                        blank=True,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(0)],
+                        verbose_name="input audio",
+                    ),
+                ),
+                (
+                    "output_audio",
+                    models.BigIntegerField(
+                        blank=True,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(0)],
+                        verbose_name="output audio",
+                    ),
+                ),
+                (
+                    "image",
+                    models.BigIntegerField(
+                        blank=True,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(0)],
+                        verbose_name="image",
+                    ),
+                ),
+                (
+                    "request_fee",
+                    models.BigIntegerField(
+                        default=0,
+                        validators=[django.core.validators.MinValueValidator(0)],
+                        verbose_name="fee per request",
+                    ),
+                ),
+                (
+                    "created_at",
+                    models.DateTimeField(default=django.utils.timezone.now, editable=False, verbose_name="created at"),
+                ),
+                (
+                    "model",
+                    models.CharField(
+                        help_text="The public name that clients send.", max_length=200, verbose_name="model"
+                    ),
+                ),
+                (
+                    "created_by",
+                    models.ForeignKey(
+                        blank=True,
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'price',
-                'verbose_name_plural': 'prices',
-                'ordering': ('model', 'currency', '-version'),
+                "verbose_name": "price",
+                "verbose_name_plural": "prices",
+                "ordering": ("model", "currency", "-version"),
             },
         ),
         migrations.CreateModel(
-            name='Reservation',
+            name="Reservation",
             fields=[
-                ('id', models.UUIDField(editable=False, primary_key=True, serialize=False)),
-                ('amount', models.BigIntegerField(verbose_name='amount')),
-                ('owner', models.UUIDField(db_index=True, verbose_name='owner')),
-                ('tenant_id', models.BigIntegerField()),
-                ('api_key_id', models.BigIntegerField()),
-                ('endpoint', models.CharField(max_length=40)),
-                ('model', models.CharField(max_length=200)),
-                ('price_id', models.BigIntegerField()),
-                ('is_stream', models.BooleanField(default=False)),
-                ('created_at', models.DateTimeField()),
-                ('channel', models.CharField(default='', max_length=120)),
-                ('input_tokens', models.BigIntegerField(default=0)),
-                ('output_tokens', models.BigIntegerField(default=0)),
-                ('balance', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='reservations', to='billing.balance')),
+                ("id", models.UUIDField(editable=False, primary_key=True, serialize=False)),
+                ("amount", models.BigIntegerField(verbose_name="amount")),
+                ("owner", models.UUIDField(db_index=True, verbose_name="owner")),
+                ("tenant_id", models.BigIntegerField()),
+                ("api_key_id", models.BigIntegerField()),
+                ("endpoint", models.CharField(max_length=40)),
+                ("model", models.CharField(max_length=200)),
+                ("price_id", models.BigIntegerField()),
+                ("is_stream", models.BooleanField(default=False)),
+                ("created_at", models.DateTimeField()),
+                ("channel", models.CharField(default="", max_length=120)),
+                ("input_tokens", models.BigIntegerField(default=0)),
+                ("output_tokens", models.BigIntegerField(default=0)),
+                (
+                    "balance",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="reservations",
+                        to="billing.balance",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'reservation',
-                'verbose_name_plural': 'reservations',
+                "verbose_name": "reservation",
+                "verbose_name_plural": "reservations",
             },
         ),
         migrations.CreateModel(
-            name='UsageRecord',
+            name="UsageRecord",
             fields=[
-                ('id', models.UUIDField(editable=False, primary_key=True, serialize=False)),
-                ('endpoint', models.CharField(max_length=40, verbose_name='endpoint')),
-                ('requested_model', models.CharField(max_length=200, verbose_name='requested model')),
-                ('model', models.CharField(max_length=200, verbose_name='model')),
-                ('currency', models.CharField(max_length=3, verbose_name='currency')),
-                ('outcome', models.CharField(choices=[('success', 'success'), ('client_gone', 'client gone'), ('upstream_error', 'upstream error'), ('timeout', 'timeout'), ('refused', 'refused upstream'), ('recovered', 'recovered'), ('internal_error', 'internal error')], max_length=16, verbose_name='outcome')),
-                ('status', models.PositiveSmallIntegerField(verbose_name='HTTP status')),
-                ('error_code', models.CharField(blank=True, default='', max_length=64, verbose_name='error code')),
-                ('is_stream', models.BooleanField(default=False, verbose_name='streamed')),
-                ('usage_source', models.CharField(choices=[('upstream', 'reported by the upstream'), ('estimated', 'estimated'), ('none', 'nothing used')], max_length=12, verbose_name='usage source')),
-                ('input_tokens', models.BigIntegerField(default=0, verbose_name='input tokens')),
-                ('cached_input_tokens', models.BigIntegerField(default=0, verbose_name='cached input tokens')),
-                ('cache_write_tokens', models.BigIntegerField(default=0, verbose_name='cache write tokens')),
-                ('output_tokens', models.BigIntegerField(default=0, verbose_name='output tokens')),
-                ('reasoning_tokens', models.BigIntegerField(default=0, verbose_name='reasoning tokens')),
-                ('input_audio_tokens', models.BigIntegerField(default=0, verbose_name='input audio tokens')),
-                ('output_audio_tokens', models.BigIntegerField(default=0, verbose_name='output audio tokens')),
-                ('images', models.BigIntegerField(default=0, verbose_name='images')),
-                ('cost', models.BigIntegerField(verbose_name='cost')),
-                ('held', models.BigIntegerField(verbose_name='held')),
-                ('claimed_cost', models.BigIntegerField(help_text='What the reported usage would cost; more than the cost if it passed the hold.', verbose_name='claimed cost')),
-                ('provider_cost', models.BigIntegerField(blank=True, null=True, verbose_name='provider cost')),
-                ('provider_currency', models.CharField(blank=True, default='', max_length=3, verbose_name='provider currency')),
-                ('channel', models.CharField(blank=True, default='', max_length=120, verbose_name='channel')),
-                ('upstream_model', models.CharField(blank=True, default='', max_length=200, verbose_name='upstream model')),
-                ('attempts', models.JSONField(default=list, verbose_name='attempts')),
-                ('decision', models.JSONField(default=dict, verbose_name='routing decision')),
-                ('started_at', models.DateTimeField(verbose_name='started at')),
-                ('first_byte_ms', models.PositiveIntegerField(blank=True, null=True, verbose_name='first byte (ms)')),
-                ('duration_ms', models.PositiveIntegerField(verbose_name='duration (ms)')),
-                ('settled_at', models.DateTimeField(verbose_name='settled at')),
-                ('api_key', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='accounts.apikey', verbose_name='API key')),
-                ('balance', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='usage_records', to='billing.balance')),
-                ('price', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='billing.price', verbose_name='price')),
-                ('tenant', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='usage_records', to='accounts.tenant', verbose_name='tenant')),
+                ("id", models.UUIDField(editable=False, primary_key=True, serialize=False)),
+                ("endpoint", models.CharField(max_length=40, verbose_name="endpoint")),
+                ("requested_model", models.CharField(max_length=200, verbose_name="requested model")),
+                ("model", models.CharField(max_length=200, verbose_name="model")),
+                ("currency", models.CharField(max_length=3, verbose_name="currency")),
+                (
+                    "outcome",
+                    models.CharField(
+                        choices=[
+                            ("success", "success"),
+                            ("client_gone", "client gone"),
+                            ("upstream_error", "upstream error"),
+                            ("timeout", "timeout"),
+                            ("refused", "refused upstream"),
+                            ("recovered", "recovered"),
+                            ("internal_error", "internal error"),
+                        ],
+                        max_length=16,
+                        verbose_name="outcome",
+                    ),
+                ),
+                ("status", models.PositiveSmallIntegerField(verbose_name="HTTP status")),
+                ("error_code", models.CharField(blank=True, default="", max_length=64, verbose_name="error code")),
+                ("is_stream", models.BooleanField(default=False, verbose_name="streamed")),
+                (
+                    "usage_source",
+                    models.CharField(
+                        choices=[
+                            ("upstream", "reported by the upstream"),
+                            ("estimated", "estimated"),
+                            ("none", "nothing used"),
+                        ],
+                        max_length=12,
+                        verbose_name="usage source",
+                    ),
+                ),
+                ("input_tokens", models.BigIntegerField(default=0, verbose_name="input tokens")),
+                ("cached_input_tokens", models.BigIntegerField(default=0, verbose_name="cached input tokens")),
+                ("cache_write_tokens", models.BigIntegerField(default=0, verbose_name="cache write tokens")),
+                ("output_tokens", models.BigIntegerField(default=0, verbose_name="output tokens")),
+                ("reasoning_tokens", models.BigIntegerField(default=0, verbose_name="reasoning tokens")),
+                ("input_audio_tokens", models.BigIntegerField(default=0, verbose_name="input audio tokens")),
+                ("output_audio_tokens", models.BigIntegerField(default=0, verbose_name="output audio tokens")),
+                ("images", models.BigIntegerField(default=0, verbose_name="images")),
+                ("cost", models.BigIntegerField(verbose_name="cost")),
+                ("held", models.BigIntegerField(verbose_name="held")),
+                (
+                    "claimed_cost",
+                    models.BigIntegerField(
+                        help_text="What the reported usage would cost; more than the cost if it passed the hold.",
+                        verbose_name="claimed cost",
+                    ),
+                ),
+                ("provider_cost", models.BigIntegerField(blank=True, null=True, verbose_name="provider cost")),
+                (
+                    "provider_currency",
+                    models.CharField(blank=True, default="", max_length=3, verbose_name="provider currency"),
+                ),
+                ("channel", models.CharField(blank=True, default="", max_length=120, verbose_name="channel")),
+                (
+                    "upstream_model",
+                    models.CharField(blank=True, default="", max_length=200, verbose_name="upstream model"),
+                ),
+                ("attempts", models.JSONField(default=list, verbose_name="attempts")),
+                ("decision", models.JSONField(default=dict, verbose_name="routing decision")),
+                ("started_at", models.DateTimeField(verbose_name="started at")),
+                ("first_byte_ms", models.PositiveIntegerField(blank=True, null=True, verbose_name="first byte (ms)")),
+                ("duration_ms", models.PositiveIntegerField(verbose_name="duration (ms)")),
+                ("settled_at", models.DateTimeField(verbose_name="settled at")),
+                (
+                    "api_key",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        to="accounts.apikey",
+                        verbose_name="API key",
+                    ),
+                ),
+                (
+                    "balance",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="usage_records",
+                        to="billing.balance",
+                    ),
+                ),
+                (
+                    "price",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="billing.price",
+                        verbose_name="price",
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="usage_records",
+                        to="accounts.tenant",
+                        verbose_name="tenant",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'usage record',
-                'verbose_name_plural': 'usage records',
-                'ordering': ('-started_at',),
+                "verbose_name": "usage record",
+                "verbose_name_plural": "usage records",
+                "ordering": ("-started_at",),
             },
         ),
         migrations.AddConstraint(
-            model_name='balance',
-            constraint=models.UniqueConstraint(condition=models.Q(('kind', 'wallet')), fields=('tenant',), name='billing_balance_one_wallet'),
+            model_name="balance",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("kind", "wallet")), fields=("tenant",), name="billing_balance_one_wallet"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='balance',
-            constraint=models.CheckConstraint(condition=models.Q(('credit_line__gte', 0)), name='billing_balance_credit_line'),
+            model_name="balance",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("credit_line__gte", 0)), name="billing_balance_credit_line"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='ledgerentry',
-            constraint=models.CheckConstraint(condition=models.Q(('amount', 0), _negated=True), name='billing_ledger_amount_not_zero'),
+            model_name="ledgerentry",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("amount", 0), _negated=True), name="billing_ledger_amount_not_zero"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='price',
-            constraint=models.UniqueConstraint(fields=('model', 'currency', 'version'), name='billing_price_version_once'),
+            model_name="price",
+            constraint=models.UniqueConstraint(
+                fields=("model", "currency", "version"), name="billing_price_version_once"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='price',
-            constraint=models.CheckConstraint(condition=models.Q(('input__gte', 0), ('output__gte', 0), ('request_fee__gte', 0)), name='billing_price_not_negative'),
+            model_name="price",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("input__gte", 0), ("output__gte", 0), ("request_fee__gte", 0)),
+                name="billing_price_not_negative",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='reservation',
-            constraint=models.CheckConstraint(condition=models.Q(('amount__gte', 0)), name='billing_reservation_amount'),
+            model_name="reservation",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("amount__gte", 0)), name="billing_reservation_amount"
+            ),
         ),
         migrations.AddIndex(
-            model_name='usagerecord',
-            index=models.Index(fields=['tenant', '-started_at'], name='billing_usage_tenant_time'),
+            model_name="usagerecord",
+            index=models.Index(fields=["tenant", "-started_at"], name="billing_usage_tenant_time"),
         ),
         migrations.AddIndex(
-            model_name='usagerecord',
-            index=models.Index(fields=['balance', 'settled_at'], name='billing_usage_balance_time'),
+            model_name="usagerecord",
+            index=models.Index(fields=["balance", "settled_at"], name="billing_usage_balance_time"),
         ),
         migrations.AddConstraint(
-            model_name='usagerecord',
-            constraint=models.CheckConstraint(condition=models.Q(('cost__gte', 0)), name='billing_usage_cost_not_negative'),
+            model_name="usagerecord",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("cost__gte", 0)), name="billing_usage_cost_not_negative"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='usagerecord',
-            constraint=models.CheckConstraint(condition=models.Q(('cost__lte', models.F('held'))), name='billing_usage_cost_within_hold'),
+            model_name="usagerecord",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("cost__lte", models.F("held"))), name="billing_usage_cost_within_hold"
+            ),
         ),
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from accounts.authentication import Caller
-from billing.money import EXPONENT
+from billing.money import EXPONENT, decimal_text
 from billing.prices import Tariff
 from routing.errors import ModelNotFound
 from routing.plan import find_model
@@ -76,12 +76,5 @@ def _pricing(price: Tariff) -> dict[str, str]:
         "input_cache_write": price.input if price.cache_write is None else price.cache_write,
         "internal_reasoning": price.output if price.reasoning is None else price.reasoning,
     }
-    pricing = {name: _decimal(rate, EXPONENT[price.currency] + 6) for name, rate in rates.items()}
-    return {**pricing, "request": _decimal(price.request_fee, EXPONENT[price.currency]), "currency": price.currency}
-
-
-def _decimal(number: int, places: int) -> str:
-    """`number` times ten to the minus `places`, without exponent or trailing zeros."""
-    digits = str(number).rjust(places + 1, "0")
-    fraction = digits[-places:].rstrip("0")
-    return digits[:-places] + ("." + fraction if fraction else "")
+    pricing = {name: decimal_text(rate, EXPONENT[price.currency] + 6) for name, rate in rates.items()}
+    return {**pricing, "request": decimal_text(price.request_fee, EXPONENT[price.currency]), "currency": price.currency}

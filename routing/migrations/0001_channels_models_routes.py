@@ -11,124 +11,334 @@ import routing.providers
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='CatalogueModel',
+            name="CatalogueModel",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=200, unique=True, validators=[django.core.validators.RegexValidator('\\A[A-Za-z0-9][A-Za-z0-9._:/@+-]*\\Z')], verbose_name='name')),
-                ('description', models.CharField(blank=True, max_length=500, verbose_name='description')),
-                ('is_enabled', models.BooleanField(default=True, verbose_name='enabled')),
-                ('context_window', models.PositiveIntegerField(default=128000, verbose_name='context window (tokens)')),
-                ('output_limit', models.PositiveIntegerField(default=16384, verbose_name='output limit (tokens)')),
-                ('default_output', models.PositiveIntegerField(default=4096, help_text='The cap that is held and sent where the client sets none.', verbose_name='default output cap (tokens)')),
-                ('prompt_overhead', models.PositiveIntegerField(default=256, help_text="What the upstream's chat template may add to a prompt; part of every hold.", verbose_name='prompt overhead (tokens)')),
-                ('supports_tools', models.BooleanField(default=True, verbose_name='tools')),
-                ('supports_images', models.BooleanField(default=False, verbose_name='images')),
-                ('supports_json_schema', models.BooleanField(default=True, verbose_name='JSON schema')),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False, verbose_name='created at')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "name",
+                    models.CharField(
+                        max_length=200,
+                        unique=True,
+                        validators=[django.core.validators.RegexValidator("\\A[A-Za-z0-9][A-Za-z0-9._:/@+-]*\\Z")],
+                        verbose_name="name",
+                    ),
+                ),
+                ("description", models.CharField(blank=True, max_length=500, verbose_name="description")),
+                ("is_enabled", models.BooleanField(default=True, verbose_name="enabled")),
+                ("context_window", models.PositiveIntegerField(default=128000, verbose_name="context window (tokens)")),
+                ("output_limit", models.PositiveIntegerField(default=16384, verbose_name="output limit (tokens)")),
+                (
+                    "default_output",
+                    models.PositiveIntegerField(
+                        default=4096,
+                        help_text="The cap that is held and sent where the client sets none.",
+                        verbose_name="default output cap (tokens)",
+                    ),
+                ),
+                (
+                    "prompt_overhead",
+                    models.PositiveIntegerField(
+                        default=256,
+                        help_text="What the upstream's chat template may add to a prompt; part of every hold.",
+                        verbose_name="prompt overhead (tokens)",
+                    ),
+                ),
+                ("supports_tools", models.BooleanField(default=True, verbose_name="tools")),
+                ("supports_images", models.BooleanField(default=False, verbose_name="images")),
+                ("supports_json_schema", models.BooleanField(default=True, verbose_name="JSON schema")),
+                (
+                    "created_at",
+                    models.DateTimeField(default=django.utils.timezone.now, editable=False, verbose_name="created at"),
+                ),
             ],
             options={
-                'verbose_name': 'model',
-                'verbose_name_plural': 'models',
-                'ordering': ('name',),
+                "verbose_name": "model",
+                "verbose_name_plural": "models",
+                "ordering": ("name",),
             },
         ),
         migrations.CreateModel(
-            name='CatalogueVersion',
+            name="CatalogueVersion",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('number', models.BigIntegerField(default=1)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("number", models.BigIntegerField(default=1)),
             ],
             options={
-                'verbose_name': 'catalogue version',
-                'verbose_name_plural': 'catalogue versions',
+                "verbose_name": "catalogue version",
+                "verbose_name_plural": "catalogue versions",
             },
         ),
         migrations.CreateModel(
-            name='Channel',
+            name="Channel",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=120, unique=True, verbose_name='name')),
-                ('uid', models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
-                ('provider', models.CharField(choices=routing.providers.choices, max_length=40, verbose_name='provider')),
-                ('base_url', models.CharField(max_length=500, verbose_name='base URL')),
-                ('sealed_secret', models.BinaryField(blank=True, default=b'', verbose_name='secret')),
-                ('secret_last_four', models.CharField(blank=True, editable=False, max_length=4, verbose_name='secret ends in')),
-                ('status', models.CharField(choices=[('enabled', 'enabled'), ('disabled', 'disabled')], default='enabled', max_length=12, verbose_name='status')),
-                ('priority', models.IntegerField(default=0, help_text='Higher tiers are tried first.', verbose_name='priority')),
-                ('weight', models.PositiveIntegerField(default=1, help_text='Shares ties within a tier.', verbose_name='weight')),
-                ('connect_timeout', models.FloatField(default=5, validators=[django.core.validators.MinValueValidator(0.1), django.core.validators.MaxValueValidator(3600)], verbose_name='connect timeout (s)')),
-                ('first_byte_timeout', models.FloatField(default=60, validators=[django.core.validators.MinValueValidator(0.1), django.core.validators.MaxValueValidator(3600)], verbose_name='first-byte timeout (s)')),
-                ('idle_timeout', models.FloatField(default=60, validators=[django.core.validators.MinValueValidator(0.1), django.core.validators.MaxValueValidator(3600)], verbose_name='idle timeout (s)')),
-                ('total_timeout', models.FloatField(default=900, validators=[django.core.validators.MinValueValidator(0.1), django.core.validators.MaxValueValidator(3600)], verbose_name='total timeout (s)')),
-                ('disconnect_policy', models.CharField(choices=[('cancel', 'cancel the upstream'), ('drain', 'read on to the end')], default='cancel', max_length=8, verbose_name='when the client leaves')),
-                ('concurrency', models.PositiveIntegerField(blank=True, null=True, verbose_name='concurrent requests per process')),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False, verbose_name='created at')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("name", models.CharField(max_length=120, unique=True, verbose_name="name")),
+                ("uid", models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
+                (
+                    "provider",
+                    models.CharField(choices=routing.providers.choices, max_length=40, verbose_name="provider"),
+                ),
+                ("base_url", models.CharField(max_length=500, verbose_name="base URL")),
+                ("sealed_secret", models.BinaryField(blank=True, default=b"", verbose_name="secret")),
+                (
+                    "secret_last_four",
+                    models.CharField(blank=True, editable=False, max_length=4, verbose_name="secret ends in"),
+                ),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[("enabled", "enabled"), ("disabled", "disabled")],
+                        default="enabled",
+                        max_length=12,
+                        verbose_name="status",
+                    ),
+                ),
+                (
+                    "priority",
+                    models.IntegerField(default=0, help_text="Higher tiers are tried first.", verbose_name="priority"),
+                ),
+                (
+                    "weight",
+                    models.PositiveIntegerField(
+                        default=1, help_text="Shares ties within a tier.", verbose_name="weight"
+                    ),
+                ),
+                (
+                    "connect_timeout",
+                    models.FloatField(
+                        default=5,
+                        validators=[
+                            django.core.validators.MinValueValidator(0.1),
+                            django.core.validators.MaxValueValidator(3600),
+                        ],
+                        verbose_name="connect timeout (s)",
+                    ),
+                ),
+                (
+                    "first_byte_timeout",
+                    models.FloatField(
+                        default=60,
+                        validators=[
+                            django.core.validators.MinValueValidator(0.1),
+                            django.core.validators.MaxValueValidator(3600),
+                        ],
+                        verbose_name="first-byte timeout (s)",
+                    ),
+                ),
+                (
+                    "idle_timeout",
+                    models.FloatField(
+                        default=60,
+                        validators=[
+                            django.core.validators.MinValueValidator(0.1),
+                            django.core.validators.MaxValueValidator(3600),
+                        ],
+                        verbose_name="idle timeout (s)",
+                    ),
+                ),
+                (
+                    "total_timeout",
+                    models.FloatField(
+                        default=900,
+                        validators=[
+                            django.core.validators.MinValueValidator(0.1),
+                            django.core.validators.MaxValueValidator(3600),
+                        ],
+                        verbose_name="total timeout (s)",
+                    ),
+                ),
+                (
+                    "disconnect_policy",
+                    models.CharField(
+                        choices=[("cancel", "cancel the upstream"), ("drain", "read on to the end")],
+                        default="cancel",
+                        max_length=8,
+                        verbose_name="when the client leaves",
+                    ),
+                ),
+                (
+                    "concurrency",
+                    models.PositiveIntegerField(blank=True, null=True, verbose_name="concurrent requests per process"),
+                ),
+                (
+                    "created_at",
+                    models.DateTimeField(default=django.utils.timezone.now, editable=False, verbose_name="created at"),
+                ),
             ],
             options={
-                'verbose_name': 'channel',
-                'verbose_name_plural': 'channels',
-                'ordering': ('name',),
-                'constraints': [models.CheckConstraint(condition=models.Q(('status__in', ('enabled', 'disabled'))), name='routing_channel_status_known'), models.CheckConstraint(condition=models.Q(('disconnect_policy__in', ('cancel', 'drain'))), name='routing_channel_policy_known')],
+                "verbose_name": "channel",
+                "verbose_name_plural": "channels",
+                "ordering": ("name",),
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("status__in", ("enabled", "disabled"))), name="routing_channel_status_known"
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("disconnect_policy__in", ("cancel", "drain"))),
+                        name="routing_channel_policy_known",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Route',
+            name="Route",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('upstream_name', models.CharField(max_length=200, verbose_name='upstream name')),
-                ('is_enabled', models.BooleanField(default=True, verbose_name='enabled')),
-                ('channel', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='routes', to='routing.channel', verbose_name='channel')),
-                ('model', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='routes', to='routing.cataloguemodel', verbose_name='model')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("upstream_name", models.CharField(max_length=200, verbose_name="upstream name")),
+                ("is_enabled", models.BooleanField(default=True, verbose_name="enabled")),
+                (
+                    "channel",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="routes",
+                        to="routing.channel",
+                        verbose_name="channel",
+                    ),
+                ),
+                (
+                    "model",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="routes",
+                        to="routing.cataloguemodel",
+                        verbose_name="model",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'route',
-                'verbose_name_plural': 'routes',
-                'ordering': ('model__name', 'channel__name'),
+                "verbose_name": "route",
+                "verbose_name_plural": "routes",
+                "ordering": ("model__name", "channel__name"),
             },
         ),
         migrations.CreateModel(
-            name='CostPrice',
+            name="CostPrice",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('currency', models.CharField(choices=[('USD', 'USD'), ('VND', 'VND')], default='USD', max_length=3, verbose_name='currency')),
-                ('version', models.PositiveIntegerField(editable=False, verbose_name='version')),
-                ('effective_from', models.DateTimeField(default=django.utils.timezone.now, verbose_name='effective from')),
-                ('input', models.BigIntegerField(validators=[django.core.validators.MinValueValidator(0)], verbose_name='input')),
-                ('cached_input', models.BigIntegerField(blank=True, null=True, validators=[django.core.validators.MinValueValidator(0)], verbose_name='cached input')),
-                ('cache_write', models.BigIntegerField(blank=True, null=True, validators=[django.core.validators.MinValueValidator(0)], verbose_name='cache write')),
-                ('output', models.BigIntegerField(validators=[django.core.validators.MinValueValidator(0)], verbose_name='output')),
-                ('reasoning', models.BigIntegerField(blank=True, null=True, validators=[django.core.validators.MinValueValidator(0)], verbose_name='reasoning')),
-                ('input_audio', models.BigIntegerField(blank=True, null=True, validators=[django.core.validators.MinValueValidator(0)], verbose_name='input audio')),
-                ('output_audio', models.BigIntegerField(blank=True, null=True, validators=[django.core.validators.MinValueValidator(0)], verbose_name='output audio')),
-                ('image', models.BigIntegerField(blank=True, null=True, validators=[django.core.validators.MinValueValidator(0)], verbose_name='image')),
-                ('request_fee', models.BigIntegerField(default=0, validators=[django.core.validators.MinValueValidator(0)], verbose_name='fee per request')),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False, verbose_name='created at')),
-                ('route', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='cost_prices', to='routing.route', verbose_name='route')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "currency",
+                    models.CharField(
+                        choices=[("USD", "USD"), ("VND", "VND")], default="USD", max_length=3, verbose_name="currency"
+                    ),
+                ),
+                ("version", models.PositiveIntegerField(editable=False, verbose_name="version")),
+                (
+                    "effective_from",
+                    models.DateTimeField(default=django.utils.timezone.now, verbose_name="effective from"),
+                ),
+                (
+                    "input",
+                    models.BigIntegerField(
+                        validators=[django.core.validators.MinValueValidator(0)], verbose_name="input"
+                    ),
+                ),
+                (
+                    "cached_input",
+                    models.BigIntegerField(
+                        blank=True,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(0)],
+                        verbose_name="cached input",
+                    ),
+                ),
+                (
+                    "cache_write",
+                    models.BigIntegerField(
+                        blank=True,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(0)],
+                        verbose_name="cache write",
+                    ),
+                ),
+                (
+                    "output",
+                    models.BigIntegerField(
+                        validators=[django.core.validators.MinValueValidator(0)], verbose_name="output"
+                    ),
+                ),
+                (
+                    "reasoning",
+                    models.BigIntegerField(
+                        blank=True,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(0)],
+                        verbose_name="reasoning",
+                    ),
+                ),
+                (
+                    "input_audio",
+                    models.BigIntegerField(
+                        blank=True,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(0)],
+                        verbose_name="input audio",
+                    ),
+                ),
+                (
+                    "output_audio",
+                    models.BigIntegerField(
+                        blank=True,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(0)],
+                        verbose_name="output audio",
+                    ),
+                ),
+                (
+                    "image",
+                    models.BigIntegerField(
+                        blank=True,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(0)],
+                        verbose_name="image",
+                    ),
+                ),
+                (
+                    "request_fee",
+                    models.BigIntegerField(
+                        default=0,
+                        validators=[django.core.validators.MinValueValidator(0)],
+                        verbose_name="fee per request",
+                    ),
+                ),
+                (
+                    "created_at",
+                    models.DateTimeField(default=django.utils.timezone.now, editable=False, verbose_name="created at"),
+                ),
+                (
+                    "route",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="cost_prices",
+                        to="routing.route",
+                        verbose_name="route",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'cost price',
-                'verbose_name_plural': 'cost prices',
-                'ordering': ('route', '-version'),
+                "verbose_name": "cost price",
+                "verbose_name_plural": "cost prices",
+                "ordering": ("route", "-version"),
             },
         ),
         migrations.AddConstraint(
-            model_name='route',
-            constraint=models.UniqueConstraint(fields=('channel', 'model', 'upstream_name'), name='routing_route_once'),
+            model_name="route",
+            constraint=models.UniqueConstraint(fields=("channel", "model", "upstream_name"), name="routing_route_once"),
         ),
         migrations.AddConstraint(
-            model_name='costprice',
-            constraint=models.UniqueConstraint(fields=('route', 'version'), name='routing_costprice_version_once'),
+            model_name="costprice",
+            constraint=models.UniqueConstraint(fields=("route", "version"), name="routing_costprice_version_once"),
         ),
         migrations.AddConstraint(
-            model_name='costprice',
-            constraint=models.CheckConstraint(condition=models.Q(('input__gte', 0), ('output__gte', 0), ('request_fee__gte', 0)), name='routing_costprice_not_negative'),
+            model_name="costprice",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("input__gte", 0), ("output__gte", 0), ("request_fee__gte", 0)),
+                name="routing_costprice_not_negative",
+            ),
         ),
     ]

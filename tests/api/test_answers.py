@@ -260,7 +260,7 @@ def test_new_price_counts_from_the_next_request_on(world: World, caller: Caller,
 
     caller.ask(model)
 
-    world.installation.assert_books()
+    caller.wait_until_settled()
     assert [record.cost for record in caller.records] == [COST, 5 * 1_000 + 7]
 
 

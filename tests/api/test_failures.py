@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
@@ -462,7 +463,7 @@ def test_open_breaker_of_the_only_route_is_a_503_and_no_upstream_call(caller: Ca
     caller.upstream.on(model.upstream, BROKEN["503 loading"])
     for _count in range(10):
         caller.ask(model)
-    caller.installation.assert_books()
+    caller.wait_until_settled()
 
     with caller.nothing_changes():
         response = caller.ask(model)
@@ -588,7 +589,7 @@ def test_a_hundred_leavers_leave_nothing_behind(world: World) -> None:
     for thread in threads:
         thread.join()
 
-    world.installation.assert_books(seconds=5)
+    caller.wait_until_settled(seconds=5)
     assert {record.outcome for record in caller.records} == {"client_gone"}
     assert len(caller.records) == 100
     assert all(request.was_left_within(1) for request in world.upstream.received(model.upstream))
@@ -599,3 +600,34 @@ def test_double_is_reached_through_both_worlds(each_world: World, each_caller: C
     each_caller.upstream.on(model.upstreams[0], BROKEN["503 loading"])
 
     assert each_caller.ask(model).headers["x-costrouter-attempts"] == "2"
+
+
+@pytest.mark.parametrize("name", ["503 loading", "500 as plain text", "200 with an error body"])
+def test_answers_after_a_failure_are_never_mixed_up(world: World, caller: Caller, name: str) -> None:
+    broken, model = world.offer(SINGLE), world.offer(SINGLE)
+    world.upstream.on(broken.upstream, BROKEN[name])
+    world.upstream.on(
+        model.upstream, lambda request: up.Reply((up.Pause(0.05), *up.answer(request.json["user"]).steps))
+    )
+    for _count in range(3):
+        caller.ask(broken)
+
+    with ThreadPoolExecutor(20) as pool:
+        answers = pool.map(lambda user: caller.ask(model, user=user).json(), [f"user{i}" for i in range(20)])
+
+    assert [answer["choices"][0]["message"]["content"] for answer in answers] == [f"user{i}" for i in range(20)]
+
+
+def test_answers_after_refused_content_are_never_mixed_up(world: World, caller: Caller, model: Offer) -> None:
+    refused = world.offer(SINGLE)
+    world.upstream.on(refused.upstream, CONTENT_REFUSED["llama.cpp bad message"].reply)
+    world.upstream.on(
+        model.upstream, lambda request: up.Reply((up.Pause(0.05), *up.answer(request.json["user"]).steps))
+    )
+    for _count in range(3):
+        caller.ask(refused)
+
+    with ThreadPoolExecutor(20) as pool:
+        answers = pool.map(lambda user: caller.ask(model, user=user).json(), [f"user{i}" for i in range(20)])
+
+    assert [answer["choices"][0]["message"]["content"] for answer in answers] == [f"user{i}" for i in range(20)]

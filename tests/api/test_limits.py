@@ -112,7 +112,7 @@ def test_forty_parallel_requests_spend_exactly_what_there_is(each_world: World) 
         statuses = [answer.status_code for answer in pool.map(lambda _i: caller.ask(model), range(40))]
 
     assert sorted(statuses) == [200] * 10 + [429] * 30
-    each_world.installation.assert_books()
+    caller.wait_until_settled()
     assert caller.available == 0
 
 
@@ -165,7 +165,7 @@ def test_requests_per_minute(each_world: World, owner: str) -> None:
     caller, model = limited(each_world, owner, requests_per_minute=3), each_world.offer(SINGLE)
 
     answers = [caller.ask(model) for _count in range(3)]
-    each_world.installation.assert_books()
+    caller.wait_until_settled()
     with caller.nothing_changes():
         refused = caller.ask(model)
 

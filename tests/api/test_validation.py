@@ -95,6 +95,7 @@ WRONG_TYPE: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 OUT_OF_RANGE: dict[str, tuple[dict[str, Any], str, str]] = {
+    "model name of 5000": ({"model": "x" * 5000}, "string_above_max_length", "model"),
     "no messages": ({"messages": []}, "empty_array", "messages"),
     "n 0": ({"n": 0}, "integer_below_min_value", "n"),
     "n -1": ({"n": -1}, "integer_below_min_value", "n"),
@@ -250,7 +251,7 @@ def test_priced_feature_without_a_price_is_refused(
 
 
 @pytest.mark.parametrize(
-    "name", ["no-such-model", "", " ", "x" * 5000, "lab/*", "LAB/MODEL-1", "lab/model-1 ", "../lab", "mo\ndel", "'--"]
+    "name", ["no-such-model", " ", "x" * 150, "lab/*", "LAB/MODEL-1", "lab/model-1 ", "../lab", "mo\ndel", "'--"]
 )
 def test_unknown_model_is_not_found(caller: Caller, name: str) -> None:
     with caller.nothing_changes():
