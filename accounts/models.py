@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
+import zoneinfo
 from typing import Any, ClassVar
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import PermissionsMixin
+from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models.functions import Lower
@@ -114,6 +116,11 @@ class Tenant(RateLimits):
 
     def __str__(self) -> str:
         return self.name
+
+    def clean(self) -> None:
+        """Raises ValidationError for a time zone that does not exist: pages and invoices could not be made."""
+        if self.time_zone not in zoneinfo.available_timezones():
+            raise ValidationError({"time_zone": _("There is no such time zone.")})
 
 
 class Member(models.Model):

@@ -236,8 +236,8 @@ async def _exchange(run: Run, watch: ClientWatch | None, started: float) -> Json
         secret=route.channel.secret,
         cap=run.cap,
         # Streamed, llama.cpp's server counts every choice; in a whole answer it counts one.
-        is_stream=request.is_stream or (request.choices > 1 and state.reports_timings),
-        wants_timings=state.reports_timings,
+        is_stream=request.is_stream or (request.choices > 1 and state.reports_timings is not False),
+        wants_timings=state.reports_timings is True,
     )
     answer = await _send(adapter, order, run)
     try:
@@ -302,7 +302,7 @@ async def _whole(run: Run, adapter: Adapter, order: Order, answer: Answer, start
     call, route = run.plan.call, run.route
     assert route is not None  # noqa: S101 - an attempt has a route
     choices = call.request.choices
-    if order.is_stream:
+    if order.is_stream and answer.headers.get("content-type", "").startswith("text/event-stream"):
         body, usage = await _assemble(answer, adapter, choices)
         is_reported = usage is not None
     else:

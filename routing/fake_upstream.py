@@ -78,6 +78,9 @@ class FakeAnswer:
         if self._is_closed.is_set():
             raise UpstreamFault("cancelled")
 
+    def hang_up(self) -> None:
+        self._is_closed.set()
+
     def close(self) -> None:
         self._is_closed.set()
 

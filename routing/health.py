@@ -44,8 +44,8 @@ class RouteHealth:
     latency: float = 0.0
     cached_share: float = 0.0
     """The share of input tokens that came from the cache, where the route had served the prefix before."""
-    reports_timings: bool = False
-    """The upstream is llama.cpp's server, which can count a stream's tokens as it goes."""
+    reports_timings: bool | None = None
+    """Whether the upstream is llama.cpp's server, which can count a stream's tokens as it goes; None until it is met."""
 
     def reason_out(self, now: float) -> Reason | None:
         if now < self.resting_until:

@@ -235,7 +235,7 @@ class StreamReply:
         if not self._run.is_settled:
             self._is_client_gone = True
             if not self._route.channel.drains:
-                self._answer.close()
+                self._answer.hang_up()
 
     def _check_stall(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._run.is_settled:

@@ -7,10 +7,13 @@ second. A request keeps the snapshot, and so the price version, that it began wi
 from __future__ import annotations
 
 import logging
+import math
+import time
 from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from django.db.models import Min
 from django.utils import timezone
 
 from billing.models import Price, Rates
@@ -90,9 +93,11 @@ class Snapshot:
 
     version: int
     models: dict[str, ModelView]
+    valid_until: float
+    """Seconds since the epoch: when the next cost price takes effect."""
 
 
-EMPTY: Final = Snapshot(-1, {})
+EMPTY: Final = Snapshot(-1, {}, 0.0)
 
 
 class Catalogue:
@@ -104,7 +109,7 @@ class Catalogue:
     def refresh(self) -> bool:
         """Rebuilds the snapshot if the catalogue has changed; whether it had."""
         version = read_version()
-        if version == self.snapshot.version:
+        if version == self.snapshot.version and time.time() < self.snapshot.valid_until:
             return False
         self.snapshot = build(version)
         log.info("catalogue version %d: %d models", version, len(self.snapshot.models))
@@ -127,7 +132,8 @@ def build(version: int) -> Snapshot:
         row.name: _model(row, tuple(routes[row.pk]), prices.get(row.name, {}))
         for row in CatalogueModel.objects.filter(is_enabled=True)
     }
-    return Snapshot(version, models)
+    upcoming = CostPrice.objects.filter(effective_from__gt=timezone.now()).aggregate(next=Min("effective_from"))["next"]
+    return Snapshot(version, models, upcoming.timestamp() if upcoming else math.inf)
 
 
 def _channel(row: Channel) -> ChannelView:

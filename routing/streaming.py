@@ -13,6 +13,7 @@ import msgspec
 import orjson
 
 from billing.prices import Usage
+from routing.providers.base import MOST_TOKENS, MalformedAnswer
 
 MAX_EVENT_BYTES: Final = 16 * 1024 * 1024
 DONE: Final = b"data: [DONE]\n\n"
@@ -20,6 +21,7 @@ KEEP_ALIVE: Final = b": keep-alive\n\n"
 _FINISH_REASONS: Final = frozenset(("stop", "length", "tool_calls", "content_filter", "function_call"))
 _NEVER_NULL: Final = ("tool_calls", "function_call", "annotations", "role")
 _BYTES_PER_TOKEN: Final = 4
+_MOST_CALLS: Final = 1024
 _LONGEST_TOKEN: Final = 12
 """Upstreams whose content chunks are shorter on average than this send one token a chunk."""
 
@@ -37,16 +39,14 @@ class EventParser:
 
     def __init__(self) -> None:
         self._rest = bytearray()
+        self._ended_in_cr = False
 
     def feed(self, data: bytes) -> list[bytes]:
         """The data of each event that is complete now; comments come as `Comment`. Raises EventTooLarge."""
         if not self._rest and data.endswith(b"\n\n") and b"\r" not in data:
-            return _read_blocks(data.split(b"\n\n"))
-        seen = max(0, len(self._rest) - 3)
-        self._rest += data
-        if b"\r" in data or b"\r" in self._rest[seen:]:
-            self._unify_line_ends()
-            seen = 0
+            return _read_blocks(data.split(b"\n\n"))  # a blank line in front, if CRLF was cut, means nothing
+        seen = max(0, len(self._rest) - 1)
+        self._rest += self._with_line_feeds(data)
         end = self._rest.rfind(b"\n\n", seen)
         if end < 0:
             if len(self._rest) > MAX_EVENT_BYTES:
@@ -56,15 +56,19 @@ class EventParser:
         del self._rest[: end + 2]
         return _read_blocks(blocks)
 
-    def _unify_line_ends(self) -> None:
-        """CRLF and CR become LF; a CR at the very end waits, for a LF may follow."""
-        tail = b"\r" if self._rest.endswith(b"\r") else b""
-        body = self._rest[:-1] if tail else self._rest
-        self._rest = bytearray(body.replace(b"\r\n", b"\n").replace(b"\r", b"\n") + tail)
+    def _with_line_feeds(self, data: bytes) -> bytes:
+        """The data with CRLF and CR as LF. A CR at the end is one at once; a LF that follows it is then dropped."""
+        if self._ended_in_cr and data:
+            data = data.removeprefix(b"\n")
+            self._ended_in_cr = False
+        if b"\r" not in data:
+            return data
+        self._ended_in_cr = data.endswith(b"\r")
+        return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
     def finish(self) -> list[bytes]:
         """What is left when the stream has ended without a last blank line."""
-        rest, self._rest = bytes(self._rest).rstrip(b"\r\n"), bytearray()
+        rest, self._rest = bytes(self._rest).rstrip(b"\n"), bytearray()
         return _read_blocks([rest]) if rest else []
 
 
@@ -121,12 +125,14 @@ class Tally:
     def note_timings(self, timings: Any) -> None:
         if type(timings) is dict:
             cached, fresh, output = (timings.get(name) for name in ("cache_n", "prompt_n", "predicted_n"))
-            if type(cached) is int and type(fresh) is int and type(output) is int and min(cached, fresh, output) >= 0:
+            if type(cached) is not int or type(fresh) is not int or type(output) is not int:
+                return
+            if min(cached, fresh, output) >= 0 and cached + fresh + output <= MOST_TOKENS:
                 self.timed = Usage(input=cached + fresh, cached_input=cached, output=output)
 
     def note_delta(self, delta: dict[str, Any]) -> None:
-        for value in delta.values():
-            if value and (type(value) is not str or value != "assistant"):
+        for name, value in delta.items():
+            if value and name != "role":
                 self.deltas += 1
                 self.delta_bytes += len(value) if type(value) is str else len(orjson.dumps(value))
                 return
@@ -211,7 +217,7 @@ class ChatRelay:
         reason = choice.setdefault("finish_reason", None)
         if reason is not None:
             self._finished.add(index)
-            if reason not in _FINISH_REASONS:
+            if type(reason) is not str or reason not in _FINISH_REASONS:
                 choice["finish_reason"] = "stop"
 
     def closing(self, usage: dict[str, Any], explanation: Any = None) -> bytes:
@@ -264,7 +270,8 @@ def complete_answer(answer: dict[str, Any], *, public_id: str, model: str, creat
     for index, choice in enumerate(answer["choices"]):
         choice.setdefault("index", index)
         choice.setdefault("logprobs", None)
-        if choice.get("finish_reason") not in _FINISH_REASONS:
+        reason = choice.get("finish_reason")
+        if type(reason) is not str or reason not in _FINISH_REASONS:
             choice["finish_reason"] = "stop"
         message = choice["message"]
         message["role"] = "assistant"
@@ -304,13 +311,13 @@ class Assembler:
         self._tally.note_delta(part["delta"])
         for name, value in part["delta"].items():
             if name == "tool_calls":
-                _merge_calls(choice["message"].setdefault("tool_calls", []), value or ())
+                _merge_calls(choice["message"].setdefault("tool_calls", []), value or [])
             elif name != "role":
                 choice["message"][name] = _joined(choice["message"].get(name), value)
         if part.get("finish_reason") is not None:
             choice["finish_reason"] = part["finish_reason"]
         logprobs = part.get("logprobs")
-        if logprobs:
+        if type(logprobs) is dict:
             whole = choice.setdefault("logprobs", {})
             for name, value in logprobs.items():
                 whole[name] = _joined(whole.get(name), value)
@@ -336,17 +343,22 @@ def _joined(before: Any, value: Any) -> Any:
     return value
 
 
-def _merge_calls(calls: list[dict[str, Any]], parts: Iterable[dict[str, Any]]) -> None:
-    """Tool calls come in pieces: the name first, then the arguments bit by bit, told apart by their index."""
-    for part in parts:
-        index = part.get("index", len(calls))
-        while len(calls) <= index and len(calls) < 1024:
+def _merge_calls(calls: list[dict[str, Any]], parts: Any) -> None:
+    """Tool calls come in pieces: the name first, then the arguments bit by bit, told apart by their index.
+
+    Raises MalformedAnswer for anything else.
+    """
+    for part in parts if type(parts) is list else (None,):
+        index = part.get("index", len(calls)) if type(part) is dict else None
+        if type(index) is not int or not 0 <= index < _MOST_CALLS:
+            raise MalformedAnswer("a tool call that is none")
+        while len(calls) <= index:
             calls.append({"id": "", "type": "function", "function": {"name": "", "arguments": ""}})
-        call = calls[min(index, len(calls) - 1)]
+        call, function = calls[index], part.get("function")
         for name in ("id", "type"):
             if part.get(name):
                 call[name] = part[name]
-        for name, value in (part.get("function") or {}).items():
+        for name, value in function.items() if type(function) is dict else ():
             call["function"][name] = _joined(call["function"].get(name), value)
 
 

@@ -39,6 +39,7 @@ PAUSE_BYTES: Final = 64 * 1024
 """Unread answer bytes at which the connection stops being read."""
 IDLE_CONNECTION_SECONDS: Final = 30.0
 ADDRESS_SECONDS: Final = 30.0
+HANG_UP_SECONDS: Final = 0.25
 _MOST_IDLE: Final = 256
 
 
@@ -72,6 +73,9 @@ class Answer(Protocol):
 
     async def next(self, timeout: float | None = None) -> bytes | None:
         """What has arrived, None at the end; b"" if nothing came in `timeout` seconds. Raises UpstreamFault."""
+
+    def hang_up(self) -> None:
+        """Stops the upstream at once; reading goes on until it has noticed, for a fraction of a second at most."""
 
     def close(self) -> None:
         """Ends the exchange: an answer read to its end leaves its connection for others, any other closes it."""
@@ -153,6 +157,20 @@ class _Connection(asyncio.Protocol):
             self._resume()
         return data
 
+    def hang_up(self) -> None:
+        """Says that we are leaving; what the upstream had sent by the time it noticed is still read, for a moment."""
+        if self._is_complete or self._fault is not None:
+            return
+        if not self._transport.can_write_eof():  # TLS has no half-closed state
+            self._fail(UpstreamFault("cancelled"))
+            return
+        self._transport.write_eof()
+        self._late = "cancelled"
+        self._deadline = self._ends_at = self._loop.time() + HANG_UP_SECONDS
+        self._rearm()
+        if self._is_paused:
+            self._resume()
+
     def close(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
@@ -211,7 +229,8 @@ class _Connection(asyncio.Protocol):
             self._rearm()
             return
         self._timer = None
-        self._fail(UpstreamFault("total_timeout" if now + 0.001 >= self._ends_at else self._late))
+        is_over = now + 0.001 >= self._ends_at and self._late != "cancelled"
+        self._fail(UpstreamFault("total_timeout" if is_over else self._late))
 
     def _rearm(self) -> None:
         if self._timer is not None:
@@ -241,7 +260,8 @@ class _Connection(asyncio.Protocol):
             return
         self._has_bytes = True
         self._deadline = min(self._loop.time() + self._timeouts.idle, self._ends_at)
-        self._late = "idle_timeout"
+        if self._late != "cancelled":
+            self._late = "idle_timeout"
         if self._deadline < self._timer_at:  # the first byte might have taken longer
             self._rearm()
         received = self._received

@@ -52,14 +52,14 @@ def running(
     env: Mapping[str, str] | None = None,
     stock: Mapping[Shape, int] | None = None,
 ) -> Iterator[World]:
-    """A world for the length of the block. Retries are not rationed unless `env` says so: many tests fail over."""
+    """A world for the length of the block. As many retries as requests are allowed: many tests fail over."""
     upstream = Upstream().start()
     gateway = Gateway(
         database_url=database_url,
         var=var,
         redis_url=redis_url,
         workers=workers,
-        env={"RETRY_BUDGET": "100", "KEEP_ALIVE_SECONDS": "0.4", **(env or {})},
+        env={"RETRY_BUDGET": "1", "KEEP_ALIVE_SECONDS": "0.4", **(env or {})},
     )
     installation = Installation(
         gateway_url=gateway.url, database_url=database_url, upstream_url=upstream.url, blocker=blocker

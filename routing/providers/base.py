@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 import msgspec
 
 from billing.prices import Usage
+
+
+MOST_TOKENS: Final = 100_000_000
+"""No context window is as large: a count above it is not believed."""
 
 
 class Order(msgspec.Struct, frozen=True):

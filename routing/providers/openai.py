@@ -10,7 +10,7 @@ import msgspec
 import orjson
 
 from billing.prices import Usage
-from routing.providers.base import MalformedAnswer, Meaning, Order, Refusal, UpstreamRequest
+from routing.providers.base import MOST_TOKENS, MalformedAnswer, Meaning, Order, Refusal, UpstreamRequest
 
 _EXTENSIONS: Final = ("models", "provider", "usage")
 _NEW_CAP_ONLY: Final = re.compile(r"(^|\.)(openai\.com|openai\.azure\.com)$")
@@ -107,6 +107,8 @@ class OpenAI:
         for choice in choices:
             if type(choice) is not dict or type(choice.get("delta")) is not dict:
                 raise MalformedAnswer("a choice has no delta")
+            if type(choice.get("index", 0)) is not int:
+                raise MalformedAnswer("a choice has no index")
         return chunk
 
     @staticmethod
@@ -227,7 +229,7 @@ def _text(value: Any) -> str:
 
 def _count(reported: dict[str, Any], name: str) -> int | None:
     value = reported.get(name)
-    return value if type(value) is int and value >= 0 else None
+    return value if type(value) is int and 0 <= value <= MOST_TOKENS else None
 
 
 def _part(details: Any, name: str) -> int:

@@ -1,0 +1,238 @@
+"""Bodies: strict JSON that no two parsers can read differently, refused in time that grows with their size."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from routing.api.body import (
+    MAX_DEPTH,
+    MAX_NODES,
+    DuplicateKey,
+    InvalidJson,
+    InvalidUnicode,
+    JsonTooComplex,
+    UnsupportedMediaType,
+    check_media_type,
+    parse,
+)
+
+text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
+scalar = (
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False) | text
+)
+value = st.recursive(scalar, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(text, inner, max_size=4))
+members = st.dictionaries(text, value, max_size=6)
+
+
+def written(value: Any, draw: Any) -> str:
+    """The value as JSON text in one of the spellings that JSON allows."""
+    ascii_only, spaced = draw(st.booleans()), draw(st.booleans())
+    return json.dumps(value, ensure_ascii=ascii_only, separators=(" , ", " : ") if spaced else (",", ":"))
+
+
+# --- what is read ----------------------------------------------------------------------------------------------------
+
+
+@given(members, st.data())
+def test_every_object_is_read_as_the_standard_library_reads_it(wanted: dict[str, Any], data: st.DataObject) -> None:
+    raw = written(wanted, data.draw).encode()
+    assert parse(raw) == json.loads(raw) == wanted
+
+
+@given(st.binary(max_size=60) | st.text('{}[]":,\\u0031aeE+-. \n', max_size=60).map(str.encode))
+def test_whatever_is_accepted_is_what_the_standard_library_reads(raw: bytes) -> None:
+    try:
+        body = parse(raw)
+    except (InvalidJson, DuplicateKey, InvalidUnicode, JsonTooComplex):
+        return
+    assert json.dumps(body) == json.dumps(json.loads(raw))
+
+
+@pytest.mark.parametrize(
+    ("raw", "body"),
+    [
+        (b"{}", {}),
+        (b' \t\r\n{"a":1} ', {"a": 1}),
+        (b'{"a":-9223372036854775808,"b":9223372036854775807}', {"a": -(2**63), "b": 2**63 - 1}),
+        (b'{"a":1e300,"b":0.1,"c":1E5}', {"a": 1e300, "b": 0.1, "c": 100000.0}),
+        (b'{"a":":","b:":"\\u003a","c":"\\u003A"}', {"a": ":", "b:": ":", "c": ":"}),
+        (b'{"a":"\\ud83d\\ude00"}', {"a": "\U0001f600"}),
+        (b'{"a":{"a":1},"b":[{"a":2},{"a":3}]}', {"a": {"a": 1}, "b": [{"a": 2}, {"a": 3}]}),
+        (b'{"\\u0061":1}', {"a": 1}),
+    ],
+)
+def test_unusual_spellings_are_read(raw: bytes, body: dict[str, Any]) -> None:
+    assert parse(raw) == body
+
+
+# --- what is refused -------------------------------------------------------------------------------------------------
+
+
+@given(members, text, value, value, st.data())
+def test_duplicate_names_are_refused_wherever_they_are(
+    other: dict[str, Any], name: str, first: Any, second: Any, data: st.DataObject
+) -> None:
+    pairs = [(key, inner) for key, inner in other.items() if key != name] + [(name, first), (name, second)]
+    order = data.draw(st.permutations(pairs))
+    twice = "{%s}" % ",".join(f"{written(key, data.draw)}:{written(inner, data.draw)}" for key, inner in order)
+    nested = data.draw(st.sampled_from(['%s', '{"outer":%s}', '{"list":[1,%s]}', '{"a":":","b":{"c":[[%s]]}}'])) % twice
+    with pytest.raises(DuplicateKey):
+        parse(nested.encode())
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'{"a":1,"a":1}',
+        b'{"a":1,"\\u0061":2}',
+        b'{"a":1,"b":"\\u003a","a":1}',
+        b'{"a":1,"b":"\\u003A\\u003A","a":":"}',
+        b'{"a":"x:y","a":"\\u003a\\u003a"}',
+        b'{"":1,"":2}',
+        b'{"a":{"b":1,"b":2}}',
+        b'{"a":[{"b":1,"b":2}]}',
+    ],
+)
+def test_duplicate_that_hides_is_refused(raw: bytes) -> None:
+    with pytest.raises(DuplicateKey):
+        parse(raw)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b" ",
+        b"null",
+        b"[]",
+        b'"x"',
+        b"5",
+        b"{",
+        b'{"a":1}x',
+        b'{"a":1}{"a":1}',
+        b'{"a":1,}',
+        b"{'a':1}",
+        b'{"a":01}',
+        b'{"a":+1}',
+        b'{"a":.5}',
+        b'{"a":NaN}',
+        b'{"a":Infinity}',
+        b'{"a":-Infinity}',
+        b'{"a":1e999}',
+        b'{"a":-1e999}',
+        b'{"a":9223372036854775808}',
+        b'{"a":-9223372036854775809}',
+        b'{"a":18446744073709551615}',
+        b'{"a":' + b"9" * 5000 + b"}",
+        b'\xef\xbb\xbf{"a":1}',
+        '{"a":1}'.encode("utf-16"),
+        '{"a":1}'.encode("utf-16-le"),
+        b'{"a":"\xff"}',
+        b'{"a":"\xed\xa0\x80"}',
+        b'{"a":"\n"}',
+        b'{"a":"\\x"}',
+        b'{"a":"\\ud8"}',
+        b"// x\n{}",
+    ],
+)
+def test_what_is_no_json_object_is_refused(raw: bytes) -> None:
+    with pytest.raises(InvalidJson):
+        parse(raw)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [b'{"a":"\\ud800"}', b'{"a":"\\udc00\\ud800"}', b'{"\\ud800":1}', b'{"a":"\\u0000"}', b'{"\\u0000":1}', b'{"a":["\\u0000"]}'],
+)
+def test_text_that_is_not_unicode_is_refused(raw: bytes) -> None:
+    with pytest.raises(InvalidUnicode):
+        parse(raw)
+
+
+def nested(depth: int) -> bytes:
+    return b'{"a":' + b"[" * (depth - 1) + b"]" * (depth - 1) + b"}"
+
+
+def wide(nodes: int) -> bytes:
+    return b'{"a":[' + b",".join([b"1"] * (nodes - 2)) + b"]}"
+
+
+def test_depth_and_size_have_exact_bounds() -> None:
+    assert parse(nested(MAX_DEPTH))
+    assert parse(wide(MAX_NODES))
+    with pytest.raises(JsonTooComplex):
+        parse(nested(MAX_DEPTH + 1))
+    with pytest.raises(JsonTooComplex):
+        parse(wide(MAX_NODES + 1))
+
+
+@pytest.mark.parametrize(
+    "raw", [nested(2000), b"[" * 100_000, b'{"a":' * 100_000, wide(100_000), b'{"a":NaN,"b":' + wide(100_000) + b"}"]
+)
+def test_bomb_is_too_complex_whatever_else_it_is(raw: bytes) -> None:
+    with pytest.raises(JsonTooComplex):
+        parse(raw)
+
+
+MANY_NAMES = b",".join(b'"k%d":1' % number for number in range(MAX_NODES - 10))
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        pytest.param(b'{"a":"' + b'\\"' * 20_000, id="a text without end"),
+        pytest.param(b'{"a":"' + b"x" * 4_000_000, id="a long text without end"),
+        pytest.param(b'"' * 4_000_000, id="quotes"),
+        pytest.param(b"{" + b"]" * 4_000_000, id="closing brackets"),
+        pytest.param(b"\\" * 4_000_000, id="backslashes"),
+        pytest.param(b"{" + MANY_NAMES + b',"z":1' * 300 + b"}", id="a duplicate behind many names"),
+        pytest.param(b'{"a":"' + b":" * 3_900_000 + b'","a":1}', id="a duplicate behind many colons"),
+        pytest.param(b'{"a":"' + b"\\ud800" * 600_000 + b'"}', id="lone surrogates"),
+    ],
+)
+def test_no_body_takes_long_to_refuse(raw: bytes) -> None:
+    began = time.process_time()
+    with pytest.raises((InvalidJson, DuplicateKey, InvalidUnicode, JsonTooComplex)):
+        parse(raw)
+    assert time.process_time() - began < 1
+
+
+# --- media types -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("content_type", "encoding"),
+    [
+        ("application/json", ""),
+        ("application/json; charset=utf-8", ""),
+        ("Application/JSON;charset=UTF-8", ""),
+        ('application/json; charset="utf-8"', "identity"),
+        ("application/json; x=y", ""),
+    ],
+)
+def test_plain_json_is_accepted(content_type: str, encoding: str) -> None:
+    check_media_type(content_type, encoding)
+
+
+@pytest.mark.parametrize(
+    ("content_type", "encoding"),
+    [
+        ("", ""),
+        ("text/plain", ""),
+        ("application/jsonx", ""),
+        ("application/x-www-form-urlencoded", ""),
+        ("application/json; charset=latin-1", ""),
+        ("application/json; charset=utf-16", ""),
+        ("application/json", "gzip"),
+        ("application/json", "br"),
+    ],
+)
+def test_any_other_media_type_is_refused(content_type: str, encoding: str) -> None:
+    with pytest.raises(UnsupportedMediaType):
+        check_media_type(content_type, encoding)
