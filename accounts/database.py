@@ -11,7 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
-from django.db import Error, close_old_connections
+from django.db import Error, connection
 
 from costrouter.errors import ServiceUnavailable
 
@@ -25,12 +25,10 @@ async def read(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R
     """`function(*args)` in a reader thread; raises ServiceUnavailable if the database fails."""
 
     def run() -> R:
-        close_old_connections()
         try:
             return function(*args, **kwargs)
         except Error as error:
+            connection.close()  # the next read begins with a fresh one
             raise ServiceUnavailable from error
-        finally:
-            close_old_connections()
 
     return await asyncio.get_running_loop().run_in_executor(_threads, run)

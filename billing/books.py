@@ -249,7 +249,8 @@ class PostgresBooks:
         try:
             closing, holding = self._post_together(holds, settlements, owner)
         except psycopg.OperationalError as error:
-            # psycopg cannot leave a pipeline whose commit failed. The reason is the error before; the connection is spent.
+            # psycopg cannot leave a pipeline whose commit was refused: the reason is the error before, and the
+            # connection is spent.
             reason = error.__context__
             if not isinstance(reason, psycopg.Error) or isinstance(reason, AWAY):
                 raise

@@ -16,15 +16,21 @@ from billing.models import Process
 
 def register() -> str:
     """Writes this process down; its id, in hex, owns the reservations it makes."""
-    row = Process.objects.create(
-        id=uuid.uuid4(), host=socket.gethostname()[:120], pid=os.getpid(), started_at=Now(), heartbeat_at=Now()
-    )
-    return row.id.hex
+    owner = uuid.uuid4()
+    _write_down(owner)
+    return owner.hex
 
 
 def beat(owner: str) -> None:
-    """Says that this process lives."""
-    Process.objects.filter(pk=owner).update(heartbeat_at=Now())
+    """Says that this process lives, also where its row is gone: the database may have been restored."""
+    if not Process.objects.filter(pk=owner).update(heartbeat_at=Now()):
+        _write_down(uuid.UUID(owner))
+
+
+def _write_down(owner: uuid.UUID) -> None:
+    Process.objects.create(
+        id=owner, host=socket.gethostname()[:120], pid=os.getpid(), started_at=Now(), heartbeat_at=Now()
+    )
 
 
 def leave(owner: str) -> None:

@@ -20,12 +20,14 @@ from billing import processes
 from billing.books import Settlement, open_books
 from billing.models import Price, Reservation, UsageRecord
 from billing.prices import Usage, cost
-from billing.reservations import timestamp
+from billing.reservations import MOST_LEDGER_UNITS, timestamp
 from billing.tariffs import tariff_of
 
 log = logging.getLogger(__name__)
 
 AUDIT_AGE = dt.timedelta(seconds=60)
+_LONGEST_MS = 2**31 - 1
+"""What the column of a duration holds: 24 days."""
 
 
 class Contact:
@@ -63,7 +65,11 @@ def settle_dead_owners() -> int:
 
 
 def release_orphans(owner: str, in_flight: Collection[str]) -> int:
-    """Closes this process's own reservations that no request of it knows; returns how many."""
+    """Closes this process's own reservations that no request of it knows; returns how many.
+
+    `in_flight` is the writer's own set, not a copy: it is asked after the reservations are read, so that one which is
+    held meanwhile (a slow body makes a request old before it holds) is known.
+    """
     rows = Reservation.objects.filter(owner=owner, created_at__lt=Now() - AUDIT_AGE)
     return _close([row for row in rows[:1000] if row.id.hex not in in_flight], UsageRecord.Outcome.INTERNAL_ERROR)
 
@@ -73,9 +79,12 @@ def _close(reservations: Iterable[Reservation], outcome: UsageRecord.Outcome) ->
     if not rows:
         return 0
     prices = Price.objects.in_bulk({row.price_id for row in rows})
+    for row in rows:
+        if row.price_id not in prices:
+            log.error("reservation %s stays open: there is no price %d to settle it at", row.id.hex, row.price_id)
     books = open_books()
     try:
-        settlements = [_settlement(row, prices[row.price_id], outcome) for row in rows]
+        settlements = [_settlement(row, prices[row.price_id], outcome) for row in rows if row.price_id in prices]
         _outcomes, closed = books.post([], settlements, owner="")
     finally:
         books.close()
@@ -108,7 +117,7 @@ def _settlement(row: Reservation, price: Price, outcome: UsageRecord.Outcome) ->
         input_audio_tokens=0,
         output_audio_tokens=0,
         images=0,
-        claimed_cost=cost(usage, tariff_of(price)),
+        claimed_cost=min(cost(usage, tariff_of(price)), MOST_LEDGER_UNITS),
         provider_cost=None,
         provider_currency="",
         channel=row.channel,
@@ -117,5 +126,5 @@ def _settlement(row: Reservation, price: Price, outcome: UsageRecord.Outcome) ->
         decision={},
         started_at=timestamp(row.created_at.timestamp()),
         first_byte_ms=None,
-        duration_ms=max(0, int((time.time() - row.created_at.timestamp()) * 1000)),
+        duration_ms=min(max(0, int((time.time() - row.created_at.timestamp()) * 1000)), _LONGEST_MS),
     )

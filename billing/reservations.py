@@ -10,13 +10,15 @@ Both travel through this process's writer (billing/writer.py), which commits man
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import os
 import time
 from typing import Final
 
+import msgspec
+
 from billing.books import Hold, Progress, Settlement
-from billing.prices import Tariff, Usage, cost
 from billing.writer import Writer
 from costrouter.errors import GatewayError
 
@@ -58,21 +60,32 @@ async def hold(wanted: Hold) -> None:
     """
     if wanted.amount > MOST_LEDGER_UNITS:
         raise InsufficientQuota("This request could cost more than any balance can hold.", available=0)
-    outcome = await writer.hold(wanted)
+    try:
+        outcome = await writer.hold(wanted)
+    except asyncio.CancelledError:
+        writer.in_flight.discard(wanted.id)  # nobody will settle it: the audit may release what was held
+        raise
     if not outcome.is_held:
         raise InsufficientQuota("The balance does not cover this request.", available=outcome.available)
 
 
 def settle(settlement: Settlement) -> None:
     """Hands the outcome to the writer and returns at once; any exit may call it, a cancelled one too."""
+    if max(settlement.claimed_cost, settlement.provider_cost or 0) > MOST_LEDGER_UNITS:
+        settlement = _within_columns(settlement)
     writer.settle(settlement)
+
+
+def _within_columns(settlement: Settlement) -> Settlement:
+    """Claims that only a mistaken upstream can make, cut to what a 64-bit column holds."""
+    provider_cost = settlement.provider_cost
+    return msgspec.structs.replace(
+        settlement,
+        claimed_cost=min(settlement.claimed_cost, MOST_LEDGER_UNITS),
+        provider_cost=None if provider_cost is None else min(provider_cost, MOST_LEDGER_UNITS),
+    )
 
 
 def note_progress(progress: Progress) -> None:
     """Writes down how far a stream has come; the notes of a process share one statement."""
     writer.note_progress(progress)
-
-
-def charge(usage: Usage, tariff: Tariff, held: int) -> int:
-    """What the tenant pays for a usage, in ledger units: its cost, never more than was held."""
-    return min(cost(usage, tariff), held)

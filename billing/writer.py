@@ -2,8 +2,8 @@
 
 A hold waits for its commit, so it waits at most two milliseconds for company; a settlement waits for nobody, so it goes
 along with the next holds, or after ten milliseconds by itself: one transaction, one wait for the disk. While the
-database is away, holds wait up to three seconds (two hundred of them at most) and are then refused; settlements wait
-for as long as it takes.
+database is away, or hangs, holds wait up to three seconds (two hundred of them at most) and are then refused;
+settlements wait for as long as it takes.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final, TypeVar
 
+import msgspec
+
 from billing.books import AWAY, HELD, Books, Hold, HoldOutcome, Progress, Settlement, open_books
 from costrouter.errors import ServiceUnavailable
 
@@ -30,6 +32,7 @@ HOLD_PATIENCE: Final = 3.0
 MOST_WAITING: Final = 200
 MOST_IN_BATCH: Final = 500
 _RECONNECT_PAUSE: Final = 0.25
+_WATCH_PAUSE: Final = 0.25
 
 T = TypeVar("T")
 
@@ -56,11 +59,14 @@ class Writer:
         self._is_rung = False
         self._settle_timer: asyncio.TimerHandle | None = None
         self._is_stopping = False
+        self._stop_by = 0.0
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._is_away = False
         self._waiting_count = 0
         self._last_batch = 0
+        self._has_more = False
+        """A full batch was written: there may be more that nobody rings for."""
         self._commit_seconds = 0.0
         self.owner = ""
         self.in_flight: set[str] = set()
@@ -70,12 +76,15 @@ class Writer:
         """Begins to write, in the name of this process, for the running event loop."""
         self.owner = owner
         self._loop = asyncio.get_running_loop()
+        self._is_stopping = False
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._thread.start()
+        self._refuse_late()
 
     def stop(self, patience: float = 10.0) -> None:
         """Writes what is still to be written, for at most `patience` seconds, and ends."""
         if self._thread is not None:
+            self._stop_by = time.monotonic() + patience
             self._is_stopping = True
             self._bell.put(None)
             self._thread.join(patience)
@@ -109,6 +118,22 @@ class Writer:
         if self._settlements:
             self._ring()
 
+    def _refuse_late(self) -> None:
+        """Every quarter of a second: holds that wait in a commit which hangs are refused.
+
+        They stay queued, since the commit may yet succeed; what it then holds is released by the audit.
+        """
+        if self._thread is None or self._loop is None:
+            return
+        now = time.monotonic()
+        for waiting in self._holds.copy():
+            if waiting.deadline > now:
+                break
+            if not waiting.future.done():
+                self._is_away = True
+                waiting.future.set_exception(ServiceUnavailable())
+        self._loop.call_later(_WATCH_PAUSE, self._refuse_late)
+
     def _ring(self) -> None:
         """Wakes the writer's thread, once for however much there is: waking costs more than what it is woken for."""
         if not self._is_rung:
@@ -121,23 +146,22 @@ class Writer:
         while not self._is_stopping or self._holds or self._settlements:
             self._wait()
             try:
-                self._write()
+                self._write_what_can_be_written()
                 self._is_away = False
             except AWAY as error:
                 self._lose_connection(error)
-                if self._is_stopping:
+                if self._is_stopping and time.monotonic() >= self._stop_by:
                     break
-            except Exception:  # the last resort: one bad row must not end the writing of money
-                log.exception("a batch was refused by the database; its rows are tried one by one")
-                self._write_one_by_one()
         if self._books is not None:
             self._books.close()
-        for settlement in self._settlements:
+            self._books = None
+        self._answer([(waiting, ServiceUnavailable()) for waiting in self._holds.copy()])
+        for settlement in self._settlements.copy():
             log.error("not settled at shutdown, left to recovery: %s", settlement.id)
 
     def _wait(self) -> None:
         """Returns when there is something to write, or to try again."""
-        if self._is_stopping or (not self._is_away and len(self._holds) + len(self._settlements) >= MOST_IN_BATCH):
+        if self._is_stopping or (self._has_more and not self._is_away):
             return
         try:
             self._bell.get(timeout=_RECONNECT_PAUSE if self._is_away else None)
@@ -147,15 +171,33 @@ class Writer:
         if self._last_batch > 1 and self._commit_seconds < HOLD_WINDOW:
             time.sleep(HOLD_WINDOW)  # company is likely, and a commit too quick to let it gather by itself
 
+    def _write_what_can_be_written(self) -> None:
+        """Raises what AWAY names; the work is then still queued."""
+        try:
+            self._write()
+        except AWAY:
+            raise
+        except Exception as error:  # the last resort: one bad row must not end the writing of money
+            if self._books is None:
+                self._lose_connection(error)
+                return
+            log.exception("a batch was refused by the database; its rows are tried one by one")
+            self._write_one_by_one(self._books)
+
     def _write(self) -> None:
         if self._books is None:
             self._books = self._connect()
         if self._holds or self._settlements:
             self._post(self._books, _some(self._holds), _some(self._settlements))
         if self._notes:
-            notes = list(self._notes)
-            self._books.note_progress(notes)
-            _drop(self._notes, len(notes))
+            notes = {note.id: note for note in self._some_notes()}  # of one stream, only the latest
+            self._books.note_progress(list(notes.values()))
+
+    def _some_notes(self) -> list[Progress]:
+        """Takes the notes off their queue: one that gets lost is followed by the next."""
+        notes = list(self._notes.copy())
+        _drop(self._notes, len(notes))
+        return notes
 
     def _post(self, books: Books, holds: list[_Waiting], settlements: list[Settlement]) -> None:
         """Commits these, takes them off the queues, and answers."""
@@ -167,6 +209,7 @@ class Writer:
         outcomes, settled = books.post([waiting.hold for waiting in wanted], settlements, self.owner)
         self._commit_seconds = time.monotonic() - began
         self._last_batch = len(holds)
+        self._has_more = MOST_IN_BATCH in {len(holds), len(settlements)}
         _drop(self._holds, len(holds))
         _drop(self._settlements, len(settlements))
         answers: list[tuple[_Waiting, HoldOutcome | Exception]] = [
@@ -202,30 +245,39 @@ class Writer:
         self._answer([(waiting, ServiceUnavailable()) for waiting in late])
         time.sleep(0.05)
 
-    def _write_one_by_one(self) -> None:
-        """After a fault that is a row's own: everything else is written, the bad row is left to the audit."""
-        books = self._books or self._connect()
-        holds, settlements = _some(self._holds), _some(self._settlements)
-        for waiting in holds:
+    def _write_one_by_one(self, books: Books) -> None:
+        """After a fault that is a row's own: everything else is written, the bad row is left to the audit.
+
+        Raises what AWAY names; what is not written yet is then still queued.
+        """
+        for waiting in _some(self._holds):
             try:
                 self._post(books, [waiting], [])
-            except AWAY as error:
-                self._lose_connection(error)
-                return
+            except AWAY:
+                raise
             except Exception:  # reported to its request; nothing was held
                 log.exception("a hold was refused by the database: %s", waiting.hold.id)
                 self._holds.popleft()
                 self._answer([(waiting, ServiceUnavailable())])
-        for settlement in settlements:
+        for settlement in _some(self._settlements):
+            self._settle_alone(books, settlement)
+        self._has_more = True  # perhaps, and nobody rings for what was left behind
+
+    def _settle_alone(self, books: Books, settlement: Settlement) -> None:
+        """Money before the story: texts that a column refuses (NUL, too long) do not make an answer free."""
+        bare = msgspec.structs.replace(
+            settlement, attempts=[], decision={}, error_code="", requested_model=settlement.model, upstream_model=""
+        )
+        for attempt in (settlement, bare):
             try:
-                self._post(books, [], [settlement])
-            except AWAY as error:
-                self._lose_connection(error)
-                return
+                return self._post(books, [], [attempt])
+            except AWAY:
+                raise
             except Exception:  # its reservation stays open and is released by the audit
                 log.exception("a settlement was refused by the database: %s", settlement.id)
-                self._settlements.popleft()
-                self.in_flight.discard(settlement.id)
+        self._settlements.popleft()
+        self.in_flight.discard(settlement.id)
+        return None
 
     def _answer(self, answers: Sequence[tuple[_Waiting, HoldOutcome | Exception]]) -> None:
         assert self._loop is not None  # noqa: S101 - set by start()

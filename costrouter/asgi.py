@@ -99,7 +99,7 @@ async def _read_body(headers: dict[str, str], receive: Receive) -> bytes:
     """The whole body; raises RequestTooLarge as soon as it is declared or grows larger than the limit."""
     limit = _MOST_BODY_BYTES
     declared = headers.get("content-length")
-    if declared is not None and (not declared.isdigit() or int(declared) > limit):
+    if declared is not None and (not declared.isdecimal() or int(declared) > limit):
         raise RequestTooLarge(limit)
     message = await receive()
     body: bytes = message.get("body", b"")
@@ -135,6 +135,8 @@ async def _send_stream(stream: StreamReply, headers: list[tuple[bytes, bytes]], 
         await stream.write(write)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
         await stream.finish()
+    except ClientGone:
+        return
     finally:
         stream.close()
 

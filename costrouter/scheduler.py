@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from django.conf import settings
-from django.db import Error, close_old_connections, connection
+from django.db import Error, connection
 
 from accounts.authentication import key_cache, write_last_used
 from accounts.limits import limiter
@@ -76,7 +76,7 @@ class Scheduler:
             Job("catalogue", CATALOGUE_SECONDS, catalogue.refresh),
             Job("heartbeat", settings.HEARTBEAT_SECONDS, lambda: processes.beat(self._owner)),
             Job("recovery", RECOVERY_SECONDS, recovery.settle_dead_owners),
-            Job("audit", HOUSEKEEPING_SECONDS, lambda: recovery.release_orphans(self._owner, set(writer.in_flight))),
+            Job("audit", HOUSEKEEPING_SECONDS, lambda: recovery.release_orphans(self._owner, writer.in_flight)),
             Job("housekeeping", HOUSEKEEPING_SECONDS, self._keep_house),
         ]
         while not self._stop.wait(0.2):
@@ -87,7 +87,6 @@ class Scheduler:
 
     def _run(self, job: Job) -> None:
         job.due = time.monotonic() + job.every
-        close_old_connections()
         try:
             job.run()
         except Error as error:

@@ -33,8 +33,17 @@ from routing.providers import ADAPTERS
 from routing.providers.base import Adapter, MalformedAnswer, Order
 from routing.relay import ClientGone, ClientWatch, StreamReply
 from routing.run import ENDPOINT, Run
-from routing.streaming import Assembler, Comment, EventParser, EventTooLarge, Tally, complete_answer, public_usage
-from routing.upstream import Answer, Client, UpstreamFault
+from routing.streaming import (
+    Assembler,
+    Comment,
+    EventParser,
+    EventTooLarge,
+    Tally,
+    complete_answer,
+    public_usage,
+    written,
+)
+from routing.upstream import MAX_BODY_BYTES, Answer, Client, UpstreamFault
 
 log = logging.getLogger(__name__)
 
@@ -174,17 +183,22 @@ class AttemptFailed(Exception):
 
 async def first_answer(run: Run, watch: ClientWatch | None) -> JsonReply | StreamReply:
     """The first route's answer that comes, inside the attempt limit and the retry budget."""
-    health.retries.note_request(time.monotonic())
-    error: GatewayError = UpstreamError()
-    for option in run.plan.routes[:_MOST_ATTEMPTS]:
+    now = time.monotonic()
+    health.retries.note_request(now)
+    failures: list[AttemptFailed] = []
+    for option in run.plan.routes:
+        route, _model, _price = option
+        if health.reason_out(route.id, route.channel.id, route.channel.concurrency, now) is not None:
+            continue  # since the routes were ranked
+        # An attempt that never reached its upstream put no load on it: the next one needs no budget.
+        if len(failures) == _MOST_ATTEMPTS or (failures and failures[-1].was_sent and not health.retries.take(now)):
+            break
         try:
             return await _attempt(run, option, watch)
         except AttemptFailed as failure:
-            error = failure.error
-            # An attempt that never reached its upstream put no load on it and needs no budget.
-            if failure.was_sent and not health.retries.take(time.monotonic()):
-                break
-    raise error
+            failures.append(failure)
+            now = time.monotonic()
+    raise failures[-1].error if failures else NoAvailableChannel(1)
 
 
 async def _attempt(run: Run, option: Option, watch: ClientWatch | None) -> JsonReply | StreamReply:
@@ -316,8 +330,9 @@ async def _whole(run: Run, adapter: Adapter, order: Order, answer: Answer, start
     health.route(route.id).succeeded(run.first_byte, run.first_byte - started)
     if is_reported:
         run.teach(health, usage)
+    reply = _json_reply(run, body, usage)
     run.settle(outcome="success", status=200, usage=usage, source="upstream" if is_reported else "estimated")
-    return _json_reply(run, body, usage)
+    return reply
 
 
 def _json_reply(run: Run, body: dict[str, Any], usage: Usage) -> JsonReply:
@@ -329,17 +344,20 @@ def _json_reply(run: Run, body: dict[str, Any], usage: Usage) -> JsonReply:
     body["usage"] = public_usage(usage, reported if type(reported) is dict else {}, cost, details)
     if call.wants_explanation:
         body["costrouter"] = run.explanation()
-    return JsonReply([*run.headers(), (b"x-costrouter-cost", cost.encode())], orjson.dumps(body))
+    return JsonReply([*run.headers(), (b"x-costrouter-cost", cost.encode())], written(body))
 
 
 async def _assemble(answer: Answer, adapter: Adapter, choices: int) -> tuple[dict[str, Any], Usage | None]:
     """A whole answer from a stream; raises MalformedAnswer if the stream is not whole."""
     parser, tally = EventParser(), Tally(choices, adapter.usage)
     assembler = Assembler(tally)
-    is_done = False
+    is_done, received = False, 0
     try:
         while not is_done:
             data = await answer.next()
+            received += len(data or b"")
+            if received > MAX_BODY_BYTES:
+                raise MalformedAnswer("the answer is too large")
             for event in parser.finish() if data is None else parser.feed(data):
                 if event == b"[DONE]":
                     is_done = True

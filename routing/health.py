@@ -2,7 +2,7 @@
 
 A breaker opens after five failures in a row, or when half of at least twenty answers in thirty seconds failed; it
 stays open for ten seconds, twice as long each time it opens again, then lets one real request through. A 429 rests a
-route for exactly as long as Retry-After says. Faults that the tenant's request caused never count.
+route for as long as Retry-After says, a minute at most. Faults that the tenant's request caused never count.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class RouteHealth:
     cached_share: float = 0.0
     """The share of input tokens that came from the cache, where the route had served the prefix before."""
     reports_timings: bool | None = None
-    """Whether the upstream is llama.cpp's server, which can count a stream's tokens as it goes; None until it is met."""
+    """Whether the upstream is llama.cpp's server, which can count a stream's tokens as it goes; None: not met yet."""
 
     def reason_out(self, now: float) -> Reason | None:
         if now < self.resting_until:
@@ -71,9 +71,11 @@ class RouteHealth:
         self.latency += (seconds - self.latency) * (_SMOOTHING if self.latency else 1)
 
     def failed(self, now: float) -> None:
+        self.success_rate -= self.success_rate * _SMOOTHING
+        if self.opened and now < self.open_until:  # it was under way when the breaker opened: nothing new
+            return
         self.failures_in_a_row += 1
         self.recent.append((now, False))
-        self.success_rate -= self.success_rate * _SMOOTHING
         if self.is_probing or self.failures_in_a_row >= FAILURES_IN_A_ROW or self._rate_is_bad(now):
             self._open(now)
 
@@ -151,6 +153,15 @@ class Health:
             found = self._channels[channel_id] = ChannelHealth()
         return found
 
+    def reason_out(self, route_id: int, channel_id: int, concurrency: int | None, now: float) -> Reason | None:
+        """Why this process would not send a request there just now; `concurrency` is the channel's limit."""
+        channel = self.channel(channel_id)
+        if now < channel.resting_until:
+            return "resting"
+        if concurrency is not None and channel.in_flight >= concurrency:
+            return "channel_busy"
+        return self.route(route_id).reason_out(now)
+
     def rest_channel(self, channel_id: int) -> None:
         """The upstream refuses our key: no route of the channel is of use for a while."""
         self.channel(channel_id).resting_until = time.monotonic() + CHANNEL_REST
@@ -189,6 +200,6 @@ class Health:
         before = self._outputs.get(key, float(output_tokens))
         self._outputs[key] = before + (output_tokens - before) * _SMOOTHING
         if input_tokens > 0:
-            ratio = prompt_bytes / input_tokens
+            ratio = max(1.0, prompt_bytes / input_tokens)  # less is what a chat template adds to a short prompt
             known = self._bytes_per_token.get(model, ratio)
             self._bytes_per_token[model] = known + (ratio - known) * _SMOOTHING

@@ -14,7 +14,7 @@ from billing.prices import Tariff, most
 from routing.api.schema import ChatRequest, IntegerAboveMaxValue
 from routing.errors import ContextLengthExceeded, ModelNotFound, NoAvailableChannel, NoMatchingRoute
 from routing.health import Health
-from routing.selection import Candidate, Decision, Demand, Reason, rank
+from routing.selection import Candidate, Decision, Demand, rank
 from routing.snapshot import ModelView, RouteView, Snapshot
 
 BYTES_OF_A_TOKEN_AT_MOST: Final = 8
@@ -92,10 +92,12 @@ def resolve(call: Call, health: Health) -> Plan:
     image_bytes = sum(len(part.image_url.url) for part in images if part.image_url)
     text_bytes = call.body_bytes - image_bytes
     expected_input = int(text_bytes / health.bytes_per_token(main.name)) + len(images) * IMAGE_TOKENS
-    cap = _output_cap(call, main, text_bytes, expected_input)
+    least_input = text_bytes // BYTES_OF_A_TOKEN_AT_MOST
+    cap = _output_cap(call, main, least_input, expected_input)
     prefix = _prefix(call)
     demand = _demand(
         call,
+        needs_context=least_input + (request.cap or 1),
         expected_input=expected_input,
         expected_output=health.expected_output(call.caller.tenant_id, main.name, cap) * request.choices,
         needs_images=bool(images),
@@ -117,14 +119,15 @@ def resolve(call: Call, health: Health) -> Plan:
 
 def _models(call: Call) -> tuple[tuple[ModelView, Tariff], ...]:
     """The model asked for and its fallbacks, as far as this key can call them; raises ModelNotFound."""
-    found = []
     name = call.request.model
-    for wanted in (name, *(call.request.models or ())):
+    main = find_model(call.snapshot, call.caller, _base_name(call.snapshot, name), call.started_at)
+    if main is None:
+        raise ModelNotFound(name)
+    found = [main]
+    for wanted in call.request.models or ():
         model = find_model(call.snapshot, call.caller, _base_name(call.snapshot, wanted), call.started_at)
         if model is not None and model not in found:
             found.append(model)
-        elif wanted is name:
-            raise ModelNotFound(name)
     return tuple(found)
 
 
@@ -144,10 +147,9 @@ def _base_name(snapshot: Snapshot, name: str) -> str:
     return name
 
 
-def _output_cap(call: Call, model: ModelView, text_bytes: int, expected_input: int) -> int:
+def _output_cap(call: Call, model: ModelView, least_input: int, expected_input: int) -> int:
     """The bound on one choice's output tokens: the client's, or the model's default as far as the window allows."""
     cap = call.request.cap
-    least_input = text_bytes // BYTES_OF_A_TOKEN_AT_MOST
     if least_input + (cap or 1) > model.context_window:
         raise ContextLengthExceeded(
             f"This model's maximum context length is {model.context_window} tokens, but at least "
@@ -166,14 +168,19 @@ def _output_cap(call: Call, model: ModelView, text_bytes: int, expected_input: i
 
 
 def _prefix(call: Call) -> int:
-    """Names a conversation by its beginning; equal for the requests of one conversation, also in other processes."""
+    """Names a conversation by its beginning; equal for the requests of one conversation in this process."""
     messages = call.body["messages"]
-    return hash(
-        (call.caller.tenant_id, str(messages[0].get("content"))[:512], str(messages[:2][-1].get("content"))[:512])
-    )
+    return hash((call.caller.tenant_id, _beginning(messages[0]), _beginning(messages[:2][-1])))
 
 
-def _demand(call: Call, *, expected_input: int, expected_output: int, needs_images: bool) -> Demand:
+def _beginning(message: dict[str, Any]) -> str:
+    content = message.get("content")
+    if type(content) is list:  # the first part names it well enough; the others may be megabytes
+        content = content[0].get("text") if content else None
+    return content[:512] if type(content) is str else ""
+
+
+def _demand(call: Call, *, needs_context: int, expected_input: int, expected_output: int, needs_images: bool) -> Demand:
     request = call.request
     provider = request.provider
     format_ = request.response_format
@@ -183,6 +190,7 @@ def _demand(call: Call, *, expected_input: int, expected_output: int, needs_imag
         expected_output=expected_output,
         needs_tools=bool(request.tools or request.functions),
         needs_images=needs_images,
+        needs_context=needs_context,
         needs_json_schema=format_ is not UNSET and format_.type == "json_schema",
         only=_names(provider.only if provider else None),
         ignore=_names(provider.ignore if provider else None),
@@ -213,8 +221,17 @@ def _rank(
     provider = call.request.provider
     if provider is not None and provider.allow_fallbacks is False:
         routes = routes[:1]
-    verdicts = tuple(verdict for decision in decisions for verdict in decision.candidates)
-    return Decision(decisions[0].strategy, decisions[0].expected, verdicts), tuple(routes)
+    return decisions[0] if len(decisions) == 1 else _merged(decisions), tuple(routes)
+
+
+def _merged(decisions: list[Decision]) -> Decision:
+    """One decision over several models: the first usable route of all is the chosen one."""
+    verdicts = [verdict for decision in decisions for verdict in decision.candidates]
+    chosen, *others = (verdict for verdict in verdicts if verdict.state != "out")
+    ready = [msgspec.structs.replace(verdict, state="ready") for verdict in others]
+    out = [verdict for verdict in verdicts if verdict.state == "out"]
+    expected = next(decision.expected for decision in decisions if decision.order)
+    return Decision(decisions[0].strategy, expected, (chosen, *ready, *out))
 
 
 def _over_max_price(demand: Demand, call: Call, price: Tariff) -> Demand:
@@ -242,7 +259,7 @@ def _candidate(route: RouteView, model: ModelView, prefix: int, now: float, heal
         cost=route.cost,
         priority=channel.priority,
         weight=channel.weight,
-        fault=route.fault or state.reason_out(now) or _channel_reason(route, now, health),
+        fault=route.fault or health.reason_out(route.id, channel.id, channel.concurrency, now),
         success_rate=state.success_rate,
         cached_share=health.cached_share(prefix, route.id, now),
         latency=state.latency,
@@ -251,14 +268,6 @@ def _candidate(route: RouteView, model: ModelView, prefix: int, now: float, heal
         json_schema=model.json_schema,
         context_window=model.context_window,
     )
-
-
-def _channel_reason(route: RouteView, now: float, health: Health) -> Reason | None:
-    state = health.channel(route.channel.id)
-    if now < state.resting_until:
-        return "resting"
-    limit = route.channel.concurrency
-    return "channel_busy" if limit is not None and state.in_flight >= limit else None
 
 
 _CONSTRAINT_TEXTS: Final = {

@@ -25,7 +25,7 @@ from routing.health import Health
 from routing.providers.base import Adapter, MalformedAnswer
 from routing.run import Run
 from routing.streaming import KEEP_ALIVE, ChatRelay, Comment, EventParser, EventTooLarge, Tally, public_usage
-from routing.upstream import Answer, UpstreamFault
+from routing.upstream import PAUSE_BYTES, Answer, UpstreamFault
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ DONE_EVENT: Final = b"[DONE]"
 
 
 class ClientGone(Exception):
-    """The client left before its stream had begun; there is nobody to answer."""
+    """The client has left; there is nobody to answer."""
 
 
 class ClientWatch:
@@ -122,6 +122,8 @@ class StreamReply:
         while not self._has_begun:
             if self._is_at_end:
                 raise MalformedAnswer("the stream ended before it began")
+            if len(self._first) > PAUSE_BYTES:
+                raise MalformedAnswer("nothing but comments came")
             self._first += self._digest(await self._answer.next())
         now = time.monotonic()
         self._run.first_byte = now
@@ -159,7 +161,10 @@ class StreamReply:
     # --- after the head ---
 
     async def write(self, send: Send) -> None:
-        """Writes the body with `send`. Never raises for the upstream; `close` must follow, whatever happens."""
+        """Writes the body with `send`. Never raises for the upstream; `close` must follow, whatever happens.
+
+        Raises ClientGone if `send` does.
+        """
         self._task = asyncio.current_task()
         loop = asyncio.get_running_loop()
         self._stall_check = loop.call_later(STALL_SECONDS, self._check_stall, loop)
@@ -169,6 +174,11 @@ class StreamReply:
             await self._break_off(send, fault.fault, fault.detail)
         except MalformedAnswer as error:
             await self._break_off(send, "invalid_response", str(error))
+        except ClientGone:
+            raise
+        except Exception:  # the last resort: whatever goes wrong, a broken answer never looks like a whole one
+            log.exception("a stream failed on a fault of ours")
+            await self._break_off(send, "invalid_response", "a fault of ours")
 
     async def finish(self) -> None:
         """Waits a moment for the upstream's clean end, so that its connection can be kept."""
@@ -208,7 +218,10 @@ class StreamReply:
 
     async def _send(self, send: Send, data: bytes) -> None:
         self._sending_since = time.monotonic()
-        await send(data)
+        try:
+            await send(data)
+        except Exception as error:
+            raise ClientGone from error
         self._sending_since = 0.0
 
     def _closing(self, usage: Usage) -> bytes:
@@ -238,8 +251,6 @@ class StreamReply:
                 self._answer.hang_up()
 
     def _check_stall(self, loop: asyncio.AbstractEventLoop) -> None:
-        if self._run.is_settled:
-            return
         if self._sending_since and time.monotonic() - self._sending_since > STALL_SECONDS and self._task is not None:
             self._is_client_gone = True
             self._task.cancel()

@@ -126,12 +126,13 @@ class Run:
         assert self.route is not None  # noqa: S101 - there is an answer
         call = self.plan.call
         share = usage.cached_input / usage.input if usage.input else 0.0
+        has_images = self.plan.text_bytes != call.body_bytes  # whose tokens say nothing about text
         health.note_served(self.plan.prefix, self.route.id, time.monotonic(), share)
         health.note_usage(
             call.caller.tenant_id,
             self.plan.models[0][0].name,
             prompt_bytes=self.plan.text_bytes,
-            input_tokens=usage.input,
+            input_tokens=0 if has_images else usage.input,
             output_tokens=usage.output,
         )
 

@@ -109,7 +109,7 @@ class Decision(msgspec.Struct, frozen=True):
 
     @property
     def order(self) -> list[int]:
-        """Indexes into the ranked candidates are positions; the route ids to try, best first."""
+        """The ids of the routes to try, best first."""
         return [verdict.route for verdict in self.candidates if verdict.state != "out"]
 
     def constraint(self) -> Reason | None:
@@ -133,21 +133,19 @@ def rank(demand: Demand, candidates: Sequence[Candidate], draw: Callable[[], flo
     """
     ready: list[tuple[Any, Candidate, int]] = []
     out: list[Verdict] = []
-    best_share = 0.0
     for candidate in candidates:
         reason = candidate.fault or _misfit(demand, candidate)
         if reason is not None or candidate.cost is None:
             out.append(_verdict(candidate, "out", reason or "no_cost_price", None))
             continue
         expected = expected_cost(demand, candidate, candidate.cost)
-        best_share = max(best_share, candidate.cached_share)
         ready.append((_position(demand, candidate, expected, draw), candidate, expected))
     ready.sort(key=_first)
     verdicts = [
         _verdict(candidate, "ready" if place else "chosen", None, expected)
         for place, (_key, candidate, expected) in enumerate(ready)
     ]
-    share = ready[0][1].cached_share if ready else best_share
+    share = ready[0][1].cached_share if ready else 0.0
     use = Expected(demand.expected_input, int(demand.expected_input * share), demand.expected_output)
     return Decision(demand.strategy, use, (*verdicts, *out))
 

@@ -26,6 +26,14 @@ _LONGEST_TOKEN: Final = 12
 """Upstreams whose content chunks are shorter on average than this send one token a chunk."""
 
 
+def written(value: Any) -> bytes:
+    """The value as JSON; raises MalformedAnswer for what is nested deeper than can be written."""
+    try:
+        return orjson.dumps(value)
+    except orjson.JSONEncodeError as error:
+        raise MalformedAnswer("the answer is nested too deep") from error
+
+
 class Comment(bytes):
     """A comment block, with its colon."""
 
@@ -134,7 +142,7 @@ class Tally:
         for name, value in delta.items():
             if value and name != "role":
                 self.deltas += 1
-                self.delta_bytes += len(value) if type(value) is str else len(orjson.dumps(value))
+                self.delta_bytes += len(value) if type(value) is str else len(written(value))
                 return
 
     def received_tokens(self) -> int:
@@ -200,7 +208,7 @@ class ChatRelay:
             chunk["usage"] = None
         if chunk.get("system_fingerprint", "") is None:
             del chunk["system_fingerprint"]
-        return b"data: " + orjson.dumps(chunk) + b"\n\n"
+        return b"data: " + written(chunk) + b"\n\n"
 
     def _complete(self, choice: dict[str, Any]) -> None:
         """Adds what the public schema requires of a choice, and counts what it brings."""
@@ -214,6 +222,8 @@ class ChatRelay:
                 del delta[name]
         if delta:
             self._tally.note_delta(delta)
+        if "logprobs" in choice:
+            _complete_logprobs(choice["logprobs"])
         reason = choice.setdefault("finish_reason", None)
         if reason is not None:
             self._finished.add(index)
@@ -269,7 +279,7 @@ def complete_answer(answer: dict[str, Any], *, public_id: str, model: str, creat
         del answer["system_fingerprint"]
     for index, choice in enumerate(answer["choices"]):
         choice.setdefault("index", index)
-        choice.setdefault("logprobs", None)
+        _complete_logprobs(choice.setdefault("logprobs", None))
         reason = choice.get("finish_reason")
         if type(reason) is not str or reason not in _FINISH_REASONS:
             choice["finish_reason"] = "stop"
@@ -280,6 +290,12 @@ def complete_answer(answer: dict[str, Any], *, public_id: str, model: str, creat
         for name in _NEVER_NULL:
             if name in message and message[name] is None:
                 del message[name]
+
+
+def _complete_logprobs(logprobs: Any) -> None:
+    if type(logprobs) is dict:
+        logprobs.setdefault("content", None)
+        logprobs.setdefault("refusal", None)
 
 
 class Assembler:
@@ -348,10 +364,12 @@ def _merge_calls(calls: list[dict[str, Any]], parts: Any) -> None:
 
     Raises MalformedAnswer for anything else.
     """
-    for part in parts if type(parts) is list else (None,):
-        index = part.get("index", len(calls)) if type(part) is dict else None
+    if type(parts) is not list or any(type(part) is not dict for part in parts):
+        raise MalformedAnswer("a tool call that is none")
+    for part in parts:
+        index = part.get("index", len(calls))
         if type(index) is not int or not 0 <= index < _MOST_CALLS:
-            raise MalformedAnswer("a tool call that is none")
+            raise MalformedAnswer("a tool call without a place")
         while len(calls) <= index:
             calls.append({"id": "", "type": "function", "function": {"name": "", "arguments": ""}})
         call, function = calls[index], part.get("function")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from typing import Any, ClassVar, Final, Never
 
 import orjson
@@ -17,8 +18,9 @@ from costrouter.errors import GatewayError, InvalidRequest
 MAX_DEPTH: Final = 32
 MAX_NODES: Final = 20_000
 _MAX_INTEGER: Final = 2**63
-_ESCAPED_COLON: Final = b"\\u003"
-_STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_ESCAPED_COLONS: Final = (b"\\u003a", b"\\u003A")
+# One without end matches as well: to look for its end again from each of its own quotes would take for ever.
+_STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)', re.DOTALL)
 _BRACKET_OR_COMMA: Final = re.compile(r"[\[\]{},]")
 _SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
 
@@ -85,7 +87,7 @@ def parse(raw: bytes) -> dict[str, Any]:
         raise InvalidJson("The request body must be a JSON object.")
     pairs, colons, is_doubtful = _walk(body)
     # Without duplicates, every colon of the text is either a pair's or inside a string that survived.
-    if is_doubtful or raw.count(b":") != pairs + colons or _ESCAPED_COLON in raw:
+    if is_doubtful or raw.count(b":") != pairs + colons or _ESCAPED_COLONS[0] in raw or _ESCAPED_COLONS[1] in raw:
         _parse_slowly(raw)
     return body
 
@@ -150,6 +152,8 @@ def _check_size(text: str) -> None:
             depth += 1
         elif token[0] in "]}":
             depth -= 1
+            if depth < 0:  # the parser stops here too
+                return
         nodes += token[0] not in "]}"
         if depth > MAX_DEPTH or nodes > MAX_NODES:
             raise JsonTooComplex
@@ -158,8 +162,7 @@ def _check_size(text: str) -> None:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) != len(pairs):
-        names = [name for name, _value in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        twice, _times = Counter(name for name, _value in pairs).most_common(1)[0]
         raise DuplicateKey(f"The member name {twice[:64]!r} appears more than once in one object.")
     return members
 

@@ -14,7 +14,6 @@ import msgspec
 
 from billing.prices import Usage
 
-
 MOST_TOKENS: Final = 100_000_000
 """No context window is as large: a count above it is not believed."""
 

@@ -95,9 +95,9 @@ def test_killed_processes_leave_no_money_held_and_no_request_billed_twice(
         record.id for record in records.values() if record.cost == COST
     }
     assert took < 30
-    assert len(load.answered) > 50
-    assert load.broken >= kills
-    assert outcomes["success"] > 50
+    assert len(load.answered) > 20 * kills
+    assert load.broken >= 1
+    assert outcomes["success"] > 20 * kills
     assert len(set(load.answered)) == len(load.answered)
     # What was in a killed process's hands, at most a request a lane, may be answered and not yet settled.
     assert len(load.answered) - len(billed) <= kills * LANES
@@ -117,13 +117,14 @@ def _slow(request: up.Received) -> up.Reply:
 
 def _kill_one(world: World) -> None:
     """Kills a worker and waits until another one has taken its place and has worked for a while."""
+    time.sleep(1)
     victim = random.choice(world.gateway.pids)
     world.gateway.kill(victim)
     deadline = time.monotonic() + 20
     while len(set(world.gateway.pids) - {victim}) < world.gateway.workers:
         assert time.monotonic() < deadline, "no worker took the place of the killed one"
         time.sleep(0.05)
-    time.sleep(1.5)
+    time.sleep(2)
 
 
 def test_orderly_stop_lets_requests_finish(

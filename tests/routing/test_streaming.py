@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 from pathlib import Path
@@ -76,7 +77,7 @@ def test_line_ends_may_even_be_mixed(ends: list[bytes], cuts: list[int]) -> None
         ends[place] = b"\r" if ends[place - 1] == b"\r" and ends[place] == b"\n" else ends[place]
     stream = b"".join(line + end for line, end in zip(SSE.split(b"\n"), [*ends, b""], strict=True))
     places = [0, *sorted(cut % (len(stream) + 1) for cut in cuts), len(stream)]
-    assert parsed(*(stream[a:b] for a, b in zip(places, places[1:], strict=False))) == EVENTS
+    assert parsed(*(stream[a:b] for a, b in itertools.pairwise(places))) == EVENTS
 
 
 @pytest.mark.parametrize("line_end", [b"\n", b"\r\n", b"\r"], ids=["LF", "CRLF", "CR"])
@@ -238,7 +239,8 @@ def test_timings_that_cannot_be_are_ignored(garbage: Any) -> None:
 )
 def test_received_tokens_are_estimated_from_what_came(deltas: list[dict[str, Any]], tokens: int) -> None:
     told = tally()
-    [told.note_delta(delta) for delta in deltas]
+    for delta in deltas:
+        told.note_delta(delta)
     assert told.received_tokens() == tokens
 
 
@@ -282,9 +284,7 @@ def text_of(chunks: list[dict[str, Any]], index: int = 0) -> str:
         ("litellm_zero_usage.sse", 1, "Chào", None),
     ],
 )
-def test_recorded_stream_arrives_whole_and_is_counted(
-    name: str, choices: int, text: str, usage: Usage | None
-) -> None:
+def test_recorded_stream_arrives_whole_and_is_counted(name: str, choices: int, text: str, usage: Usage | None) -> None:
     told = tally(choices)
     relay = relay_of(told, choices=choices)
     chunks = relayed(relay, name)
@@ -373,17 +373,17 @@ def test_closing_finishes_what_the_upstream_left_unfinished() -> None:
 def assembled(name: str, choices: int) -> dict[str, Any]:
     assembler = Assembler(tally(choices))
     events = [event for event in parsed((FIXTURES / name).read_bytes()) if event != b"[DONE]"]
-    [assembler.add(OPENAI.event(event)) for event in events]
+    for event in events:
+        assembler.add(OPENAI.event(event))
     assert assembler.is_complete(choices)
     return assembler.answer()
 
 
 def test_stream_is_assembled_into_an_answer() -> None:
     answer = assembled("llamacpp_two_choices.sse", 2)
-    assert [(choice["index"], choice["message"]["content"], choice["finish_reason"]) for choice in answer["choices"]] == [
-        (0, "Hey you two", "stop"),
-        (1, "Good day", "length"),
-    ]
+    texts = [(choice["index"], choice["message"]["content"]) for choice in answer["choices"]]
+    assert texts == [(0, "Hey you two"), (1, "Good day")]
+    assert [choice["finish_reason"] for choice in answer["choices"]] == ["stop", "length"]
     assert [entry["token"] for entry in answer["choices"][0]["logprobs"]["content"]] == ["Hey", " you", " two"]
     assert (answer["system_fingerprint"], answer["usage"]["prompt_tokens"]) == ("b0-unknown", 23)
 

@@ -24,7 +24,11 @@ from routing.api.body import (
 
 text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
 scalar = (
-    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False) | text
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | text
 )
 value = st.recursive(scalar, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(text, inner, max_size=4))
 members = st.dictionaries(text, value, max_size=6)
@@ -80,10 +84,12 @@ def test_duplicate_names_are_refused_wherever_they_are(
 ) -> None:
     pairs = [(key, inner) for key, inner in other.items() if key != name] + [(name, first), (name, second)]
     order = data.draw(st.permutations(pairs))
-    twice = "{%s}" % ",".join(f"{written(key, data.draw)}:{written(inner, data.draw)}" for key, inner in order)
-    nested = data.draw(st.sampled_from(['%s', '{"outer":%s}', '{"list":[1,%s]}', '{"a":":","b":{"c":[[%s]]}}'])) % twice
+    inside = ",".join(f"{written(key, data.draw)}:{written(inner, data.draw)}" for key, inner in order)
+    before, behind = data.draw(
+        st.sampled_from([("", ""), ('{"outer":', "}"), ('{"list":[1,', "]}"), ('{"a":":","b":{"c":[[', "]]}}")])
+    )
     with pytest.raises(DuplicateKey):
-        parse(nested.encode())
+        parse(f"{before}{{{inside}}}{behind}".encode())
 
 
 @pytest.mark.parametrize(
@@ -148,7 +154,14 @@ def test_what_is_no_json_object_is_refused(raw: bytes) -> None:
 
 @pytest.mark.parametrize(
     "raw",
-    [b'{"a":"\\ud800"}', b'{"a":"\\udc00\\ud800"}', b'{"\\ud800":1}', b'{"a":"\\u0000"}', b'{"\\u0000":1}', b'{"a":["\\u0000"]}'],
+    [
+        b'{"a":"\\ud800"}',
+        b'{"a":"\\udc00\\ud800"}',
+        b'{"\\ud800":1}',
+        b'{"a":"\\u0000"}',
+        b'{"\\u0000":1}',
+        b'{"a":["\\u0000"]}',
+    ],
 )
 def test_text_that_is_not_unicode_is_refused(raw: bytes) -> None:
     with pytest.raises(InvalidUnicode):
@@ -186,12 +199,12 @@ MANY_NAMES = b",".join(b'"k%d":1' % number for number in range(MAX_NODES - 10))
 @pytest.mark.parametrize(
     "raw",
     [
-        pytest.param(b'{"a":"' + b'\\"' * 20_000, id="a text without end"),
+        pytest.param(b'{"a":"' + b'\\"' * 2_000_000, id="a text without end"),
         pytest.param(b'{"a":"' + b"x" * 4_000_000, id="a long text without end"),
         pytest.param(b'"' * 4_000_000, id="quotes"),
         pytest.param(b"{" + b"]" * 4_000_000, id="closing brackets"),
         pytest.param(b"\\" * 4_000_000, id="backslashes"),
-        pytest.param(b"{" + MANY_NAMES + b',"z":1' * 300 + b"}", id="a duplicate behind many names"),
+        pytest.param(b"{" + MANY_NAMES + b',"z":1' * 300_000 + b"}", id="a duplicate behind many names"),
         pytest.param(b'{"a":"' + b":" * 3_900_000 + b'","a":1}', id="a duplicate behind many colons"),
         pytest.param(b'{"a":"' + b"\\ud800" * 600_000 + b'"}', id="lone surrogates"),
     ],

@@ -1,0 +1,108 @@
+"""History cannot be changed: the models refuse, and on PostgreSQL the database does, whatever the hand."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+
+import pytest
+from django.core.exceptions import ValidationError
+from django.db import DatabaseError, connection, models
+from pytest_django.plugin import DjangoDbBlocker
+
+from accounts.models import User
+from billing.books import Books, open_books
+from billing.models import LedgerEntry, Price, UsageRecord
+from tests.bookkeeping import Account, account, default_database
+from tests.databases import PostgresDatabases
+
+
+@pytest.fixture(scope="module")
+def postgres(postgres_databases: PostgresDatabases, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """A migrated PostgreSQL database as the default one."""
+    with default_database(postgres_databases.migrated(), django_db_blocker):
+        yield
+
+
+@pytest.fixture
+def postgres_history(postgres: None) -> dict[str, models.Model]:
+    """One row of each kind of history, by its table."""
+    books = open_books()
+    rows = _history(account(1000), books)
+    books.close()
+    return rows
+
+
+@pytest.fixture
+def history(books: Books, rich: Account) -> dict[str, models.Model]:
+    return _history(rich, books)
+
+
+def _history(rich: Account, books: Books) -> dict[str, models.Model]:
+    held = rich.hold(10)
+    books.post([held], [], secrets.token_hex(16))
+    books.post([], [rich.settlement(held.id, 5)], secrets.token_hex(16))
+    entry = LedgerEntry.objects.get(balance=rich.wallet)
+    return {"billing_price": rich.price, "billing_usagerecord": rich.records[0], "billing_ledgerentry": entry}
+
+
+TABLES = ["billing_price", "billing_usagerecord", "billing_ledgerentry"]
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_model_refuses_to_save_again(history: dict[str, models.Model], table: str) -> None:
+    with pytest.raises(ValidationError):
+        history[table].save()
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_model_refuses_to_delete(history: dict[str, models.Model], table: str) -> None:
+    with pytest.raises(ValidationError):
+        history[table].delete()
+    history[table].refresh_from_db()
+
+
+def test_new_row_under_an_old_id_does_not_overwrite_it(history: dict[str, models.Model], rich: Account) -> None:
+    entry = history["billing_ledgerentry"]
+
+    with pytest.raises(DatabaseError):
+        LedgerEntry(pk=entry.pk, balance=rich.wallet, kind="grant", amount=7, reference=secrets.token_hex(8)).save()
+
+    assert LedgerEntry.objects.get(pk=entry.pk).amount == 1000
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_database_refuses_an_update(postgres_history: dict[str, models.Model], table: str) -> None:
+    rows = type(postgres_history[table])._default_manager.filter(pk=postgres_history[table].pk)
+    column = "note" if table == "billing_ledgerentry" else "model"
+
+    with pytest.raises(DatabaseError, match=f"{table} is append-only"):
+        rows.update(**{column: "changed"})
+    assert not rows.filter(**{column: "changed"}).exists()
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_database_refuses_a_delete(postgres_history: dict[str, models.Model], table: str) -> None:
+    with connection.cursor() as cursor, pytest.raises(DatabaseError, match=f"{table} is append-only"):
+        cursor.execute(f"DELETE FROM {table} WHERE TRUE")
+    postgres_history[table].refresh_from_db()
+
+
+def test_every_append_only_model_of_billing_has_its_trigger(postgres: None) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT event_object_table FROM information_schema.triggers WHERE trigger_name LIKE '%_append_only'"
+        )
+        guarded = {row[0] for row in cursor.fetchall()}
+
+    assert {model._meta.db_table for model in (Price, UsageRecord, LedgerEntry)} <= guarded
+    assert "routing_costprice" in guarded
+
+
+def test_user_who_made_history_can_still_be_deleted(postgres: None) -> None:
+    dora = User.objects.create_user("dora@example.com")
+    price = Price.objects.create(model="by dora", input=0, output=0, created_by=dora)
+
+    dora.delete()
+
+    assert Price.objects.get(pk=price.pk).model == "by dora"
