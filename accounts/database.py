@@ -27,8 +27,12 @@ async def read(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R
     def run() -> R:
         try:
             return function(*args, **kwargs)
+        except Error:
+            connection.close()  # it may only have been the connection that is gone
+        try:
+            return function(*args, **kwargs)
         except Error as error:
-            connection.close()  # the next read begins with a fresh one
+            connection.close()
             raise ServiceUnavailable from error
 
     return await asyncio.get_running_loop().run_in_executor(_threads, run)

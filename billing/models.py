@@ -26,7 +26,8 @@ class AppendOnly(models.Model):
     def save(self, *args: Any, **kwargs: Any) -> None:
         if not self._state.adding:
             raise ValidationError(_("This row is history and cannot be changed."))
-        super().save(*args, **kwargs)
+        # Without it, a new row under an old id would be written over the old one.
+        super().save(*args, **(kwargs | {"force_insert": True}))
 
     def delete(self, *args: Any, **kwargs: Any) -> Never:
         raise ValidationError(_("This row is history and cannot be deleted."))

@@ -141,8 +141,8 @@ class Tally:
     def note_delta(self, delta: dict[str, Any]) -> None:
         for name, value in delta.items():
             if value and name != "role":
-                self.deltas += 1
                 self.delta_bytes += len(value) if type(value) is str else len(written(value))
+                self.deltas += 1
                 return
 
     def received_tokens(self) -> int:

@@ -226,12 +226,15 @@ def stream(
     return Reply((start, *steps, *((LAST_CHUNK,) if is_terminated else ())), end)
 
 
-def told(text: str = "One two three four five", *, usage: JSON | _Absent = USAGE, pause: float = 0) -> Reply:
-    """A complete stream: role, a chunk per word, finish, usage chunk, [DONE]."""
-    events = [event(item) for item in (ROLE, *words(text), FINISH)]
+def told(
+    text: str = "One two three four five", *, usage: JSON | _Absent = USAGE, pause: float = 0, n: int = 1
+) -> Reply:
+    """A complete stream: for each choice its role, a chunk per word and the finish, then a usage chunk and [DONE]."""
     parts: list[Step] = []
-    for item in events:
-        parts += [item, Pause(pause)] if pause else [item]
+    for index in range(n):
+        for item in (ROLE, *words(text), FINISH):
+            (choice,) = item["choices"]
+            parts += [event({**item, "choices": [{**choice, "index": index}]}), Pause(pause)]
     if not isinstance(usage, _Absent):
         parts.append(event(usage_chunk(usage)))
     return stream(*parts, DONE)
@@ -247,7 +250,7 @@ def ordinary(request: Received) -> Reply:
     if not body.get("stream"):
         return answer(usage=usage, n=n)
     wants_usage = (body.get("stream_options") or {}).get("include_usage")
-    return told(usage=usage if wants_usage else ABSENT)
+    return told(usage=usage if wants_usage else ABSENT, n=n)
 
 
 # --- the server ------------------------------------------------------------------------------------------------------

@@ -7,6 +7,10 @@ TABLES = ("billing_price", "billing_usagerecord", "billing_ledgerentry")
 FUNCTION = """
 CREATE FUNCTION billing_refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
+    -- A person may be forgotten; what they did stays.
+    IF TG_OP = 'UPDATE' AND to_jsonb(NEW) = jsonb_set(to_jsonb(OLD), '{created_by_id}', 'null', false) THEN
+        RETURN NEW;
+    END IF;
     RAISE EXCEPTION '% is append-only', TG_TABLE_NAME USING ERRCODE = 'restrict_violation';
 END $$
 """

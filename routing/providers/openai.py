@@ -54,6 +54,8 @@ _ACCOUNT_DATA: Final = re.compile(
 )
 _CONTENT: Final = frozenset((400, 413, 422))
 _KEY: Final = frozenset((401, 402, 403))
+_KEY_ERRORS: Final = ("authentication_error", "auth_error", "invalid_api_key", "no_db_connection")
+"""Types and codes under which some servers, LiteLLM's proxy among them, refuse a key with 400."""
 _MOST_MESSAGE: Final = 1000
 
 
@@ -126,18 +128,18 @@ class OpenAI:
     def refusal(self, status: int, headers: Mapping[str, str], body: bytes, order: Order) -> Refusal:
         error = _error_of(body)
         detail = f"{status}: {error.get('message') or body[:300].decode('utf-8', 'replace')}"[:500]
-        meaning = _meaning(status)
+        meaning = _meaning(status, error)
         if meaning != "content_refused":
             return Refusal(meaning, retry_after=_retry_after(headers), detail=detail)
         text = f"{error.get('type')} {error.get('code')} {error.get('message')}"
         code = "context_length_exceeded" if _OVERFLOW.search(text) else _text(error.get("code"))
-        type_ = _text(error.get("type"))
+        type_, param = _text(error.get("type")), _text(error.get("param"))
         return Refusal(
             meaning,
             type=type_ if type_ in STANDARD_TYPES else "invalid_request_error",
             code=code if code in STANDARD_CODES else None,
-            message=_public(_text(error.get("message")), order),
-            param=_text(error.get("param")) or None,
+            message=_public(_text(error.get("message")), order) or "The upstream refused the content of this request.",
+            param=param if param and param == _public(param, order) else None,
             detail=detail,
         )
 
@@ -181,11 +183,11 @@ def _raise_error(error: Any) -> NoReturn:
     raise MalformedAnswer(f"an error came instead of an answer: {str(message)[:300]}")
 
 
-def _meaning(status: int) -> Meaning:
+def _meaning(status: int, error: dict[str, Any]) -> Meaning:
+    if status in _KEY or (status == 400 and (error.get("type") in _KEY_ERRORS or error.get("code") in _KEY_ERRORS)):
+        return "key_refused"
     if status in _CONTENT:
         return "content_refused"
-    if status in _KEY:
-        return "key_refused"
     return "rest" if status == 429 else "retry"
 
 
@@ -214,13 +216,15 @@ def _error_of(body: bytes) -> dict[str, Any]:
 
 def _public(message: str, order: Order) -> str:
     """An upstream's message without addresses, accounts, keys, or the upstream's own name of the model."""
+    if order.secret:
+        message = message.replace(order.secret, "…")
     model = order.body.get("model")
     if order.upstream_model and type(model) is str:
         message = message.replace(order.upstream_model, model)
+    message = _ACCOUNT_DATA.sub("…", message)
     if order.host:
         message = message.replace(order.host, "the upstream")
-    message = _ACCOUNT_DATA.sub("…", message)[:_MOST_MESSAGE].strip()
-    return message or "The upstream refused the content of this request."
+    return message[:_MOST_MESSAGE].strip()
 
 
 def _text(value: Any) -> str:

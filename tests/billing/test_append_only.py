@@ -96,13 +96,13 @@ def test_every_append_only_model_of_billing_has_its_trigger(postgres: None) -> N
         guarded = {row[0] for row in cursor.fetchall()}
 
     assert {model._meta.db_table for model in (Price, UsageRecord, LedgerEntry)} <= guarded
-    assert "routing_costprice" in guarded
 
 
 def test_user_who_made_history_can_still_be_deleted(postgres: None) -> None:
     dora = User.objects.create_user("dora@example.com")
-    price = Price.objects.create(model="by dora", input=0, output=0, created_by=dora)
+    price = Price.objects.create(model="by dora", input=0, output=3, created_by=dora)
 
     dora.delete()
 
-    assert Price.objects.get(pk=price.pk).model == "by dora"
+    price.refresh_from_db()
+    assert (price.model, price.output, price.created_by) == ("by dora", 3, None)

@@ -22,13 +22,17 @@ LONG_AGO = timestamp(time.time() - 120)
 
 @pytest.fixture(autouse=True)
 def _in_contact(database: str) -> Iterator[None]:
-    """This process has had the database within reach for long enough."""
-    contact.lost()
-    contact.lasted()
-    contact._since = time.monotonic() - dead_seconds() - 2
+    """This process has had the database within reach for long enough; at the end nothing is left open."""
+    _reach()
     yield
-    contact.lost()
+    _reach()
     Process.objects.all().delete()
+    settle_dead_owners()
+    contact.lost()
+
+
+def _reach() -> None:
+    contact._since = time.monotonic() - dead_seconds() - 2
 
 
 @pytest.fixture

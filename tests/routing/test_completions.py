@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,8 +29,7 @@ def running_world(
         database_url=sqlite_databases.migrated(),
         var=tmp_path_factory.mktemp("completions"),
         blocker=django_db_blocker,
-        stock={SINGLE: 40, DOUBLE: 16, NARROW: 2},
-        env={"RETRY_BUDGET": "0"},
+        stock={SINGLE: 60, DOUBLE: 20, NARROW: 2},
     ) as world:
         yield world
 
@@ -38,14 +38,13 @@ def running_world(
 def world(running_world: World) -> Iterator[World]:
     before = running_world.installation.newest_wallet()
     yield running_world
+    running_world.dismiss()
     running_world.installation.assert_books(after=before)
 
 
 @pytest.fixture
-def caller(world: World) -> Iterator[Caller]:
-    caller = world.caller()
-    yield caller
-    caller.close()
+def caller(world: World) -> Caller:
+    return world.caller()
 
 
 def deep(levels: int) -> Any:
@@ -207,11 +206,22 @@ def waiting(futures: list[Any], count: int) -> list[Any]:
     return [future for future in futures if not future.done()]
 
 
-def test_failures_without_an_alternative_leave_the_retry_budget_to_others(world: World, caller: Caller) -> None:
-    lonely = [world.offer(SINGLE) for _ in range(4)]
-    for model in lonely:
-        caller.upstream.on(model.upstream, up.plain(500, {"error": "broken"}))
-    failed = [caller.ask(model).status_code for model in lonely * 4]
-    double = world.offer(DOUBLE)
-    caller.upstream.on(double.upstreams[0], up.plain(500, {"error": "broken"}))
-    assert (set(failed), caller.ask(double).status_code) == ({502}, 200)
+def test_failures_without_an_alternative_leave_the_retry_budget_to_others(
+    sqlite_databases: SqliteDatabases, tmp_path: Path, django_db_blocker: DjangoDbBlocker
+) -> None:
+    broken = up.plain(500, {"error": "broken"})
+    with running(
+        database_url=sqlite_databases.migrated(),
+        var=tmp_path,
+        blocker=django_db_blocker,
+        stock={SINGLE: 4, DOUBLE: 1},
+        env={"RETRY_BUDGET": "0"},
+    ) as world:
+        caller = world.caller()
+        lonely = [world.offer(SINGLE) for _ in range(4)]
+        for model in lonely:
+            caller.upstream.on(model.upstream, broken)
+        failed = {caller.ask(model).status_code for model in lonely * 4}
+        double = world.offer(DOUBLE)
+        caller.upstream.on(double.upstreams[0], broken)
+        assert (failed, caller.ask(double).status_code) == ({502}, 200)
