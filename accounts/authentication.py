@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -23,6 +23,7 @@ from accounts.models import ApiKey, Tenant
 from costrouter.errors import GatewayError
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 FRESH_SECONDS: Final = 1.0
 """A cached key this young is used as it is; an older one is used once more while it is read again."""
@@ -101,7 +102,7 @@ class Caller:
         """Raises IpNotAuthorized."""
         if self.allowed_networks:
             try:
-                ip = ipaddress.ip_address(address)
+                ip = _address(address)
             except ValueError:
                 raise IpNotAuthorized from None
             if not any(ip in network for network in self.allowed_networks):
@@ -140,13 +141,14 @@ class KeyCache:
         return task
 
     async def _read(self, digest: str, digests: list[str]) -> Caller | None:
+        asked_at = time.monotonic()  # what a slow database answers was true when it was asked
         try:
             caller = await database.read(_load_caller, digests)
         finally:
             del self._loading[digest]
         if len(self._callers) >= _MOST_CACHED:
             self._callers.clear()
-        self._callers[digest] = (time.monotonic(), caller)
+        self._callers[digest] = (asked_at, caller)
         return caller
 
     def take_used(self) -> set[int]:
@@ -170,7 +172,7 @@ def _load_caller(digests: list[str]) -> Caller | None:
         is_key_usable=row.status == ApiKey.Status.ACTIVE,
         expires_at=row.expires_at.timestamp() if row.expires_at else None,
         allowed_models=frozenset(row.allowed_models),
-        allowed_networks=tuple(ipaddress.ip_network(text, strict=False) for text in row.allowed_networks),
+        allowed_networks=_networks(row.allowed_networks),
         limits=tuple(limits for limits in (own, shared) if not limits.is_unlimited),
     )
 
@@ -181,23 +183,37 @@ def write_last_used(key_ids: set[int]) -> None:
         ApiKey.objects.filter(pk__in=key_ids).update(last_used_at=timezone.now())
 
 
+def _networks(texts: Iterable[str]) -> tuple[Network, ...]:
+    return tuple(ipaddress.ip_network(text, strict=False) for text in texts)
+
+
+def _address(text: str) -> Address:
+    """Raises ValueError. A listener for both families sees IPv4 peers as `::ffff:192.0.2.1` (RFC 4291, 2.5.5.2)."""
+    address = ipaddress.ip_address(text)
+    return getattr(address, "ipv4_mapped", None) or address
+
+
 key_cache = KeyCache()
-_trusted_proxies = tuple(ipaddress.ip_network(text, strict=False) for text in settings.TRUSTED_PROXIES)
+_trusted_proxies = _networks(settings.TRUSTED_PROXIES)
 
 
 def client_address(peer: str, headers: Mapping[str, str]) -> str:
-    """The caller's address: the peer, or where the peer is a trusted proxy the nearest untrusted hop it names."""
+    """The caller's address: the peer, or where the peer is a trusted proxy the nearest untrusted hop it names.
+
+    If all that it names are trusted too, the farthest.
+    """
     if not _trusted_proxies:
         return peer
+    address = peer
     hops = [hop.strip() for hop in headers.get("x-forwarded-for", "").split(",") if hop.strip()]
     for address in (peer, *reversed(hops)):
         try:
-            ip = ipaddress.ip_address(address)
+            ip = _address(address)
         except ValueError:
             return address
         if not any(ip in network for network in _trusted_proxies):
             return address
-    return peer
+    return address
 
 
 class ApiKeyAuthentication(BaseAuthentication):

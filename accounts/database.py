@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import ParamSpec, TypeVar
+from typing import Final, ParamSpec, TypeVar
 
 from django.db import Error, connection
 
@@ -18,11 +18,12 @@ from costrouter.errors import ServiceUnavailable
 P = ParamSpec("P")
 R = TypeVar("R")
 
+_PATIENCE: Final = 3.0
 _threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="reader")
 
 
 async def read(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    """`function(*args)` in a reader thread; raises ServiceUnavailable if the database fails."""
+    """`function(*args)` in a reader thread; raises ServiceUnavailable if the database fails, or does not answer."""
 
     def run() -> R:
         try:
@@ -35,4 +36,8 @@ async def read(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R
             connection.close()
             raise ServiceUnavailable from error
 
-    return await asyncio.get_running_loop().run_in_executor(_threads, run)
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            return await asyncio.get_running_loop().run_in_executor(_threads, run)
+    except TimeoutError:
+        raise ServiceUnavailable from None

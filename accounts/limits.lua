@@ -18,10 +18,11 @@ local function store(subject, kind, value)
 end
 
 for _, release in ipairs(releases) do
-  local id, subject, tokens, limit = release[1], release[2], release[3], release[4]
+  local id, subject, asked, used, limit = release[1], release[2], release[3], release[4], release[5]
   redis.call('ZREM', 'flight:' .. subject, id)
-  if tokens ~= 0 and limit > 0 then
-    store(subject, 'tokens', math.min(limit, level(subject, 'tokens', limit) + tokens))
+  local unused = math.min(asked, limit) - used
+  if unused > 0 then
+    store(subject, 'tokens', math.min(limit, level(subject, 'tokens', limit) + unused))
   end
 end
 
@@ -40,12 +41,12 @@ for index, ask in ipairs(asks) do
         break
       end
     end
-    for _, bucket in ipairs({{'requests', row[2], 1}, {'tokens', row[3], math.min(tokens, row[3])}}) do
+    for _, bucket in ipairs({{'requests', row[2], 1}, {'tokens', row[3], math.max(1, math.min(tokens, row[3]))}}) do
       local kind, limit, amount = bucket[1], bucket[2], bucket[3]
       if limit >= 0 and refused == '' then
         local left = level(subject, kind, limit) - amount
         if left < 0 then
-          refused, wait = kind, -left * 60 / limit
+          refused, wait = kind, -left * 60 / math.max(1, limit)
         else
           takes[#takes + 1] = {subject, kind, left}
           local floor = math.floor(left)

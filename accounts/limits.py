@@ -32,6 +32,8 @@ RELEASE_SECONDS: Final = 0.01
 """Nobody waits for a release: it goes along with the next asks, or by itself after this."""
 _REDIS_TIMEOUT: Final = 0.25
 _REDIS_PAUSE: Final = 1.0
+_MOST_UNDELIVERED: Final = 10_000
+_SWEEP_SECONDS: Final = 60.0
 _SCRIPT: Final = (Path(__file__).parent / "limits.lua").read_text()
 
 
@@ -58,10 +60,10 @@ class Limits:
         return self.requests is None and self.tokens is None and self.concurrency is None
 
     def share(self, processes: int) -> Limits:
-        """One process's part, at least one, of limits that cannot be shared."""
+        """One process's part, at least one unless the limit is zero, of limits that cannot be shared."""
 
         def part(limit: int | None) -> int | None:
-            return None if limit is None else max(1, limit // processes)
+            return None if limit is None else max(min(1, limit), limit // processes)
 
         return Limits(self.subject, part(self.requests), part(self.tokens), part(self.concurrency))
 
@@ -106,12 +108,24 @@ class Ask(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Release(msgspec.Struct, array_like=True, frozen=True):
-    """The end of a request: its place in flight, and tokens that it asked for but did not use."""
+    """The end of a request: its place in flight, and tokens that it took (at most the limit) but did not use."""
 
     id: str
     subject: str
-    tokens: int
+    asked: int
+    used: int
     limit_tokens: int
+    """-1 is unlimited."""
+
+    @property
+    def unused(self) -> int:
+        return max(0, min(self.asked, self.limit_tokens) - self.used)
+
+    def share(self, processes: int) -> Release:
+        """The same for one process's part of the limit (`Limits.share`)."""
+        if self.limit_tokens < 0:
+            return self
+        return Release(self.id, self.subject, self.asked, self.used, max(1, self.limit_tokens // processes))
 
 
 class Batch(msgspec.Struct, array_like=True, frozen=True):
@@ -130,17 +144,24 @@ class LocalBuckets:
     def __init__(self) -> None:
         self._levels: dict[tuple[str, str], tuple[float, float]] = {}
         self._in_flight: dict[str, dict[str, float]] = {}
+        self._swept_at = 0.0
 
     def run(self, batch: Batch, now: float) -> list[Reply]:
+        if now - self._swept_at > _SWEEP_SECONDS:
+            self._sweep(now)
         for release in batch.releases:
             self._release(release, now)
         return [self._ask(ask, now, batch.lease) for ask in batch.asks]
 
-    def _release(self, release: Release, now: float) -> None:
+    def leave(self, release: Release) -> None:
+        """Gives back the place in flight alone."""
         self._in_flight.get(release.subject, {}).pop(release.id, None)
-        if release.tokens and release.limit_tokens > 0:
+
+    def _release(self, release: Release, now: float) -> None:
+        self.leave(release)
+        if release.unused:
             level = self._level(release.subject, "tokens", release.limit_tokens, now)
-            back = min(level + release.tokens, float(release.limit_tokens))
+            back = min(level + release.unused, float(release.limit_tokens))
             self._levels[release.subject, "tokens"] = (back, now)
 
     def _ask(self, ask: Ask, now: float, lease: int) -> Reply:
@@ -149,12 +170,12 @@ class LocalBuckets:
         for subject, requests, tokens, concurrency in ask.subjects:
             if concurrency >= 0 and self._count_in_flight(subject, now) >= concurrency:
                 return ("concurrency", 1.0, *tight["requests"], *tight["tokens"])
-            for kind, limit, amount in (("requests", requests, 1), ("tokens", tokens, min(ask.tokens, tokens))):
+            for kind, limit, amount in (("requests", requests, 1), ("tokens", tokens, max(1, min(ask.tokens, tokens)))):
                 if limit < 0:
                     continue
                 left = self._level(subject, kind, limit, now) - amount
                 if left < 0:
-                    return (kind, -left * 60 / limit, *tight["requests"], *tight["tokens"])
+                    return (kind, -left * 60 / max(1, limit), *tight["requests"], *tight["tokens"])
                 takes[subject, kind] = left
                 if tight[kind][0] < 0 or math.floor(left) < tight[kind][1]:
                     tight[kind] = (limit, math.floor(left))
@@ -177,11 +198,12 @@ class LocalBuckets:
         level, at = self._levels.get((subject, kind), (float(limit), now))
         return min(float(limit), level + (now - at) * limit / 60)
 
-    def sweep(self, now: float) -> None:
-        """Forgets buckets that are full again after a minute's rest."""
+    def _sweep(self, now: float) -> None:
+        """Forgets buckets that are full again after a minute's rest, and subjects with nothing in flight."""
+        self._swept_at = now
         for key in [key for key, (_level, at) in self._levels.items() if now - at > 60]:
             del self._levels[key]
-        for subject in [subject for subject, leases in self._in_flight.items() if not leases]:
+        for subject in [subject for subject in self._in_flight if not self._count_in_flight(subject, now)]:
             del self._in_flight[subject]
 
 
@@ -201,6 +223,8 @@ class Limiter:
         self._redis_back_at = 0.0
         self._waiting: list[tuple[Ask, Sequence[Limits], asyncio.Future[Reply]]] = []
         self._releases: list[Release] = []
+        self._undelivered: list[Release] = []
+        """Releases that Redis missed while it was away: the places taken there must not be lost for half an hour."""
         self._flushing: asyncio.Task[None] | None = None
         self._release_timer: asyncio.TimerHandle | None = None
         self.processes = 1
@@ -213,16 +237,25 @@ class Limiter:
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._waiting.append((_ask(request_id, limits, tokens), limits, future))
         self._flush_soon()
-        kind, wait, *standing = await future
+        try:
+            kind, wait, *standing = await future
+        except asyncio.CancelledError:
+            if not future.cancelled():  # let in, and gone before it heard of it
+                self.finish(request_id, limits, asked=tokens, used=0)
+            raise
         if kind:
             raise _refusal(cast("Kind", kind), wait)
         return Standing(*(None if number < 0 else number for number in standing))
 
-    def finish(self, request_id: str, limits: Sequence[Limits], unused_tokens: int) -> None:
-        """Gives back the place in flight and the tokens asked for but not used. Returns at once."""
+    def finish(self, request_id: str, limits: Sequence[Limits], *, asked: int, used: int) -> None:
+        """Gives back the place in flight and the tokens that were taken but not used. Returns at once.
+
+        `asked` is what `admit` was told, `used` what the request came to.
+        """
         for limit in limits:
-            if limit.concurrency is not None or (unused_tokens and limit.tokens is not None):
-                self._releases.append(Release(request_id, limit.subject, unused_tokens, limit.tokens or -1))
+            if limit.concurrency is not None or (limit.tokens is not None and used < asked):
+                tokens = -1 if limit.tokens is None else limit.tokens
+                self._releases.append(Release(request_id, limit.subject, asked, used, tokens))
         if self._releases and self._release_timer is None:
             self._release_timer = asyncio.get_running_loop().call_later(RELEASE_SECONDS, self._flush_releases)
 
@@ -239,28 +272,39 @@ class Limiter:
         """Sends what is waiting; what arrives meanwhile goes together in the next call."""
         try:
             while self._waiting or self._releases:
-                waiting, self._waiting = self._waiting, []
+                waiting, self._waiting = [one for one in self._waiting if not one[2].done()], []
                 releases, self._releases = self._releases, []
                 replies = await self._run(waiting, releases)
-                for (_, _, future), reply in zip(waiting, replies, strict=True):
+                for (ask, limits, future), reply in zip(waiting, replies, strict=True):
                     if not future.done():
                         future.set_result(reply)
+                    elif not reply[0]:  # let in, and gone meanwhile
+                        self.finish(ask.id, limits, asked=ask.tokens, used=0)
         finally:
             self._flushing = None
 
     async def _run(
         self, waiting: list[tuple[Ask, Sequence[Limits], asyncio.Future[Reply]]], releases: list[Release]
     ) -> list[Reply]:
-        if self._redis is not None and time.monotonic() >= self._redis_back_at:
-            try:
-                return await self._run_redis(Batch([ask for ask, _, _ in waiting], releases, LEASE_SECONDS))
-            except (RedisError, OSError, TimeoutError) as error:
-                log.warning("Redis is away, limits are per process: %s", type(error).__name__)
-                self._redis_back_at = time.monotonic() + _REDIS_PAUSE
+        if self._redis is not None:
+            for release in releases:
+                self._local.leave(release)  # it may have been let in here, while Redis was away
+            self._undelivered += releases
+            if time.monotonic() >= self._redis_back_at:
+                try:
+                    asks = [ask for ask, _, _ in waiting]
+                    replies = await self._run_redis(Batch(asks, self._undelivered, LEASE_SECONDS))
+                    self._undelivered = []
+                    return replies
+                except (RedisError, OSError, TimeoutError, msgspec.MsgspecError) as error:
+                    log.warning("Redis is away, limits are per process: %s", type(error).__name__)
+                    self._redis_back_at = time.monotonic() + _REDIS_PAUSE
+            del self._undelivered[:-_MOST_UNDELIVERED]
         shares = [
             _ask(ask.id, [limit.share(self.processes) for limit in limits], ask.tokens) for ask, limits, _ in waiting
         ]
-        return self._local.run(Batch(shares, releases, LEASE_SECONDS), time.monotonic())
+        parts = [release.share(self.processes) for release in releases]
+        return self._local.run(Batch(shares, parts, LEASE_SECONDS), time.monotonic())
 
     async def _run_redis(self, batch: Batch) -> list[Reply]:
         assert self._redis is not None  # noqa: S101 - narrowed by the caller
@@ -274,10 +318,10 @@ class Limiter:
             answer = await self._redis.evalsha(self._sha, 0, payload)
         return msgspec.msgpack.decode(answer, type=list[Reply])
 
-    def sweep(self) -> None:
-        self._local.sweep(time.monotonic())
-
     async def close(self) -> None:
+        """Writes the last releases, and ends."""
+        if self._releases:
+            self._flush_soon()
         if self._flushing is not None:
             await self._flushing
         if self._redis is not None:

@@ -6,6 +6,7 @@ The ledger unit of USD is the nano-dollar (10^-9), of VND the micro-dong (10^-6)
 from __future__ import annotations
 
 from decimal import Decimal
+from fractions import Fraction
 from typing import Final
 
 EXPONENT: Final = {"USD": 9, "VND": 6}
@@ -29,9 +30,11 @@ def from_decimal(value: Decimal, currency: str) -> int:
 
     Raises ValueError if the value is finer than a ledger unit: money that a person typed is never rounded.
     """
-    scaled = value.scaleb(EXPONENT[currency])
-    amount = int(scaled)
-    if amount != scaled:
+    if not value.is_finite():
+        raise ValueError(f"{value} is no amount of money")
+    # Not by Decimal, which rounds to 28 digits.
+    amount, rest = divmod(Fraction(value) * 10 ** EXPONENT[currency], 1)
+    if rest:
         raise ValueError(f"{value} {currency} has more than {EXPONENT[currency]} decimal places")
     return amount
 

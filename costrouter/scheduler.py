@@ -99,7 +99,6 @@ class Scheduler:
     def _keep_house(self) -> None:
         write_last_used(key_cache.take_used())
         limiter.processes = max(1, processes.live().count())
-        limiter.sweep()
         processes.forget_dead()
 
     def _leave(self) -> None:

@@ -75,7 +75,7 @@ async def complete(call: Call, until_gone: UntilGone) -> JsonReply | StreamReply
     try:
         run = await admit(plan, standing)
     except BaseException:
-        limiter.finish(call.id, call.caller.limits, plan.limited_tokens)
+        limiter.finish(call.id, call.caller.limits, asked=plan.limited_tokens, used=0)
         raise
     try:
         if call.request.is_stream:

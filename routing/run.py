@@ -81,7 +81,8 @@ class Run:
             return
         self.is_settled = True
         call, now = self.plan.call, time.monotonic()
-        limiter.finish(call.id, call.caller.limits, max(0, self.plan.limited_tokens - usage.input - usage.output))
+        used = usage.input + usage.output
+        limiter.finish(call.id, call.caller.limits, asked=self.plan.limited_tokens, used=used)
         model, price = self.plan.models[0]
         route_cost = self.route.cost if self.route is not None else None
         provider_cost = cost(usage, route_cost) if route_cost is not None else None

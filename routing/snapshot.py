@@ -6,6 +6,7 @@ second. A request keeps the snapshot, and so the price version, that it began wi
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
 import math
 import time
@@ -22,6 +23,7 @@ from billing.tariffs import tariff_of
 from routing import addresses
 from routing.addresses import ForbiddenAddress, Origin
 from routing.models import CatalogueModel, CatalogueVersion, Channel, CostPrice, Route
+from routing.providers import ADAPTERS
 from routing.selection import Reason
 from routing.upstream import Timeouts
 from routing.vault import SealBroken
@@ -122,22 +124,25 @@ def read_version() -> int:
 
 def build(version: int) -> Snapshot:
     """The catalogue as the database has it now. What cannot be used is kept, with the reason."""
-    costs = _latest_costs()
+    now = timezone.now()
+    costs = _latest_costs(now)
     routes: dict[int, list[RouteView]] = defaultdict(list)
     channels = {row.pk: _channel(row) for row in Channel.objects.all()}
     for row in Route.objects.order_by("pk"):
-        routes[row.model_id].append(_route(row, channels[row.channel_id], costs.get(row.pk)))
+        if row.channel_id in channels:  # else made since: the next version has it
+            routes[row.model_id].append(_route(row, channels[row.channel_id], costs.get(row.pk)))
     prices = _prices()
     models = {
         row.name: _model(row, tuple(routes[row.pk]), prices.get(row.name, {}))
         for row in CatalogueModel.objects.filter(is_enabled=True)
     }
-    upcoming = CostPrice.objects.filter(effective_from__gt=timezone.now()).aggregate(next=Min("effective_from"))["next"]
+    upcoming = CostPrice.objects.filter(effective_from__gt=now).aggregate(next=Min("effective_from"))["next"]
     return Snapshot(version, models, upcoming.timestamp() if upcoming else math.inf)
 
 
 def _channel(row: Channel) -> ChannelView:
-    fault: Reason | None = None if row.status == Channel.Status.ENABLED else "channel_disabled"
+    is_usable = row.status == Channel.Status.ENABLED and row.provider in ADAPTERS
+    fault: Reason | None = None if is_usable else "channel_disabled"
     secret, origin = "", None
     try:
         secret = row.secret
@@ -173,10 +178,8 @@ def _route(row: Route, channel: ChannelView, cost: Tariff | None) -> RouteView:
     return RouteView(row.pk, channel, row.upstream_name, cost, fault)
 
 
-def _latest_costs() -> dict[int, Tariff]:
-    rows = CostPrice.objects.filter(effective_from__lte=timezone.now()).order_by(
-        "route_id", "effective_from", "version"
-    )
+def _latest_costs(now: dt.datetime) -> dict[int, Tariff]:
+    rows = CostPrice.objects.filter(effective_from__lte=now).order_by("route_id", "effective_from", "version")
     return {row.route_id: tariff_of(row) for row in rows}
 
 

@@ -35,11 +35,13 @@ def ask_at_once(caller: Caller, model: Offer, count: int, *, is_stream: bool = F
     return asyncio.run(ask_all())
 
 
-@pytest.mark.parametrize("is_stream", [False, True], ids=["json", "stream"])
 @pytest.mark.parametrize(
-    ("database", "processes"),
-    [("migrated_postgres_url", 4), ("migrated_sqlite_url", 1)],
-    ids=["postgresql with 4 processes", "sqlite with 1 process"],
+    ("database", "processes", "is_stream"),
+    [
+        pytest.param("migrated_postgres_url", 4, False, id="postgresql with 4 processes"),
+        pytest.param("migrated_postgres_url", 4, True, id="postgresql with 4 processes, streams"),
+        pytest.param("migrated_sqlite_url", 1, False, id="sqlite with 1 process"),
+    ],
 )
 def test_wallet_that_covers_twenty_answers_twenty_of_two_hundred(
     request: pytest.FixtureRequest,

@@ -236,7 +236,8 @@ def test_any_headers_get_an_answer_or_a_refusal_in_the_envelope(caller: Caller, 
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_any_key_is_served_or_refused_in_the_envelope(caller: Caller, model: str, profile: str) -> None:
-    keys = st.text(alphabet=st.characters(min_codepoint=33, max_codepoint=255, exclude_categories=["Cc"]), min_size=1, max_size=80)
+    letters = st.characters(min_codepoint=33, max_codepoint=255, exclude_categories=["Cc"])
+    keys = st.text(alphabet=letters, min_size=1, max_size=80)
 
     @settings(settings.get_profile(profile), suppress_health_check=list(HealthCheck))
     @given(keys)

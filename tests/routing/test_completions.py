@@ -15,7 +15,7 @@ from pytest_django.plugin import DjangoDbBlocker
 from tests import upstream as up
 from tests.callers import Caller, Stream
 from tests.databases import SqliteDatabases
-from tests.installation import DOUBLE, SINGLE, Offer, Shape, Via
+from tests.installation import DOUBLE, SINGLE, Shape, Via
 from tests.worlds import World, running
 
 NARROW = Shape(vias=(Via(concurrency=2),))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from routing.health import (
@@ -85,12 +87,14 @@ def test_probe_that_fails_opens_the_breaker_for_twice_as_long() -> None:
     assert state.reason_out(probed + 2 * OPEN_SECONDS) is None
 
 
-@pytest.mark.parametrize("end", ["ended_without_verdict", "rest"])
-def test_probe_that_says_nothing_leaves_the_next_request_to_probe(end: str) -> None:
+@pytest.mark.parametrize(
+    "end", [RouteHealth.ended_without_verdict, lambda state: state.rest(NOW, 0)], ids=["gone", "429"]
+)
+def test_probe_that_says_nothing_leaves_the_next_request_to_probe(end: Callable[[RouteHealth], None]) -> None:
     state = failing(FAILURES_IN_A_ROW)
     probed = NOW + OPEN_SECONDS
     state.started(probed)
-    {"ended_without_verdict": state.ended_without_verdict, "rest": lambda: state.rest(probed, 0)}[end]()
+    end(state)
     assert (state.reason_out(probed), state.opened) == (None, 1)
 
 

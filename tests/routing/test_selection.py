@@ -23,10 +23,8 @@ def tariff(input_: int, output: int, **rates: Any) -> Tariff:
 
 
 def candidate(route: int, cost: Tariff | None = None, **members: Any) -> Candidate:
-    return Candidate(
-        **{"route_id": route, "channel": f"Channel {route}", "upstream_model": "up", "cost": cost or tariff(2, 8)}
-        | members
-    )
+    defaults: dict[str, Any] = {"channel": f"Channel {route}", "upstream_model": "up", "cost": cost or tariff(2, 8)}
+    return Candidate(route_id=route, **{**defaults, **members})
 
 
 def ranked(*candidates: Candidate, demand: Demand = DEMAND) -> Decision:

@@ -26,7 +26,7 @@ BODY: dict[str, Any] = {
     "provider": {"order": ["a"]},
     "usage": {"include": True},
 }
-SECRET = "sk-canary-of-the-operator"  # noqa: S105 - made up
+SECRET = "sk-canary-of-the-operator"
 HOST = "upstream.example"
 
 

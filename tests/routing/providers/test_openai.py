@@ -178,7 +178,7 @@ def counted(choices: int, output: int, **choice: Any) -> tuple[Usage | None, boo
 
 
 def test_upstream_that_counts_one_choice_of_several_is_counted_for_all() -> None:
-    logprobs = {"content": [{}, {}, {}, {}, {}]}
+    logprobs: dict[str, Any] = {"content": [{}, {}, {}, {}, {}]}
     assert counted(3, 5, logprobs=logprobs) == (Usage(input=9, output=15), True)
     assert counted(3, 5) == (Usage(input=9, output=9), False)
 

@@ -1,0 +1,356 @@
+"""Who is calling: keys read once, cached for a moment, and never mistaken for unknown when the database is away."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime as dt
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+from pytest_django.fixtures import Settings
+from pytest_django.plugin import DjangoDbBlocker
+
+from accounts import authentication, keys
+from accounts.authentication import (
+    STALE_SECONDS,
+    AccountDeactivated,
+    ApiKeyAuthentication,
+    Caller,
+    InvalidApiKey,
+    IpNotAuthorized,
+    KeyCache,
+    client_address,
+    write_last_used,
+)
+from accounts.keys import IssuedKey
+from accounts.limits import Limits
+from accounts.models import ApiKey, Tenant
+from costrouter.errors import ServiceUnavailable
+from tests.bookkeeping import default_database
+from tests.databases import PostgresDatabases
+from tests.wires import Wire
+
+
+@pytest.fixture(scope="module")
+def wire(postgres_databases: PostgresDatabases, django_db_blocker: DjangoDbBlocker) -> Iterator[Wire]:
+    """The default database of every thread, at the end of a wire."""
+    made = Wire(postgres_databases.migrated())
+    with default_database(made.url, django_db_blocker):
+        yield made
+        made.mend()
+    made.cut()
+
+
+@pytest.fixture
+def issued(wire: Wire) -> IssuedKey:
+    wire.mend()
+    connection.close()  # it may have been cut
+    return keys.issue(tenant=Tenant.objects.create(name="Alice Ltd"), name="production")
+
+
+def run(story: Callable[[], Awaitable[Any]]) -> Any:
+    async def play() -> Any:
+        return await story()
+
+    return asyncio.run(play())
+
+
+def ask(headers: dict[str, str], peer: str = "127.0.0.1") -> Caller:
+    """What the API plane does for a request with these headers, without a cache from before."""
+    authentication.key_cache._callers.clear()
+    request = SimpleNamespace(headers=headers, peer=peer)
+    caller: Caller = run(lambda: ApiKeyAuthentication().authenticate(request))[0]
+    return caller
+
+
+def bearer(issued: IssuedKey) -> dict[str, str]:
+    return {"authorization": f"Bearer {issued.secret}"}
+
+
+# --- who it is -------------------------------------------------------------------------------------------------------
+
+
+def test_caller_is_the_key_and_its_tenant(issued: IssuedKey) -> None:
+    caller = ask(bearer(issued))
+
+    assert (caller.key_id, caller.tenant_id, caller.currency) == (issued.api_key.pk, issued.api_key.tenant_id, "USD")
+    assert (caller.limits, caller.is_authenticated, caller.may_call("anything")) == ((), True, True)
+
+
+@pytest.mark.parametrize("form", ["bearer {}", "BEARER {}", "Bearer   {}", "Bearer {}  "])
+def test_scheme_is_read_leniently(issued: IssuedKey, form: str) -> None:
+    assert ask({"authorization": form.format(issued.secret)}).key_id == issued.api_key.pk
+
+
+def test_x_api_key_is_accepted_but_authorization_comes_first(issued: IssuedKey) -> None:
+    assert ask({"x-api-key": issued.secret}).key_id == issued.api_key.pk
+    with pytest.raises(InvalidApiKey):
+        ask({"authorization": "Bearer nonsense", "x-api-key": issued.secret})
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"authorization": ""},
+        {"authorization": "Bearer"},
+        {"authorization": "Bearer "},
+        {"authorization": "Basic YTpi"},
+        {"authorization": "Bearer sk-cr-short"},
+        {"authorization": "Bearer é\x00"},
+        {"x-api-key": ""},
+    ],
+    ids=["none", "empty", "scheme", "blank", "basic", "malformed", "odd", "empty x-api-key"],
+)
+def test_missing_and_malformed_keys_never_reach_the_database(wire: Wire, headers: dict[str, str]) -> None:
+    wire.cut()
+    try:
+        with pytest.raises(InvalidApiKey) as refusal:
+            ask(headers)
+    finally:
+        wire.mend()
+    assert refusal.value.headers["www-authenticate"] == "Bearer"
+
+
+def test_unknown_key_is_refused(wire: Wire) -> None:
+    wire.mend()
+    with pytest.raises(InvalidApiKey):
+        ask({"authorization": f"Bearer {keys.generate()}"})
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"status": "paused"},
+        {"status": "revoked"},
+        {"expires_at": timezone.now() - dt.timedelta(seconds=1)},
+    ],
+    ids=["paused", "revoked", "expired"],
+)
+def test_key_that_may_not_be_used_is_refused_as_if_it_did_not_exist(
+    issued: IssuedKey, fields: dict[str, object]
+) -> None:
+    ApiKey.objects.filter(pk=issued.api_key.pk).update(**fields)
+
+    with pytest.raises(InvalidApiKey) as refusal:
+        ask(bearer(issued))
+    assert refusal.value.envelope == InvalidApiKey().envelope
+
+
+def test_key_expires_at_its_moment_although_it_is_cached(issued: IssuedKey) -> None:
+    caller = ask(bearer(issued))
+    assert caller.expires_at is None
+    ApiKey.objects.filter(pk=issued.api_key.pk).update(expires_at=timezone.now() + dt.timedelta(hours=1))
+    caller = ask(bearer(issued))
+
+    assert caller.expires_at is not None
+    caller.check_usable(caller.expires_at - 0.001)
+    with pytest.raises(InvalidApiKey):
+        caller.check_usable(caller.expires_at)
+
+
+def test_suspended_tenant_is_told_so(issued: IssuedKey) -> None:
+    Tenant.objects.filter(pk=issued.api_key.tenant_id).update(status="suspended")
+
+    with pytest.raises(AccountDeactivated):
+        ask(bearer(issued))
+
+
+def test_limits_are_the_keys_and_its_tenants(issued: IssuedKey) -> None:
+    tenant_id = issued.api_key.tenant_id
+    Tenant.objects.filter(pk=tenant_id).update(concurrency=7)
+    ApiKey.objects.filter(pk=issued.api_key.pk).update(requests_per_minute=5, tokens_per_minute=6)
+
+    assert ask(bearer(issued)).limits == (
+        Limits(f"key:{issued.api_key.pk}", 5, 6, None),
+        Limits(f"tenant:{tenant_id}", None, None, 7),
+    )
+
+
+def test_allowed_models_allow_no_others(issued: IssuedKey) -> None:
+    ApiKey.objects.filter(pk=issued.api_key.pk).update(allowed_models=["a"])
+    caller = ask(bearer(issued))
+
+    assert (caller.may_call("a"), caller.may_call("A"), caller.may_call("")) == (True, False, False)
+
+
+def test_key_of_an_older_pepper_still_works(issued: IssuedKey, settings: Settings) -> None:
+    settings.KEY_PEPPERS = [b"a newer pepper of enough length!!", *settings.KEY_PEPPERS]
+
+    assert ask(bearer(issued)).key_id == issued.api_key.pk
+
+
+# --- from where ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("networks", "peer", "is_allowed"),
+    [
+        ([], "203.0.113.9", True),
+        (["203.0.113.0/24"], "203.0.113.9", True),
+        (["203.0.113.0/24"], "203.0.114.9", False),
+        (["203.0.113.9"], "203.0.113.9", True),
+        (["203.0.113.0/24"], "::ffff:203.0.113.9", True),
+        (["203.0.113.0/24"], "::ffff:203.0.114.9", False),
+        (["2001:db8::/32"], "2001:db8::1", True),
+        (["2001:db8::/32"], "203.0.113.9", False),
+        (["203.0.113.0/24", "2001:db8::/32"], "2001:db8::1", True),
+        (["203.0.113.0/24"], "", False),
+        (["203.0.113.0/24"], "unix", False),
+    ],
+)
+def test_addresses(issued: IssuedKey, networks: list[str], peer: str, is_allowed: bool) -> None:
+    ApiKey.objects.filter(pk=issued.api_key.pk).update(allowed_networks=networks)
+    outcome = contextlib.nullcontext() if is_allowed else pytest.raises(IpNotAuthorized)
+
+    with outcome:
+        ask(bearer(issued), peer)
+
+
+@pytest.mark.parametrize(
+    ("proxies", "peer", "forwarded", "expected"),
+    [
+        ([], "10.0.0.1", "203.0.113.9", "10.0.0.1"),
+        (["10.0.0.0/8"], "198.51.100.1", "203.0.113.9", "198.51.100.1"),
+        (["10.0.0.0/8"], "10.0.0.1", "203.0.113.9", "203.0.113.9"),
+        (["10.0.0.0/8"], "10.0.0.1", "6.6.6.6, 203.0.113.9, 10.0.0.2", "203.0.113.9"),
+        (["10.0.0.0/8"], "10.0.0.1", "6.6.6.6, nonsense", "nonsense"),
+        (["10.0.0.0/8"], "10.0.0.1", "", "10.0.0.1"),
+        (["10.0.0.0/8"], "10.0.0.1", "10.0.0.7, 10.0.0.2", "10.0.0.7"),
+        (["10.0.0.0/8"], "::ffff:10.0.0.1", "203.0.113.9", "203.0.113.9"),
+    ],
+    ids=["no proxies", "not a proxy", "one hop", "spoofed", "nonsense", "no header", "all trusted", "mapped"],
+)
+def test_address_of_the_client_behind_proxies(proxies: list[str], peer: str, forwarded: str, expected: str) -> None:
+    before = authentication._trusted_proxies
+    authentication._trusted_proxies = authentication._networks(proxies)
+    try:
+        assert client_address(peer, {"x-forwarded-for": forwarded}) == expected
+    finally:
+        authentication._trusted_proxies = before
+
+
+# --- the cache -------------------------------------------------------------------------------------------------------
+
+
+def test_requests_at_the_same_time_read_a_key_once(issued: IssuedKey) -> None:
+    async def story() -> None:
+        cache = KeyCache()
+        callers = await asyncio.gather(*(cache.find(issued.secret) for _request in range(50)))
+        assert callers[0] is not None
+        assert callers[0].key_id == issued.api_key.pk
+        assert all(caller is callers[0] for caller in callers)
+
+    run(story)
+
+
+def test_cached_key_is_used_and_renewed_without_waiting(issued: IssuedKey) -> None:
+    async def story() -> None:
+        cache = KeyCache()
+        await cache.find(issued.secret)
+        digest = keys.digest(issued.secret)
+        loaded_at, caller = cache._callers[digest]
+        cache._callers[digest] = (loaded_at - 1.2, caller)
+        assert await cache.find(issued.secret) is caller
+        assert digest in cache._loading
+        await cache._loading[digest]
+        assert time.monotonic() - cache._callers[digest][0] < 1
+
+    run(story)
+
+
+def test_revoked_key_is_out_within_two_seconds_while_it_is_in_use(issued: IssuedKey) -> None:
+    async def story() -> float:
+        cache = KeyCache()
+        await cache.find(issued.secret)
+        await asyncio.to_thread(_revoke, issued)
+        revoked_at = time.monotonic()
+        while True:
+            caller = await cache.find(issued.secret)
+            if caller is not None and not caller.is_key_usable:
+                return time.monotonic() - revoked_at
+            await asyncio.sleep(0.02)
+
+    assert run(story) < 2
+
+
+def test_age_of_a_cached_key_counts_from_before_it_was_read(wire: Wire, issued: IssuedKey) -> None:
+    """What a slow database answers was true when it was asked, not when the answer came."""
+
+    async def story() -> None:
+        cache = KeyCache()
+        began = time.monotonic()
+        wire.hold_still()
+        asyncio.get_running_loop().call_later(0.6, wire.mend)
+        await cache.find(issued.secret)
+        loaded_at, _caller = cache._callers[keys.digest(issued.secret)]
+        assert loaded_at - began < 0.3
+
+    run(story)
+
+
+def test_unknown_key_that_was_asked_for_too_early_becomes_known(issued: IssuedKey) -> None:
+    async def story() -> None:
+        cache = KeyCache()
+        cache._callers[keys.digest(issued.secret)] = (time.monotonic() - STALE_SECONDS - 0.1, None)
+        caller = await cache.find(issued.secret)
+        assert caller is not None
+
+    run(story)
+
+
+@pytest.mark.parametrize("fault", ["cut", "hold_still"])
+def test_database_away_is_never_an_invalid_key(wire: Wire, issued: IssuedKey, fault: str) -> None:
+    async def story() -> None:
+        cache = KeyCache()
+        getattr(wire, fault)()
+        began = time.monotonic()
+        with pytest.raises(ServiceUnavailable):
+            await cache.find(issued.secret)
+        assert time.monotonic() - began < 5
+        wire.mend()
+        assert (await cache.find(issued.secret)) is not None
+
+    run(story)
+
+
+def test_fresh_key_needs_no_database(wire: Wire, issued: IssuedKey) -> None:
+    async def story() -> None:
+        cache = KeyCache()
+        await cache.find(issued.secret)
+        wire.cut()
+        assert (await cache.find(issued.secret)) is not None
+
+    run(story)
+    wire.mend()
+
+
+def test_used_keys_are_stamped_together(issued: IssuedKey) -> None:
+    async def story() -> set[int]:
+        cache = KeyCache()
+        await cache.find(issued.secret)
+        await cache.find(keys.generate())
+        used = cache.take_used()
+        assert cache.take_used() == set()
+        return used
+
+    used = run(story)
+    assert used == {issued.api_key.pk}
+    assert ApiKey.objects.get(pk=issued.api_key.pk).last_used_at is None
+
+    write_last_used(used)
+
+    stamped = ApiKey.objects.get(pk=issued.api_key.pk).last_used_at
+    assert stamped is not None
+    assert timezone.now() - stamped < dt.timedelta(seconds=5)
+
+
+def _revoke(issued: IssuedKey) -> None:
+    ApiKey.objects.get(pk=issued.api_key.pk).revoke()
+    connection.close()
