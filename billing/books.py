@@ -109,6 +109,9 @@ class Books(Protocol):
     def held_ids(self, ids: Sequence[str]) -> set[str]:
         """Which of these reservations exist: asked after a commit whose answer got lost."""
 
+    def release(self, id_: str) -> None:
+        """Gives back what a reservation holds, if it exists, without a usage record: its request was refused."""
+
     def note_progress(self, notes: Sequence[Progress]) -> None: ...
 
     def close(self) -> None: ...
@@ -209,6 +212,10 @@ given AS (
     FROM back WHERE b.id = back.balance_id AND back.total > 0)
 SELECT id FROM recorded
 """  # noqa: S608 - constants only
+_PG_RELEASE = """
+WITH freed AS (DELETE FROM billing_reservation WHERE id = %s RETURNING balance_id, amount)
+UPDATE billing_balance b SET available = b.available + freed.amount FROM freed WHERE b.id = freed.balance_id
+"""
 _PG_PROGRESS = """
 UPDATE billing_reservation v
 SET channel = n.channel, input_tokens = n.input_tokens, output_tokens = n.output_tokens
@@ -307,6 +314,9 @@ class PostgresBooks:
         found = self._connection.execute("SELECT id FROM billing_reservation WHERE id = ANY(%s::uuid[])", [list(ids)])
         return {row[0].hex for row in found}
 
+    def release(self, id_: str) -> None:
+        self._connection.execute(_PG_RELEASE, [id_])
+
     def note_progress(self, notes: Sequence[Progress]) -> None:
         self._connection.execute(_PG_PROGRESS, {"rows": _document(notes)})
 
@@ -314,6 +324,7 @@ class PostgresBooks:
         self._connection.close()
 
 
+_SQLITE_DELETE_RESERVATION: Final = "DELETE FROM billing_reservation WHERE id = ? RETURNING balance_id, amount"
 _SQLITE_TIME: Final = "strftime('%Y-%m-%d %H:%M:%f', 'now')"
 _SQLITE_INSERT_HOLD = f"""
 INSERT INTO billing_reservation (balance_id, owner, channel, output_tokens, {_HOLD_COLUMNS})
@@ -352,6 +363,12 @@ class SqliteBooks:
         )
         return {row[0] for row in found}
 
+    def release(self, id_: str) -> None:
+        with _Immediate(self._connection) as run:
+            freed = run.execute(_SQLITE_DELETE_RESERVATION, [id_]).fetchone()
+            if freed is not None:
+                run.execute("UPDATE billing_balance SET available = available + ? WHERE id = ?", [freed[1], freed[0]])
+
     def note_progress(self, notes: Sequence[Progress]) -> None:
         with _Immediate(self._connection) as run:
             run.executemany(
@@ -365,9 +382,7 @@ class SqliteBooks:
 
 
 def _settle_one(run: sqlite3.Connection, settlement: Settlement) -> bool:
-    closed = run.execute(
-        "DELETE FROM billing_reservation WHERE id = ? RETURNING balance_id, amount", [settlement.id]
-    ).fetchone()
+    closed = run.execute(_SQLITE_DELETE_RESERVATION, [settlement.id]).fetchone()
     if closed is None:
         return False
     balance_id, held = closed

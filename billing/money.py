@@ -36,7 +36,7 @@ def from_decimal(value: Decimal, currency: str) -> int:
     amount, rest = divmod(Fraction(value) * 10 ** EXPONENT[currency], 1)
     if rest:
         raise ValueError(f"{value} {currency} has more than {EXPONENT[currency]} decimal places")
-    return amount
+    return int(amount)
 
 
 def plain(amount: int, currency: str) -> str:

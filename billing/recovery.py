@@ -25,7 +25,7 @@ from billing.tariffs import tariff_of
 
 log = logging.getLogger(__name__)
 
-AUDIT_AGE = dt.timedelta(seconds=60)
+AUDIT_AGE = dt.timedelta(seconds=5)
 _LONGEST_MS = 2**31 - 1
 """What the column of a duration holds: 24 days."""
 

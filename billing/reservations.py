@@ -56,14 +56,16 @@ async def hold(wanted: Hold) -> None:
     """Holds the amount; returns when that is committed.
 
     Raises InsufficientQuota (nothing changed) or ServiceUnavailable (what an absent database may still have
-    committed is released by the audit).
+    committed is given back when it returns).
     """
     if wanted.amount > MOST_LEDGER_UNITS:
         raise InsufficientQuota("This request could cost more than any balance can hold.", available=0)
+    answer = writer.hold(wanted)
     try:
-        outcome = await writer.hold(wanted)
+        outcome = await answer
     except asyncio.CancelledError:
-        writer.in_flight.discard(wanted.id)  # nobody will settle it: the audit may release what was held
+        if not answer.cancelled():  # held, and gone before it heard of it
+            writer.release(wanted.id)
         raise
     if not outcome.is_held:
         raise InsufficientQuota("The balance does not cover this request.", available=outcome.available)

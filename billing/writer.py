@@ -55,6 +55,8 @@ class Writer:
         self._holds: deque[_Waiting] = deque()
         self._settlements: deque[Settlement] = deque()
         self._notes: deque[Progress] = deque()
+        self._unwanted: deque[str] = deque()
+        """Ids of holds that were made, or may have been, for requests that were refused or left meanwhile."""
         self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._is_rung = False
         self._settle_timer: asyncio.TimerHandle | None = None
@@ -109,6 +111,12 @@ class Writer:
         if self._settle_timer is None and self._loop is not None:
             self._settle_timer = self._loop.call_later(SETTLE_WINDOW, self._settle_now)
 
+    def release(self, id_: str) -> None:
+        """Gives back a hold whose request has ended without an attempt."""
+        self.in_flight.discard(id_)
+        self._unwanted.append(id_)
+        self._ring()
+
     def note_progress(self, note: Progress) -> None:
         self._notes.append(note)
         self._ring()
@@ -121,7 +129,7 @@ class Writer:
     def _refuse_late(self) -> None:
         """Every quarter of a second: holds that wait in a commit which hangs are refused.
 
-        They stay queued, since the commit may yet succeed; what it then holds is released by the audit.
+        They stay queued, since the commit may yet succeed; what it then holds is given back at once.
         """
         if self._thread is None or self._loop is None:
             return
@@ -143,7 +151,7 @@ class Writer:
     # --- the writer's thread ---
 
     def _run(self) -> None:
-        while not self._is_stopping or self._holds or self._settlements:
+        while not self._is_stopping or self._holds or self._settlements or self._unwanted:
             self._wait()
             try:
                 self._write_what_can_be_written()
@@ -189,6 +197,8 @@ class Writer:
             self._books = self._connect()
         if self._holds or self._settlements:
             self._post(self._books, _some(self._holds), _some(self._settlements))
+        while self._unwanted:
+            self._books.release(self._unwanted.popleft())  # one that gets lost is released by the audit
         if self._notes:
             notes = {note.id: note for note in self._some_notes()}  # of one stream, only the latest
             self._books.note_progress(list(notes.values()))
@@ -202,21 +212,27 @@ class Writer:
     def _post(self, books: Books, holds: list[_Waiting], settlements: list[Settlement]) -> None:
         """Commits these, takes them off the queues, and answers."""
         known = self._known(books, holds)
-        wanted = [waiting for waiting in holds if waiting.hold.id not in known]
+        wanted = [
+            waiting
+            for waiting in holds
+            if waiting.hold.id not in known and (waiting.is_uncertain or not waiting.future.done())
+        ]
         for waiting in wanted:
             waiting.is_uncertain = True
         began = time.monotonic()
-        outcomes, settled = books.post([waiting.hold for waiting in wanted], settlements, self.owner)
+        outcomes: list[HoldOutcome] = []
+        settled: set[str] = set()
+        if wanted or settlements:
+            outcomes, settled = books.post([waiting.hold for waiting in wanted], settlements, self.owner)
         self._commit_seconds = time.monotonic() - began
         self._last_batch = len(holds)
         self._has_more = MOST_IN_BATCH in {len(holds), len(settlements)}
         _drop(self._holds, len(holds))
         _drop(self._settlements, len(settlements))
-        answers: list[tuple[_Waiting, HoldOutcome | Exception]] = [
-            (waiting, HELD) for waiting in holds if waiting.hold.id in known
-        ]
-        answers += zip(wanted, outcomes, strict=True)
-        self._answer(answers)
+        answers: dict[str, HoldOutcome | Exception] = dict.fromkeys(known, HELD)
+        answers.update((waiting.hold.id, outcome) for waiting, outcome in zip(wanted, outcomes, strict=True))
+        gone = ServiceUnavailable()
+        self._answer([(waiting, answers.get(waiting.hold.id, gone)) for waiting in holds])
         for settlement in settlements:
             self.in_flight.discard(settlement.id)
             if settlement.id not in settled:
@@ -242,6 +258,7 @@ class Writer:
         late = []
         while self._holds and self._holds[0].deadline <= now:
             late.append(self._holds.popleft())
+        self._unwanted.extend(waiting.hold.id for waiting in late if waiting.is_uncertain)
         self._answer([(waiting, ServiceUnavailable()) for waiting in late])
         time.sleep(0.05)
 
@@ -285,13 +302,14 @@ class Writer:
             self._loop.call_soon_threadsafe(self._resolve, answers)
 
     def _resolve(self, answers: Sequence[tuple[_Waiting, HoldOutcome | Exception]]) -> None:
-        """On the loop's thread. A hold whose request is gone already is released by the audit."""
+        """On the loop's thread. A hold whose request is gone already is given back."""
         self._waiting_count -= len(answers)
         for waiting, answer in answers:
             if answer is not HELD:
                 self.in_flight.discard(waiting.hold.id)
             if waiting.future.done():
-                self.in_flight.discard(waiting.hold.id)
+                if answer is HELD:
+                    self.release(waiting.hold.id)
             elif isinstance(answer, Exception):
                 waiting.future.set_exception(answer)
             else:

@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 CATALOGUE_SECONDS = 1.0
 RECOVERY_SECONDS = 3.0
+AUDIT_SECONDS = 5.0
 HOUSEKEEPING_SECONDS = 10.0
 
 
@@ -76,7 +77,7 @@ class Scheduler:
             Job("catalogue", CATALOGUE_SECONDS, catalogue.refresh),
             Job("heartbeat", settings.HEARTBEAT_SECONDS, lambda: processes.beat(self._owner)),
             Job("recovery", RECOVERY_SECONDS, recovery.settle_dead_owners),
-            Job("audit", HOUSEKEEPING_SECONDS, lambda: recovery.release_orphans(self._owner, writer.in_flight)),
+            Job("audit", AUDIT_SECONDS, lambda: recovery.release_orphans(self._owner, writer.in_flight)),
             Job("housekeeping", HOUSEKEEPING_SECONDS, self._keep_house),
         ]
         while not self._stop.wait(0.2):

@@ -90,7 +90,10 @@ async def answer(origin: Origin, body: bytes) -> FakeAnswer:
     query = parse_qs(urlsplit(origin.path).query)
 
     def number(name: str, default: float = 0.0) -> float:
-        return float(query[name][0]) if name in query else default
+        try:
+            return max(0.0, float(query[name][0])) if name in query else default
+        except ValueError:
+            raise UpstreamFault("connect_failed", f"{name} is not a number") from None
 
     await asyncio.sleep(number("delay_ms") / 1000)
     if random.random() < number("fail"):  # noqa: S311 - no secret depends on it
@@ -125,7 +128,8 @@ def _message(request: dict[str, Any], words: list[str]) -> tuple[dict[str, Any],
     """The assistant's message and its finish reason: a tool call where one is required, JSON where a schema asks."""
     choice = request.get("tool_choice")
     if request.get("tools") and (choice == "required" or isinstance(choice, dict)):
-        function = request["tools"][0].get("function", {})
+        tool = request["tools"][0]
+        function = tool.get("function") or tool["custom"]
         call = {"id": "call_fake", "type": "function", "function": {"name": function.get("name"), "arguments": "{}"}}
         return {"role": "assistant", "content": None, "tool_calls": [call]}, "tool_calls"
     schema = (request.get("response_format") or {}).get("json_schema")
@@ -134,13 +138,15 @@ def _message(request: dict[str, Any], words: list[str]) -> tuple[dict[str, Any],
     return {"role": "assistant", "content": "".join(words).strip()}, "stop"
 
 
-def _example(schema: dict[str, Any]) -> Any:
-    """The smallest value that fits a simple schema."""
-    if "enum" in schema:
-        return schema["enum"][0]
-    kind = schema.get("type")
+def _example(schema: Any) -> Any:
+    """The smallest value that fits a simple schema; anything at all for what is none."""
+    if type(schema) is not dict:
+        return "demo"
+    values, properties, kind = schema.get("enum"), schema.get("properties"), schema.get("type")
+    if type(values) is list and values:
+        return values[0]
     if kind == "object":
-        return {name: _example(part) for name, part in schema.get("properties", {}).items()}
+        return {name: _example(part) for name, part in properties.items()} if type(properties) is dict else {}
     return {"array": [], "integer": 1, "number": 1.0, "boolean": True, "null": None}.get(str(kind), "demo")
 
 

@@ -135,7 +135,9 @@ def find_model(snapshot: Snapshot, caller: Caller, name: str, now: float) -> tup
     """The model and its price, if this caller can call it."""
     model = snapshot.models.get(name)
     price = model.price(caller.currency, now) if model is not None and caller.may_call(name) else None
-    return (model, price) if model is not None and price is not None else None
+    if model is None or price is None or not model.is_served:
+        return None
+    return model, price
 
 
 def _base_name(snapshot: Snapshot, name: str) -> str:

@@ -80,6 +80,11 @@ class ModelView:
     routes: tuple[RouteView, ...]
     prices: dict[str, tuple[tuple[float, Tariff], ...]]
 
+    @property
+    def is_served(self) -> bool:
+        """Whether any route could ever answer while this snapshot holds; routes that rest or are broken count."""
+        return any(route.fault is None for route in self.routes)
+
     def price(self, currency: str, now: float) -> Tariff | None:
         """The price in force at `now` (seconds since the epoch); a model without one cannot be called."""
         in_force = None

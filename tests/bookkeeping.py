@@ -63,7 +63,7 @@ class Account:
         return list(UsageRecord.objects.filter(balance=self.wallet).order_by("id"))
 
     def hold(self, amount: int, **fields: Any) -> Hold:
-        given = {
+        given: dict[str, Any] = {
             "id": new_id(),
             "tenant_id": self.tenant.pk,
             "amount": amount,
@@ -78,7 +78,7 @@ class Account:
         return Hold(**(given | fields))
 
     def settlement(self, id_: str, cost: int, **fields: Any) -> Settlement:
-        given = {
+        given: dict[str, Any] = {
             "id": id_,
             "tenant_id": self.tenant.pk,
             "api_key_id": 1,

@@ -20,7 +20,7 @@ Penalty = Annotated[float, Meta(ge=-2, le=2)]
 Bias = Annotated[float, Meta(ge=-100, le=100)]
 Cap = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 StopText = Annotated[str, Meta(min_length=1, max_length=4096)]
-FunctionName = Annotated[str, Meta(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
+FunctionName = Annotated[str, Meta(max_length=64, pattern=r"^[a-zA-Z0-9_-]+$")]
 ModelName = Annotated[str, Meta(min_length=1, max_length=200)]
 Decimal = Annotated[float, Meta(ge=0)]
 
@@ -332,12 +332,23 @@ def _check_together(request: ChatRequest) -> None:
         raise InvalidRequest("'tool_choice' must be none, auto, required or an object.", param="tool_choice")
     if request.tool_choice not in (None, "none", "auto") and not request.tools:
         raise InvalidRequest("'tool_choice' is only allowed when 'tools' are given.", param="tool_choice")
+    _check_named_tool(request)
     for index, tool in enumerate(request.tools or ()):
         if tool.type == "function" and tool.function is UNSET:
             _missing(f"tools[{index}].function")
         if tool.type == "custom" and tool.custom is UNSET:
             _missing(f"tools[{index}].custom")
     _check_messages(request.messages)
+
+
+def _check_named_tool(request: ChatRequest) -> None:
+    """A tool choice that names a function must name one of the tools."""
+    choice = request.tool_choice
+    function = choice.get("function") if type(choice) is dict and choice.get("type") == "function" else None
+    if type(function) is dict:
+        names = [tool.function.name for tool in request.tools or () if tool.function is not UNSET]
+        if function.get("name") not in names:
+            raise InvalidRequest("'tool_choice' names a function that is not among the 'tools'.", param="tool_choice")
 
 
 def _check_messages(messages: list[Message]) -> None:

@@ -224,6 +224,18 @@ def test_held_ids_names_the_reservations_that_exist(books: Books, rich: Account)
     assert books.held_ids([]) == set()
 
 
+def test_releasing_gives_everything_back_and_leaves_no_record(books: Books, rich: Account) -> None:
+    held, open_ = rich.hold(300), rich.hold(1)
+    books.post([held, open_], [], OWNER)
+
+    books.release(held.id)
+    books.release(held.id)
+    books.release(new_id())
+
+    assert (rich.available, rich.reservations, rich.records) == (999, {open_.id}, [])
+    assert_books_add_up()
+
+
 def test_progress_is_kept_on_the_reservation_and_on_no_other(books: Books, rich: Account) -> None:
     streamed, other = rich.hold(1), rich.hold(1)
     books.post([streamed, other], [], OWNER)
@@ -312,7 +324,9 @@ def test_any_interleaving_keeps_the_identity_and_the_model(
     audited: Books, steps: list[tuple[list[tuple[int, int]], list[tuple[int, int]]]]
 ) -> None:
     tenants = [account(250), account(100)]
-    available, opened, closed = [250, 100], [], set()
+    available = [250, 100]
+    opened: list[tuple[int, Hold]] = []
+    closed: set[str] = set()
     spent = [0, 0]
 
     for holds, settlings in steps:

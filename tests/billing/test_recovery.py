@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -196,11 +197,11 @@ def test_what_is_in_flight_is_asked_after_the_reservations_are_read(books: Books
     in_flight: set[str] = set()
     books.post([held], [], owner)
 
-    def begin(execute: object, *arguments: object) -> object:
+    def begin(execute: Callable[..., Any], *arguments: Any) -> Any:
         in_flight.add(held.id)
-        return execute(*arguments)  # type: ignore[operator]
+        return execute(*arguments)
 
-    with connection.execute_wrapper(begin):  # type: ignore[arg-type]
+    with connection.execute_wrapper(begin):
         assert release_orphans(owner, in_flight) == 0
     assert rich.reservations == {held.id}
 

@@ -92,6 +92,9 @@ class Watched:
     def held_ids(self, ids: Sequence[str]) -> set[str]:
         return self._books.held_ids(ids)
 
+    def release(self, id_: str) -> None:
+        self._books.release(id_)
+
     def note_progress(self, notes: Sequence[Progress]) -> None:
         self._books.note_progress(notes)
 
@@ -240,7 +243,7 @@ def test_stopping_writes_what_was_handed_over(database: str, rich: Account) -> N
     assert (rich.available, len(rich.records), rich.reservations) == (1000 - 160, 40, set())
 
 
-def test_request_that_left_while_its_hold_was_written_is_left_to_the_audit(
+def test_request_that_left_while_its_hold_was_written_gets_its_money_back(
     watched: tuple[Desk, Watched], rich: Account
 ) -> None:
     desk, books = watched
@@ -252,11 +255,33 @@ def test_request_that_left_while_its_hold_was_written_is_left_to_the_audit(
     waiting.cancel()
     books.gate.set()
 
-    wait_until(lambda: rich.reservations == {wanted.id})
     wait_until(lambda: wanted.id not in desk.writer.in_flight)
+    wait_until(lambda: rich.available == 1000)
+    assert (rich.reservations, rich.records) == (set(), [])
 
 
-def test_request_that_leaves_just_as_its_hold_is_answered_is_left_to_the_audit(database: str, rich: Account) -> None:
+def test_request_that_left_before_its_hold_was_written_is_not_held(
+    watched: tuple[Desk, Watched], rich: Account
+) -> None:
+    desk, books = watched
+    books.gate.clear()
+    blocker = desk.hold(rich.hold(1))
+    wait_until(lambda: books.batches)
+    wanted = rich.hold(10)
+    waiting = desk.hold(wanted)
+    wait_until(lambda: wanted.id in desk.writer.in_flight)
+
+    waiting.cancel()
+    time.sleep(0.1)
+    books.gate.set()
+    blocker.result(5)
+
+    wait_until(lambda: wanted.id not in desk.writer.in_flight)
+    assert books.batches[1:] == []
+    assert rich.available == 999
+
+
+def test_request_that_leaves_just_as_its_hold_is_answered_gets_its_money_back(database: str, rich: Account) -> None:
     wanted = rich.hold(10)
 
     async def leave_at_the_last_moment() -> bool:
@@ -271,7 +296,7 @@ def test_request_that_leaves_just_as_its_hold_is_answered_is_left_to_the_audit(d
         return asking.cancelled()
 
     assert asyncio.run(leave_at_the_last_moment())
-    assert rich.reservations == {wanted.id}
+    assert (rich.available, rich.reservations, rich.records) == (1000, set(), [])
     assert wanted.id not in reservations.writer.in_flight
 
 
@@ -384,11 +409,19 @@ def test_hold_at_a_database_that_hangs_is_refused_too(far: tuple[Desk, Wire]) ->
 
     wire.hold_still()
     began = time.monotonic()
-    waiting = desk.hold(rich.hold(10))
+    waiting = [desk.hold(rich.hold(10))]
+    time.sleep(0.5)
+    waiting.append(desk.hold(rich.hold(20)))
 
     with pytest.raises(ServiceUnavailable):
-        waiting.result(10)
+        waiting[0].result(10)
     assert 2.5 < time.monotonic() - began < 4.5
+    with pytest.raises(ServiceUnavailable):
+        waiting[1].result(10)
+    wire.mend()
+    desk.hold(rich.hold(5)).result(5)
+    wait_until(lambda: rich.available == 994)
+    assert (len(rich.reservations), rich.records) == (2, [])
 
 
 def test_settlements_outlive_an_outage(far: tuple[Desk, Wire]) -> None:

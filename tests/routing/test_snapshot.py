@@ -44,10 +44,8 @@ def model(**members: Any) -> CatalogueModel:
 
 
 def route(*, cost: int | None = 5, **members: Any) -> Route:
-    row = Route.objects.create(
-        **{"channel": members.pop("channel", None) or channel(), "model": members.pop("model", None) or model()},
-        **{"upstream_name": "up", **members},
-    )
+    own: dict[str, Any] = {"channel": members.get("channel") or channel(), "model": members.get("model") or model()}
+    row = Route.objects.create(**{"upstream_name": "up", **members, **own})
     if cost is not None:
         CostPrice.objects.create(route=row, input=cost, output=cost)
     return row
@@ -202,10 +200,9 @@ def test_latest_cost_price_whose_time_has_come_holds() -> None:
 
 def test_price_is_by_currency_and_by_time() -> None:
     row, now = model(), timezone.now()
-    for currency, days, rate in (("USD", -2, 1), ("USD", -1, 2), ("USD", 1, 3), ("VND", -1, 9)):
-        Price.objects.create(
-            model=row.name, currency=currency, input=rate, output=rate, effective_from=now + dt.timedelta(days=days)
-        )
+    for currency, days, amount in (("USD", -2, 1), ("USD", -1, 2), ("USD", 1, 3), ("VND", -1, 9)):
+        since = now + dt.timedelta(days=days)
+        Price.objects.create(model=row.name, currency=currency, input=amount, output=amount, effective_from=since)
     view, day = seen(row), 86_400.0
     at = now.timestamp()
 
