@@ -186,7 +186,7 @@ class ChatRelay:
         return self.is_done or len(self._finished) >= self._choices
 
     def relay(self, chunk: dict[str, Any]) -> bytes:
-        """The event for the client, b"" if there is nothing to show."""
+        """The event for the client, b"" if there is nothing to show; raises MalformedAnswer."""
         choices = chunk["choices"]
         reported = chunk.pop("usage", None)
         if reported is not None:
@@ -208,11 +208,16 @@ class ChatRelay:
             chunk["usage"] = None
         if chunk.get("system_fingerprint", "") is None:
             del chunk["system_fingerprint"]
-        return b"data: " + written(chunk) + b"\n\n"
+        try:
+            return b"data: " + orjson.dumps(chunk) + b"\n\n"
+        except orjson.JSONEncodeError as error:
+            raise MalformedAnswer("the chunk is nested too deep") from error
 
     def _complete(self, choice: dict[str, Any]) -> None:
-        """Adds what the public schema requires of a choice, and counts what it brings."""
+        """Adds what the public schema requires of a choice, and counts what it brings; raises MalformedAnswer."""
         index = choice.setdefault("index", 0)
+        if type(index) is not int:
+            raise MalformedAnswer("a choice has no index")
         delta = choice["delta"]
         if index not in self._begun:
             self._begun.add(index)
@@ -321,6 +326,8 @@ class Assembler:
 
     def _add_choice(self, part: dict[str, Any]) -> None:
         index = part.get("index", 0)
+        if type(index) is not int:
+            raise MalformedAnswer("a choice has no index")
         choice = self._choices.setdefault(
             index, {"index": index, "message": {"role": "assistant", "content": None}, "finish_reason": None}
         )

@@ -109,8 +109,6 @@ class OpenAI:
         for choice in choices:
             if type(choice) is not dict or type(choice.get("delta")) is not dict:
                 raise MalformedAnswer("a choice has no delta")
-            if type(choice.get("index", 0)) is not int:
-                raise MalformedAnswer("a choice has no index")
         return chunk
 
     @staticmethod

@@ -270,9 +270,10 @@ def test_routes_of_fallback_models_follow_and_one_alone_is_chosen() -> None:
     ]
 
 
-def test_fallback_model_is_chosen_where_the_main_one_has_no_route() -> None:
-    out, fallback = route(1, fault="channel_disabled"), route(5)
-    plan = planned({"model": "m", "models": ["n"]}, model("m", out), model("n", fallback))
+def test_fallback_model_is_chosen_where_the_main_one_has_no_route_just_now() -> None:
+    health, resting, fallback = Health(0.1), route(1), route(5)
+    health.route(resting.id).rest(time.monotonic(), 40)
+    plan = planned({"model": "m", "models": ["n"]}, model("m", resting), model("n", fallback), health=health)
     assert [each.name for _route, each, _price in plan.routes] == ["n"]
     assert [verdict.state for verdict in plan.decision.candidates] == ["chosen", "out"]
 
@@ -348,8 +349,8 @@ def test_every_route_resting_is_told_with_the_shortest_wait() -> None:
 
 
 @pytest.mark.parametrize("routes", [(), (route(fault="channel_disabled"),)], ids=["none", "disabled"])
-def test_model_without_a_usable_route_is_not_available(routes: tuple[RouteView, ...]) -> None:
-    with pytest.raises(NoAvailableChannel):
+def test_model_without_a_usable_route_is_not_found(routes: tuple[RouteView, ...]) -> None:
+    with pytest.raises(ModelNotFound):
         planned({"model": "m"}, model("m", routes=routes))
 
 

@@ -343,6 +343,24 @@ def test_finish_reason_outside_the_schema_becomes_stop(reason: Any) -> None:
     assert (chunk["choices"][0]["finish_reason"], relay.is_complete) == ("stop", True)
 
 
+@pytest.mark.parametrize("index", ["0", None, 1.0, True, [], {}], ids=str)
+def test_choice_without_a_place_is_malformed(index: Any) -> None:
+    chunk = {"choices": [{"index": index, "delta": {"content": "x"}}]}
+    with pytest.raises(MalformedAnswer):
+        relay_of(tally()).relay(chunk)
+    with pytest.raises(MalformedAnswer):
+        Assembler(tally()).add(chunk)
+
+
+@pytest.mark.parametrize("delta", [{"content": "x", "deep": None}, {"deep": None}])
+def test_chunk_nested_deeper_than_can_be_written_is_malformed(delta: dict[str, Any]) -> None:
+    deep: Any = 1
+    for _ in range(300):
+        deep = [deep]
+    with pytest.raises(MalformedAnswer):
+        relay_of(tally()).relay({"choices": [{"index": 0, "delta": {**delta, "deep": deep}}]})
+
+
 def test_stream_is_complete_only_when_every_choice_is() -> None:
     relay = relay_of(tally(2), choices=2)
     relay.relay({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})

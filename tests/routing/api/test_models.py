@@ -8,9 +8,11 @@ import pytest
 
 from accounts.authentication import Caller
 from billing.prices import Tariff
+from routing.addresses import Origin
 from routing.api import models
 from routing.errors import ModelNotFound
-from routing.snapshot import ModelView, Snapshot
+from routing.snapshot import ChannelView, ModelView, RouteView, Snapshot
+from routing.upstream import Timeouts
 
 
 def caller(*, currency: str = "USD", allowed: frozenset[str] = frozenset()) -> Caller:
@@ -32,6 +34,24 @@ def tariff(currency: str = "USD", **rates: int | None) -> Tariff:
     return Tariff(id=1, currency=currency, **given)
 
 
+CHANNEL = ChannelView(
+    id=1,
+    name="c",
+    provider="openai",
+    origin=Origin("http", "127.0.0.1", 80, ""),
+    secret="",
+    priority=0,
+    weight=1,
+    timeouts=Timeouts(1, 1, 1, 1),
+    drains=False,
+    concurrency=None,
+    fault=None,
+    header=b"c",
+)
+ROUTE = RouteView(1, CHANNEL, "up", tariff(), None)
+BROKEN_ROUTE = RouteView(2, CHANNEL, "up", None, "no_cost_price")
+
+
 def model(name: str, *prices: tuple[float, Tariff], **members: Any) -> ModelView:
     by_currency: dict[str, tuple[tuple[float, Tariff], ...]] = {}
     for since, price in prices:
@@ -46,7 +66,7 @@ def model(name: str, *prices: tuple[float, Tariff], **members: Any) -> ModelView
         "tools": True,
         "images": True,
         "json_schema": True,
-        "routes": (),
+        "routes": (BROKEN_ROUTE, ROUTE),
     }
     return ModelView(name=name, prices=by_currency, **{**defaults, **members})
 
@@ -65,6 +85,8 @@ CATALOGUE = snapshot(
     model("lab/dong", (0.0, tariff("VND"))),
     model("lab/soon", (200.0, tariff())),
     model("lab/unpriced"),
+    model("lab/unserved", (0.0, tariff()), routes=(BROKEN_ROUTE,)),
+    model("lab/nowhere", (0.0, tariff()), routes=()),
 )
 
 
@@ -83,7 +105,9 @@ def test_list_is_exactly_what_the_key_can_call(who: Caller, now: float, shown: l
     assert (listing["object"], names(listing)) == ("list", shown)
 
 
-@pytest.mark.parametrize("name", ["lab/x", "lab/dong", "lab/soon", "lab/unpriced", "LAB/A", ""])
+@pytest.mark.parametrize(
+    "name", ["lab/x", "lab/dong", "lab/soon", "lab/unpriced", "lab/unserved", "lab/nowhere", "LAB/A", ""]
+)
 def test_model_that_cannot_be_called_is_not_found(name: str) -> None:
     with pytest.raises(ModelNotFound):
         models.one(CATALOGUE, caller(), name, 100.0)
