@@ -50,7 +50,9 @@ class FakeAnswer:
         self._pieces = pieces
         self._pause = pause
         self._is_cut = is_cut
-        self._is_closed = asyncio.Event()
+        self._bell = asyncio.Event()
+        self._is_closed = False
+        self._ready_at: float | None = None
         self._next = 0
 
     async def read(self) -> bytes:
@@ -61,28 +63,35 @@ class FakeAnswer:
             if self._is_cut:
                 raise UpstreamFault("broken_stream", "cut as configured")
             return None
-        pause = self._pause if self._next else 0
-        if timeout and timeout < pause:
-            await self._sleep(timeout)
+        if self._ready_at is None:
+            self._ready_at = time.monotonic() + (self._pause if self._next else 0)
+        rest = self._ready_at - time.monotonic()
+        if rest > 0:
+            await self._sleep(min(rest, timeout or rest))
+        if self._is_closed:
+            raise UpstreamFault("cancelled")
+        if time.monotonic() < self._ready_at:
             return b""
-        await self._sleep(pause)
+        self._ready_at = None
         self._next += 1
         return self._pieces[self._next - 1]
 
     async def _sleep(self, seconds: float) -> None:
-        if seconds:
-            try:
-                await asyncio.wait_for(self._is_closed.wait(), seconds)
-            except TimeoutError:
-                return
-        if self._is_closed.is_set():
-            raise UpstreamFault("cancelled")
+        self._bell.clear()
+        try:
+            await asyncio.wait_for(self._bell.wait(), seconds)
+        except TimeoutError:
+            return
+
+    def wake(self) -> None:
+        self._bell.set()
 
     def hang_up(self) -> None:
-        self._is_closed.set()
+        self.close()
 
     def close(self) -> None:
-        self._is_closed.set()
+        self._is_closed = True
+        self._bell.set()
 
 
 async def answer(origin: Origin, body: bytes) -> FakeAnswer:

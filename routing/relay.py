@@ -36,6 +36,7 @@ STALL_SECONDS: Final = 30.0
 PROGRESS_SECONDS: Final = 5.0
 END_SECONDS: Final = 0.1
 _KEEP_ALIVE_SECONDS: Final = settings.KEEP_ALIVE_SECONDS
+_TICK_SECONDS: Final = min(1.0, _KEEP_ALIVE_SECONDS / 4)
 DONE_EVENT: Final = b"[DONE]"
 
 
@@ -109,9 +110,13 @@ class StreamReply:
         self._broken: MalformedAnswer | None = None
         self._is_client_gone = False
         self._is_closed = False
-        self._stall_check: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[Any] | None = None
-        self._sending_since = 0.0
+        self._tick: asyncio.TimerHandle | None = None
+        self._moves = 0
+        """How often something has come or gone; what has not moved between two ticks is still."""
+        self._moves_seen = -1
+        self._still_since = started
+        self._is_sending = False
         self._note_at = started + PROGRESS_SECONDS
         self.headers: list[tuple[bytes, bytes]] = []
 
@@ -166,8 +171,7 @@ class StreamReply:
         Raises ClientGone if `send` does.
         """
         self._task = asyncio.current_task()
-        loop = asyncio.get_running_loop()
-        self._stall_check = loop.call_later(STALL_SECONDS, self._check_stall, loop)
+        self._tick = asyncio.get_running_loop().call_later(_TICK_SECONDS, self._on_tick)
         try:
             await self._write(send)
         except UpstreamFault as fault:
@@ -190,8 +194,8 @@ class StreamReply:
 
     def close(self) -> None:
         """Ends whatever is still open, and settles if nothing has yet: what ends here was cut off by the client."""
-        if self._stall_check is not None:
-            self._stall_check.cancel()
+        if self._tick is not None:
+            self._tick.cancel()
         self._watch.close()
         self._answer.close()
         if not self._is_closed:
@@ -204,10 +208,9 @@ class StreamReply:
         while not self._is_at_end:
             if pending and not self._is_client_gone:
                 await self._send(send, pending)
-            data = await self._answer.next(_KEEP_ALIVE_SECONDS)
+            data = await self._answer.next()
+            self._moves += 1
             pending = KEEP_ALIVE if data == b"" else self._digest(data)
-            if time.monotonic() >= self._note_at:
-                self._note_progress()
         if self._broken is not None or not self._relay.is_complete:
             if pending and not self._is_client_gone:
                 await self._send(send, pending)
@@ -217,12 +220,13 @@ class StreamReply:
             await self._send(send, pending + self._closing(usage))
 
     async def _send(self, send: Send, data: bytes) -> None:
-        self._sending_since = time.monotonic()
+        self._is_sending = True
         try:
             await send(data)
         except Exception as error:
             raise ClientGone from error
-        self._sending_since = 0.0
+        self._is_sending = False
+        self._moves += 1
 
     def _closing(self, usage: Usage) -> bytes:
         run = self._run
@@ -250,12 +254,21 @@ class StreamReply:
             if not self._route.channel.drains:
                 self._answer.hang_up()
 
-    def _check_stall(self, loop: asyncio.AbstractEventLoop) -> None:
-        if self._sending_since and time.monotonic() - self._sending_since > STALL_SECONDS and self._task is not None:
-            self._is_client_gone = True
-            self._task.cancel()
-            return
-        self._stall_check = loop.call_later(STALL_SECONDS / 2, self._check_stall, loop)
+    def _on_tick(self) -> None:
+        """Looks after the stream now and then, so that a chunk needs no timer of its own."""
+        now = time.monotonic()
+        if self._moves != self._moves_seen:
+            self._moves_seen, self._still_since = self._moves, now
+        elif self._is_sending:
+            if now - self._still_since > STALL_SECONDS and self._task is not None:
+                self._is_client_gone = True
+                self._task.cancel()
+                return
+        elif now - self._still_since >= _KEEP_ALIVE_SECONDS:
+            self._answer.wake()
+        if now >= self._note_at:
+            self._note_progress()
+        self._tick = asyncio.get_running_loop().call_later(_TICK_SECONDS, self._on_tick)
 
     # --- what it used ---
 

@@ -72,7 +72,10 @@ class Answer(Protocol):
         """The rest of the body; raises UpstreamFault."""
 
     async def next(self, timeout: float | None = None) -> bytes | None:
-        """What has arrived, None at the end; b"" if nothing came in `timeout` seconds. Raises UpstreamFault."""
+        """What has arrived, None at the end; b"" after `wake` or `timeout` seconds. Raises UpstreamFault."""
+
+    def wake(self) -> None:
+        """Lets a waiting `next` return b""."""
 
     def hang_up(self) -> None:
         """Stops the upstream at once; reading goes on until it has noticed, for a fraction of a second at most."""
@@ -143,7 +146,7 @@ class _Connection(asyncio.Protocol):
 
     async def next(self, timeout: float | None = None) -> bytes | None:
         if not self._body and not self._is_complete:
-            wake_up = self._loop.call_later(timeout, self._wake) if timeout else None
+            wake_up = self._loop.call_later(timeout, self.wake) if timeout else None
             try:
                 await self._wait()
             finally:
@@ -210,7 +213,7 @@ class _Connection(asyncio.Protocol):
         if not self._body:  # what came before the fault is read first
             self._check()
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
@@ -218,7 +221,7 @@ class _Connection(asyncio.Protocol):
         if self._fault is None and not self._is_complete:
             self._fault = fault
             self.abort()
-            self._wake()
+            self.wake()
 
     def _on_timer(self) -> None:
         """One timer an exchange: data only moves the deadline, which is looked at when the timer fires."""
@@ -270,7 +273,7 @@ class _Connection(asyncio.Protocol):
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self._may_be_kept = False
             self._fail(UpstreamFault("invalid_response", f"not HTTP: {type(error).__name__}"))
-            self._wake()
+            self.wake()
             return
         self._bodiless = self._bodiless + len(data) if self._received == received else 0
         if self._bodiless > MAX_HEAD_BYTES:
@@ -278,12 +281,12 @@ class _Connection(asyncio.Protocol):
         if self._buffered > PAUSE_BYTES and not self._is_paused and not self._is_complete:
             self._is_paused = True
             self._transport.pause_reading()
-        self._wake()
+        self.wake()
 
     def eof_received(self) -> bool:
         if self.has_head and not self._has_length:
             self._is_complete = True  # a body that ends with its connection
-            self._wake()
+            self.wake()
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
