@@ -128,7 +128,10 @@ async def _read_parts(message: MutableMapping[str, Any], receive: Receive, limit
 
 async def _send_stream(stream: StreamReply, headers: list[tuple[bytes, bytes]], send: Send) -> None:
     async def write(data: bytes) -> None:
-        await send({"type": "http.response.body", "body": data, "more_body": True})
+        try:
+            await send({"type": "http.response.body", "body": data, "more_body": True})
+        except Exception as error:
+            raise ClientGone from error
 
     try:
         await send({"type": "http.response.start", "status": 200, "headers": headers + _STREAM_HEAD})

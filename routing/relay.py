@@ -166,9 +166,9 @@ class StreamReply:
     # --- after the head ---
 
     async def write(self, send: Send) -> None:
-        """Writes the body with `send`. Never raises for the upstream; `close` must follow, whatever happens.
+        """Writes the body with `send`, which raises ClientGone where the client cannot be reached.
 
-        Raises ClientGone if `send` does.
+        Never raises for the upstream; `close` must follow, whatever happens.
         """
         self._task = asyncio.current_task()
         self._tick = asyncio.get_running_loop().call_later(_TICK_SECONDS, self._on_tick)
@@ -207,7 +207,9 @@ class StreamReply:
         pending = self._first
         while not self._is_at_end:
             if pending and not self._is_client_gone:
-                await self._send(send, pending)
+                self._is_sending = True
+                await send(pending)
+                self._is_sending = False
             data = await self._answer.next()
             self._moves += 1
             pending = KEEP_ALIVE if data == b"" else self._digest(data)
@@ -221,10 +223,7 @@ class StreamReply:
 
     async def _send(self, send: Send, data: bytes) -> None:
         self._is_sending = True
-        try:
-            await send(data)
-        except Exception as error:
-            raise ClientGone from error
+        await send(data)
         self._is_sending = False
         self._moves += 1
 

@@ -147,11 +147,17 @@ class _Connection(asyncio.Protocol):
     async def next(self, timeout: float | None = None) -> bytes | None:
         if not self._body and not self._is_complete:
             wake_up = self._loop.call_later(timeout, self.wake) if timeout else None
+            # What `_wait` does, here without its call: every chunk of every stream comes this way.
+            self._check()
+            self._waiter = self._loop.create_future()
             try:
-                await self._wait()
+                await self._waiter
             finally:
+                self._waiter = None
                 if wake_up is not None:
                     wake_up.cancel()
+            if not self._body:
+                self._check()
         if not self._body:
             return None if self._is_complete else b""
         data = self._body[0] if len(self._body) == 1 else b"".join(self._body)
