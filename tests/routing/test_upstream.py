@@ -272,6 +272,75 @@ def test_silence_is_told_without_an_end(run: Runner) -> None:
     run(test())
 
 
+def test_who_waits_can_be_woken_without_an_end(run: Runner) -> None:
+    async def test() -> None:
+        async with (
+            serving(answers(CHUNKED, b"1\r\na\r\n0\r\n\r\n", pause=0.2)) as server,
+            opened(Client(LOOPBACK)) as client,
+        ):
+            answer = await ask(client, server)
+            answer.wake()
+            asyncio.get_running_loop().call_later(0.05, answer.wake)
+            assert await answer.next() == b""
+            assert await answer.next() == b"a"
+            answer.close()
+
+    run(test())
+
+
+def test_hanging_up_still_reads_what_the_upstream_says_at_once(run: Runner) -> None:
+    def says_goodbye(server: Server) -> Play:
+        async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await read_request(server, reader)
+            writer.write(CHUNKED + b"1\r\na\r\n")
+            assert await reader.read() == b""
+            writer.write(b"1\r\nb\r\n0\r\n\r\n")
+
+        return play
+
+    async def test() -> None:
+        async with serving(says_goodbye) as server, opened(Client(LOOPBACK)) as client:
+            answer = await ask(client, server)
+            assert await answer.next() == b"a"
+            answer.hang_up()
+            data = [await answer.next() for _ in range(2)]
+            assert data == [b"b", None]
+            answer.close()
+
+    run(test())
+
+
+@pytest.mark.parametrize("piece", [b"", b"1\r\na\r\n"], ids=["a silent one", "one that goes on"])
+def test_hanging_up_on_an_upstream_that_does_not_notice_takes_a_moment(run: Runner, piece: bytes) -> None:
+    def goes_on(server: Server) -> Play:
+        async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await read_request(server, reader)
+            writer.write(CHUNKED)
+            while True:
+                writer.write(piece)
+                await writer.drain()
+                await asyncio.sleep(0.02)
+                _check_open(writer)
+
+        return play
+
+    async def test() -> None:
+        async with serving(goes_on) as server, opened(Client(LOOPBACK)) as client:
+            answer = await ask(client, server)
+            answer.hang_up()
+            began = asyncio.get_running_loop().time()
+            assert await fault_of(answer.read()) == "cancelled"
+            assert asyncio.get_running_loop().time() - began < 0.5
+            answer.close()
+
+    run(test())
+
+
+def _check_open(writer: asyncio.StreamWriter) -> None:
+    if writer.is_closing():
+        raise ConnectionResetError
+
+
 # --- kept connections ------------------------------------------------------------------------------------------------
 
 
