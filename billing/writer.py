@@ -78,6 +78,8 @@ class Writer:
         """Begins to write, in the name of this process, for the running event loop."""
         self.owner = owner
         self._loop = asyncio.get_running_loop()
+        self._settle_timer = None  # an earlier loop's would never fire
+        self._is_rung = False
         self._is_stopping = False
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._thread.start()
