@@ -99,14 +99,13 @@ class Caller:
             raise AccountDeactivated
 
     def check_address(self, address: str) -> None:
-        """Raises IpNotAuthorized."""
-        if self.allowed_networks:
-            try:
-                ip = _address(address)
-            except ValueError:
-                raise IpNotAuthorized from None
-            if not any(ip in network for network in self.allowed_networks):
-                raise IpNotAuthorized
+        """Raises IpNotAuthorized unless one of the networks allows it."""
+        try:
+            ip = _address(address)
+        except ValueError:
+            raise IpNotAuthorized from None
+        if not any(ip in network for network in self.allowed_networks):
+            raise IpNotAuthorized
 
 
 class KeyCache:
@@ -197,15 +196,15 @@ key_cache = KeyCache()
 _trusted_proxies = _networks(settings.TRUSTED_PROXIES)
 
 
-def client_address(peer: str, headers: Mapping[str, str]) -> str:
+def client_address(peer: str, forwarded_for: str) -> str:
     """The caller's address: the peer, or where the peer is a trusted proxy the nearest untrusted hop it names.
 
-    If all that it names are trusted too, the farthest.
+    If all that it names are trusted too, the farthest. `forwarded_for` is `X-Forwarded-For`, empty if absent.
     """
     if not _trusted_proxies:
         return peer
     address = peer
-    hops = [hop.strip() for hop in headers.get("x-forwarded-for", "").split(",") if hop.strip()]
+    hops = [hop.strip() for hop in forwarded_for.split(",") if hop.strip()]
     for address in (peer, *reversed(hops)):
         try:
             ip = _address(address)
@@ -223,12 +222,13 @@ class ApiKeyAuthentication(BaseAuthentication):
     """
 
     async def authenticate(self, request: Any) -> tuple[Caller, Caller]:  # type: ignore[override]
-        secret = self._secret(request.headers)
-        caller = await key_cache.find(secret)
+        caller = await key_cache.find(self._secret(request.headers))
         if caller is None:
             raise InvalidApiKey
-        caller.check_usable(time.time())
-        caller.check_address(client_address(request.peer, request.headers))
+        caller.check_usable(request.started_at)
+        if caller.allowed_networks:
+            forwarded_for = ", ".join(request.headers.get_all("x-forwarded-for"))
+            caller.check_address(client_address(request.peer, forwarded_for))
         return caller, caller
 
     def authenticate_header(self, request: Any) -> str:

@@ -13,6 +13,7 @@ import math
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Final, Literal, cast
 
@@ -46,7 +47,7 @@ class RateLimited(GatewayError):
     retriable = True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Limits:
     """The limits of one subject ("key:7", "tenant:3"); None is unlimited."""
 
@@ -54,6 +55,15 @@ class Limits:
     requests: int | None
     tokens: int | None
     concurrency: int | None
+
+    @cached_property
+    def row(self) -> tuple[str, int, int, int]:
+        """As an ask carries it: -1 is unlimited."""
+
+        def number(limit: int | None) -> int:
+            return -1 if limit is None else limit
+
+        return self.subject, number(self.requests), number(self.tokens), number(self.concurrency)
 
     @property
     def is_unlimited(self) -> bool:
@@ -68,30 +78,32 @@ class Limits:
         return Limits(self.subject, part(self.requests), part(self.tokens), part(self.concurrency))
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """Where the tightest buckets stand after a request was admitted; None where nothing limits."""
+class Standing(msgspec.Struct, frozen=True):
+    """Where the tightest buckets stand after a request was admitted; -1 where nothing limits."""
 
-    limit_requests: int | None = None
-    remaining_requests: int | None = None
-    limit_tokens: int | None = None
-    remaining_tokens: int | None = None
+    limit_requests: int = -1
+    remaining_requests: int = -1
+    limit_tokens: int = -1
+    remaining_tokens: int = -1
 
     @property
-    def headers(self) -> list[tuple[bytes, bytes]]:
+    def headers(self) -> list[tuple[str, str]]:
         """OpenAI's `x-ratelimit-*` headers; `reset` is the time until the bucket is full again."""
-        pairs: list[tuple[bytes, bytes]] = []
-        for kind, limit, remaining in (
-            (b"requests", self.limit_requests, self.remaining_requests),
-            (b"tokens", self.limit_tokens, self.remaining_tokens),
-        ):
-            if limit is not None and remaining is not None:
-                reset = (limit - remaining) * 60 / limit
-                pairs += (
-                    (b"x-ratelimit-limit-" + kind, b"%d" % limit),
-                    (b"x-ratelimit-remaining-" + kind, b"%d" % remaining),
-                    (b"x-ratelimit-reset-" + kind, b"%.3gs" % reset),
-                )
+        pairs: list[tuple[str, str]] = []
+        limit, remaining = self.limit_requests, self.remaining_requests
+        if limit >= 0:
+            pairs += (
+                ("x-ratelimit-limit-requests", str(limit)),
+                ("x-ratelimit-remaining-requests", str(remaining)),
+                ("x-ratelimit-reset-requests", f"{(limit - remaining) * 60 / limit:.3g}s"),
+            )
+        limit, remaining = self.limit_tokens, self.remaining_tokens
+        if limit >= 0:
+            pairs += (
+                ("x-ratelimit-limit-tokens", str(limit)),
+                ("x-ratelimit-remaining-tokens", str(remaining)),
+                ("x-ratelimit-reset-tokens", f"{(limit - remaining) * 60 / limit:.3g}s"),
+            )
         return pairs
 
 
@@ -245,7 +257,7 @@ class Limiter:
             raise
         if kind:
             raise _refusal(cast("Kind", kind), wait)
-        return Standing(*(None if number < 0 else number for number in standing))
+        return Standing(*standing)
 
     def finish(self, request_id: str, limits: Sequence[Limits], *, asked: int, used: int) -> None:
         """Gives back the place in flight and the tokens that were taken but not used. Returns at once.
@@ -329,11 +341,7 @@ class Limiter:
 
 
 def _ask(request_id: str, limits: Iterable[Limits], tokens: int) -> Ask:
-    def number(limit: int | None) -> int:
-        return -1 if limit is None else limit
-
-    subjects = [(each.subject, number(each.requests), number(each.tokens), number(each.concurrency)) for each in limits]
-    return Ask(request_id, tokens, subjects)
+    return Ask(request_id, tokens, [limit.row for limit in limits])
 
 
 def _refusal(kind: Kind, wait: float) -> RateLimited:

@@ -19,11 +19,9 @@ from bench.processes import GATEWAY_CORE, BenchmarkError, Fleet, Server, run
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 GRANIAN: Final = (
-    "--interface", "asgi", "--loop", "uvloop", "--http", "1", "--no-ws", "--backlog", "4096", "--backpressure", "4096",
+    "--loop", "uvloop", "--http", "1", "--no-ws", "--backlog", "4096", "--backpressure", "4096",
 )  # fmt: skip
 """How bin/serve serves; the same for every application that is compared."""
-
-_APPLICATION = "costrouter.asgi:application"
 _SETTLE_SECONDS = 15
 
 
@@ -66,13 +64,20 @@ class Books:
 
 
 def serve(
-    fleet: Fleet, name: str, application: str, *, port: int, env: Mapping[str, str] | None = None, cwd: Path = ROOT
+    fleet: Fleet,
+    name: str,
+    application: str,
+    *,
+    port: int,
+    interface: str = "asgi",
+    env: Mapping[str, str] | None = None,
+    cwd: Path = ROOT,
 ) -> Server:
-    """Serves an ASGI application by granian on the gateway's core and returns once it listens."""
+    """Serves an application by granian on the gateway's core and returns once it listens."""
     server = fleet.start(
         name,
         [
-            Path(sys.executable).with_name("granian"), *GRANIAN,
+            Path(sys.executable).with_name("granian"), "--interface", interface, *GRANIAN,
             "--workers", "1", "--host", "127.0.0.1", "--port", str(port), application,
         ],
         core=GATEWAY_CORE,
@@ -108,5 +113,5 @@ def open_books(fleet: Fleet, *, postgresql_port: int, redis_port: int, json_port
 
 
 def start_gateway(fleet: Fleet, books: Books, *, port: int) -> Running:
-    server = serve(fleet, "costrouter", _APPLICATION, port=port, env=books.env)
+    server = serve(fleet, "costrouter", "costrouter.rsgi:application", port=port, interface="rsgi", env=books.env)
     return Running(Target("costrouter", port, {"authorization": f"Bearer {books.key}"}), server, keeps_books=True)

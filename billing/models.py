@@ -141,7 +141,10 @@ class Reservation(models.Model):
     """Money held before the first attempt. It carries what anyone needs to settle it if its owner dies."""
 
     id = models.UUIDField(primary_key=True, editable=False)
-    balance = models.ForeignKey(Balance, models.PROTECT, related_name="reservations", db_index=False)
+    # Inserted by a statement that locks its balance's row: a constraint would only look there again.
+    balance = models.ForeignKey(
+        Balance, models.PROTECT, related_name="reservations", db_constraint=False, db_index=False
+    )
     amount = models.BigIntegerField(_("amount"))
     owner = models.UUIDField(_("owner"), db_index=True)
     tenant_id = models.BigIntegerField()

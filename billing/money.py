@@ -52,6 +52,5 @@ def decimal_text(number: int, places: int) -> str:
     """`number` times ten to the minus `places`, without exponent or trailing zeros."""
     if number < 0:
         return "-" + decimal_text(-number, places)
-    digits = str(number).rjust(places + 1, "0")
-    fraction = digits[-places:].rstrip("0")
-    return f"{digits[:-places]}.{fraction}" if fraction else digits[:-places]
+    whole, fraction = divmod(number, 10**places)
+    return f"{whole}.{fraction:0{places}}".rstrip("0") if fraction else str(whole)

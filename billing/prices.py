@@ -29,6 +29,18 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
     def is_empty(self) -> bool:
         return not (self.output or self.images)
 
+    @property
+    def is_text_only(self) -> bool:
+        """Whether there are no kinds but fresh input and output."""
+        return not (
+            self.cached_input
+            or self.cache_write
+            or self.reasoning
+            or self.input_audio
+            or self.output_audio
+            or self.images
+        )
+
 
 NOTHING: Final = Usage()
 
@@ -73,6 +85,9 @@ class Line(msgspec.Struct, frozen=True, gc=False):
 
 def lines(usage: Usage, tariff: Tariff) -> list[Line]:
     """The terms of a request's price, the kinds that were not used left out; the flat fee is not among them."""
+    if usage.is_text_only:
+        found = (Line("input", usage.input, tariff.input), Line("output", usage.output, tariff.output))
+        return [line for line in found if line.quantity]
     fresh = usage.input - usage.cached_input - usage.cache_write - usage.input_audio
     text = usage.output - usage.reasoning - usage.output_audio
     terms = []
@@ -106,13 +121,14 @@ def cost(usage: Usage, tariff: Tariff) -> int:
     """
     if usage.is_empty:
         return 0
-    exact = 0
-    for line in lines(usage, tariff):
-        exact += line.quantity * line.rate
+    if usage.is_text_only:
+        exact = usage.input * tariff.input + usage.output * tariff.output
+    else:
+        exact = sum([line.exact_millionths for line in lines(usage, tariff)])
     return round_half_up(exact, PER_MILLION) + tariff.request_fee
 
 
-def most(*, input_tokens: int, output_tokens: int, tariff: Tariff) -> int:
+def most(input_tokens: int, output_tokens: int, tariff: Tariff) -> int:
     """The most a request can cost that sends at most `input_tokens` and receives at most `output_tokens`."""
     exact = input_tokens * tariff.highest_input_rate() + output_tokens * tariff.highest_output_rate()
     return -(-exact // PER_MILLION) + tariff.request_fee

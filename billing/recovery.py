@@ -20,7 +20,7 @@ from billing import processes
 from billing.books import Settlement, open_books
 from billing.models import Price, Reservation, UsageRecord
 from billing.prices import Usage, cost
-from billing.reservations import MOST_LEDGER_UNITS, timestamp
+from billing.reservations import MOST_LEDGER_UNITS
 from billing.tariffs import tariff_of
 
 log = logging.getLogger(__name__)
@@ -98,8 +98,6 @@ def _settlement(row: Reservation, price: Price, outcome: UsageRecord.Outcome) ->
     return Settlement(
         id=row.id.hex,
         tenant_id=row.tenant_id,
-        api_key_id=row.api_key_id,
-        endpoint=row.endpoint,
         requested_model=row.model,
         model=row.model,
         price_id=row.price_id,
@@ -107,24 +105,12 @@ def _settlement(row: Reservation, price: Price, outcome: UsageRecord.Outcome) ->
         outcome=outcome,
         status=500,
         error_code="interrupted",
-        is_stream=row.is_stream,
         usage_source=UsageRecord.Source.ESTIMATED if row.output_tokens else UsageRecord.Source.NONE,
         input_tokens=usage.input,
-        cached_input_tokens=0,
-        cache_write_tokens=0,
         output_tokens=usage.output,
-        reasoning_tokens=0,
-        input_audio_tokens=0,
-        output_audio_tokens=0,
-        images=0,
         claimed_cost=min(cost(usage, tariff_of(price)), MOST_LEDGER_UNITS),
-        provider_cost=None,
-        provider_currency="",
         channel=row.channel,
-        upstream_model="",
         attempts=[],
         decision={},
-        started_at=timestamp(row.created_at.timestamp()),
-        first_byte_ms=None,
         duration_ms=min(max(0, int((time.time() - row.created_at.timestamp()) * 1000)), _LONGEST_MS),
     )

@@ -11,9 +11,10 @@ import ipaddress
 import re
 import socket
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Final
+
+import msgspec
 
 Network = IPv4Network | IPv6Network
 
@@ -51,8 +52,7 @@ class ForbiddenAddress(ValueError):
     """A channel may not use this base URL or reach this address. The message is for operators; it quotes nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(msgspec.Struct, frozen=True):
     """A checked base URL. `host` is lower-case and without brackets, `path` without a trailing slash.
 
     The scheme "fake" names the built-in upstream: its port is 0 and its query stays in `path`.

@@ -12,9 +12,9 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any, Final
 
+import msgspec
 import orjson
 from django.conf import settings
 
@@ -32,7 +32,7 @@ from routing.plan import LEAST_USEFUL_OUTPUT, Call, Option, Plan, resolve
 from routing.providers import ADAPTERS
 from routing.providers.base import Adapter, MalformedAnswer, Order
 from routing.relay import ClientGone, ClientWatch, StreamReply
-from routing.run import ENDPOINT, Run
+from routing.run import Run
 from routing.streaming import (
     Assembler,
     Comment,
@@ -49,6 +49,7 @@ log = logging.getLogger(__name__)
 
 UntilGone = Callable[[], Awaitable[None]]
 
+ENDPOINT: Final = "chat.completions"
 _MOST_ERROR_BYTES: Final = 64 * 1024
 _MOST_ATTEMPTS: Final = settings.MAX_ATTEMPTS
 _BYTES_PER_TOKEN: Final = 4
@@ -57,11 +58,10 @@ health = Health(settings.RETRY_BUDGET)
 client = Client(addresses.networks(settings.CHANNEL_NETWORKS))
 
 
-@dataclass(frozen=True, slots=True)
-class JsonReply:
+class JsonReply(msgspec.Struct, frozen=True):
     """A whole answer, ready to be sent."""
 
-    headers: list[tuple[bytes, bytes]]
+    headers: list[tuple[str, str]]
     body: bytes
 
 
@@ -131,7 +131,6 @@ async def admit(plan: Plan, standing: Standing) -> Run:
 async def _hold(plan: Plan, cap: int, standing: Standing) -> Run:
     call = plan.call
     amount = plan.amount(cap)
-    created_at = reservations.timestamp(call.started_at)
     model, price = plan.models[0]
     await reservations.hold(
         Hold(
@@ -143,11 +142,11 @@ async def _hold(plan: Plan, cap: int, standing: Standing) -> Run:
             model=model.name,
             price_id=price.id,
             is_stream=call.request.is_stream,
-            created_at=created_at,
+            created_at=reservations.timestamp(call.started_at),
             input_tokens=plan.expected_input,
         )
     )
-    return Run(plan, cap, amount, standing, created_at)
+    return Run(plan, cap, amount, standing)
 
 
 def _affordable_cap(plan: Plan, available: int) -> int:
@@ -205,9 +204,9 @@ async def _attempt(run: Run, option: Option, watch: ClientWatch | None) -> JsonR
     route, _model, _price = option
     run.choose(*option)
     started = time.monotonic()
-    state = health.route(route.id)
+    state = health.routes[route.id]
     state.started(started)
-    channel = health.channel(route.channel.id)
+    channel = health.channels[route.channel.id]
     channel.in_flight += 1
     try:
         reply = await _exchange(run, watch, started)
@@ -238,22 +237,27 @@ def _failure_of(fault: UpstreamFault) -> AttemptFailed:
 
 async def _exchange(run: Run, watch: ClientWatch | None, started: float) -> JsonReply | StreamReply:
     """Sends the request on the chosen route; returns when the answer, or a stream's first event, is in hand."""
-    route = run.route
+    call, route = run.plan.call, run.route
     assert route is not None and route.channel.origin is not None  # noqa: S101, PT018 - ranked routes are complete
-    request = run.plan.call.request
-    adapter = ADAPTERS[route.channel.provider]
-    state = health.route(route.id)
+    request, channel, origin = call.request, route.channel, route.channel.origin
+    adapter = ADAPTERS[channel.provider]
+    state = health.routes[route.id]
     order = Order(
-        body=run.plan.call.body,
+        body=call.body,
         upstream_model=route.upstream_name,
-        host=route.channel.origin.host,
-        secret=route.channel.secret,
+        host=origin.host,
+        secret=channel.secret,
         cap=run.cap,
         # Streamed, llama.cpp's server counts every choice; in a whole answer it counts one.
         is_stream=request.is_stream or (request.choices > 1 and state.reports_timings is not False),
         wants_timings=state.reports_timings is True,
     )
-    answer = await _send(adapter, order, run)
+    asked = adapter.request(order)
+    answer: Answer
+    if origin.scheme == "fake":
+        answer = await fake_upstream.answer(origin, asked.body)
+    else:
+        answer = await client.post(origin, asked.path, asked.headers, asked.body, channel.timeouts)
     try:
         state.reports_timings = answer.headers.get("server") == "llama.cpp"
         if not 200 <= answer.status < 300:
@@ -270,16 +274,6 @@ async def _exchange(run: Run, watch: ClientWatch | None, started: float) -> Json
         raise
 
 
-async def _send(adapter: Adapter, order: Order, run: Run) -> Answer:
-    route = run.route
-    assert route is not None and route.channel.origin is not None  # noqa: S101, PT018 - ranked routes are complete
-    origin = route.channel.origin
-    upstream = adapter.request(order)
-    if origin.scheme == "fake":
-        return await fake_upstream.answer(origin, upstream.body)
-    return await client.post(origin, upstream.path, upstream.headers, upstream.body, route.channel.timeouts)
-
-
 async def _refuse(run: Run, adapter: Adapter, order: Order, answer: Answer, started: float) -> None:
     """Reads an upstream's error and raises what it means: the client's fault, or a reason to try elsewhere."""
     body = (await answer.read())[:_MOST_ERROR_BYTES]
@@ -287,7 +281,7 @@ async def _refuse(run: Run, adapter: Adapter, order: Order, answer: Answer, star
     refusal = adapter.refusal(answer.status, answer.headers, body, order)
     route, now = run.route, time.monotonic()
     assert route is not None  # noqa: S101 - an attempt has a route
-    state = health.route(route.id)
+    state = health.routes[route.id]
     if refusal.meaning == "content_refused":
         state.ended_without_verdict()
         run.note_attempt("refused_content", started=started, status=answer.status, detail=refusal.detail)
@@ -327,7 +321,7 @@ async def _whole(run: Run, adapter: Adapter, order: Order, answer: Answer, start
     run.note_attempt("answered", started=started, status=answer.status)
     if usage is None:
         usage = Usage(input=run.plan.expected_input, output=_estimated_output(body))
-    health.route(route.id).succeeded(run.first_byte, run.first_byte - started)
+    health.routes[route.id].succeeded(run.first_byte, run.first_byte - started)
     if is_reported:
         run.teach(health, usage)
     reply = _json_reply(run, body, usage)
@@ -344,7 +338,7 @@ def _json_reply(run: Run, body: dict[str, Any], usage: Usage) -> JsonReply:
     body["usage"] = public_usage(usage, reported if type(reported) is dict else {}, cost, details)
     if call.wants_explanation:
         body["costrouter"] = run.explanation()
-    return JsonReply([*run.headers(), (b"x-costrouter-cost", cost.encode())], written(body))
+    return JsonReply([*run.headers(), ("x-costrouter-cost", cost)], written(body))
 
 
 async def _assemble(answer: Answer, adapter: Adapter, choices: int) -> tuple[dict[str, Any], Usage | None]:

@@ -8,7 +8,7 @@ route for as long as Retry-After says, a minute at most. Faults that the tenant'
 from __future__ import annotations
 
 import time
-from collections import OrderedDict, deque
+from collections import OrderedDict, defaultdict, deque
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -134,37 +134,26 @@ class Health:
     """Everything this process has learned about routes, channels, conversations and models."""
 
     def __init__(self, retry_share: float) -> None:
-        self._routes: dict[int, RouteHealth] = {}
-        self._channels: dict[int, ChannelHealth] = {}
+        self.routes: defaultdict[int, RouteHealth] = defaultdict(RouteHealth)
+        """By the route's id; one not met yet is healthy."""
+        self.channels: defaultdict[int, ChannelHealth] = defaultdict(ChannelHealth)
         self._prefixes: OrderedDict[int, tuple[int, float]] = OrderedDict()
         self._outputs: dict[tuple[int, str], float] = {}
         self._bytes_per_token: dict[str, float] = {}
         self.retries = RetryBudget(retry_share)
 
-    def route(self, route_id: int) -> RouteHealth:
-        found = self._routes.get(route_id)
-        if found is None:
-            found = self._routes[route_id] = RouteHealth()
-        return found
-
-    def channel(self, channel_id: int) -> ChannelHealth:
-        found = self._channels.get(channel_id)
-        if found is None:
-            found = self._channels[channel_id] = ChannelHealth()
-        return found
-
     def reason_out(self, route_id: int, channel_id: int, concurrency: int | None, now: float) -> Reason | None:
         """Why this process would not send a request there just now; `concurrency` is the channel's limit."""
-        channel = self.channel(channel_id)
+        channel = self.channels[channel_id]
         if now < channel.resting_until:
             return "resting"
         if concurrency is not None and channel.in_flight >= concurrency:
             return "channel_busy"
-        return self.route(route_id).reason_out(now)
+        return self.routes[route_id].reason_out(now)
 
     def rest_channel(self, channel_id: int) -> None:
         """The upstream refuses our key: no route of the channel is of use for a while."""
-        self.channel(channel_id).resting_until = time.monotonic() + CHANNEL_REST
+        self.channels[channel_id].resting_until = time.monotonic() + CHANNEL_REST
 
     # --- what conversations, tenants and models taught ---
 
@@ -173,12 +162,12 @@ class Health:
         served = self._prefixes.get(prefix)
         if served is None or served[0] != route_id or now - served[1] > CACHE_MEMORY_SECONDS:
             return 0.0
-        return self.route(route_id).cached_share
+        return self.routes[route_id].cached_share
 
     def note_served(self, prefix: int, route_id: int, now: float, cached_share: float) -> None:
         served = self._prefixes.pop(prefix, None)
         if served is not None and served[0] == route_id:
-            route = self.route(route_id)
+            route = self.routes[route_id]
             route.cached_share += (cached_share - route.cached_share) * 0.3
         self._prefixes[prefix] = (route_id, now)
         if len(self._prefixes) > _MOST_PREFIXES:

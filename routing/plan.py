@@ -11,7 +11,7 @@ from msgspec import UNSET
 from accounts.authentication import Caller
 from billing.money import EXPONENT, PER_MILLION
 from billing.prices import Tariff, most
-from routing.api.schema import ChatRequest, IntegerAboveMaxValue
+from routing.api.schema import ChatRequest, IntegerAboveMaxValue, ProviderPreferences
 from routing.errors import ContextLengthExceeded, ModelNotFound, NoAvailableChannel, NoMatchingRoute
 from routing.health import Health
 from routing.selection import Candidate, Decision, Demand, rank
@@ -61,6 +61,8 @@ class Plan(msgspec.Struct, frozen=True):
     cap: int
     """Output tokens of one choice."""
     is_cap_ours: bool
+    limited_tokens: int
+    """What the request counts against tokens per minute until its usage is known."""
     prefix: int
     decision: Decision
     routes: tuple[Option, ...]
@@ -69,15 +71,7 @@ class Plan(msgspec.Struct, frozen=True):
     def amount(self, cap: int) -> int:
         """The most that the request can cost with this cap, in ledger units."""
         output = cap * self.call.request.choices
-        amount = 0
-        for _model, price in self.models:
-            amount = max(amount, most(input_tokens=self.input_bound, output_tokens=output, tariff=price))
-        return amount
-
-    @property
-    def limited_tokens(self) -> int:
-        """What the request counts against tokens per minute until its usage is known."""
-        return self.expected_input + self.cap * self.call.request.choices
+        return max([most(self.input_bound, output, price) for _model, price in self.models])
 
 
 def resolve(call: Call, health: Health) -> Plan:
@@ -88,18 +82,17 @@ def resolve(call: Call, health: Health) -> Plan:
     models = _models(call)
     main, _price = models[0]
     request = call.request
-    images = [part for part in request.parts() if part.image_url]
-    image_bytes = sum(len(part.image_url.url) for part in images if part.image_url)
-    text_bytes = call.body_bytes - image_bytes
+    choices, asked_cap, images = request.choices, request.cap, request.images()
+    text_bytes = call.body_bytes - sum([len(image.url) for image in images])
     expected_input = int(text_bytes / health.bytes_per_token(main.name)) + len(images) * IMAGE_TOKENS
     least_input = text_bytes // BYTES_OF_A_TOKEN_AT_MOST
-    cap = _output_cap(call, main, least_input, expected_input)
+    cap = _output_cap(request, asked_cap, main, least_input, expected_input)
     prefix = _prefix(call)
     demand = _demand(
-        call,
-        needs_context=least_input + (request.cap or 1),
+        request,
+        needs_context=least_input + (asked_cap or 1),
         expected_input=expected_input,
-        expected_output=health.expected_output(call.caller.tenant_id, main.name, cap) * request.choices,
+        expected_output=health.expected_output(call.caller.tenant_id, main.name, cap) * choices,
         needs_images=bool(images),
     )
     decision, routes = _rank(call, models, demand, prefix, health)
@@ -110,7 +103,8 @@ def resolve(call: Call, health: Health) -> Plan:
         input_bound=text_bytes + len(images) * IMAGE_TOKENS_AT_MOST + main.prompt_overhead,
         expected_input=expected_input,
         cap=cap,
-        is_cap_ours=request.cap is None,
+        is_cap_ours=asked_cap is None,
+        limited_tokens=expected_input + cap * choices,
         prefix=prefix,
         decision=decision,
         routes=routes,
@@ -123,8 +117,10 @@ def _models(call: Call) -> tuple[tuple[ModelView, Tariff], ...]:
     main = find_model(call.snapshot, call.caller, _base_name(call.snapshot, name), call.started_at)
     if main is None:
         raise ModelNotFound(name)
+    if not call.request.models:
+        return (main,)
     found = [main]
-    for wanted in call.request.models or ():
+    for wanted in call.request.models:
         model = find_model(call.snapshot, call.caller, _base_name(call.snapshot, wanted), call.started_at)
         if model is not None and model not in found:
             found.append(model)
@@ -134,10 +130,10 @@ def _models(call: Call) -> tuple[tuple[ModelView, Tariff], ...]:
 def find_model(snapshot: Snapshot, caller: Caller, name: str, now: float) -> tuple[ModelView, Tariff] | None:
     """The model and its price, if this caller can call it."""
     model = snapshot.models.get(name)
-    price = model.price(caller.currency, now) if model is not None and caller.may_call(name) else None
-    if model is None or price is None or not model.is_served:
+    if model is None or not model.is_served or not caller.may_call(name):
         return None
-    return model, price
+    price = model.price(caller.currency, now)
+    return None if price is None else (model, price)
 
 
 def _base_name(snapshot: Snapshot, name: str) -> str:
@@ -149,9 +145,8 @@ def _base_name(snapshot: Snapshot, name: str) -> str:
     return name
 
 
-def _output_cap(call: Call, model: ModelView, least_input: int, expected_input: int) -> int:
+def _output_cap(request: ChatRequest, cap: int | None, model: ModelView, least_input: int, expected_input: int) -> int:
     """The bound on one choice's output tokens: the client's, or the model's default as far as the window allows."""
-    cap = call.request.cap
     if least_input + (cap or 1) > model.context_window:
         raise ContextLengthExceeded(
             f"This model's maximum context length is {model.context_window} tokens, but at least "
@@ -162,7 +157,7 @@ def _output_cap(call: Call, model: ModelView, least_input: int, expected_input: 
         room = max(model.context_window - expected_input, LEAST_USEFUL_OUTPUT)
         return min(model.default_output, model.output_limit, room)
     if cap > model.output_limit:
-        name = "max_tokens" if call.request.max_tokens == cap else "max_completion_tokens"
+        name = "max_tokens" if request.max_tokens == cap else "max_completion_tokens"
         raise IntegerAboveMaxValue(
             f"'{name}' is too large: {cap}. This model supports at most {model.output_limit} output tokens.", param=name
         )
@@ -182,22 +177,30 @@ def _beginning(message: dict[str, Any]) -> str:
     return content[:512] if type(content) is str else ""
 
 
-def _demand(call: Call, *, needs_context: int, expected_input: int, expected_output: int, needs_images: bool) -> Demand:
-    request = call.request
-    provider = request.provider
-    format_ = request.response_format
-    fastest = request.model.endswith(":nitro") or (provider is not None and provider.sort in {"latency", "throughput"})
-    return Demand(
+def _demand(
+    request: ChatRequest, *, needs_context: int, expected_input: int, expected_output: int, needs_images: bool
+) -> Demand:
+    format_, model = request.response_format, request.model
+    demand = Demand(
         expected_input=expected_input,
         expected_output=expected_output,
         needs_tools=bool(request.tools or request.functions),
         needs_images=needs_images,
         needs_context=needs_context,
         needs_json_schema=format_ is not UNSET and format_.type == "json_schema",
-        only=_names(provider.only if provider else None),
-        ignore=_names(provider.ignore if provider else None),
-        order=tuple(name.lower() for name in (provider.order if provider else None) or ()),
-        strategy="fastest" if fastest else "cheapest",
+        strategy="fastest" if model.endswith(":nitro") else "cheapest",
+    )
+    return demand if request.provider is None else _preferring(demand, request.provider)
+
+
+def _preferring(demand: Demand, provider: ProviderPreferences) -> Demand:
+    is_fast = demand.strategy == "fastest" or provider.sort in {"latency", "throughput"}
+    return msgspec.structs.replace(
+        demand,
+        only=_names(provider.only),
+        ignore=_names(provider.ignore),
+        order=tuple(name.lower() for name in provider.order or ()),
+        strategy="fastest" if is_fast else "cheapest",
     )
 
 
@@ -210,17 +213,17 @@ def _rank(
 ) -> tuple[Decision, tuple[Option, ...]]:
     """The decision, over the fallback models too, and the routes to try; raises if there is none."""
     now = time.monotonic()
+    provider = call.request.provider
     decisions: list[Decision] = []
     routes: list[Option] = []
     for model, price in models:
-        by_id = {route.id: route for route in model.routes}
-        asked = _over_max_price(demand, call, price)
+        asked = demand if provider is None else _over_max_price(demand, provider, price)
         ranked = rank(asked, [_candidate(route, model, prefix, now, health) for route in model.routes])
         decisions.append(ranked)
-        routes += [(by_id[route_id], model, price) for route_id in ranked.order]
+        by_id = {route.id: route for route in model.routes}
+        routes += [(by_id[verdict.route], model, price) for verdict in ranked.candidates if verdict.state != "out"]
     if not routes:
         _refuse_unroutable(models, decisions, now, health)
-    provider = call.request.provider
     if provider is not None and provider.allow_fallbacks is False:
         routes = routes[:1]
     return decisions[0] if len(decisions) == 1 else _merged(decisions), tuple(routes)
@@ -236,10 +239,9 @@ def _merged(decisions: list[Decision]) -> Decision:
     return Decision(decisions[0].strategy, expected, (chosen, *ready, *out))
 
 
-def _over_max_price(demand: Demand, call: Call, price: Tariff) -> Demand:
+def _over_max_price(demand: Demand, provider: ProviderPreferences, price: Tariff) -> Demand:
     """The demand, out of reach where the tenant pays more than the request's `max_price` or `max_cost` allows."""
-    provider = call.request.provider
-    if provider is None or (provider.max_price is None and provider.max_cost is None):
+    if provider.max_price is None and provider.max_cost is None:
         return demand
     bound = provider.max_price
     tokens = demand.expected_input * price.input + demand.expected_output * price.output
@@ -252,7 +254,7 @@ def _over_max_price(demand: Demand, call: Call, price: Tariff) -> Demand:
 
 
 def _candidate(route: RouteView, model: ModelView, prefix: int, now: float, health: Health) -> Candidate:
-    state = health.route(route.id)
+    state = health.routes[route.id]
     channel = route.channel
     return Candidate(
         route_id=route.id,
@@ -290,7 +292,7 @@ def _refuse_unroutable(
         if constraint is not None:
             raise NoMatchingRoute(f"{_CONSTRAINT_TEXTS[constraint]} (constraint: {constraint})")
     waits = [
-        max(health.route(route.id).available_at(), health.channel(route.channel.id).resting_until) - now
+        max(health.routes[route.id].available_at(), health.channels[route.channel.id].resting_until) - now
         for model, _price in models
         for route in model.routes
         if route.fault is None

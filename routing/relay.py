@@ -44,6 +44,10 @@ class ClientGone(Exception):
     """The client has left; there is nobody to answer."""
 
 
+async def _nobody(_data: bytes) -> None:
+    raise ClientGone
+
+
 class ClientWatch:
     """Notices when the client leaves, and calls whoever is responsible then."""
 
@@ -103,6 +107,7 @@ class StreamReply:
             tally=self._tally,
             choices=request.choices,
         )
+        self._client: Send = _nobody
         self._first = b""
         self._has_begun = False
         """A valid event has come; comments alone are none."""
@@ -118,7 +123,7 @@ class StreamReply:
         self._still_since = started
         self._is_sending = False
         self._note_at = started + PROGRESS_SECONDS
-        self.headers: list[tuple[bytes, bytes]] = []
+        self.headers: list[tuple[str, str]] = []
 
     # --- before the head ---
 
@@ -134,7 +139,7 @@ class StreamReply:
         self._run.first_byte = now
         self._watch.when_gone(self._on_gone)
         self._run.note_attempt("answered", started=self._started, status=self._answer.status)
-        self._health.route(self._route.id).succeeded(now, now - self._started)
+        self._health.routes[self._route.id].succeeded(now, now - self._started)
         self.headers = self._run.headers()
 
     def _digest(self, data: bytes | None) -> bytes:
@@ -166,23 +171,27 @@ class StreamReply:
     # --- after the head ---
 
     async def write(self, send: Send) -> None:
-        """Writes the body with `send`, which raises ClientGone where the client cannot be reached.
+        """Writes the body with the server's `send`; raises ClientGone where the client cannot be reached.
 
         Never raises for the upstream; `close` must follow, whatever happens.
         """
+        self._client = send
+        del send  # no frame, which a traceback may keep, holds the server's end open
         self._task = asyncio.current_task()
         self._tick = asyncio.get_running_loop().call_later(_TICK_SECONDS, self._on_tick)
         try:
-            await self._write(send)
+            await self._write()
         except UpstreamFault as fault:
-            await self._break_off(send, fault.fault, fault.detail)
+            await self._break_off(fault.fault, fault.detail)
         except MalformedAnswer as error:
-            await self._break_off(send, "invalid_response", str(error))
+            await self._break_off("invalid_response", str(error))
         except ClientGone:
             raise
         except Exception:  # the last resort: whatever goes wrong, a broken answer never looks like a whole one
             log.exception("a stream failed on a fault of ours")
-            await self._break_off(send, "invalid_response", "a fault of ours")
+            await self._break_off("invalid_response", "a fault of ours")
+        finally:
+            self._client = _nobody
 
     async def finish(self) -> None:
         """Waits a moment for the upstream's clean end, so that its connection can be kept."""
@@ -200,30 +209,36 @@ class StreamReply:
         self._answer.close()
         if not self._is_closed:
             self._is_closed = True
-            self._health.channel(self._route.channel.id).in_flight -= 1
+            self._health.channels[self._route.channel.id].in_flight -= 1
         self._settle("client_gone")
 
-    async def _write(self, send: Send) -> None:
+    async def _write(self) -> None:
         pending = self._first
         while not self._is_at_end:
             if pending and not self._is_client_gone:
                 self._is_sending = True
-                await send(pending)
+                try:  # what `_send` does, here without its call: every chunk of every stream comes this way
+                    await self._client(pending)
+                except Exception as error:
+                    raise ClientGone from error
                 self._is_sending = False
             data = await self._answer.next()
             self._moves += 1
             pending = KEEP_ALIVE if data == b"" else self._digest(data)
         if self._broken is not None or not self._relay.is_complete:
             if pending and not self._is_client_gone:
-                await self._send(send, pending)
+                await self._send(pending)
             raise self._broken or UpstreamFault("broken_stream", "the stream ended before the answer was whole")
         usage = self._settle("client_gone" if self._is_client_gone else "success")
         if not self._is_client_gone:
-            await self._send(send, pending + self._closing(usage))
+            await self._send(pending + self._closing(usage))
 
-    async def _send(self, send: Send, data: bytes) -> None:
+    async def _send(self, data: bytes) -> None:
         self._is_sending = True
-        await send(data)
+        try:
+            await self._client(data)
+        except Exception as error:  # whatever the server raises, the client cannot be reached
+            raise ClientGone from error
         self._is_sending = False
         self._moves += 1
 
@@ -232,19 +247,19 @@ class StreamReply:
         shown = public_usage(usage, self._tally.reported_fields, *run.shown_cost(usage))
         return self._relay.closing(shown, run.explanation() if run.plan.call.wants_explanation else None)
 
-    async def _break_off(self, send: Send, fault: str, detail: str) -> None:
+    async def _break_off(self, fault: str, detail: str) -> None:
         """The upstream failed after the first byte: bills what was received and says so to the client."""
         if self._is_client_gone:
             self._settle("client_gone")
             return
         self._run.attempts[-1] |= {"outcome": fault, "detail": detail[:500]}
-        self._health.route(self._route.id).failed(time.monotonic())
+        self._health.routes[self._route.id].failed(time.monotonic())
         timed_out = fault.endswith("_timeout")
         self._settle("timeout" if timed_out else "upstream_error")
         error: GatewayError = (
             UpstreamTimeout() if timed_out else UpstreamError("The upstream broke off before the answer was complete.")
         )
-        await self._send(send, b"data: " + orjson.dumps(error.envelope) + b"\n\n")
+        await self._send(b"data: " + orjson.dumps(error.envelope) + b"\n\n")
 
     def _on_gone(self) -> None:
         """The client left: the upstream is stopped, or read on where its vendor charges anyway."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
 from typing import Any, Final
 
+import msgspec
 import orjson
 from django.conf import settings
 
@@ -20,20 +20,17 @@ from routing.health import Health
 from routing.plan import Plan
 from routing.snapshot import ModelView, RouteView
 
-ENDPOINT: Final = "chat.completions"
 _SHOWS_CHANNELS: Final = settings.SHOW_CHANNELS
 
 
-@dataclass(slots=True)
-class Run:
+class Run(msgspec.Struct):
     """A request that holds money: what has been tried, and the one settling that it owes."""
 
     plan: Plan
     cap: int
     held: int
     standing: Standing
-    created_at: str
-    attempts: list[dict[str, Any]] = field(default_factory=list)
+    attempts: list[dict[str, Any]] = []
     route: RouteView | None = None
     model: ModelView | None = None
     price: Tariff | None = None
@@ -45,12 +42,12 @@ class Run:
         self.route, self.model, self.price = route, model, price
 
     def note_attempt(self, outcome: str, *, started: float, status: int | None = None, detail: str = "") -> None:
-        assert self.route is not None  # noqa: S101 - an attempt has a route
-        call, now = self.plan.call, time.monotonic()
+        route, call, now = self.route, self.plan.call, time.monotonic()
+        assert route is not None  # noqa: S101 - an attempt has a route
         self.attempts.append(
             {
-                "channel": self.route.channel.name,
-                "upstream_model": self.route.upstream_name,
+                "channel": route.channel.name,
+                "upstream_model": route.upstream_name,
                 "outcome": outcome,
                 "status": status,
                 "detail": detail[:500],
@@ -80,26 +77,23 @@ class Run:
         if self.is_settled:
             return
         self.is_settled = True
-        call, now = self.plan.call, time.monotonic()
-        used = usage.input + usage.output
-        limiter.finish(call.id, call.caller.limits, asked=self.plan.limited_tokens, used=used)
-        model, price = self.plan.models[0]
-        route_cost = self.route.cost if self.route is not None else None
-        provider_cost = cost(usage, route_cost) if route_cost is not None else None
+        plan, route, now = self.plan, self.route, time.monotonic()
+        call = plan.call
+        limiter.finish(call.id, call.caller.limits, asked=plan.limited_tokens, used=usage.input + usage.output)
+        first_model, first_price = plan.models[0]
+        model, price = self.model or first_model, self.price or first_price
+        route_cost = None if route is None else route.cost
         reservations.settle(
             Settlement(
                 id=call.id,
                 tenant_id=call.caller.tenant_id,
-                api_key_id=call.caller.key_id,
-                endpoint=ENDPOINT,
                 requested_model=call.request.model,
-                model=(self.model or model).name,
-                price_id=(self.price or price).id,
+                model=model.name,
+                price_id=price.id,
                 currency=price.currency,
                 outcome=outcome,
                 status=status,
                 error_code=error_code,
-                is_stream=call.request.is_stream,
                 usage_source=source,
                 input_tokens=usage.input,
                 cached_input_tokens=usage.cached_input,
@@ -109,14 +103,13 @@ class Run:
                 input_audio_tokens=usage.input_audio,
                 output_audio_tokens=usage.output_audio,
                 images=usage.images,
-                claimed_cost=cost(usage, self.price or price),
-                provider_cost=provider_cost,
-                provider_currency=route_cost.currency if route_cost is not None else "",
-                channel=self.route.channel.name if self.route is not None else "",
-                upstream_model=self.route.upstream_name if self.route is not None else "",
+                claimed_cost=cost(usage, price),
+                provider_cost=None if route_cost is None else cost(usage, route_cost),
+                provider_currency="" if route_cost is None else route_cost.currency,
+                channel="" if route is None else route.channel.name,
+                upstream_model="" if route is None else route.upstream_name,
                 attempts=self.attempts,
-                decision=self.plan.decision,
-                started_at=self.created_at,
+                decision=plan.decision,
                 first_byte_ms=None if self.first_byte is None else int((self.first_byte - call.started) * 1000),
                 duration_ms=int((now - call.started) * 1000),
             )
@@ -124,50 +117,48 @@ class Run:
 
     def teach(self, health: Health, usage: Usage) -> None:
         """What a reported usage says about the conversation, the model and the tenant."""
-        assert self.route is not None  # noqa: S101 - there is an answer
-        call = self.plan.call
+        plan, route = self.plan, self.route
+        assert route is not None  # noqa: S101 - there is an answer
+        call = plan.call
+        has_images = plan.text_bytes != call.body_bytes  # whose tokens say nothing about text
         share = usage.cached_input / usage.input if usage.input else 0.0
-        has_images = self.plan.text_bytes != call.body_bytes  # whose tokens say nothing about text
-        health.note_served(self.plan.prefix, self.route.id, time.monotonic(), share)
+        health.note_served(plan.prefix, route.id, time.monotonic(), share)
         health.note_usage(
             call.caller.tenant_id,
-            self.plan.models[0][0].name,
-            prompt_bytes=self.plan.text_bytes,
+            plan.models[0][0].name,
+            prompt_bytes=plan.text_bytes,
             input_tokens=0 if has_images else usage.input,
             output_tokens=usage.output,
         )
 
     # --- what the client sees of it ---
 
-    def cost(self, usage: Usage) -> int:
-        """What the tenant pays for a usage, in ledger units: never more than was held."""
-        return min(cost(usage, self._price), self.held)
-
-    @property
-    def _price(self) -> Tariff:
-        return self.price or self.plan.models[0][1]
-
     def shown_cost(self, usage: Usage) -> tuple[str, dict[str, Any]]:
-        """The cost as an exact decimal number of currency units, and the terms of its sum, exact before rounding."""
-        price = self._price
+        """What the tenant pays for a usage, as an exact decimal number of currency units: never more than was held.
+
+        And the terms of its sum, exact before rounding.
+        """
+        price = self.price or self.plan.models[0][1]
         currency = price.currency
         details: dict[str, Any] = {"currency": currency}
-        if not usage.is_empty:
-            places = EXPONENT[currency] + 6
-            for line in lines(usage, price):
-                details[line.kind] = orjson.Fragment(decimal_text(line.exact_millionths, places))
-            if price.request_fee:
-                details["request_fee"] = orjson.Fragment(plain(price.request_fee, currency))
-        return plain(self.cost(usage), currency), details
+        if usage.is_empty:
+            return "0", details
+        places = EXPONENT[currency] + 6
+        for line in lines(usage, price):
+            details[line.kind] = orjson.Fragment(decimal_text(line.quantity * line.rate, places))
+        if price.request_fee:
+            details["request_fee"] = orjson.Fragment(plain(price.request_fee, currency))
+        return plain(min(cost(usage, price), self.held), currency), details
 
-    def headers(self) -> list[tuple[bytes, bytes]]:
+    def headers(self) -> list[tuple[str, str]]:
         """The response headers that tell how the request was served."""
         route, model = self.route, self.model
         assert route is not None and model is not None  # noqa: S101, PT018 - there is an answer
-        pairs = [(b"x-costrouter-model", model.name.encode()), (b"x-costrouter-attempts", b"%d" % len(self.attempts))]
+        pairs = [("x-costrouter-model", model.header), ("x-costrouter-attempts", str(len(self.attempts)))]
         if _SHOWS_CHANNELS:
-            pairs.append((b"x-costrouter-channel", route.channel.header))
-        return pairs + self.standing.headers
+            pairs.append(("x-costrouter-channel", route.channel.header))
+        pairs += self.standing.headers
+        return pairs
 
     def explanation(self) -> dict[str, Any]:
         """The routing decision and the attempts as far as the operator shows them to tenants."""

@@ -131,30 +131,31 @@ def rank(demand: Demand, candidates: Sequence[Candidate], draw: Callable[[], flo
 
     `draw` returns a number in [0, 1) and only settles ties, in proportion to the weights.
     """
-    ready: list[tuple[Any, Candidate, int]] = []
+    ready: list[tuple[Candidate, int]] = []
     out: list[Verdict] = []
     for candidate in candidates:
         reason = candidate.fault or _misfit(demand, candidate)
         if reason is not None or candidate.cost is None:
             out.append(_verdict(candidate, "out", reason or "no_cost_price", None))
-            continue
-        expected = expected_cost(demand, candidate, candidate.cost)
-        ready.append((_position(demand, candidate, expected, draw), candidate, expected))
-    ready.sort(key=_first)
-    verdicts = [
-        _verdict(candidate, "ready" if place else "chosen", None, expected)
-        for place, (_key, candidate, expected) in enumerate(ready)
-    ]
-    share = ready[0][1].cached_share if ready else 0.0
-    use = Expected(demand.expected_input, int(demand.expected_input * share), demand.expected_output)
+        else:
+            ready.append((candidate, expected_cost(demand, candidate, candidate.cost)))
+    if not ready:
+        return Decision(demand.strategy, Expected(demand.expected_input, 0, demand.expected_output), tuple(out))
+    if len(ready) > 1:
+        ready.sort(key=lambda entry: _position(demand, entry[0], entry[1], draw))
+    (chosen, expected), *others = ready
+    verdicts = [_verdict(chosen, "chosen", None, expected)]
+    verdicts += [_verdict(candidate, "ready", None, expected) for candidate, expected in others]
+    cached = int(demand.expected_input * chosen.cached_share)
+    use = Expected(demand.expected_input, cached, demand.expected_output)
     return Decision(demand.strategy, use, (*verdicts, *out))
 
 
 def expected_cost(demand: Demand, candidate: Candidate, cost: Tariff) -> int:
     """Ledger units that this request is expected to cost on this route, its chance of failing included."""
-    cached = demand.expected_input * candidate.cached_share
-    cached_rate = cost.input if cost.cached_input is None else cost.cached_input
-    tokens = (demand.expected_input - cached) * cost.input + cached * cached_rate + demand.expected_output * cost.output
+    tokens: float = demand.expected_input * cost.input + demand.expected_output * cost.output
+    if candidate.cached_share and cost.cached_input is not None:
+        tokens += demand.expected_input * candidate.cached_share * (cost.cached_input - cost.input)
     return int((tokens / PER_MILLION + cost.request_fee) / max(candidate.success_rate, 0.01))
 
 
@@ -184,13 +185,10 @@ def _position(demand: Demand, candidate: Candidate, expected: int, draw: Callabl
     return (asked, -candidate.priority, measure, -lot)
 
 
-def _first(entry: tuple[Any, Candidate, int]) -> Any:
-    return entry[0]
-
-
 def _verdict(
     candidate: Candidate, state: Literal["chosen", "ready", "out"], reason: Reason | None, expected: int | None
 ) -> Verdict:
+    cost = candidate.cost
     return Verdict(
         route=candidate.route_id,
         channel=candidate.channel,
@@ -198,7 +196,7 @@ def _verdict(
         state=state,
         reason=reason,
         expected_cost=expected,
-        currency=candidate.cost.currency if candidate.cost else "",
+        currency="" if cost is None else cost.currency,
         success_rate=round(candidate.success_rate, 3),
         priority=candidate.priority,
         weight=candidate.weight,

@@ -48,7 +48,7 @@ class ChannelView:
     concurrency: int | None
     fault: Reason | None
     """Why the channel cannot be used at all."""
-    header: bytes
+    header: str
     """The name as a response header can carry it."""
 
 
@@ -79,11 +79,14 @@ class ModelView:
     json_schema: bool
     routes: tuple[RouteView, ...]
     prices: dict[str, tuple[tuple[float, Tariff], ...]]
+    is_served: bool = field(init=False)
+    """Whether any route could ever answer while this snapshot holds; routes that rest or are broken count."""
+    header: str = field(init=False)
+    """The name as a response header can carry it."""
 
-    @property
-    def is_served(self) -> bool:
-        """Whether any route could ever answer while this snapshot holds; routes that rest or are broken count."""
-        return any(route.fault is None for route in self.routes)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "header", _header_text(self.name))
+        object.__setattr__(self, "is_served", any(route.fault is None for route in self.routes))
 
     def price(self, currency: str, now: float) -> Tariff | None:
         """The price in force at `now` (seconds since the epoch); a model without one cannot be called."""
@@ -170,8 +173,12 @@ def _channel(row: Channel) -> ChannelView:
         drains=row.disconnect_policy == Channel.DisconnectPolicy.DRAIN,
         concurrency=row.concurrency,
         fault=fault,
-        header="".join(letter if " " <= letter <= "~" else "?" for letter in row.name).encode(),
+        header=_header_text(row.name),
     )
+
+
+def _header_text(name: str) -> str:
+    return "".join(letter if " " <= letter <= "~" else "?" for letter in name)
 
 
 def _route(row: Route, channel: ChannelView, cost: Tariff | None) -> RouteView:

@@ -19,7 +19,7 @@ MAX_EVENT_BYTES: Final = 16 * 1024 * 1024
 DONE: Final = b"data: [DONE]\n\n"
 KEEP_ALIVE: Final = b": keep-alive\n\n"
 _FINISH_REASONS: Final = frozenset(("stop", "length", "tool_calls", "content_filter", "function_call"))
-_NEVER_NULL: Final = ("tool_calls", "function_call", "annotations", "role")
+_NEVER_NULL: Final = frozenset(("tool_calls", "function_call", "annotations", "role"))
 _BYTES_PER_TOKEN: Final = 4
 _MOST_CALLS: Final = 1024
 _LONGEST_TOKEN: Final = 12
@@ -292,8 +292,8 @@ def complete_answer(answer: dict[str, Any], *, public_id: str, model: str, creat
         message["role"] = "assistant"
         message.setdefault("content", None)
         message.setdefault("refusal", None)
-        for name in _NEVER_NULL:
-            if name in message and message[name] is None:
+        for name in _NEVER_NULL.intersection(message):
+            if message[name] is None:
                 del message[name]
 
 
@@ -396,20 +396,15 @@ def public_usage(usage: Usage, reported: dict[str, Any], cost: str, cost_details
     public["prompt_tokens"] = usage.input
     public["completion_tokens"] = usage.output
     public["total_tokens"] = usage.input + usage.output
-    prompt = public.get("prompt_tokens_details")
-    public["prompt_tokens_details"] = {
-        **(_integers(prompt) if type(prompt) is dict else {}),
-        "cached_tokens": usage.cached_input,
-    }
-    completion = public.get("completion_tokens_details")
-    public["completion_tokens_details"] = {
-        **(_integers(completion) if type(completion) is dict else {}),
-        "reasoning_tokens": usage.reasoning,
-    }
+    prompt, completion = public.get("prompt_tokens_details"), public.get("completion_tokens_details")
+    public["prompt_tokens_details"] = {**_integers(prompt), "cached_tokens": usage.cached_input}
+    public["completion_tokens_details"] = {**_integers(completion), "reasoning_tokens": usage.reasoning}
     public["cost"] = orjson.Fragment(cost)
     public["cost_details"] = cost_details
     return public
 
 
-def _integers(details: dict[str, Any]) -> dict[str, int]:
+def _integers(details: Any) -> dict[str, int]:
+    if type(details) is not dict:
+        return {}
     return {name: value for name, value in details.items() if type(value) is int}

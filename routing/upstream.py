@@ -14,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final, Literal, Protocol
 
 import httptools
@@ -90,34 +91,36 @@ class _Connection(asyncio.Protocol):
     A connection that is kept goes on as a new object: whoever still has the old one cannot reach the next exchange.
     """
 
+    idle_since = 0.0
+    has_head = False
+    status = 0
+    _timer: asyncio.TimerHandle | None = None
+    _timer_at = 0.0
+    _waiter: asyncio.Future[None] | None = None
+    _buffered = 0
+    _received = 0
+    _bodiless = 0
+    """Bytes since the last of the body: heads, trailers, framing."""
+    _has_bytes = False
+    _is_paused = False
+    _is_complete = False
+    _has_length = False
+    _may_be_kept = False
+    _fault: UpstreamFault | None = None
+    _timeouts: Timeouts | None = None
+    _deadline = 0.0
+    _ends_at = 0.0
+    _late: Fault = "first_byte_timeout"
+
     def __init__(self, pool: Client, key: tuple[str, str, int], kept: Any = None) -> None:
         self._pool = pool
         self._key = key
         self._loop = asyncio.get_running_loop()
         self._transport: Any = kept
         self._is_kept = kept is not None
-        self.idle_since = 0.0
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = 0.0
         self._parser = httptools.HttpResponseParser(self)
-        self._waiter: asyncio.Future[None] | None = None
+        self._fields: list[tuple[bytes, bytes]] = []
         self._body: list[bytes] = []
-        self._buffered = 0
-        self._received = 0
-        self._bodiless = 0
-        """Bytes since the last of the body: heads, trailers, framing."""
-        self._has_bytes = False
-        self._is_paused = False
-        self._is_complete = False
-        self._has_length = False
-        self._may_be_kept = False
-        self._fault: UpstreamFault | None = None
-        self._timeouts: Timeouts | None = None
-        self._deadline = 0.0
-        self._ends_at = 0.0
-        self._late: Fault = "first_byte_timeout"
-        self.has_head = False
-        self.status = 0
         self.headers: dict[str, str] = {}
 
     # --- the exchange ---
@@ -131,7 +134,7 @@ class _Connection(asyncio.Protocol):
 
     async def wait_head(self) -> None:
         while not self.has_head:
-            await self._wait()
+            await self._news()
 
     async def read(self) -> bytes:
         while not self._is_complete:
@@ -139,7 +142,7 @@ class _Connection(asyncio.Protocol):
                 self._fail(UpstreamFault("invalid_response", "the answer is too large"))
             if self._is_paused:
                 self._resume()
-            await self._wait()
+            await self._news()
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         self._body, self._buffered = [], 0
         return body
@@ -147,17 +150,13 @@ class _Connection(asyncio.Protocol):
     async def next(self, timeout: float | None = None) -> bytes | None:
         if not self._body and not self._is_complete:
             wake_up = self._loop.call_later(timeout, self.wake) if timeout else None
-            # What `_wait` does, here without its call: every chunk of every stream comes this way.
-            self._check()
-            self._waiter = self._loop.create_future()
             try:
-                await self._waiter
+                await self._news()
             finally:
-                self._waiter = None
                 if wake_up is not None:
                     wake_up.cancel()
-            if not self._body:
-                self._check()
+            if not self._body and self._fault is not None:  # what came before the fault is read first
+                raise self._fault
         if not self._body:
             return None if self._is_complete else b""
         data = self._body[0] if len(self._body) == 1 else b"".join(self._body)
@@ -205,19 +204,12 @@ class _Connection(asyncio.Protocol):
         """A kept connection that the upstream had closed before it took this request."""
         return self._is_kept and not self._has_bytes
 
-    def _check(self) -> None:
+    def _news(self) -> asyncio.Future[None]:
+        """Done when something has arrived, or happened; raises the fault that has happened already."""
         if self._fault is not None:
             raise self._fault
-
-    async def _wait(self) -> None:
-        self._check()
         self._waiter = self._loop.create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
-        if not self._body:  # what came before the fault is read first
-            self._check()
+        return self._waiter
 
     def wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
@@ -309,17 +301,16 @@ class _Connection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         if self.has_head:  # a trailer
             return
-        lower = name.decode("latin-1").lower()
-        self.headers[lower] = value.decode("latin-1")
-        if lower == "content-length" or (lower == "transfer-encoding" and b"chunked" in value.lower()):
-            self._has_length = True
+        self._fields.append((name, value))
 
     def on_headers_complete(self) -> None:
         self.status = self._parser.get_status_code()
+        fields, self._fields = self._fields, []
         if self.status < 200:  # an interim answer (RFC 9110, section 15.2)
-            self.headers = {}
-            self._has_length = False
             return
+        self.headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in fields}
+        coding = self.headers.get("transfer-encoding", "")
+        self._has_length = "content-length" in self.headers or "chunked" in coding.lower()
         if self.headers.get("content-encoding", "identity") != "identity":
             self._fail(UpstreamFault("invalid_response", "the answer is encoded although identity was asked for"))
             return
@@ -346,11 +337,11 @@ class Client:
         self._tls: ssl.SSLContext | None = None
 
     async def post(
-        self, origin: Origin, path: str, headers: Sequence[tuple[str, str]], body: bytes, timeouts: Timeouts
+        self, origin: Origin, path: str, headers: tuple[tuple[str, str], ...], body: bytes, timeouts: Timeouts
     ) -> Answer:
         """Sends the request and returns when the answer's headers are in; raises UpstreamFault."""
         ends_at = asyncio.get_running_loop().time() + timeouts.total
-        head = _head(origin, path, headers, len(body))
+        head = b"%scontent-length: %d\r\n\r\n" % (_head(origin, path, headers), len(body))
         while True:
             connection = self._take(origin) or await self._connect(origin, timeouts)
             connection.send(head, body, timeouts, ends_at)
@@ -448,15 +439,18 @@ class Client:
                 idle.pop().abort()
 
 
-def _head(origin: Origin, path: str, headers: Sequence[tuple[str, str]], length: int) -> bytes:
-    """The request's head, made from nothing but what we chose; raises UpstreamFault for what no header can carry."""
+@lru_cache(maxsize=256)
+def _head(origin: Origin, path: str, headers: tuple[tuple[str, str], ...]) -> bytes:
+    """The request's head but for its length, made from nothing but what we chose; the same for many requests.
+
+    Raises UpstreamFault for what no header can carry.
+    """
     lines = [f"POST {origin.path}{path} HTTP/1.1", f"host: {origin.authority}"]
     lines += [f"{name}: {value}" for name, value in headers]
-    lines.append(f"content-length: {length}")
     text = "\r\n".join(lines)
     if text.count("\r") != len(lines) - 1 or text.count("\n") != len(lines) - 1 or "\0" in text:
         raise UpstreamFault("connect_failed", "a header has a control character")
     try:
-        return f"{text}\r\n\r\n".encode("latin-1")
+        return f"{text}\r\n".encode("latin-1")
     except UnicodeEncodeError:
         raise UpstreamFault("connect_failed", "a header is not Latin-1") from None

@@ -81,8 +81,6 @@ class Account:
         given: dict[str, Any] = {
             "id": id_,
             "tenant_id": self.tenant.pk,
-            "api_key_id": 1,
-            "endpoint": "chat.completions",
             "requested_model": self.price.model,
             "model": self.price.model,
             "price_id": self.price.pk,
@@ -90,7 +88,6 @@ class Account:
             "outcome": "success",
             "status": 200,
             "error_code": "",
-            "is_stream": False,
             "usage_source": "upstream",
             "input_tokens": 10,
             "cached_input_tokens": 0,
@@ -107,7 +104,6 @@ class Account:
             "upstream_model": "upstream",
             "attempts": [{"channel": "first", "outcome": "answered"}],
             "decision": {"strategy": "cheapest"},
-            "started_at": timestamp(time.time()),
             "first_byte_ms": 3,
             "duration_ms": 7,
         }

@@ -1,16 +1,17 @@
-"""The null application: reads the body and answers a constant JSON. What the server itself costs."""
+"""The null application: reads the JSON request and answers a completion in JSON. What the server itself costs."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+import orjson
+
 from bench.payloads import answer
 
 Message = MutableMapping[str, Any]
 
-_ANSWER = answer()
-_HEADERS = [(b"content-type", b"application/json"), (b"content-length", str(len(_ANSWER)).encode())]
+_ANSWER = orjson.loads(answer())
 
 
 async def application(
@@ -20,7 +21,14 @@ async def application(
 ) -> None:
     if scope["type"] != "http":
         return
-    while (await receive()).get("more_body"):
-        pass
-    await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
-    await send({"type": "http.response.body", "body": _ANSWER})
+    parts = []
+    while True:
+        message = await receive()
+        parts.append(message.get("body", b""))
+        if not message.get("more_body"):
+            break
+    request = orjson.loads(b"".join(parts))
+    body = orjson.dumps({**_ANSWER, "model": request["model"]})
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -7,10 +7,10 @@ class instead of once per request, and awaited where they wait (ADR 0001).
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from collections.abc import Awaitable, Callable
+from typing import Any, ClassVar, Protocol, overload
 
+import msgspec
 import orjson
 from django.http import Http404
 from rest_framework.exceptions import APIException
@@ -23,17 +23,27 @@ from routing.relay import ClientGone, StreamReply
 
 log = logging.getLogger(__name__)
 
-Headers = list[tuple[bytes, bytes]]
+Headers = list[tuple[str, str]]
 
 
-@dataclass(slots=True)
-class ApiRequest:
-    """A request of the API plane. `headers` has lower-case names; `read_body` reads the body once, bounded."""
+class RequestHeaders(Protocol):
+    """A request's headers by their names in lower case."""
+
+    @overload
+    def get(self, name: str, /) -> str | None: ...
+    @overload
+    def get(self, name: str, default: str, /) -> str: ...
+    def get_all(self, name: str, /) -> list[str]:
+        """Every value of a header that may come more than once."""
+
+
+class ApiRequest(msgspec.Struct):
+    """A request of the API plane. `read_body` reads the body once, bounded."""
 
     id: str
     method: str
     path: str
-    headers: Mapping[str, str]
+    headers: RequestHeaders
     peer: str
     started: float
     started_at: float
@@ -44,12 +54,11 @@ class ApiRequest:
     auth: Caller | None = None
 
 
-@dataclass(slots=True)
-class ApiResponse:
+class ApiResponse(msgspec.Struct):
     """What the plane's handler sends: a whole body, or a stream."""
 
     status: int
-    headers: Headers = field(default_factory=list)
+    headers: Headers
     body: bytes = b""
     stream: StreamReply | None = None
 
@@ -62,16 +71,16 @@ class GatewayView(APIView):
 
     async def dispatch(self, request: ApiRequest, **kwargs: Any) -> ApiResponse:  # type: ignore[override]
         try:
-            handler = getattr(self, request.method.lower(), None)
-            if handler is None or request.method.lower() not in self.http_method_names:
+            method = request.method.lower()
+            handler = getattr(self, method, None)
+            if handler is None or method not in self.http_method_names:
                 raise MethodNotSupported(request.method, self.allowed_methods)
             request.user, request.auth = await self.authenticator.authenticate(request)
-            response: ApiResponse = await handler(request, **kwargs)
+            return await handler(request, **kwargs)  # type: ignore[no-any-return]
         except ClientGone:
             raise
         except Exception as error:  # noqa: BLE001 - the last resort: every failure leaves in the contract's shape
-            response = error_response(error)
-        return response
+            return error_response(error)
 
     @classmethod
     def as_view(cls, **initkwargs: Any) -> Callable[..., Awaitable[ApiResponse]]:  # type: ignore[override]
@@ -86,8 +95,7 @@ def error_response(error: Exception) -> ApiResponse:
     if not isinstance(error, GatewayError):
         error = _of_framework(error)
     status = getattr(error, "upstream_status", error.status)
-    headers = [(name.encode(), value.encode()) for name, value in error.headers.items()]
-    return ApiResponse(status, headers, orjson.dumps(error.envelope))
+    return ApiResponse(status, list(error.headers.items()), orjson.dumps(error.envelope))
 
 
 def _of_framework(error: Exception) -> GatewayError:

@@ -212,16 +212,15 @@ class ChatRequest(Struct):
     @property
     def cap(self) -> int | None:
         """The client's bound on the output tokens of one choice: the smaller of the two fields."""
-        caps = [cap for cap in (self.max_tokens, self.max_completion_tokens) if cap is not None]
-        return min(caps) if caps else None
+        older, newer = self.max_tokens, self.max_completion_tokens
+        if older is None or newer is None:
+            return newer if older is None else older
+        return min(older, newer)
 
-    def parts(self) -> list[Part]:
-        """Every part of every message whose content is a list."""
-        found: list[Part] = []
-        for message in self.messages:
-            if type(message.content) is list:
-                found += message.content
-        return found
+    def images(self) -> list[ImageUrl]:
+        """Every image of every message."""
+        contents = [message.content for message in self.messages if type(message.content) is list]
+        return [part.image_url for parts in contents for part in parts if part.image_url]
 
 
 class MissingRequiredParameter(InvalidRequest):
@@ -264,20 +263,24 @@ class EmptyArray(InvalidRequest):
     code = "empty_array"
 
 
-_FORBIDDEN: Final = ("api_key", "api_base", "base_url", "extra_headers")
+_FORBIDDEN: Final = frozenset(("api_key", "api_base", "base_url", "extra_headers"))
 _CALLABLE_TOOLS: Final = ("function", "custom")
+_PRICED_TIERS: Final = frozenset((None, "auto", "default"))
 
 
 def read(body: dict[str, Any]) -> ChatRequest:
     """The checked request; raises an InvalidRequest that names the field in `param`."""
-    for name in _FORBIDDEN:
-        if name in body:
-            raise UnsupportedParameter(f"'{name}' would steer the gateway's own connection.", param=name)
+    if not _FORBIDDEN.isdisjoint(body):
+        name = min(_FORBIDDEN.intersection(body))
+        raise UnsupportedParameter(f"'{name}' would steer the gateway's own connection.", param=name)
     try:
         request = msgspec.convert(body, ChatRequest)
     except msgspec.ValidationError as error:
         _translate(str(error))
     _check_together(request)
+    _check_messages(request.messages)
+    if request.tools or request.tool_choice is not None:
+        _check_tools(request)
     _check_unpriced(request)
     return request
 
@@ -328,6 +331,9 @@ def _check_together(request: ChatRequest) -> None:
     format_ = request.response_format
     if format_ is not UNSET and format_.type == "json_schema" and format_.json_schema is UNSET:
         _missing("response_format.json_schema")
+
+
+def _check_tools(request: ChatRequest) -> None:
     if isinstance(request.tool_choice, str) and request.tool_choice not in {"none", "auto", "required"}:
         raise InvalidRequest("'tool_choice' must be none, auto, required or an object.", param="tool_choice")
     if request.tool_choice not in (None, "none", "auto") and not request.tools:
@@ -338,7 +344,8 @@ def _check_together(request: ChatRequest) -> None:
             _missing(f"tools[{index}].function")
         if tool.type == "custom" and tool.custom is UNSET:
             _missing(f"tools[{index}].custom")
-    _check_messages(request.messages)
+        if tool.type not in _CALLABLE_TOOLS:
+            raise UnsupportedParameter(f"Hosted tool '{tool.type}' has no price.", param=f"tools[{index}].type")
 
 
 def _check_named_tool(request: ChatRequest) -> None:
@@ -354,18 +361,18 @@ def _check_named_tool(request: ChatRequest) -> None:
 def _check_messages(messages: list[Message]) -> None:
     known: set[str] = set()
     for index, message in enumerate(messages):
-        at = f"messages[{index}]"
-        if type(message.content) is list:
-            _check_parts(message.content, f"{at}.content")
+        content = message.content
+        if type(content) is list:
+            _check_parts(content, f"messages[{index}].content")
         if type(message) is AssistantMessage:
             known.update(call.id for call in message.tool_calls or ())
             has_other = message.tool_calls or message.function_call or message.refusal or message.audio
-            if not has_other and (message.content is UNSET or message.content is None):
-                _missing(f"{at}.content")
+            if not has_other and (content is UNSET or content is None):
+                _missing(f"messages[{index}].content")
         elif type(message) is ToolMessage and message.tool_call_id not in known:
             raise InvalidRequest(
                 "A message with role 'tool' must answer a preceding message's 'tool_calls'.",
-                param=f"{at}.tool_call_id",
+                param=f"messages[{index}].tool_call_id",
             )
 
 
@@ -373,6 +380,8 @@ def _check_parts(parts: list[Part], at: str) -> None:
     for index, part in enumerate(parts):
         if part.type in {"text", "image_url", "input_audio", "refusal"} and getattr(part, part.type) is UNSET:
             _missing(f"{at}[{index}].{part.type}")
+        if part.type == "input_audio":
+            raise UnsupportedParameter("Audio input has no price.", param="messages")
 
 
 def _missing(name: str) -> NoReturn:
@@ -381,14 +390,9 @@ def _missing(name: str) -> NoReturn:
 
 def _check_unpriced(request: ChatRequest) -> None:
     """Features that a price list cannot cover yet are refused, not given away."""
-    if request.service_tier not in {None, "auto", "default"}:
+    if request.service_tier not in _PRICED_TIERS:
         raise UnsupportedParameter(f"Service tier '{request.service_tier}' has no price.", param="service_tier")
-    if request.audio is not None or "audio" in (request.modalities or ()):
+    if request.audio is not None or (request.modalities and "audio" in request.modalities):
         raise UnsupportedParameter("Audio output has no price.", param="modalities")
-    if any(part.type == "input_audio" for part in request.parts()):
-        raise UnsupportedParameter("Audio input has no price.", param="messages")
     if request.web_search_options is not UNSET:
         raise UnsupportedParameter("Web search has no price.", param="web_search_options")
-    for index, tool in enumerate(request.tools or ()):
-        if tool.type not in _CALLABLE_TOOLS:
-            raise UnsupportedParameter(f"Hosted tool '{tool.type}' has no price.", param=f"tools[{index}].type")

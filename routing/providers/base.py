@@ -6,7 +6,7 @@ It holds no state and does no I/O.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, Protocol
 
@@ -34,7 +34,7 @@ class Order(msgspec.Struct, frozen=True):
 
 class UpstreamRequest(msgspec.Struct, frozen=True):
     path: str
-    headers: Sequence[tuple[str, str]]
+    headers: tuple[tuple[str, str], ...]
     body: bytes
 
 

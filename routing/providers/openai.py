@@ -12,7 +12,14 @@ import orjson
 from billing.prices import Usage
 from routing.providers.base import MOST_TOKENS, MalformedAnswer, Meaning, Order, Refusal, UpstreamRequest
 
-_EXTENSIONS: Final = ("models", "provider", "usage")
+_EXTENSIONS: Final = frozenset(("models", "provider", "usage"))
+_HEADERS: Final[tuple[tuple[str, str], ...]] = (
+    ("content-type", "application/json"),
+    ("accept", "application/json"),
+    ("accept-encoding", "identity"),
+    ("user-agent", "CostRouter"),
+)
+_STREAM_HEADERS: Final = tuple((name, "text/event-stream" if name == "accept" else value) for name, value in _HEADERS)
 _NEW_CAP_ONLY: Final = re.compile(r"(^|\.)(openai\.com|openai\.azure\.com)$")
 """Vendors whose newer models refuse `max_tokens`; everybody else knows it at least as well as the newer name."""
 
@@ -64,32 +71,32 @@ class OpenAI:
 
     def request(self, order: Order) -> UpstreamRequest:
         """The client's body with the model's upstream name, the output cap, and usage asked for in streams."""
-        body = {name: value for name, value in order.body.items() if name not in _EXTENSIONS}
+        body = {**order.body}
+        if not _EXTENSIONS.isdisjoint(body):
+            body = {name: value for name, value in body.items() if name not in _EXTENSIONS}
         body["model"] = order.upstream_model
         self._set_cap(body, order)
+        headers = _HEADERS
         if order.is_stream:
+            headers = _STREAM_HEADERS
             body["stream"] = True
             body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
             if order.wants_timings:
                 body.setdefault("timings_per_token", True)
-        headers = [
-            ("content-type", "application/json"),
-            ("accept", "text/event-stream" if order.is_stream else "application/json"),
-            ("accept-encoding", "identity"),
-            ("user-agent", "CostRouter"),
-        ]
         if order.secret:
-            headers.append(("authorization", f"Bearer {order.secret}"))
+            headers = (*headers, ("authorization", f"Bearer {order.secret}"))
         return UpstreamRequest("/chat/completions", headers, orjson.dumps(body))
 
     @staticmethod
     def _set_cap(body: dict[str, Any], order: Order) -> None:
         """Under the name or names that the client chose, else under the one that the vendor knows."""
-        named = [name for name in ("max_tokens", "max_completion_tokens") if body.get(name) is not None]
-        if not named:
-            named = ["max_completion_tokens" if _NEW_CAP_ONLY.search(order.host) else "max_tokens"]
-        for name in named:
-            body[name] = order.cap
+        has_newer = body.get("max_completion_tokens") is not None
+        if has_newer:
+            body["max_completion_tokens"] = order.cap
+        if body.get("max_tokens") is not None:
+            body["max_tokens"] = order.cap
+        elif not has_newer:
+            body["max_completion_tokens" if _NEW_CAP_ONLY.search(order.host) else "max_tokens"] = order.cap
 
     def answer(self, body: bytes) -> dict[str, Any]:
         answer = self._object(body)
@@ -159,6 +166,8 @@ class OpenAI:
             return None
         prompt = reported.get("prompt_tokens_details")
         completion = reported.get("completion_tokens_details")
+        if not prompt and not completion:
+            return Usage(input_, output=output)
         cached = min(_part(prompt, "cached_tokens"), input_)
         written = min(_part(prompt, "cache_write_tokens"), input_ - cached)
         heard = min(_part(prompt, "audio_tokens"), input_ - cached - written)

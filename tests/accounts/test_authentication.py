@@ -61,10 +61,15 @@ def run(story: Callable[[], Awaitable[Any]]) -> Any:
     return asyncio.run(play())
 
 
+class Headers(dict[str, str]):
+    def get_all(self, name: str) -> list[str]:
+        return [self[name]] if name in self else []
+
+
 def ask(headers: dict[str, str], peer: str = "127.0.0.1") -> Caller:
     """What the API plane does for a request with these headers, without a cache from before."""
     authentication.key_cache._callers.clear()
-    request = SimpleNamespace(headers=headers, peer=peer)
+    request = SimpleNamespace(headers=Headers(headers), peer=peer, started_at=time.time())
     caller: Caller = run(lambda: ApiKeyAuthentication().authenticate(request))[0]
     return caller
 
@@ -231,7 +236,7 @@ def test_address_of_the_client_behind_proxies(proxies: list[str], peer: str, for
     before = authentication._trusted_proxies
     authentication._trusted_proxies = authentication._networks(proxies)
     try:
-        assert client_address(peer, {"x-forwarded-for": forwarded}) == expected
+        assert client_address(peer, forwarded) == expected
     finally:
         authentication._trusted_proxies = before
 

@@ -98,8 +98,8 @@ def test_standing_is_that_of_the_tightest_bucket(url: str) -> None:
         assert await limiter.admit("a", both, 20) == Standing(10, 9, 50, 30)
         second = await limiter.admit("b", both, 20)
         assert (second.limit_requests, second.remaining_requests) == (10, 8)
-        assert dict(second.headers)[b"x-ratelimit-remaining-requests"] == b"8"
-        assert dict(second.headers)[b"x-ratelimit-limit-tokens"] == b"50"
+        assert dict(second.headers)["x-ratelimit-remaining-requests"] == "8"
+        assert dict(second.headers)["x-ratelimit-limit-tokens"] == "50"
 
     play(url, story)
 
@@ -277,7 +277,7 @@ def test_everything_in_redis_goes_away_by_itself(redis_url: str) -> None:
     with redis.Redis.from_url(redis_url) as client:
         ages = {key: client.ttl(key) for key in client.scan_iter()}
     assert set(ages) == {b"limit:key:1", b"flight:key:1"}
-    assert 0 < ages[b"limit:key:1"] <= 90
+    assert 60 < ages[b"limit:key:1"] <= 125
     assert 0 < ages[b"flight:key:1"] <= LEASE_SECONDS
 
 

@@ -169,7 +169,7 @@ def test_settlements_of_several_tenants_go_to_their_own_wallets(books: Books, ri
 
 @pytest.mark.parametrize(
     "poison",
-    [{"status": None}, {"claimed_cost": -1}, {"duration_ms": -1}],
+    [{"duration_ms": None}, {"claimed_cost": -1}, {"duration_ms": -1}],
     ids=["not null", "check of the cost", "check of the duration"],
 )
 def test_batch_with_a_poisonous_row_fails_whole_and_the_connection_goes_on(

@@ -121,8 +121,8 @@ class Client:
 
     def assert_nothing_open(self) -> None:
         assert (self.reservations, self.call.id in writer.in_flight) == (0, False)
-        assert health.channel(self.channel_id).in_flight == 0
-        assert {route.is_probing for route in health._routes.values()} <= {False}
+        assert health.channels[self.channel_id].in_flight == 0
+        assert {route.is_probing for route in health.routes.values()} <= {False}
 
 
 @pytest.fixture
@@ -293,7 +293,7 @@ def test_server_that_cancels_a_stream(client: Callable[..., Client], after: floa
     outcomes = {record.outcome for record in app.records}
     assert outcomes <= {"client_gone", "internal_error"}
     assert app.call.id not in writer.in_flight
-    assert health.channel(app.channel_id).in_flight == 0
+    assert health.channels[app.channel_id].in_flight == 0
 
 
 def test_server_that_cancels_a_whole_answer(client: Callable[..., Client]) -> None:

@@ -129,10 +129,10 @@ def test_route_rests_for_as_long_as_the_upstream_said(said: float | None, second
 def test_resting_channel_and_busy_channel_keep_every_route_out() -> None:
     health = Health(0.1)
     assert health.reason_out(1, 5, 2, NOW) is None
-    health.channel(5).in_flight = 2
+    health.channels[5].in_flight = 2
     assert health.reason_out(1, 5, 2, NOW) == "channel_busy"
     assert health.reason_out(1, 5, None, NOW) is None
-    health.channel(5).resting_until = NOW + 1
+    health.channels[5].resting_until = NOW + 1
     assert (health.reason_out(1, 5, None, NOW), health.reason_out(1, 6, None, NOW)) == ("resting", None)
 
 

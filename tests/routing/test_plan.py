@@ -41,7 +41,7 @@ def route(cost: int = 5, **members: Any) -> RouteView:
             "drains": False,
             "concurrency": None,
             "fault": None,
-            "header": b"",
+            "header": "",
             **members,
         }
     )
@@ -272,7 +272,7 @@ def test_routes_of_fallback_models_follow_and_one_alone_is_chosen() -> None:
 
 def test_fallback_model_is_chosen_where_the_main_one_has_no_route_just_now() -> None:
     health, resting, fallback = Health(0.1), route(1), route(5)
-    health.route(resting.id).rest(time.monotonic(), 40)
+    health.routes[resting.id].rest(time.monotonic(), 40)
     plan = planned({"model": "m", "models": ["n"]}, model("m", resting), model("n", fallback), health=health)
     assert [each.name for _route, each, _price in plan.routes] == ["n"]
     assert [verdict.state for verdict in plan.decision.candidates] == ["chosen", "out"]
@@ -341,8 +341,8 @@ def test_constraint_that_no_route_meets_is_named(
 def test_every_route_resting_is_told_with_the_shortest_wait() -> None:
     health, now = Health(0.1), time.monotonic()
     routes = route(), route(), route(fault="channel_disabled")
-    health.route(routes[0].id).rest(now, 40)
-    health.channel(routes[1].channel.id).resting_until = now + 20
+    health.routes[routes[0].id].rest(now, 40)
+    health.channels[routes[1].channel.id].resting_until = now + 20
     with pytest.raises(NoAvailableChannel) as caught:
         planned({"model": "m"}, model("m", *routes), health=health)
     assert caught.value.retry_after == 20
@@ -358,7 +358,7 @@ def test_busy_channel_is_passed_over_until_it_has_room() -> None:
     health = Health(0.1)
     narrow, wide = route(1, concurrency=1), route(9)
     offered = model("m", narrow, wide)
-    health.channel(narrow.channel.id).in_flight = 1
+    health.channels[narrow.channel.id].in_flight = 1
     assert [each.id for each, _m, _p in planned({"model": "m"}, offered, health=health).routes] == [wide.id]
-    health.channel(narrow.channel.id).in_flight = 0
+    health.channels[narrow.channel.id].in_flight = 0
     assert planned({"model": "m"}, offered, health=health).routes[0][0].id == narrow.id

@@ -149,7 +149,7 @@ async def ask(
     client: Client, server: Server, body: bytes = b"{}", timeouts: Timeouts | None = None, secret: str = "s"
 ) -> Answer:
     headers = [("authorization", f"Bearer {secret}")]
-    return await client.post(server.origin, "/chat/completions", headers, body, timeouts or seconds())
+    return await client.post(server.origin, "/chat/completions", tuple(headers), body, timeouts or seconds())
 
 
 async def answer_of(client: Client, server: Server, body: bytes = b"{}") -> bytes:
@@ -632,7 +632,7 @@ def test_connect_timeout_has_its_own_name(run: Runner) -> None:
         with silent_port() as port:
             client = Client(LOOPBACK)
             origin = Origin("http", "127.0.0.1", port, "")
-            exchange = client.post(origin, "/", [], b"", seconds(connect=0.2))
+            exchange = client.post(origin, "/", (), b"", seconds(connect=0.2))
             assert await fault_of(exchange) == "connect_timeout"
 
     run(test())
@@ -640,7 +640,7 @@ def test_connect_timeout_has_its_own_name(run: Runner) -> None:
 
 def test_refused_connection_has_its_own_name(run: Runner) -> None:
     async def test() -> None:
-        exchange = Client(LOOPBACK).post(Origin("http", "127.0.0.1", free_port(), ""), "/", [], b"", seconds())
+        exchange = Client(LOOPBACK).post(Origin("http", "127.0.0.1", free_port(), ""), "/", (), b"", seconds())
         assert await fault_of(exchange) == "connect_failed"
 
     run(test())
@@ -648,7 +648,7 @@ def test_refused_connection_has_its_own_name(run: Runner) -> None:
 
 def test_unknown_host_has_its_own_name(run: Runner) -> None:
     async def test() -> None:
-        exchange = Client(LOOPBACK).post(Origin("https", "nowhere.example", 443, ""), "/", [], b"", seconds())
+        exchange = Client(LOOPBACK).post(Origin("https", "nowhere.example", 443, ""), "/", (), b"", seconds())
         assert await fault_of(exchange) == "connect_failed"
 
     run(test())
@@ -844,7 +844,7 @@ def test_plain_http_behind_https_is_refused(run: Runner) -> None:
     async def test() -> None:
         async with serving(answers(HELLO)) as server:
             origin = Origin("https", "127.0.0.1", server.origin.port, "")
-            exchange = Client(LOOPBACK).post(origin, "/", [], b"", seconds(connect=1))
+            exchange = Client(LOOPBACK).post(origin, "/", (), b"", seconds(connect=1))
             assert await fault_of(exchange) in {"tls_failed", "connect_failed", "connect_timeout"}
             assert server.requests == []
 

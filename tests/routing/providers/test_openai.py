@@ -96,13 +96,13 @@ def test_unknown_fields_and_zeros_pass_unchanged() -> None:
 
 
 def test_headers_are_ours_alone() -> None:
-    assert OPENAI.request(order(is_stream=True)).headers == [
+    assert OPENAI.request(order(is_stream=True)).headers == (
         ("content-type", "application/json"),
         ("accept", "text/event-stream"),
         ("accept-encoding", "identity"),
         ("user-agent", "CostRouter"),
         ("authorization", "Bearer s3cret-without-a-prefix"),
-    ]
+    )
 
 
 # --- answers ---------------------------------------------------------------------------------------------------------
