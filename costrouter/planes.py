@@ -9,6 +9,7 @@ costrouter/asgi.py are the doors.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
 from collections.abc import Awaitable, Callable
@@ -139,6 +140,7 @@ class Upkeep:
 
     async def start(self) -> None:
         """Raises what keeps the process from serving."""
+        _work_in_batches()
         await self._scheduler.start()
         gc.collect()
         gc.freeze()
@@ -146,3 +148,14 @@ class Upkeep:
 
     async def stop(self) -> None:
         await self._scheduler.stop()
+
+
+def _work_in_batches() -> None:
+    """Asks the kernel not to let this process's threads interrupt each other (sched(7), SCHED_BATCH).
+
+    The server's own threads and the writer wake often and briefly; each lets the event loop finish what it is at, and
+    finds more to do when its turn comes. Threads that start later inherit it. ADR 0008 has the figures.
+    """
+    if hasattr(os, "SCHED_BATCH"):
+        with contextlib.suppress(OSError):  # a sandbox may forbid it
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
