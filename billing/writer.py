@@ -1,7 +1,8 @@
 """The process's one writer of money: a thread that commits many holds, or many settlements, together.
 
-A hold waits for its commit, so it waits at most two milliseconds for company; a settlement waits for nobody, so it goes
-along with the next holds, or after ten milliseconds by itself: one transaction, one wait for the disk. While the
+What arrives while a commit is under way goes together into the next. Nobody waits for a settlement, so it goes along
+with a few holds, or after ten milliseconds by itself: one transaction, one wait for the disk. Where many wait for their
+holds, those go first, alone, and the settlements follow while the answers are on their way (ADR 0004). While the
 database is away, or hangs, holds wait up to three seconds (two hundred of them at most) and are then refused;
 settlements wait for as long as it takes.
 """
@@ -26,13 +27,14 @@ from costrouter.errors import ServiceUnavailable
 
 log = logging.getLogger(__name__)
 
-HOLD_WINDOW: Final = 0.002
 SETTLE_WINDOW: Final = 0.010
 HOLD_PATIENCE: Final = 3.0
 MOST_WAITING: Final = 200
 MOST_IN_BATCH: Final = 500
 _RECONNECT_PAUSE: Final = 0.25
 _WATCH_PAUSE: Final = 0.25
+_CROWD: Final = 6
+"""So many waiting holds do not wait for settlements as well."""
 
 T = TypeVar("T")
 
@@ -66,10 +68,8 @@ class Writer:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._is_away = False
         self._waiting_count = 0
-        self._last_batch = 0
         self._has_more = False
         """A full batch was written: there may be more that nobody rings for."""
-        self._commit_seconds = 0.0
         self.owner = ""
         self.in_flight: set[str] = set()
         """Ids that this process holds money for and has not settled yet."""
@@ -178,8 +178,6 @@ class Writer:
         except queue.Empty:
             return
         self._is_rung = False
-        if self._last_batch > 1 and self._commit_seconds < HOLD_WINDOW:
-            time.sleep(HOLD_WINDOW)  # company is likely, and a commit too quick to let it gather by itself
 
     def _write_what_can_be_written(self) -> None:
         """Raises what AWAY names; the work is then still queued."""
@@ -197,7 +195,11 @@ class Writer:
     def _write(self) -> None:
         if self._books is None:
             self._books = self._connect()
-        if self._holds or self._settlements:
+        self._has_more = False
+        if len(self._holds) >= _CROWD and self._settlements:
+            self._post(self._books, _some(self._holds), [])
+            self._post(self._books, [], _some(self._settlements))
+        elif self._holds or self._settlements:
             self._post(self._books, _some(self._holds), _some(self._settlements))
         while self._unwanted:
             self._books.release(self._unwanted.popleft())  # one that gets lost is released by the audit
@@ -221,14 +223,12 @@ class Writer:
         ]
         for waiting in wanted:
             waiting.is_uncertain = True
-        began = time.monotonic()
         outcomes: list[HoldOutcome] = []
         settled: set[str] = set()
         if wanted or settlements:
             outcomes, settled = books.post([waiting.hold for waiting in wanted], settlements, self.owner)
-        self._commit_seconds = time.monotonic() - began
-        self._last_batch = len(holds)
-        self._has_more = MOST_IN_BATCH in {len(holds), len(settlements)}
+        if MOST_IN_BATCH in {len(holds), len(settlements)}:
+            self._has_more = True
         _drop(self._holds, len(holds))
         _drop(self._settlements, len(settlements))
         answers: dict[str, HoldOutcome | Exception] = dict.fromkeys(known, HELD)

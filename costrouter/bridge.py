@@ -50,9 +50,11 @@ class _Receiver:
         if self._is_read:
             await self._protocol.client_disconnect()
             return {"type": "http.disconnect"}
-        part = await anext(self._parts, None)
-        self._is_read = part is None
-        return {"type": "http.request", "body": part or b"", "more_body": not self._is_read}
+        try:  # not by anext's default, which CPython 3.11 cannot combine with awaitables written in Rust: it crashes
+            part: bytes = await anext(self._parts)
+        except StopAsyncIteration:
+            part, self._is_read = b"", True
+        return {"type": "http.request", "body": part, "more_body": not self._is_read}
 
 
 class _Sender:

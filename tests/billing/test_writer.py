@@ -181,20 +181,27 @@ def test_refused_hold_is_not_in_flight(desk: Desk, rich: Account) -> None:
     assert (rich.available, rich.reservations) == (1000, set())
 
 
-def test_holds_that_arrive_during_a_commit_share_the_next(watched: tuple[Desk, Watched], rich: Account) -> None:
+@pytest.mark.parametrize(
+    ("count", "batches"),
+    [(2, [(2, 1)]), (50, [(50, 0), (0, 1)])],
+    ids=["a few take settlements along", "many go first"],
+)
+def test_holds_that_arrive_during_a_commit_share_the_next(
+    watched: tuple[Desk, Watched], rich: Account, count: int, batches: list[tuple[int, int]]
+) -> None:
     desk, books = watched
     books.gate.clear()
     first = desk.hold(rich.hold(1))
     wait_until(lambda: books.batches)
 
-    others = [desk.hold(rich.hold(1)) for _hold in range(50)]
+    others = [desk.hold(rich.hold(1)) for _hold in range(count)]
     desk.settle(rich.settlement("0" * 32, 1))
-    wait_until(lambda: len(desk.writer.in_flight) == 52)
+    wait_until(lambda: len(desk.writer.in_flight) == count + 2)
     books.gate.set()
 
     assert {hold.result(5) for hold in [first, *others]} == {HELD}
-    assert books.batches == [(1, 0), (50, 1)]
-    assert rich.available == 949
+    wait_until(lambda: books.batches == [(1, 0), *batches])
+    assert rich.available == 999 - count
 
 
 def test_more_holds_than_one_batch_takes_are_all_answered(watched: tuple[Desk, Watched]) -> None:
