@@ -92,6 +92,8 @@ class Progress(msgspec.Struct, frozen=True):
 
     id: str
     channel: str
+    price_id: int
+    """Of the model that answers, which may be a fallback."""
     input_tokens: int
     output_tokens: int
 
@@ -238,8 +240,9 @@ UPDATE billing_balance b SET available = b.available + freed.amount FROM freed W
 """
 _PG_PROGRESS = """
 UPDATE billing_reservation v
-SET channel = n.channel, input_tokens = n.input_tokens, output_tokens = n.output_tokens
-FROM jsonb_to_recordset(%(rows)s::jsonb) AS n(id uuid, channel text, input_tokens bigint, output_tokens bigint)
+SET channel = n.channel, price_id = n.price_id, input_tokens = n.input_tokens, output_tokens = n.output_tokens
+FROM jsonb_to_recordset(%(rows)s::jsonb)
+    AS n(id uuid, channel text, price_id bigint, input_tokens bigint, output_tokens bigint)
 WHERE v.id = n.id
 """
 
@@ -435,8 +438,8 @@ class SqliteBooks:
     def note_progress(self, notes: Sequence[Progress]) -> None:
         with _Immediate(self._connection) as run:
             run.executemany(
-                "UPDATE billing_reservation SET channel = :channel, input_tokens = :input_tokens, "
-                "output_tokens = :output_tokens WHERE id = :id",
+                "UPDATE billing_reservation SET channel = :channel, price_id = :price_id, "
+                "input_tokens = :input_tokens, output_tokens = :output_tokens WHERE id = :id",
                 [msgspec.structs.asdict(note) for note in notes],
             )
 

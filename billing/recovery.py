@@ -99,7 +99,7 @@ def _settlement(row: Reservation, price: Price, outcome: UsageRecord.Outcome) ->
         id=row.id.hex,
         tenant_id=row.tenant_id,
         requested_model=row.model,
-        model=row.model,
+        model=price.model,
         price_id=row.price_id,
         currency=price.currency,
         outcome=outcome,

@@ -312,5 +312,8 @@ class StreamReply:
     def _note_progress(self) -> None:
         self._note_at = time.monotonic() + PROGRESS_SECONDS
         usage, _source = self.usage()
-        call = self._run.plan.call
-        reservations.note_progress(Progress(call.id, self._route.channel.name, usage.input, usage.output))
+        run, price = self._run, self._run.price
+        assert price is not None  # noqa: S101 - an attempt has one
+        reservations.note_progress(
+            Progress(run.plan.call.id, self._route.channel.name, price.id, usage.input, usage.output)
+        )

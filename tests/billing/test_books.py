@@ -240,10 +240,10 @@ def test_progress_is_kept_on_the_reservation_and_on_no_other(books: Books, rich:
     streamed, other = rich.hold(1), rich.hold(1)
     books.post([streamed, other], [], OWNER)
 
-    books.note_progress([Progress(streamed.id, "first", 12, 34), Progress(new_id(), "first", 5, 6)])
+    books.note_progress([Progress(streamed.id, "first", 9, 12, 34), Progress(new_id(), "first", 9, 5, 6)])
 
     row = Reservation.objects.get(pk=streamed.id)
-    assert (row.channel, row.input_tokens, row.output_tokens) == ("first", 12, 34)
+    assert (row.channel, row.price_id, row.input_tokens, row.output_tokens) == ("first", 9, 12, 34)
     assert Reservation.objects.get(pk=other.id).output_tokens == 0
 
 

@@ -60,7 +60,7 @@ def test_dead_owners_reservation_without_progress_costs_nothing(books: Books, ri
 def test_dead_owners_stream_is_settled_from_its_last_progress(books: Books, rich: Account, dead: str) -> None:
     held = rich.hold(300, is_stream=True)
     books.post([held], [], dead)
-    books.note_progress([Progress(held.id, "first", 20, 30)])
+    books.note_progress([Progress(held.id, "first", rich.price.pk, 20, 30)])
 
     assert settle_dead_owners() == 1
 
@@ -71,10 +71,24 @@ def test_dead_owners_stream_is_settled_from_its_last_progress(books: Books, rich
     assert_books_add_up()
 
 
+def test_dead_owners_fallback_stream_is_settled_at_its_models_price(books: Books, rich: Account, dead: str) -> None:
+    fallback = Price.objects.create(model="a fallback", input=3_000_000, output=4_000_000)
+    held = rich.hold(300, is_stream=True)
+    books.post([held], [], dead)
+    books.note_progress([Progress(held.id, "second", fallback.pk, 20, 30)])
+
+    assert settle_dead_owners() == 1
+
+    (record,) = rich.records
+    assert (record.cost, record.price_id) == (20 * 3 + 30 * 4, fallback.pk)
+    assert (record.requested_model, record.model) == (rich.price.model, "a fallback")
+    assert_books_add_up()
+
+
 def test_progress_past_the_hold_costs_the_hold(books: Books, rich: Account, dead: str) -> None:
     held = rich.hold(50)
     books.post([held], [], dead)
-    books.note_progress([Progress(held.id, "first", 2**62, 2**62)])
+    books.note_progress([Progress(held.id, "first", rich.price.pk, 2**62, 2**62)])
 
     assert settle_dead_owners() == 1
 
@@ -149,7 +163,7 @@ def test_reservation_that_cannot_be_priced_does_not_keep_the_others_open(
 ) -> None:
     lost, good = rich.hold(300, price_id=999_999), rich.hold(200)
     books.post([lost, good], [], dead)
-    books.note_progress([Progress(good.id, "first", 10, 10), Progress(lost.id, "first", 10, 10)])
+    books.note_progress([Progress(row.id, "first", row.price_id, 10, 10) for row in (good, lost)])
 
     settle_dead_owners()
 

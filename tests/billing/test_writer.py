@@ -228,7 +228,7 @@ def test_latest_progress_is_the_one_that_stays(watched: tuple[Desk, Watched], ri
     blocker = desk.hold(rich.hold(1))
     wait_until(lambda: books.batches)
 
-    desk.note(*(Progress(streamed.id, "first", 10, count) for count in range(1, 40)))
+    desk.note(*(Progress(streamed.id, "first", rich.price.pk, 10, count) for count in range(1, 40)))
     desk.hold(rich.hold(1))
     wait_until(lambda: len(desk.writer.in_flight) == 4)
     books.gate.set()
