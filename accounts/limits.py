@@ -87,22 +87,22 @@ class Standing(msgspec.Struct, frozen=True):
     remaining_tokens: int = -1
 
     @property
-    def headers(self) -> list[tuple[str, str]]:
+    def headers(self) -> list[tuple[bytes, bytes]]:
         """OpenAI's `x-ratelimit-*` headers; `reset` is the time until the bucket is full again."""
-        pairs: list[tuple[str, str]] = []
+        pairs: list[tuple[bytes, bytes]] = []
         limit, remaining = self.limit_requests, self.remaining_requests
         if limit >= 0:
             pairs += (
-                ("x-ratelimit-limit-requests", str(limit)),
-                ("x-ratelimit-remaining-requests", str(remaining)),
-                ("x-ratelimit-reset-requests", f"{(limit - remaining) * 60 / limit:.3g}s"),
+                (b"x-ratelimit-limit-requests", b"%d" % limit),
+                (b"x-ratelimit-remaining-requests", b"%d" % remaining),
+                (b"x-ratelimit-reset-requests", b"%.3gs" % ((limit - remaining) * 60 / limit)),
             )
         limit, remaining = self.limit_tokens, self.remaining_tokens
         if limit >= 0:
             pairs += (
-                ("x-ratelimit-limit-tokens", str(limit)),
-                ("x-ratelimit-remaining-tokens", str(remaining)),
-                ("x-ratelimit-reset-tokens", f"{(limit - remaining) * 60 / limit:.3g}s"),
+                (b"x-ratelimit-limit-tokens", b"%d" % limit),
+                (b"x-ratelimit-remaining-tokens", b"%d" % remaining),
+                (b"x-ratelimit-reset-tokens", b"%.3gs" % ((limit - remaining) * 60 / limit)),
             )
         return pairs
 

@@ -19,7 +19,7 @@ from bench.processes import GATEWAY_CORE, BenchmarkError, Fleet, Server, run
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 GRANIAN: Final = (
-    "--loop", "uvloop", "--http", "1", "--no-ws", "--backlog", "4096", "--backpressure", "4096",
+    "--interface", "asgi", "--loop", "uvloop", "--http", "1", "--no-ws", "--backlog", "4096", "--backpressure", "4096",
 )  # fmt: skip
 """How bin/serve serves; the same for every application that is compared."""
 _SETTLE_SECONDS = 15
@@ -69,7 +69,6 @@ def serve(
     application: str,
     *,
     port: int,
-    interface: str = "asgi",
     env: Mapping[str, str] | None = None,
     cwd: Path = ROOT,
 ) -> Server:
@@ -77,7 +76,7 @@ def serve(
     server = fleet.start(
         name,
         [
-            Path(sys.executable).with_name("granian"), "--interface", interface, *GRANIAN,
+            Path(sys.executable).with_name("granian"), *GRANIAN,
             "--workers", "1", "--host", "127.0.0.1", "--port", str(port), application,
         ],
         core=GATEWAY_CORE,
@@ -113,5 +112,5 @@ def open_books(fleet: Fleet, *, postgresql_port: int, redis_port: int, json_port
 
 
 def start_gateway(fleet: Fleet, books: Books, *, port: int) -> Running:
-    server = serve(fleet, "costrouter", "costrouter.rsgi:application", port=port, interface="rsgi", env=books.env)
+    server = serve(fleet, "costrouter", "costrouter.asgi:application", port=port, env=books.env)
     return Running(Target("costrouter", port, {"authorization": f"Bearer {books.key}"}), server, keeps_books=True)

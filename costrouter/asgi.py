@@ -1,103 +1,124 @@
-"""The door for any ASGI server. `bin/serve` uses the other one (costrouter/rsgi.py), which costs less per request."""
+# ruff: noqa: E402 - Django is set up before anything of ours is imported
+"""The ASGI entry: two planes over one Django project.
+
+Paths under /v1/ go to the API plane: the same URL resolver and DRF views, without middleware and without thread hops.
+Everything else is stock Django (portal, admin, docs). ADR 0001 has the reason and the figures.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import gc
+import os
 import time
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
-from costrouter.planes import MOST_BODY_BYTES, ApiPlane, Upkeep, declared_length, is_api, slow_bodies
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "costrouter.settings")
 
-# isort: split
+import django
+
+django.setup()
+
+from django.conf import settings
 from django.core.handlers.asgi import ASGIHandler
+from django.urls import Resolver404, get_resolver
 
 from billing.reservations import new_id
-from routing.api.base import ApiRequest, Headers
+from costrouter.scheduler import Scheduler
+from routing.api.base import ApiRequest, ApiResponse, Headers, error_response
 from routing.api.body import RequestTooLarge
-from routing.api.errors import RequestTimeout
+from routing.api.errors import RequestTimeout, UnknownUrl
 from routing.relay import ClientGone, StreamReply
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
+BODY_SECONDS: Final = 60.0
+_MOST_BODY_BYTES: Final = settings.MAX_BODY_BYTES
+_JSON: Final = (b"content-type", b"application/json")
+_STREAM_HEAD: Final = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+]
 
-class Application:
-    """Picks the plane; the server's lifespan is the process's."""
+
+class ApiPlane:
+    """Reads the request, resolves its view, sends what the view returns."""
 
     def __init__(self) -> None:
-        self._api = ApiPlane()
-        self._web = ASGIHandler()
-        self._upkeep = Upkeep()
+        self._resolver = get_resolver()
+        self._views: dict[str, Callable[..., Awaitable[ApiResponse]]] = {}
+        """Views of paths without parameters, once resolved."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            await self._live(receive, send)
-        elif scope["type"] == "http" and is_api(scope["path"]):
-            await answer(self._api, scope, receive, send)
-        elif scope["type"] == "http":
-            await self._web(scope, receive, send)  # type: ignore[arg-type]
-
-    async def _live(self, receive: Receive, send: Send) -> None:
-        """The server's start and end (ASGI lifespan)."""
-        await receive()
+        headers = _Headers(scope["headers"])
+        client = scope.get("client")
+        request = ApiRequest(
+            id=new_id(),
+            method=scope["method"],
+            path=scope["path"],
+            headers=headers,
+            peer=client[0] if client else "",
+            started=time.monotonic(),
+            started_at=time.time(),
+            read_body=partial(_read_body, headers, receive),
+            until_gone=partial(_until_gone, receive),
+        )
         try:
-            await self._upkeep.start()
-        except Exception as error:  # said to the server, which then ends with it
-            await send({"type": "lifespan.startup.failed", "message": str(error)})
-            raise
-        await send({"type": "lifespan.startup.complete"})
-        await receive()
-        await self._upkeep.stop()
-        await send({"type": "lifespan.shutdown.complete"})
+            response = await self._view(request.path)(request)
+        except UnknownUrl as error:
+            response = error_response(error)
+        except ClientGone:
+            return
+        response.headers.append((b"x-request-id", b"req_" + request.id.encode()))
+        if response.stream is not None:
+            await _send_stream(response.stream, response.headers, send)
+            return
+        response.headers += (_JSON, (b"content-length", b"%d" % len(response.body)))
+        await send({"type": "http.response.start", "status": response.status, "headers": response.headers})
+        await send({"type": "http.response.body", "body": response.body})
+
+    def _view(self, path: str) -> Callable[..., Awaitable[ApiResponse]]:
+        view = self._views.get(path)
+        if view is None:
+            try:
+                match = self._resolver.resolve(path)
+            except Resolver404:
+                raise UnknownUrl from None
+            view = partial(match.func, **match.kwargs)
+            if not match.kwargs:
+                self._views[path] = view
+        return view
 
 
-async def answer(plane: ApiPlane, scope: Scope, receive: Receive, send: Send) -> None:
-    """Hands a request to the API plane and sends what it answers."""
-    headers = _Headers(scope["headers"])
-    client = scope.get("client")
-    request = ApiRequest(
-        id=new_id(),
-        method=scope["method"],
-        path=scope["path"],
-        headers=headers,
-        peer=client[0] if client else "",
-        started=time.monotonic(),
-        started_at=time.time(),
-        read_body=partial(_read_body, headers, receive),
-        until_gone=partial(_until_gone, receive),
-    )
-    try:
-        response = await plane.answer(request)
-    except ClientGone:
-        return
-    if response.stream is not None:
-        await _send_stream(response.stream, response.headers, send)
-        return
-    await send({"type": "http.response.start", "status": response.status, "headers": _encoded(response.headers)})
-    await send({"type": "http.response.body", "body": response.body})
+class _Headers:
+    """A request's headers by their names in lower case, read only when they are asked for."""
 
+    __slots__ = ("_pairs", "_values")
 
-class _Headers(dict[str, str]):
-    """By name; what is sent more than once is one list (RFC 9110, section 5.2)."""
+    def __init__(self, pairs: list[tuple[bytes, bytes]]) -> None:
+        self._pairs = pairs
+        self._values = dict(pairs)
 
-    def __init__(self, pairs: Iterable[tuple[bytes, bytes]]) -> None:
-        for raw_name, raw_value in pairs:
-            name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
-            self[name] = f"{self[name]}, {value}" if name in self else value
+    def get(self, name: str, default: str | None = None) -> Any:
+        value = self._values.get(name.encode())
+        return default if value is None else value.decode("latin-1")
 
     def get_all(self, name: str) -> list[str]:
-        return [self[name]] if name in self else []
+        wanted = name.encode()
+        return [value.decode("latin-1") for each, value in self._pairs if each == wanted]
 
 
-def _encoded(headers: Headers) -> list[tuple[bytes, bytes]]:
-    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
-
-
-async def _read_body(headers: dict[str, str], receive: Receive) -> bytes:
+async def _read_body(headers: _Headers, receive: Receive) -> bytes:
     """The whole body; raises RequestTooLarge as soon as it is declared or grows larger than the limit."""
-    declared_length(headers.get("content-length"))
+    declared = headers.get("content-length")
+    if declared is not None and (not declared.isdecimal() or int(declared) > _MOST_BODY_BYTES):
+        raise RequestTooLarge(_MOST_BODY_BYTES)
     return await slow_bodies.read(_read_parts(receive))
 
 
@@ -107,20 +128,65 @@ async def _read_parts(receive: Receive) -> bytes:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise RequestTimeout
-        parts.append(message.get("body", b""))
-        size += len(parts[-1])
-        if size > MOST_BODY_BYTES:
-            raise RequestTooLarge(MOST_BODY_BYTES)
+        part = message.get("body", b"")
+        size += len(part)
+        if size > _MOST_BODY_BYTES:
+            raise RequestTooLarge(_MOST_BODY_BYTES)
+        parts.append(part)
         if not message.get("more_body"):
-            return b"".join(parts)
+            return part if len(parts) == 1 else b"".join(parts)
+
+
+class SlowBodies:
+    """Ends the reading of bodies that take longer than a minute to come, with one timer for all of them."""
+
+    def __init__(self, seconds: float = BODY_SECONDS) -> None:
+        self._seconds = seconds
+        self._reading: dict[asyncio.Task[Any], float] = {}
+        """When each began, the oldest first."""
+        self._late: set[asyncio.Task[Any]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def read(self, body: Awaitable[bytes]) -> bytes:
+        """The body; raises RequestTimeout where the time is over."""
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - requests run in tasks
+        loop = asyncio.get_running_loop()
+        self._reading[task] = loop.time()
+        if self._timer is None:
+            self._timer = loop.call_later(self._seconds, self._look, loop)
+        try:
+            return await body
+        except asyncio.CancelledError:
+            if task in self._late:
+                task.uncancel()
+                raise RequestTimeout from None
+            raise
+        finally:
+            del self._reading[task]
+            self._late.discard(task)
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = None
+        latest = loop.time() - self._seconds
+        for task, began in self._reading.items():
+            if began > latest:
+                self._timer = loop.call_at(began + self._seconds, self._look, loop)
+                break
+            if task not in self._late:
+                self._late.add(task)
+                task.cancel()
+
+
+slow_bodies = SlowBodies()
 
 
 async def _send_stream(stream: StreamReply, headers: Headers, send: Send) -> None:
-    async def write(data: bytes) -> None:
-        await send({"type": "http.response.body", "body": data, "more_body": True})
+    def write(data: bytes) -> Awaitable[None]:
+        return send({"type": "http.response.body", "body": data, "more_body": True})
 
     try:
-        await send({"type": "http.response.start", "status": 200, "headers": _encoded(headers)})
+        await send({"type": "http.response.start", "status": 200, "headers": headers + _STREAM_HEAD})
         await stream.write(write)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
         await stream.finish()
@@ -134,6 +200,51 @@ async def _until_gone(receive: Receive) -> None:
     """Returns when the client has left; the end of the request's body may still be waiting to be read."""
     while (await receive())["type"] != "http.disconnect":
         pass
+
+
+class Application:
+    """Picks the plane, and runs the process's own jobs for as long as the server lives."""
+
+    def __init__(self) -> None:
+        _work_in_batches()
+        self._api = ApiPlane()
+        self._web = ASGIHandler()
+        self._scheduler = Scheduler()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            path = scope["path"]
+            plane = self._api if path.startswith("/v1/") or path == "/v1" else self._web
+            await plane(scope, receive, send)  # type: ignore[arg-type]
+        elif scope["type"] == "lifespan":
+            await self._live(receive, send)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        """The server's start and end (ASGI lifespan)."""
+        await receive()
+        try:
+            await self._scheduler.start()
+        except Exception as error:  # said to the server, which then ends with it
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            raise
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(10_000, 20, 50)
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self._scheduler.stop()
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+def _work_in_batches() -> None:
+    """Asks the kernel not to let this process's threads interrupt each other (sched(7), SCHED_BATCH).
+
+    The server's own threads and the writer wake often and briefly; each lets the event loop finish what it is at, and
+    finds more to do when its turn comes. Threads that start later inherit it. ADR 0008 has the figures.
+    """
+    if hasattr(os, "SCHED_BATCH"):
+        with contextlib.suppress(OSError):  # a sandbox may forbid it
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
 application = Application()

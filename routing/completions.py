@@ -61,7 +61,7 @@ client = Client(addresses.networks(settings.CHANNEL_NETWORKS))
 class JsonReply(msgspec.Struct, frozen=True):
     """A whole answer, ready to be sent."""
 
-    headers: list[tuple[str, str]]
+    headers: list[tuple[bytes, bytes]]
     body: bytes
 
 
@@ -338,7 +338,7 @@ def _json_reply(run: Run, body: dict[str, Any], usage: Usage) -> JsonReply:
     body["usage"] = public_usage(usage, reported if type(reported) is dict else {}, cost, details)
     if call.wants_explanation:
         body["costrouter"] = run.explanation()
-    return JsonReply([*run.headers(), ("x-costrouter-cost", cost)], written(body))
+    return JsonReply([*run.headers(), (b"x-costrouter-cost", cost.encode())], written(body))
 
 
 async def _assemble(answer: Answer, adapter: Adapter, choices: int) -> tuple[dict[str, Any], Usage | None]:

@@ -123,7 +123,7 @@ class StreamReply:
         self._still_since = started
         self._is_sending = False
         self._note_at = started + PROGRESS_SECONDS
-        self.headers: list[tuple[str, str]] = []
+        self.headers: list[tuple[bytes, bytes]] = []
 
     # --- before the head ---
 
@@ -176,7 +176,6 @@ class StreamReply:
         Never raises for the upstream; `close` must follow, whatever happens.
         """
         self._client = send
-        del send  # no frame, which a traceback may keep, holds the server's end open
         self._task = asyncio.current_task()
         self._tick = asyncio.get_running_loop().call_later(_TICK_SECONDS, self._on_tick)
         try:
@@ -190,8 +189,6 @@ class StreamReply:
         except Exception:  # the last resort: whatever goes wrong, a broken answer never looks like a whole one
             log.exception("a stream failed on a fault of ours")
             await self._break_off("invalid_response", "a fault of ours")
-        finally:
-            self._client = _nobody
 
     async def finish(self) -> None:
         """Waits a moment for the upstream's clean end, so that its connection can be kept."""

@@ -150,13 +150,13 @@ class Run(msgspec.Struct):
             details["request_fee"] = orjson.Fragment(plain(price.request_fee, currency))
         return plain(min(cost(usage, price), self.held), currency), details
 
-    def headers(self) -> list[tuple[str, str]]:
+    def headers(self) -> list[tuple[bytes, bytes]]:
         """The response headers that tell how the request was served."""
         route, model = self.route, self.model
         assert route is not None and model is not None  # noqa: S101, PT018 - there is an answer
-        pairs = [("x-costrouter-model", model.header), ("x-costrouter-attempts", str(len(self.attempts)))]
+        pairs = [(b"x-costrouter-model", model.header), (b"x-costrouter-attempts", b"%d" % len(self.attempts))]
         if _SHOWS_CHANNELS:
-            pairs.append(("x-costrouter-channel", route.channel.header))
+            pairs.append((b"x-costrouter-channel", route.channel.header))
         pairs += self.standing.headers
         return pairs
 

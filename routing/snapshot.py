@@ -48,7 +48,7 @@ class ChannelView:
     concurrency: int | None
     fault: Reason | None
     """Why the channel cannot be used at all."""
-    header: str
+    header: bytes
     """The name as a response header can carry it."""
 
 
@@ -81,7 +81,7 @@ class ModelView:
     prices: dict[str, tuple[tuple[float, Tariff], ...]]
     is_served: bool = field(init=False)
     """Whether any route could ever answer while this snapshot holds; routes that rest or are broken count."""
-    header: str = field(init=False)
+    header: bytes = field(init=False)
     """The name as a response header can carry it."""
 
     def __post_init__(self) -> None:
@@ -177,8 +177,8 @@ def _channel(row: Channel) -> ChannelView:
     )
 
 
-def _header_text(name: str) -> str:
-    return "".join(letter if " " <= letter <= "~" else "?" for letter in name)
+def _header_text(name: str) -> bytes:
+    return "".join(letter if " " <= letter <= "~" else "?" for letter in name).encode()
 
 
 def _route(row: Route, channel: ChannelView, cost: Tariff | None) -> RouteView:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import httpx
@@ -28,7 +28,6 @@ class Gateway:
         workers: int = 1,
         env: Mapping[str, str] | None = None,
         start_seconds: float = 30,
-        command: Sequence[str] = (str(ROOT / "bin" / "serve"),),
     ) -> None:
         port = servers.free_port()
         self.database_url = database_url
@@ -44,7 +43,7 @@ class Gateway:
             **(env or {}),
         }
         self._process = leash.start(
-            [*command],
+            [str(ROOT / "bin" / "serve")],
             env={**os.environ, "DATABASE_URL": database_url, **self.env},
             log=self.log,
         )

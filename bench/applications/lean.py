@@ -17,8 +17,7 @@ settings.ROOT_URLCONF = __name__
 from django.urls import path
 
 from bench.payloads import answer
-from costrouter.asgi import answer as answer_by
-from costrouter.planes import ApiPlane
+from costrouter.asgi import ApiPlane
 from routing.api.base import ApiRequest, ApiResponse, GatewayView
 
 Message = MutableMapping[str, Any]
@@ -49,4 +48,4 @@ async def application(
     scope: Message, receive: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]
 ) -> None:
     if scope["type"] == "http":
-        await answer_by(_plane, scope, receive, send)
+        await _plane(scope, receive, send)

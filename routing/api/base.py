@@ -23,7 +23,7 @@ from routing.relay import ClientGone, StreamReply
 
 log = logging.getLogger(__name__)
 
-Headers = list[tuple[str, str]]
+Headers = list[tuple[bytes, bytes]]
 
 
 class RequestHeaders(Protocol):
@@ -95,7 +95,8 @@ def error_response(error: Exception) -> ApiResponse:
     if not isinstance(error, GatewayError):
         error = _of_framework(error)
     status = getattr(error, "upstream_status", error.status)
-    return ApiResponse(status, list(error.headers.items()), orjson.dumps(error.envelope))
+    headers = [(name.encode(), value.encode()) for name, value in error.headers.items()]
+    return ApiResponse(status, headers, orjson.dumps(error.envelope))
 
 
 def _of_framework(error: Exception) -> GatewayError:

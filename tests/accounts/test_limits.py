@@ -98,8 +98,8 @@ def test_standing_is_that_of_the_tightest_bucket(url: str) -> None:
         assert await limiter.admit("a", both, 20) == Standing(10, 9, 50, 30)
         second = await limiter.admit("b", both, 20)
         assert (second.limit_requests, second.remaining_requests) == (10, 8)
-        assert dict(second.headers)["x-ratelimit-remaining-requests"] == "8"
-        assert dict(second.headers)["x-ratelimit-limit-tokens"] == "50"
+        assert dict(second.headers)[b"x-ratelimit-remaining-requests"] == b"8"
+        assert dict(second.headers)[b"x-ratelimit-limit-tokens"] == b"50"
 
     play(url, story)
 

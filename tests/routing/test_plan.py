@@ -41,7 +41,7 @@ def route(cost: int = 5, **members: Any) -> RouteView:
             "drains": False,
             "concurrency": None,
             "fault": None,
-            "header": "",
+            "header": b"",
             **members,
         }
     )

@@ -136,7 +136,7 @@ def test_channel_is_shown_with_its_secret_opened_and_never_in_its_text() -> None
         4,
         True,
     )
-    assert (view.timeouts, view.fault, view.header) == (Timeouts(5, 60, 60, 900), None, "K?nh m?t")
+    assert (view.timeouts, view.fault, view.header) == (Timeouts(5, 60, 60, 900), None, b"K?nh m?t")
     assert "canary" not in repr(view)
 
 

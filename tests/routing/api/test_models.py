@@ -46,7 +46,7 @@ CHANNEL = ChannelView(
     drains=False,
     concurrency=None,
     fault=None,
-    header="c",
+    header=b"c",
 )
 ROUTE = RouteView(1, CHANNEL, "up", tariff(), None)
 BROKEN_ROUTE = RouteView(2, CHANNEL, "up", None, "no_cost_price")

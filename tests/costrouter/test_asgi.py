@@ -1,10 +1,14 @@
-"""Both doors to the planes: granian's own interface, as bin/serve opens it, and ASGI."""
+"""The two planes behind the real server: bodies, answers, streams with back-pressure, pages."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
-import sys
+import os
+import socket
+import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +16,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from costrouter.planes import SlowBodies
+from costrouter.asgi import SlowBodies
 from routing.api.errors import RequestTimeout
 from tests.databases import SqliteDatabases
 from tests.gateway import Gateway
-
-DOORS = {"rsgi": "costrouter.rsgi:application", "asgi": "costrouter.asgi:application"}
-GRANIAN = Path(sys.executable).with_name("granian")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +34,11 @@ class Demo:
         return {"model": self.model, "messages": [{"role": "user", "content": "Hello"}], **fields}
 
 
-@pytest.fixture(scope="module", params=[*DOORS.items()], ids=[*DOORS])
-def demo(
-    request: pytest.FixtureRequest, sqlite_databases: SqliteDatabases, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Demo]:
-    interface, application = request.param
-    flags = ["--interface", interface, "--loop", "uvloop", "--http", "1", "--no-ws"]
-    command = ["sh", "-c", f'exec {GRANIAN} {" ".join(flags)} --host 127.0.0.1 --port "$PORT" {application}']
+@pytest.fixture(scope="module")
+def demo(sqlite_databases: SqliteDatabases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     var = tmp_path_factory.mktemp("var")
-    gateway = Gateway(database_url=sqlite_databases.migrated(), var=var, command=command)
+    env = {"CHANNEL_NETWORKS": "127.0.0.0/8"}
+    gateway = Gateway(database_url=sqlite_databases.migrated(), var=var, env=env)
     try:
         gateway.manage("demo")
         values = dict(line.split("=", 1) for line in (var / "demo.env").read_text().split())
@@ -53,7 +50,9 @@ def demo(
 
 
 def test_whole_answer(demo: Demo) -> None:
-    answer = _until_known(demo)
+    _until_known(demo)
+
+    answer = demo.client.post("/v1/chat/completions", json=demo.body())
 
     assert answer.status_code == 200
     assert answer.json()["model"] == demo.model
@@ -71,6 +70,60 @@ def test_stream(demo: Demo) -> None:
     assert stream.headers["content-type"].startswith("text/event-stream")
     assert events[-1] == "data: [DONE]"
     assert json.loads(events[0].removeprefix("data: "))["object"] == "chat.completion.chunk"
+
+
+class Flood(threading.Thread):
+    """An upstream whose streams never end, and that counts what it could send."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self.sent = 0
+        self.is_cut = threading.Event()
+
+    def run(self) -> None:
+        connection, _peer = self._listener.accept()
+        with self._listener, connection, contextlib.suppress(OSError):
+            while b"\r\n\r\n" not in connection.recv(65536):
+                pass
+            connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n")
+            chunk = {"choices": [{"index": 0, "delta": {"content": "x" * 60_000}, "finish_reason": None}]}
+            event = b"data: %s\n\n" % json.dumps(chunk).encode()
+            while True:
+                connection.sendall(event)
+                self.sent += len(event)
+        self.is_cut.set()
+
+
+def test_client_that_does_not_read_stops_the_upstream_and_fills_no_memory(demo: Demo) -> None:
+    flood = Flood()
+    flood.start()
+    demo.gateway.manage(
+        *("add_channel", "flood", "--base-url", f"http://127.0.0.1:{flood.port}/v1", "--model", "flood"),
+        *("--cost-input", "0", "--cost-output", "0", "--price-input", "0", "--price-output", "0"),
+    )
+    (worker,) = demo.gateway.pids
+    _until_known(demo, "flood")
+    before = _resident_mib(worker)
+
+    with demo.client.stream("POST", "/v1/chat/completions", json=demo.body(model="flood", stream=True)) as stream:
+        pieces = stream.iter_raw()  # kept: without it the stream is closed
+        next(pieces)
+        sent, deadline = -1, time.monotonic() + 20
+        while flood.sent != sent and time.monotonic() < deadline:  # until nothing moves any more
+            sent = flood.sent
+            time.sleep(1)
+        assert flood.sent == sent
+        assert flood.sent < 32 * 2**20  # sockets' buffers and ours
+        assert _resident_mib(worker) - before < 32
+
+    assert flood.is_cut.wait(5)  # the client has left
+
+
+def _resident_mib(pid: int) -> float:
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def test_body_in_parts_without_its_length(demo: Demo) -> None:
@@ -141,10 +194,10 @@ def test_body_that_comes_too_slowly() -> None:
     asyncio.run(play())
 
 
-def _until_known(demo: Demo) -> httpx.Response:
-    """The answer to a request, once the process has seen the demo's catalogue."""
+def _until_known(demo: Demo, model: str = "") -> None:
+    """Returns once the process has seen the model; the demo's own if none is named."""
     for _attempt in range(40):
-        answer = demo.client.post("/v1/chat/completions", json=demo.body())
-        if answer.status_code == 200:
-            break
-    return answer
+        if demo.client.get(f"/v1/models/{model or demo.model}").status_code == 200:
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"{model or demo.model} is not served")
