@@ -186,6 +186,7 @@ class _Connection(asyncio.Protocol):
         if self._may_be_kept and self._fault is None and not self._body:
             transport, self._transport = self._transport, None
             self._may_be_kept = False
+            del self._parser  # which holds our methods: a cycle that only the garbage collector would find
             self._pool.keep(self._key, transport)
         else:
             self.abort()
