@@ -90,20 +90,16 @@ class Standing(msgspec.Struct, frozen=True):
     def headers(self) -> list[tuple[bytes, bytes]]:
         """OpenAI's `x-ratelimit-*` headers; `reset` is the time until the bucket is full again."""
         pairs: list[tuple[bytes, bytes]] = []
-        limit, remaining = self.limit_requests, self.remaining_requests
-        if limit >= 0:
-            pairs += (
-                (b"x-ratelimit-limit-requests", b"%d" % limit),
-                (b"x-ratelimit-remaining-requests", b"%d" % remaining),
-                (b"x-ratelimit-reset-requests", b"%.3gs" % ((limit - remaining) * 60 / limit)),
-            )
-        limit, remaining = self.limit_tokens, self.remaining_tokens
-        if limit >= 0:
-            pairs += (
-                (b"x-ratelimit-limit-tokens", b"%d" % limit),
-                (b"x-ratelimit-remaining-tokens", b"%d" % remaining),
-                (b"x-ratelimit-reset-tokens", b"%.3gs" % ((limit - remaining) * 60 / limit)),
-            )
+        for kind, limit, remaining in (
+            (b"requests", self.limit_requests, self.remaining_requests),
+            (b"tokens", self.limit_tokens, self.remaining_tokens),
+        ):
+            if limit >= 0:
+                pairs += (
+                    (b"x-ratelimit-limit-" + kind, b"%d" % limit),
+                    (b"x-ratelimit-remaining-" + kind, b"%d" % remaining),
+                    (b"x-ratelimit-reset-" + kind, b"%.3gs" % ((limit - remaining) * 60 / limit)),
+                )
         return pairs
 
 

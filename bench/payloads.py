@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass
 from typing import Any, Final
 
+import orjson
+
 JSON_MODEL: Final = "bench-json"
 REQUEST_BYTES: Final = 877
 ANSWER_BYTES: Final = 775
@@ -80,6 +82,11 @@ def answer() -> bytes:
     return _padded(document, message, ANSWER_BYTES)
 
 
+def answer_to(request: bytes) -> bytes:
+    """The answer under the model's name that the request has: the least that a gateway in Python parses and writes."""
+    return orjson.dumps({**_ANSWER, "model": orjson.loads(request)["model"]})
+
+
 def stream_events(shape: StreamShape, *, with_usage: bool) -> list[bytes]:
     """The upstream's stream, one server-sent event an item: the content chunks, usage if asked for, `[DONE]`."""
     events = [_event(number, shape.chunks) for number in range(shape.chunks)]
@@ -121,3 +128,6 @@ def _padded(document: dict[str, Any], message: dict[str, Any], size: int) -> byt
 
 def _compact(document: dict[str, Any]) -> bytes:
     return json.dumps(document, separators=(",", ":")).encode()
+
+
+_ANSWER: Final[dict[str, Any]] = json.loads(answer())

@@ -1,6 +1,6 @@
 """What Django's own ASGI handler costs a request, and what the API plane's handler costs instead (ADR 0001).
 
-The same view, reading the body and answering a constant JSON, behind Django's handler with its default middleware,
+The same view, parsing the request and writing an answer, behind Django's handler with its default middleware,
 without any, and behind the gateway's lean handler, beside the null application. Writes bench/results/planes.json.
 """
 

@@ -85,9 +85,6 @@ class Line(msgspec.Struct, frozen=True, gc=False):
 
 def lines(usage: Usage, tariff: Tariff) -> list[Line]:
     """The terms of a request's price, the kinds that were not used left out; the flat fee is not among them."""
-    if usage.is_text_only:
-        found = (Line("input", usage.input, tariff.input), Line("output", usage.output, tariff.output))
-        return [line for line in found if line.quantity]
     fresh = usage.input - usage.cached_input - usage.cache_write - usage.input_audio
     text = usage.output - usage.reasoning - usage.output_audio
     terms = []

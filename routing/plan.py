@@ -221,7 +221,7 @@ def _rank(
         ranked = rank(asked, [_candidate(route, model, prefix, now, health) for route in model.routes])
         decisions.append(ranked)
         by_id = {route.id: route for route in model.routes}
-        routes += [(by_id[verdict.route], model, price) for verdict in ranked.candidates if verdict.state != "out"]
+        routes += [(by_id[route_id], model, price) for route_id in ranked.order]
     if not routes:
         _refuse_unroutable(models, decisions, now, health)
     if provider is not None and provider.allow_fallbacks is False:

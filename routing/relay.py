@@ -44,10 +44,6 @@ class ClientGone(Exception):
     """The client has left; there is nobody to answer."""
 
 
-async def _nobody(_data: bytes) -> None:
-    raise ClientGone
-
-
 class ClientWatch:
     """Notices when the client leaves, and calls whoever is responsible then."""
 
@@ -107,7 +103,6 @@ class StreamReply:
             tally=self._tally,
             choices=request.choices,
         )
-        self._client: Send = _nobody
         self._first = b""
         self._has_begun = False
         """A valid event has come; comments alone are none."""
@@ -175,7 +170,7 @@ class StreamReply:
 
         Never raises for the upstream; `close` must follow, whatever happens.
         """
-        self._client = send
+        self._client: Send = send
         self._task = asyncio.current_task()
         self._tick = asyncio.get_running_loop().call_later(_TICK_SECONDS, self._on_tick)
         try:

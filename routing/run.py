@@ -145,7 +145,7 @@ class Run(msgspec.Struct):
             return "0", details
         places = EXPONENT[currency] + 6
         for line in lines(usage, price):
-            details[line.kind] = orjson.Fragment(decimal_text(line.quantity * line.rate, places))
+            details[line.kind] = orjson.Fragment(decimal_text(line.exact_millionths, places))
         if price.request_fee:
             details["request_fee"] = orjson.Fragment(plain(price.request_fee, currency))
         return plain(min(cost(usage, price), self.held), currency), details

@@ -1,5 +1,5 @@
 # ruff: noqa: E402 - the URLs are set before the plane reads them
-"""The API plane's handler with one view that reads the body and answers a constant JSON.
+"""The API plane's handler with one view that does what the null application does.
 
 The view is of the gateway's own kind (a DRF view, dispatched natively async), but lets everybody in: what is measured
 is the handler.
@@ -16,13 +16,11 @@ settings.ROOT_URLCONF = __name__
 
 from django.urls import path
 
-from bench.payloads import answer
+from bench.payloads import answer_to
 from costrouter.asgi import ApiPlane
 from routing.api.base import ApiRequest, ApiResponse, GatewayView
 
 Message = MutableMapping[str, Any]
-
-_ANSWER = answer()
 
 
 class Anyone:
@@ -34,8 +32,7 @@ class Completions(GatewayView):
     authenticator = Anyone()  # type: ignore[assignment]
 
     async def post(self, request: ApiRequest) -> ApiResponse:
-        await request.read_body()
-        return ApiResponse(200, [], _ANSWER)
+        return ApiResponse(200, [], answer_to(await request.read_body()))
 
 
 # The plane's own handler sends what its views return; Django's types know only its own responses.

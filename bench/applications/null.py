@@ -5,13 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-import orjson
-
-from bench.payloads import answer
+from bench.payloads import answer_to
 
 Message = MutableMapping[str, Any]
-
-_ANSWER = orjson.loads(answer())
 
 
 async def application(
@@ -27,8 +23,7 @@ async def application(
         parts.append(message.get("body", b""))
         if not message.get("more_body"):
             break
-    request = orjson.loads(b"".join(parts))
-    body = orjson.dumps({**_ANSWER, "model": request["model"]})
+    body = answer_to(b"".join(parts))
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -1,4 +1,4 @@
-"""Django's own ASGI handler with one async view that reads the body and answers a constant JSON.
+"""Django's own ASGI handler with one async view that does what the null application does.
 
 BENCH_MIDDLEWARE is `default` for what `startproject` writes down, or `none`.
 """
@@ -12,7 +12,7 @@ from django.core.asgi import get_asgi_application
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
 
-from bench.payloads import answer
+from bench.payloads import answer_to
 
 _DEFAULT_MIDDLEWARE = (
     "django.middleware.security.SecurityMiddleware",
@@ -23,12 +23,10 @@ _DEFAULT_MIDDLEWARE = (
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 )
-_ANSWER = answer()
 
 
 async def completions(request: HttpRequest) -> HttpResponse:
-    len(request.body)
-    return HttpResponse(_ANSWER, content_type="application/json")
+    return HttpResponse(answer_to(request.body), content_type="application/json")
 
 
 # An API is not called with a CSRF cookie; the decorator itself would make the view another one.
