@@ -98,7 +98,7 @@ class Standing(msgspec.Struct, frozen=True):
                 pairs += (
                     (b"x-ratelimit-limit-" + kind, b"%d" % limit),
                     (b"x-ratelimit-remaining-" + kind, b"%d" % remaining),
-                    (b"x-ratelimit-reset-" + kind, b"%.3gs" % ((limit - remaining) * 60 / limit)),
+                    (b"x-ratelimit-reset-" + kind, b"%dms" % -((remaining - limit) * 60_000 // limit)),
                 )
         return pairs
 

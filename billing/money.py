@@ -53,4 +53,4 @@ def decimal_text(number: int, places: int) -> str:
     if number < 0:
         return "-" + decimal_text(-number, places)
     whole, fraction = divmod(number, 10**places)
-    return f"{whole}.{fraction:0{places}}".rstrip("0") if fraction else str(whole)
+    return f"{whole}.{str(fraction).zfill(places)}".rstrip("0") if fraction else str(whole)

@@ -14,6 +14,7 @@ import asyncio
 import datetime as dt
 import os
 import time
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -49,7 +50,14 @@ def new_id() -> str:
 
 def timestamp(seconds: float) -> str:
     """Seconds since the epoch as UTC text that both databases read into a timestamp column."""
-    return dt.datetime.fromtimestamp(seconds, dt.UTC).isoformat(" ", "microseconds")[:26]
+    whole = int(seconds)
+    return f"{_second(whole)}.{int((seconds - whole) * 1_000_000):06}"
+
+
+@lru_cache(maxsize=16)
+def _second(seconds: int) -> str:
+    """The text of a whole second, which many requests share."""
+    return dt.datetime.fromtimestamp(seconds, dt.UTC).isoformat(" ")[:19]
 
 
 async def hold(wanted: Hold) -> None:

@@ -12,7 +12,7 @@ import contextlib
 import gc
 import os
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from functools import partial
 from typing import Any, Final
 
@@ -114,16 +114,17 @@ class _Headers:
         return [value.decode("latin-1") for each, value in self._pairs if each == wanted]
 
 
-async def _read_body(headers: _Headers, receive: Receive) -> bytes:
+def _read_body(headers: _Headers, receive: Receive) -> Awaitable[bytes]:
     """The whole body; raises RequestTooLarge as soon as it is declared or grows larger than the limit."""
     declared = headers.get("content-length")
     if declared is not None and (not declared.isdecimal() or int(declared) > _MOST_BODY_BYTES):
         raise RequestTooLarge(_MOST_BODY_BYTES)
-    return await slow_bodies.read(_read_parts(receive))
+    return slow_bodies.read(_read_parts(receive))
 
 
 async def _read_parts(receive: Receive) -> bytes:
-    parts, size = [], 0
+    parts: list[bytes] = []
+    size = 0
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
@@ -132,9 +133,9 @@ async def _read_parts(receive: Receive) -> bytes:
         size += len(part)
         if size > _MOST_BODY_BYTES:
             raise RequestTooLarge(_MOST_BODY_BYTES)
-        parts.append(part)
         if not message.get("more_body"):
-            return part if len(parts) == 1 else b"".join(parts)
+            return b"".join((*parts, part)) if parts else part
+        parts.append(part)
 
 
 class SlowBodies:
@@ -149,9 +150,9 @@ class SlowBodies:
 
     async def read(self, body: Awaitable[bytes]) -> bytes:
         """The body; raises RequestTimeout where the time is over."""
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - requests run in tasks
         loop = asyncio.get_running_loop()
+        task = asyncio.current_task(loop)
+        assert task is not None  # noqa: S101 - requests run in tasks
         self._reading[task] = loop.time()
         if self._timer is None:
             self._timer = loop.call_later(self._seconds, self._look, loop)
@@ -211,13 +212,14 @@ class Application:
         self._web = ASGIHandler()
         self._scheduler = Scheduler()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            path = scope["path"]
-            plane = self._api if path.startswith("/v1/") or path == "/v1" else self._web
-            await plane(scope, receive, send)  # type: ignore[arg-type]
-        elif scope["type"] == "lifespan":
-            await self._live(receive, send)
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
+        kind = scope["type"]
+        if kind == "lifespan":
+            return self._live(receive, send)
+        path = scope["path"]
+        if kind == "http" and (path.startswith("/v1/") or path == "/v1"):
+            return self._api(scope, receive, send)
+        return self._web(scope, receive, send)  # type: ignore[arg-type]
 
     async def _live(self, receive: Receive, send: Send) -> None:
         """The server's start and end (ASGI lifespan)."""

@@ -146,7 +146,7 @@ async def _hold(plan: Plan, cap: int, standing: Standing) -> Run:
             input_tokens=plan.expected_input,
         )
     )
-    return Run(plan, cap, amount, standing)
+    return Run(plan, cap, amount, standing, model, price)
 
 
 def _affordable_cap(plan: Plan, available: int) -> int:
@@ -259,7 +259,7 @@ async def _exchange(run: Run, watch: ClientWatch | None, started: float) -> Json
     else:
         answer = await client.post(origin, asked.path, asked.headers, asked.body, channel.timeouts)
     try:
-        state.reports_timings = answer.headers.get("server") == "llama.cpp"
+        state.reports_timings = answer.headers.get(b"server") == b"llama.cpp"
         if not 200 <= answer.status < 300:
             await _refuse(run, adapter, order, answer, started)
         if watch is not None:
@@ -310,7 +310,7 @@ async def _whole(run: Run, adapter: Adapter, order: Order, answer: Answer, start
     call, route = run.plan.call, run.route
     assert route is not None  # noqa: S101 - an attempt has a route
     choices = call.request.choices
-    if order.is_stream and answer.headers.get("content-type", "").startswith("text/event-stream"):
+    if order.is_stream and answer.headers.get(b"content-type", b"").startswith(b"text/event-stream"):
         body, usage = await _assemble(answer, adapter, choices)
         is_reported = usage is not None
     else:
@@ -330,10 +330,9 @@ async def _whole(run: Run, adapter: Adapter, order: Order, answer: Answer, start
 
 
 def _json_reply(run: Run, body: dict[str, Any], usage: Usage) -> JsonReply:
-    call, model = run.plan.call, run.model
-    assert model is not None  # noqa: S101 - there is an answer
+    call = run.plan.call
     reported = body.get("usage")
-    complete_answer(body, public_id=call.public_id, model=model.name, created=int(call.started_at))
+    complete_answer(body, public_id=call.public_id, model=run.model.name, created=int(call.started_at))
     cost, details = run.shown_cost(usage)
     body["usage"] = public_usage(usage, reported if type(reported) is dict else {}, cost, details)
     if call.wants_explanation:

@@ -43,7 +43,7 @@ class FakeAnswer:
     """Plays back pieces with pauses; the shape is routing.upstream.Answer's."""
 
     def __init__(
-        self, status: int, headers: dict[str, str], pieces: list[bytes], pause: float, *, is_cut: bool
+        self, status: int, headers: dict[bytes, bytes], pieces: list[bytes], pause: float, *, is_cut: bool
     ) -> None:
         self.status = status
         self.headers = headers
@@ -205,5 +205,5 @@ def _event(chunk: dict[str, Any]) -> bytes:
     return b"data: " + orjson.dumps(chunk) + b"\n\n"
 
 
-_JSON: Final = {"content-type": "application/json"}
-_SSE: Final = {"content-type": "text/event-stream"}
+_JSON: Final = {b"content-type": b"application/json"}
+_SSE: Final = {b"content-type": b"text/event-stream"}

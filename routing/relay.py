@@ -82,8 +82,8 @@ class StreamReply:
         strips_timings: bool,
         started: float,
     ) -> None:
-        call, model, route = run.plan.call, run.model, run.route
-        assert model is not None and route is not None  # noqa: S101, PT018 - an attempt has both
+        call, route = run.plan.call, run.route
+        assert route is not None  # noqa: S101 - an attempt has a route
         request = call.request
         self._run = run
         self._adapter = adapter
@@ -96,7 +96,7 @@ class StreamReply:
         self._tally = Tally(request.choices, adapter.usage)
         self._relay = ChatRelay(
             public_id=call.public_id,
-            model=model.name,
+            model=run.model.name,
             created=int(call.started_at),
             shows_usage=request.wants_usage,
             strips_timings=strips_timings,
@@ -304,8 +304,7 @@ class StreamReply:
     def _note_progress(self) -> None:
         self._note_at = time.monotonic() + PROGRESS_SECONDS
         usage, _source = self.usage()
-        run, price = self._run, self._run.price
-        assert price is not None  # noqa: S101 - an attempt has one
+        run = self._run
         reservations.note_progress(
-            Progress(run.plan.call.id, self._route.channel.name, price.id, usage.input, usage.output)
+            Progress(run.plan.call.id, self._route.channel.name, run.price.id, usage.input, usage.output)
         )

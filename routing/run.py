@@ -30,16 +30,27 @@ class Run(msgspec.Struct):
     cap: int
     held: int
     standing: Standing
-    attempts: list[dict[str, Any]] = []
+    model: ModelView
+    """That is tried, at first the one asked for; `price` is the tenant's for it."""
+    price: Tariff
     route: RouteView | None = None
-    model: ModelView | None = None
-    price: Tariff | None = None
+    attempts: list[dict[str, Any]] = []
     first_byte: float | None = None
     """When the first byte of the answer came, by the monotonic clock."""
     is_settled: bool = False
+    priced: Usage = NOTHING
+    claimed: int = 0
+    """What `priced` costs the tenant."""
 
     def choose(self, route: RouteView, model: ModelView, price: Tariff) -> None:
         self.route, self.model, self.price = route, model, price
+        self.priced, self.claimed = NOTHING, 0
+
+    def claim(self, usage: Usage) -> int:
+        """Ledger units that a usage costs the tenant, which may be more than was held."""
+        if usage is not self.priced:
+            self.priced, self.claimed = usage, cost(usage, self.price)
+        return self.claimed
 
     def note_attempt(self, outcome: str, *, started: float, status: int | None = None, detail: str = "") -> None:
         route, call, now = self.route, self.plan.call, time.monotonic()
@@ -80,15 +91,14 @@ class Run(msgspec.Struct):
         plan, route, now = self.plan, self.route, time.monotonic()
         call = plan.call
         limiter.finish(call.id, call.caller.limits, asked=plan.limited_tokens, used=usage.input + usage.output)
-        first_model, first_price = plan.models[0]
-        model, price = self.model or first_model, self.price or first_price
+        price = self.price
         route_cost = None if route is None else route.cost
         reservations.settle(
             Settlement(
                 id=call.id,
                 tenant_id=call.caller.tenant_id,
                 requested_model=call.request.model,
-                model=model.name,
+                model=self.model.name,
                 price_id=price.id,
                 currency=price.currency,
                 outcome=outcome,
@@ -103,7 +113,7 @@ class Run(msgspec.Struct):
                 input_audio_tokens=usage.input_audio,
                 output_audio_tokens=usage.output_audio,
                 images=usage.images,
-                claimed_cost=cost(usage, price),
+                claimed_cost=self.claim(usage),
                 provider_cost=None if route_cost is None else cost(usage, route_cost),
                 provider_currency="" if route_cost is None else route_cost.currency,
                 channel="" if route is None else route.channel.name,
@@ -138,7 +148,7 @@ class Run(msgspec.Struct):
 
         And the terms of its sum, exact before rounding.
         """
-        price = self.price or self.plan.models[0][1]
+        price = self.price
         currency = price.currency
         details: dict[str, Any] = {"currency": currency}
         if usage.is_empty:
@@ -148,15 +158,13 @@ class Run(msgspec.Struct):
             details[line.kind] = orjson.Fragment(decimal_text(line.exact_millionths, places))
         if price.request_fee:
             details["request_fee"] = orjson.Fragment(plain(price.request_fee, currency))
-        return plain(min(cost(usage, price), self.held), currency), details
+        return plain(min(self.claim(usage), self.held), currency), details
 
     def headers(self) -> list[tuple[bytes, bytes]]:
         """The response headers that tell how the request was served."""
-        route, model = self.route, self.model
-        assert route is not None and model is not None  # noqa: S101, PT018 - there is an answer
-        pairs = [(b"x-costrouter-model", model.header), (b"x-costrouter-attempts", b"%d" % len(self.attempts))]
-        if _SHOWS_CHANNELS:
-            pairs.append((b"x-costrouter-channel", route.channel.header))
+        pairs = [(b"x-costrouter-model", self.model.header), (b"x-costrouter-attempts", b"%d" % len(self.attempts))]
+        if _SHOWS_CHANNELS and self.route is not None:
+            pairs.append((b"x-costrouter-channel", self.route.channel.header))
         pairs += self.standing.headers
         return pairs
 

@@ -197,7 +197,7 @@ def _verdict(
         reason=reason,
         expected_cost=expected,
         currency="" if cost is None else cost.currency,
-        success_rate=round(candidate.success_rate, 3),
+        success_rate=int(candidate.success_rate * 1000 + 0.5) / 1000,
         priority=candidate.priority,
         weight=candidate.weight,
     )

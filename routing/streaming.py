@@ -392,7 +392,9 @@ def public_usage(usage: Usage, reported: dict[str, Any], cost: str, cost_details
 
     `cost` is a plain decimal number, put into the JSON digit by digit.
     """
-    public = {name: value for name, value in reported.items() if value is not None}
+    public = {**reported}
+    if None in public.values():
+        public = {name: value for name, value in reported.items() if value is not None}
     public["prompt_tokens"] = usage.input
     public["completion_tokens"] = usage.output
     public["total_tokens"] = usage.input + usage.output

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -67,7 +67,8 @@ class Answer(Protocol):
     """An upstream's answer, its body still on the way."""
 
     status: int
-    headers: dict[str, str]
+    headers: dict[bytes, bytes]
+    """By their names in lower case."""
 
     async def read(self) -> bytes:
         """The rest of the body; raises UpstreamFault."""
@@ -94,6 +95,7 @@ class _Connection(asyncio.Protocol):
     idle_since = 0.0
     has_head = False
     status = 0
+    headers: dict[bytes, bytes]
     _timer: asyncio.TimerHandle | None = None
     _timer_at = 0.0
     _waiter: asyncio.Future[None] | None = None
@@ -118,10 +120,10 @@ class _Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._transport: Any = kept
         self._is_kept = kept is not None
+        self._fields: dict[bytes, bytes] = {}
+        self.on_header = self._fields.__setitem__
         self._parser = httptools.HttpResponseParser(self)
-        self._fields: list[tuple[bytes, bytes]] = []
         self._body: list[bytes] = []
-        self.headers: dict[str, str] = {}
 
     # --- the exchange ---
 
@@ -299,20 +301,15 @@ class _Connection(asyncio.Protocol):
         if self._is_complete:
             raise ValueError("a second answer to one request")
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if self.has_head:  # a trailer
-            return
-        self._fields.append((name, value))
-
     def on_headers_complete(self) -> None:
         self.status = self._parser.get_status_code()
-        fields, self._fields = self._fields, []
         if self.status < 200:  # an interim answer (RFC 9110, section 15.2)
+            self._fields.clear()
             return
-        self.headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in fields}
-        coding = self.headers.get("transfer-encoding", "")
-        self._has_length = "content-length" in self.headers or "chunked" in coding.lower()
-        if self.headers.get("content-encoding", "identity") != "identity":
+        # A copy: trailers, which nobody reads, still come in.
+        self.headers = headers = {name.lower(): value for name, value in self._fields.items()}
+        self._has_length = b"content-length" in headers or b"chunked" in headers.get(b"transfer-encoding", b"").lower()
+        if headers.get(b"content-encoding", b"identity") != b"identity":
             self._fail(UpstreamFault("invalid_response", "the answer is encoded although identity was asked for"))
             return
         self.has_head = True
@@ -333,7 +330,7 @@ class Client:
 
     def __init__(self, networks: Sequence[Network]) -> None:
         self._networks = networks
-        self._idle: dict[tuple[str, str, int], deque[_Connection]] = {}
+        self._idle: defaultdict[tuple[str, str, int], deque[_Connection]] = defaultdict(deque)
         self._addresses: dict[tuple[str, str, int], tuple[float, list[str]]] = {}
         self._tls: ssl.SSLContext | None = None
 
@@ -358,7 +355,7 @@ class Client:
                 raise
 
     def _take(self, origin: Origin) -> _Connection | None:
-        idle = self._idle.get((origin.scheme, origin.host, origin.port))
+        idle = self._idle[origin.scheme, origin.host, origin.port]
         oldest = time.monotonic() - IDLE_CONNECTION_SECONDS
         while idle:
             connection = idle.pop()
@@ -369,7 +366,7 @@ class Client:
 
     def keep(self, key: tuple[str, str, int], transport: Any) -> None:
         """Keeps a connection for the next request, and lets go of those that have waited too long for one."""
-        idle = self._idle.setdefault(key, deque())
+        idle = self._idle[key]
         now = time.monotonic()
         while idle and idle[0].idle_since <= now - IDLE_CONNECTION_SECONDS:
             idle.popleft().abort()
@@ -382,8 +379,8 @@ class Client:
         idle.append(connection)
 
     def forget(self, key: tuple[str, str, int], connection: _Connection) -> None:
-        idle = self._idle.get(key)
-        if idle and connection in idle:
+        idle = self._idle[key]
+        if connection in idle:
             idle.remove(connection)
 
     async def _connect(self, origin: Origin, timeouts: Timeouts) -> _Connection:

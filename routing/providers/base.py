@@ -73,7 +73,7 @@ class Adapter(Protocol):
     def event(self, data: bytes) -> dict[str, Any]:
         """One chat.completion.chunk; raises MalformedAnswer."""
 
-    def refusal(self, status: int, headers: Mapping[str, str], body: bytes, order: Order) -> Refusal: ...
+    def refusal(self, status: int, headers: Mapping[bytes, bytes], body: bytes, order: Order) -> Refusal: ...
 
     def answer_usage(self, answer: Mapping[str, Any], choices: int) -> tuple[Usage | None, bool]:
         """The counts of a whole answer, and whether they are the upstream's own."""

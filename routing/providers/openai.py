@@ -130,7 +130,7 @@ class OpenAI:
             _raise_error(value["error"])
         return value
 
-    def refusal(self, status: int, headers: Mapping[str, str], body: bytes, order: Order) -> Refusal:
+    def refusal(self, status: int, headers: Mapping[bytes, bytes], body: bytes, order: Order) -> Refusal:
         error = _error_of(body)
         detail = f"{status}: {error.get('message') or body[:300].decode('utf-8', 'replace')}"[:500]
         meaning = _meaning(status, error)
@@ -198,10 +198,10 @@ def _meaning(status: int, error: dict[str, Any]) -> Meaning:
     return "rest" if status == 429 else "retry"
 
 
-def _retry_after(headers: Mapping[str, str]) -> float | None:
+def _retry_after(headers: Mapping[bytes, bytes]) -> float | None:
     """Seconds; the HTTP-date form (RFC 9110, section 10.2.3) is not used by any vendor met so far."""
     try:
-        seconds = float(headers.get("retry-after", ""))
+        seconds = float(headers.get(b"retry-after", b""))
     except ValueError:
         return None
     return seconds if 0 <= seconds < 1e6 else None

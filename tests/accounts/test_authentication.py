@@ -259,7 +259,7 @@ def test_cached_key_is_used_and_renewed_without_waiting(issued: IssuedKey) -> No
     async def story() -> None:
         cache = KeyCache()
         await cache.find(issued.secret)
-        digest = keys.digest(issued.secret)
+        digest = cache._digest(issued.secret)
         loaded_at, caller = cache._callers[digest]
         cache._callers[digest] = (loaded_at - 1.2, caller)
         assert await cache.find(issued.secret) is caller
@@ -294,7 +294,7 @@ def test_age_of_a_cached_key_counts_from_before_it_was_read(wire: Wire, issued: 
         wire.hold_still()
         asyncio.get_running_loop().call_later(0.6, wire.mend)
         await cache.find(issued.secret)
-        loaded_at, _caller = cache._callers[keys.digest(issued.secret)]
+        loaded_at, _caller = cache._callers[cache._digest(issued.secret)]
         assert loaded_at - began < 0.3
 
     run(story)
@@ -303,7 +303,7 @@ def test_age_of_a_cached_key_counts_from_before_it_was_read(wire: Wire, issued: 
 def test_unknown_key_that_was_asked_for_too_early_becomes_known(issued: IssuedKey) -> None:
     async def story() -> None:
         cache = KeyCache()
-        cache._callers[keys.digest(issued.secret)] = (time.monotonic() - STALE_SECONDS - 0.1, None)
+        cache._callers[cache._digest(issued.secret)] = (time.monotonic() - STALE_SECONDS - 0.1, None)
         caller = await cache.find(issued.secret)
         assert caller is not None
 

@@ -104,6 +104,22 @@ def test_standing_is_that_of_the_tightest_bucket(url: str) -> None:
     play(url, story)
 
 
+@pytest.mark.parametrize(
+    ("limit", "remaining", "reset"),
+    [
+        (3, 2, b"20000ms"),
+        (60, 60, b"0ms"),
+        (7, 3, b"34286ms"),
+        (2 * 10**9, 10**9, b"30000ms"),
+        (2 * 10**9, 2 * 10**9 - 1, b"1ms"),
+    ],
+)
+def test_time_until_a_bucket_is_full_again_is_a_plain_duration(limit: int, remaining: int, reset: bytes) -> None:
+    headers = dict(Standing(limit, remaining, limit, remaining).headers)
+
+    assert headers[b"x-ratelimit-reset-requests"] == headers[b"x-ratelimit-reset-tokens"] == reset
+
+
 def test_tokens_are_counted_by_what_is_asked_for(url: str) -> None:
     async def story(limiter: Limiter) -> None:
         assert await admitted(limiter, 3, limits(tokens=100), tokens=40) == [True, True, False]

@@ -205,7 +205,7 @@ def test_status_and_headers_are_those_of_the_final_answer(run: Runner) -> None:
     async def test() -> None:
         async with serving(answers(interim + final)) as server, opened(Client(LOOPBACK)) as client:
             answer = await ask(client, server)
-            assert (answer.status, answer.headers) == (429, {"retry-after": "7", "content-length": "0"})
+            assert (answer.status, answer.headers) == (429, {b"retry-after": b"7", b"content-length": b"0"})
             assert await answer.read() == b""
             answer.close()
 
@@ -447,7 +447,7 @@ def test_junk_behind_an_answer_is_dropped_with_its_connection(run: Runner, junk:
     async def test() -> None:
         async with serving(answers(HELLO + junk), answers(HELLO)) as server, opened(Client(LOOPBACK)) as client:
             answer = await ask(client, server)
-            assert (answer.status, answer.headers, await answer.read()) == (200, {"content-length": "5"}, b"hello")
+            assert (answer.status, answer.headers, await answer.read()) == (200, {b"content-length": b"5"}, b"hello")
             answer.close()
             assert await answer_of(client, server) == b"hello"
             assert server.connections == 2
@@ -568,7 +568,7 @@ def test_trailers_change_no_header(run: Runner) -> None:
             answer = await ask(client, server)
             await answer.read()
             answer.close()
-            assert answer.headers == {"transfer-encoding": "chunked"}
+            assert answer.headers == {b"transfer-encoding": b"chunked"}
 
     run(test())
 

@@ -219,7 +219,7 @@ def test_refusal_of_the_content_always_says_something(adapter: Adapter) -> None:
     [("7", 7.0), ("0", 0.0), ("1.5", 1.5), ("-1", None), ("soon", None), ("nan", None), ("inf", None)],
 )
 def test_rest_is_as_long_as_the_upstream_says(adapter: Adapter, header: str, seconds: float | None) -> None:
-    assert adapter.refusal(429, {"retry-after": header}, b"", order(BODY)).retry_after == seconds
+    assert adapter.refusal(429, {b"retry-after": header.encode()}, b"", order(BODY)).retry_after == seconds
 
 
 @pytest.mark.parametrize("place", ["message", "code", "type", "param"])
