@@ -52,7 +52,7 @@ class EventParser:
     def feed(self, data: bytes) -> list[bytes]:
         """The data of each event that is complete now; comments come as `Comment`. Raises EventTooLarge."""
         if not self._rest and data.endswith(b"\n\n") and b"\r" not in data:
-            return _read_blocks(data.split(b"\n\n"))  # a blank line in front, if CRLF was cut, means nothing
+            return _read_blocks(data[:-2].split(b"\n\n"))  # a blank line in front, if CRLF was cut, means nothing
         seen = max(0, len(self._rest) - 1)
         self._rest += self._with_line_feeds(data)
         end = self._rest.rfind(b"\n\n", seen)
@@ -168,9 +168,9 @@ class ChatRelay:
         tally: Tally,
         choices: int,
     ) -> None:
-        self._id = public_id
-        self._model = model
-        self._created = created
+        self._ours = {"id": public_id, "object": "chat.completion.chunk", "created": created, "model": model}
+        self._each: dict[str, Any] = {**self._ours, "usage": None} if shows_usage else self._ours
+        """What every chunk gets; where the client asked for usage, only the last one has figures."""
         self._shows_usage = shows_usage
         self._strips_timings = strips_timings
         self._tally = tally
@@ -200,12 +200,7 @@ class ChatRelay:
             return b""
         for choice in choices:
             self._complete(choice)
-        chunk["id"] = self._id
-        chunk["object"] = "chat.completion.chunk"
-        chunk["created"] = self._created
-        chunk["model"] = self._model
-        if self._shows_usage:
-            chunk["usage"] = None
+        chunk.update(self._each)
         if chunk.get("system_fingerprint", "") is None:
             del chunk["system_fingerprint"]
         try:
@@ -222,12 +217,11 @@ class ChatRelay:
         if index not in self._begun:
             self._begun.add(index)
             delta["role"] = "assistant"
-        for name in _NEVER_NULL:
-            if name in delta and delta[name] is None:
-                del delta[name]
+        if None in delta.values():
+            _drop_nulls(delta)
         if delta:
             self._tally.note_delta(delta)
-        if "logprobs" in choice:
+        if choice.get("logprobs") is not None:
             _complete_logprobs(choice["logprobs"])
         reason = choice.setdefault("finish_reason", None)
         if reason is not None:
@@ -241,7 +235,7 @@ class ChatRelay:
         out = self._finish(unfinished) if unfinished else b""
         if not self._shows_usage and explanation is None:
             return out + DONE
-        chunk = self._own_chunk([])
+        chunk = {**self._ours, "choices": []}
         if self._shows_usage:
             chunk["usage"] = usage
         if explanation is not None:
@@ -251,19 +245,7 @@ class ChatRelay:
     def _finish(self, unfinished: list[int]) -> bytes:
         """The finish reasons that an upstream which said [DONE] left out."""
         choices = [{"index": index, "delta": {}, "finish_reason": "stop"} for index in unfinished]
-        chunk = self._own_chunk(choices)
-        if self._shows_usage:
-            chunk["usage"] = None
-        return b"data: " + orjson.dumps(chunk) + b"\n\n"
-
-    def _own_chunk(self, choices: list[dict[str, Any]]) -> dict[str, Any]:
-        return {
-            "id": self._id,
-            "object": "chat.completion.chunk",
-            "created": self._created,
-            "model": self._model,
-            "choices": choices,
-        }
+        return b"data: " + orjson.dumps({**self._each, "choices": choices}) + b"\n\n"
 
 
 def _says_something(choice: dict[str, Any]) -> bool:
@@ -284,7 +266,8 @@ def complete_answer(answer: dict[str, Any], *, public_id: str, model: str, creat
         del answer["system_fingerprint"]
     for index, choice in enumerate(answer["choices"]):
         choice.setdefault("index", index)
-        _complete_logprobs(choice.setdefault("logprobs", None))
+        if choice.setdefault("logprobs", None) is not None:
+            _complete_logprobs(choice["logprobs"])
         reason = choice.get("finish_reason")
         if type(reason) is not str or reason not in _FINISH_REASONS:
             choice["finish_reason"] = "stop"
@@ -292,9 +275,14 @@ def complete_answer(answer: dict[str, Any], *, public_id: str, model: str, creat
         message["role"] = "assistant"
         message.setdefault("content", None)
         message.setdefault("refusal", None)
-        for name in _NEVER_NULL.intersection(message):
-            if message[name] is None:
-                del message[name]
+        _drop_nulls(message)
+
+
+def _drop_nulls(message: dict[str, Any]) -> None:
+    """Leaves out what the public schema allows to be absent but not to be null; `content` and `refusal` may be."""
+    for name in _NEVER_NULL.intersection(message):
+        if message[name] is None:
+            del message[name]
 
 
 def _complete_logprobs(logprobs: Any) -> None:

@@ -87,7 +87,7 @@ class Answer(Protocol):
 
 
 class _Connection(asyncio.Protocol):
-    """One exchange on a connection; the parser calls the on_* methods.
+    """One exchange on a connection; the parser calls the on_* methods, two of which are those of plain containers.
 
     A connection that is kept goes on as a new object: whoever still has the old one cannot reach the next exchange.
     """
@@ -100,9 +100,9 @@ class _Connection(asyncio.Protocol):
     _timer_at = 0.0
     _waiter: asyncio.Future[None] | None = None
     _buffered = 0
-    _received = 0
+    """Bytes that brought the part of the body that is not read yet."""
     _bodiless = 0
-    """Bytes since the last of the body: heads, trailers, framing."""
+    """Bytes since then: heads, trailers, framing."""
     _has_bytes = False
     _is_paused = False
     _is_complete = False
@@ -110,9 +110,11 @@ class _Connection(asyncio.Protocol):
     _may_be_kept = False
     _fault: UpstreamFault | None = None
     _timeouts: Timeouts | None = None
-    _deadline = 0.0
-    _ends_at = 0.0
+    _heard_at = 0.0
+    """Since when the upstream has been silent; it may be for `_patience` seconds, then it is `_late`."""
+    _patience = 0.0
     _late: Fault = "first_byte_timeout"
+    _ends_at = 0.0
 
     def __init__(self, pool: Client, key: tuple[str, str, int], kept: Any = None) -> None:
         self._pool = pool
@@ -122,16 +124,18 @@ class _Connection(asyncio.Protocol):
         self._is_kept = kept is not None
         self._fields: dict[bytes, bytes] = {}
         self.on_header = self._fields.__setitem__
-        self._parser = httptools.HttpResponseParser(self)
         self._body: list[bytes] = []
+        self.on_body = self._body.append
+        self._parser = httptools.HttpResponseParser(self)
 
     # --- the exchange ---
 
     def send(self, head: bytes, body: bytes, timeouts: Timeouts, ends_at: float) -> None:
         self._timeouts = timeouts
         self._ends_at = ends_at
-        self._deadline = self._timer_at = min(self._loop.time() + timeouts.first_byte, ends_at)
-        self._timer = self._loop.call_at(self._deadline, self._on_timer)
+        self._heard_at = self._loop.time()
+        self._patience = timeouts.first_byte
+        self._set_timer()
         self._transport.writelines((head, body)) if len(body) > 65536 else self._transport.write(head + body)
 
     async def wait_head(self) -> None:
@@ -140,31 +144,33 @@ class _Connection(asyncio.Protocol):
 
     async def read(self) -> bytes:
         while not self._is_complete:
-            if self._received > MAX_BODY_BYTES:
+            if self._buffered > MAX_BODY_BYTES:
                 self._fail(UpstreamFault("invalid_response", "the answer is too large"))
             if self._is_paused:
                 self._resume()
             await self._news()
-        body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
-        self._body, self._buffered = [], 0
-        return body
+        return self._take()
 
     async def next(self, timeout: float | None = None) -> bytes | None:
         if not self._body and not self._is_complete:
-            wake_up = self._loop.call_later(timeout, self.wake) if timeout else None
-            try:
+            if timeout is None:
                 await self._news()
-            finally:
-                if wake_up is not None:
-                    wake_up.cancel()
+            else:
+                await self._news_within(timeout)
             if not self._body and self._fault is not None:  # what came before the fault is read first
                 raise self._fault
         if not self._body:
             return None if self._is_complete else b""
-        data = self._body[0] if len(self._body) == 1 else b"".join(self._body)
-        self._body, self._buffered = [], 0
+        data = self._take()
         if self._is_paused:
             self._resume()
+        return data
+
+    def _take(self) -> bytes:
+        body = self._body
+        data = body[0] if len(body) == 1 else b"".join(body)
+        body.clear()
+        self._buffered = 0
         return data
 
     def hang_up(self) -> None:
@@ -176,8 +182,8 @@ class _Connection(asyncio.Protocol):
             return
         self._transport.write_eof()
         self._late = "cancelled"
-        self._deadline = self._ends_at = self._loop.time() + HANG_UP_SECONDS
-        self._rearm()
+        self._ends_at = self._loop.time() + HANG_UP_SECONDS
+        self._set_timer()
         if self._is_paused:
             self._resume()
 
@@ -214,6 +220,13 @@ class _Connection(asyncio.Protocol):
         self._waiter = self._loop.create_future()
         return self._waiter
 
+    async def _news_within(self, seconds: float) -> None:
+        wake_up = self._loop.call_later(seconds, self.wake)
+        try:
+            await self._news()
+        finally:
+            wake_up.cancel()
+
     def wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
@@ -228,29 +241,28 @@ class _Connection(asyncio.Protocol):
         """One timer an exchange: data only moves the deadline, which is looked at when the timer fires."""
         now = self._loop.time()
         if self._is_paused:  # the reader is slow, not the upstream
-            self._extend(now)
+            self._heard_at = now
         if now + 0.001 < self._deadline:
-            self._rearm()
+            self._set_timer()
             return
         self._timer = None
         is_over = now + 0.001 >= self._ends_at and self._late != "cancelled"
         self._fail(UpstreamFault("total_timeout" if is_over else self._late))
 
-    def _rearm(self) -> None:
+    @property
+    def _deadline(self) -> float:
+        return min(self._heard_at + self._patience, self._ends_at)
+
+    def _set_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
         self._timer_at = self._deadline
-        self._timer = self._loop.call_at(self._deadline, self._on_timer)
-
-    def _extend(self, now: float) -> None:
-        """The upstream may be silent from now on for as long as it may be silent."""
-        assert self._timeouts is not None  # noqa: S101 - within an exchange
-        self._deadline = min(now + self._timeouts.idle, self._ends_at)
+        self._timer = self._loop.call_at(self._timer_at, self._on_timer)
 
     def _resume(self) -> None:
         self._is_paused = False
         if self.is_open:
-            self._extend(self._loop.time())
+            self._heard_at = self._loop.time()
             self._transport.resume_reading()
 
     # --- asyncio's callbacks ---
@@ -262,13 +274,9 @@ class _Connection(asyncio.Protocol):
         if self._timeouts is None or self._is_complete:  # nobody asked: not a connection to keep
             self.abort()
             return
-        self._has_bytes = True
-        self._deadline = min(self._loop.time() + self._timeouts.idle, self._ends_at)
-        if self._late != "cancelled":
-            self._late = "idle_timeout"
-        if self._deadline < self._timer_at:  # the first byte might have taken longer
-            self._rearm()
-        received = self._received
+        self._heard_at = self._loop.time()
+        if not self._has_bytes:
+            self._begin(self._timeouts)
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
@@ -276,13 +284,26 @@ class _Connection(asyncio.Protocol):
             self._fail(UpstreamFault("invalid_response", f"not HTTP: {type(error).__name__}"))
             self.wake()
             return
-        self._bodiless = self._bodiless + len(data) if self._received == received else 0
-        if self._bodiless > MAX_HEAD_BYTES:
-            self._fail(UpstreamFault("invalid_response", "the headers are too large"))
-        if self._buffered > PAUSE_BYTES and not self._is_paused and not self._is_complete:
-            self._is_paused = True
-            self._transport.pause_reading()
+        if self._body:
+            self._bodiless = 0
+            self._buffered += len(data)
+            if self._buffered > PAUSE_BYTES and not self._is_paused and not self._is_complete:
+                self._is_paused = True
+                self._transport.pause_reading()
+        else:
+            self._bodiless += len(data)
+            if self._bodiless > MAX_HEAD_BYTES:
+                self._fail(UpstreamFault("invalid_response", "the headers are too large"))
         self.wake()
+
+    def _begin(self, timeouts: Timeouts) -> None:
+        """The first byte is here: from now on the upstream may be silent for another while."""
+        self._has_bytes = True
+        self._patience = timeouts.idle
+        if self._late != "cancelled":
+            self._late = "idle_timeout"
+        if self._deadline < self._timer_at:  # the first byte might have taken longer
+            self._set_timer()
 
     def eof_received(self) -> bool:
         if self.has_head and not self._has_length:
@@ -313,11 +334,6 @@ class _Connection(asyncio.Protocol):
             self._fail(UpstreamFault("invalid_response", "the answer is encoded although identity was asked for"))
             return
         self.has_head = True
-
-    def on_body(self, data: bytes) -> None:
-        self._body.append(data)
-        self._buffered += len(data)
-        self._received += len(data)
 
     def on_message_complete(self) -> None:
         if self.status >= 200:
