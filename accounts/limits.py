@@ -35,6 +35,8 @@ _REDIS_TIMEOUT: Final = 0.25
 _REDIS_PAUSE: Final = 1.0
 _MOST_UNDELIVERED: Final = 10_000
 _SWEEP_SECONDS: Final = 60.0
+_REQUEST_HEADERS: Final = tuple(b"x-ratelimit-%s-requests" % what for what in (b"limit", b"remaining", b"reset"))
+_TOKEN_HEADERS: Final = tuple(b"x-ratelimit-%s-tokens" % what for what in (b"limit", b"remaining", b"reset"))
 _SCRIPT: Final = (Path(__file__).parent / "limits.lua").read_text()
 
 
@@ -90,16 +92,13 @@ class Standing(msgspec.Struct, frozen=True):
     def headers(self) -> list[tuple[bytes, bytes]]:
         """OpenAI's `x-ratelimit-*` headers; `reset` is the time until the bucket is full again."""
         pairs: list[tuple[bytes, bytes]] = []
-        for kind, limit, remaining in (
-            (b"requests", self.limit_requests, self.remaining_requests),
-            (b"tokens", self.limit_tokens, self.remaining_tokens),
+        for (limit_name, remaining_name, reset_name), limit, remaining in (
+            (_REQUEST_HEADERS, self.limit_requests, self.remaining_requests),
+            (_TOKEN_HEADERS, self.limit_tokens, self.remaining_tokens),
         ):
             if limit >= 0:
-                pairs += (
-                    (b"x-ratelimit-limit-" + kind, b"%d" % limit),
-                    (b"x-ratelimit-remaining-" + kind, b"%d" % remaining),
-                    (b"x-ratelimit-reset-" + kind, b"%dms" % -((remaining - limit) * 60_000 // limit)),
-                )
+                reset = -((remaining - limit) * 60_000 // limit)
+                pairs += (limit_name, b"%d" % limit), (remaining_name, b"%d" % remaining), (reset_name, b"%dms" % reset)
         return pairs
 
 

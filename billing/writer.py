@@ -16,7 +16,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final, TypeVar
 
@@ -39,8 +38,7 @@ _CROWD: Final = 6
 T = TypeVar("T")
 
 
-@dataclass(slots=True)
-class _Waiting:
+class _Waiting(msgspec.Struct, eq=False):
     hold: Hold
     future: asyncio.Future[HoldOutcome]
     deadline: float
@@ -231,14 +229,16 @@ class Writer:
             self._has_more = True
         _drop(self._holds, len(holds))
         _drop(self._settlements, len(settlements))
-        answers: dict[str, HoldOutcome | Exception] = dict.fromkeys(known, HELD)
-        answers.update((waiting.hold.id, outcome) for waiting, outcome in zip(wanted, outcomes, strict=True))
-        gone = ServiceUnavailable()
-        self._answer([(waiting, answers.get(waiting.hold.id, gone)) for waiting in holds])
-        for settlement in settlements:
-            self.in_flight.discard(settlement.id)
-            if settlement.id not in settled:
-                log.warning("reservation %s was already closed; its late outcome was dropped", settlement.id)
+        answers: list[tuple[_Waiting, HoldOutcome | Exception]] = list(zip(wanted, outcomes, strict=True))
+        if len(wanted) < len(holds):
+            sent = {waiting.hold.id for waiting in wanted}
+            rest = [waiting for waiting in holds if waiting.hold.id not in sent]
+            answers += [(waiting, HELD if waiting.hold.id in known else ServiceUnavailable()) for waiting in rest]
+        self._answer(answers)
+        self.in_flight.difference_update([settlement.id for settlement in settlements])
+        if len(settled) < len(settlements):
+            late = [settlement.id for settlement in settlements if settlement.id not in settled]
+            log.warning("already closed, their late outcomes were dropped: %s", ", ".join(late))
 
     @staticmethod
     def _known(books: Books, holds: list[_Waiting]) -> set[str]:

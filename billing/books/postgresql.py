@@ -187,12 +187,13 @@ class PostgresBooks:
             if holds:
                 self._send(_HOLD, msgspec.json.encode(holds), owner)
             _locked, *answers = self._results()
-        settled = _ids(answers[0]) if settlements else set()
-        held = _ids(answers[-1]) if holds else set()
-        outcomes = dict.fromkeys(held, HELD)
+        settled = _ids(answers[0], settlements) if settlements else set()
+        held = _ids(answers[-1], holds) if holds else set()
+        if len(held) == len(holds):
+            return [HELD] * len(holds), settled
         rest = [hold for hold in holds if hold.id not in held]
-        if rest:
-            outcomes.update(zip((hold.id for hold in rest), self._hold_one_by_one(rest, owner), strict=True))
+        outcomes = dict.fromkeys(held, HELD)
+        outcomes.update(zip([hold.id for hold in rest], self._hold_one_by_one(rest, owner), strict=True))
         return [outcomes[hold.id] for hold in holds], settled
 
     @contextmanager
@@ -271,8 +272,10 @@ class PostgresBooks:
         self._connection.close()
 
 
-def _ids(result: PGresult) -> set[str]:
-    """The first column, UUIDs in their binary form."""
+def _ids(result: PGresult, rows: Sequence[Hold] | Sequence[Settlement]) -> set[str]:
+    """Which of the rows the statement names in its first column: nearly always all."""
+    if result.ntuples == len(rows):
+        return {row.id for row in rows}
     return {(result.get_value(row, 0) or b"").hex() for row in range(result.ntuples)}
 
 
