@@ -125,7 +125,7 @@ CostRouter is running. Ctrl-C stops it.
   Portal          {url}/
       sign in as  {value["COSTROUTER_PORTAL_EMAIL"]}  {value["COSTROUTER_PORTAL_PASSWORD"]}
   Administration  {url}/admin/
-      sign in as  {value["COSTROUTER_ADMIN_EMAIL"]}  {value["COSTROUTER_ADMIN_PASSWORD"]}
+      sign in as  {value["COSTROUTER_ADMIN_EMAIL"]}  {value["COSTROUTER_ADMIN_PASSWORD"]}  (sees the portal too)
   API reference   {url}/en/docs/
   Base URL        {url}/v1
   API key         {key}

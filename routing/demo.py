@@ -73,8 +73,10 @@ def furnish(known: Mapping[str, str], *, real_base_urls: list[str]) -> dict[str,
         _offer_fakes()
         _offer_real(real_base_urls)
     owner, owner_password = _person(OWNER_EMAIL, known.get("COSTROUTER_PORTAL_PASSWORD", ""))
-    _operator, operator_password = _person(OPERATOR_EMAIL, known.get("COSTROUTER_ADMIN_PASSWORD", ""), is_operator=True)
+    operator, operator_password = _person(OPERATOR_EMAIL, known.get("COSTROUTER_ADMIN_PASSWORD", ""), is_operator=True)
     tenant = _tenant_of(owner)
+    # So that the one login shows both sides.
+    Member.objects.get_or_create(tenant=tenant, user=operator, defaults={"role": Member.Role.ADMIN})
     trials.start(tenant)
     return {
         "COSTROUTER_KEY": _key(tenant, owner, known.get("COSTROUTER_KEY", "")),

@@ -87,6 +87,7 @@ def test_real_channels_are_switched_off_when_they_do_not_run(db: None) -> None:
     ("email", "password", "page"),
     [
         pytest.param("COSTROUTER_ADMIN_EMAIL", "COSTROUTER_ADMIN_PASSWORD", "admin:index", id="operator"),
+        pytest.param("COSTROUTER_ADMIN_EMAIL", "COSTROUTER_ADMIN_PASSWORD", "portal:overview", id="operator's portal"),
         pytest.param("COSTROUTER_PORTAL_EMAIL", "COSTROUTER_PORTAL_PASSWORD", "portal:overview", id="owner"),
     ],
 )
