@@ -39,6 +39,9 @@ def from_decimal(value: Decimal, currency: str) -> int:
     return int(amount)
 
 
+_TEN_TO: Final = tuple(10**places for places in range(32))
+
+
 def plain(amount: int, currency: str) -> str:
     """Ledger units as an exact decimal number without exponent or trailing zeros, as JSON may carry it.
 
@@ -52,5 +55,5 @@ def decimal_text(number: int, places: int) -> str:
     """`number` times ten to the minus `places`, without exponent or trailing zeros."""
     if number < 0:
         return "-" + decimal_text(-number, places)
-    whole, fraction = divmod(number, 10**places)
+    whole, fraction = divmod(number, _TEN_TO[places])
     return f"{whole}.{str(fraction).zfill(places)}".rstrip("0") if fraction else str(whole)

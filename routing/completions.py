@@ -116,37 +116,37 @@ async def admit(plan: Plan, standing: Standing) -> Run:
     Where the cap is ours, it is lowered to what the wallet affords as long as that is still useful. Raises
     InsufficientQuota with the affordable number, nothing held.
     """
+    cap, amount = plan.cap, plan.amount(plan.cap)
     try:
-        return await _hold(plan, plan.cap, standing)
+        await reservations.hold(_wanted(plan, amount))
+        return Run(plan, cap, amount, standing, *plan.models[0])
     except InsufficientQuota as error:
-        affordable = _affordable_cap(plan, error.available)
-        if not plan.is_cap_ours or not LEAST_USEFUL_OUTPUT <= affordable < plan.cap:
-            raise _insufficient(plan, error.available, affordable) from None
+        cap = _affordable_cap(plan, error.available)
+        if not plan.is_cap_ours or not LEAST_USEFUL_OUTPUT <= cap < plan.cap:
+            raise _insufficient(plan, error.available, cap) from None
+    amount = plan.amount(cap)
     try:
-        return await _hold(plan, affordable, standing)
+        await reservations.hold(_wanted(plan, amount))
+        return Run(plan, cap, amount, standing, *plan.models[0])
     except InsufficientQuota as error:
         raise _insufficient(plan, error.available, _affordable_cap(plan, error.available)) from None
 
 
-async def _hold(plan: Plan, cap: int, standing: Standing) -> Run:
+def _wanted(plan: Plan, amount: int) -> Hold:
     call = plan.call
-    amount = plan.amount(cap)
     model, price = plan.models[0]
-    await reservations.hold(
-        Hold(
-            id=call.id,
-            tenant_id=call.caller.tenant_id,
-            amount=amount,
-            api_key_id=call.caller.key_id,
-            endpoint=ENDPOINT,
-            model=model.name,
-            price_id=price.id,
-            is_stream=call.request.is_stream,
-            created_at=reservations.timestamp(call.started_at),
-            input_tokens=plan.expected_input,
-        )
+    return Hold(
+        id=call.id,
+        tenant_id=call.caller.tenant_id,
+        amount=amount,
+        api_key_id=call.caller.key_id,
+        endpoint=ENDPOINT,
+        model=model.name,
+        price_id=price.id,
+        is_stream=call.request.is_stream,
+        created_at=reservations.timestamp(call.started_at),
+        input_tokens=plan.expected_input,
     )
-    return Run(plan, cap, amount, standing, model, price)
 
 
 def _affordable_cap(plan: Plan, available: int) -> int:

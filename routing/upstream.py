@@ -138,23 +138,19 @@ class _Connection(asyncio.Protocol):
         self._set_timer()
         self._transport.writelines((head, body)) if len(body) > 65536 else self._transport.write(head + body)
 
-    async def wait_head(self) -> None:
-        while not self.has_head:
-            await self._news()
-
     async def read(self) -> bytes:
         while not self._is_complete:
             if self._buffered > MAX_BODY_BYTES:
                 self._fail(UpstreamFault("invalid_response", "the answer is too large"))
             if self._is_paused:
                 self._resume()
-            await self._news()
+            await self.news()
         return self._take()
 
     async def next(self, timeout: float | None = None) -> bytes | None:
         if not self._body and not self._is_complete:
             if timeout is None:
-                await self._news()
+                await self.news()
             else:
                 await self._news_within(timeout)
             if not self._body and self._fault is not None:  # what came before the fault is read first
@@ -213,7 +209,7 @@ class _Connection(asyncio.Protocol):
         """A kept connection that the upstream had closed before it took this request."""
         return self._is_kept and not self._has_bytes
 
-    def _news(self) -> asyncio.Future[None]:
+    def news(self) -> asyncio.Future[None]:
         """Done when something has arrived, or happened; raises the fault that has happened already."""
         if self._fault is not None:
             raise self._fault
@@ -223,7 +219,7 @@ class _Connection(asyncio.Protocol):
     async def _news_within(self, seconds: float) -> None:
         wake_up = self._loop.call_later(seconds, self.wake)
         try:
-            await self._news()
+            await self.news()
         finally:
             wake_up.cancel()
 
@@ -360,7 +356,8 @@ class Client:
             connection = self._take(origin) or await self._connect(origin, timeouts)
             connection.send(head, body, timeouts, ends_at)
             try:
-                await connection.wait_head()
+                while not connection.has_head:
+                    await connection.news()
                 return connection
             except UpstreamFault as fault:
                 connection.close()

@@ -613,6 +613,26 @@ def test_each_timeout_ends_the_exchange_under_its_own_name(
     run(test())
 
 
+def test_exchanges_under_way_together_each_end_at_their_own_time(run: Runner) -> None:
+    async def test() -> None:
+        loop = asyncio.get_running_loop()
+        async with serving(answers()) as server, opened(Client(LOOPBACK)) as client:
+
+            async def lasted(patience: float) -> float:
+                began = loop.time()
+                assert (
+                    await fault_of(ask(client, server, timeouts=seconds(first_byte=patience))) == "first_byte_timeout"
+                )
+                return loop.time() - began
+
+            patience = [0.6, 0.2, 0.4, 0.2, 0.8]
+            ends = await asyncio.gather(*map(lasted, patience))
+            for wanted, lasting in zip(patience, ends, strict=True):
+                assert wanted - 0.01 < lasting < wanted + 0.15
+
+    run(test())
+
+
 def test_reader_that_pauses_is_not_taken_for_a_silent_upstream(run: Runner) -> None:
     body = b"x" * 20_000_000
     head = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(body)
