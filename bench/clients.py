@@ -41,10 +41,10 @@ def measure(plan: Plan, names: Sequence[str], *, first_port: int) -> Samples:
         return windows.samples
 
 
-def report(samples: Samples, names: Sequence[str]) -> dict[str, Any]:
+def report(samples: Samples, rounds: int, names: Sequence[str]) -> dict[str, Any]:
     """The document of bench/results/clients.json: medians by client."""
     clients = {name: {figure: samples.median(f"{name} {figure}") for figure in _FIGURES} for name in names}
-    return {"null_cpu_us": samples.median("null cpu_us"), "clients": clients} | results.provenance(samples)
+    return {"null_cpu_us": samples.median("null cpu_us"), "clients": clients} | results.provenance(samples, rounds)
 
 
 def main() -> int:
@@ -55,8 +55,9 @@ def main() -> int:
 
 def _main(options: argparse.Namespace) -> int:
     names = options.only.split(",")
-    samples = measure(command.plan(options), names, first_port=options.port)
-    results.write("clients", report(samples, names))
+    plan = command.plan(options)
+    samples = measure(plan, names, first_port=options.port)
+    results.write("clients", report(samples, plan.rounds, names))
     results.show_samples(samples)
     return 0
 

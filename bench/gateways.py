@@ -87,8 +87,10 @@ def serve(
     return server
 
 
-def start_null(fleet: Fleet, *, port: int) -> Running:
-    return Running(Target("null", port), serve(fleet, "null", "bench.applications.null:application", port=port))
+def start_null(fleet: Fleet, *, port: int, batched: bool = False) -> Running:
+    """The null application: a plain one, or `batched` one under the gateway's scheduling policy."""
+    name, env = ("null-batched", {"BENCH_SCHED": "batch"}) if batched else ("null", {})
+    return Running(Target(name, port), serve(fleet, name, "bench.applications.null:application", port=port, env=env))
 
 
 def open_books(fleet: Fleet, *, postgresql_port: int, redis_port: int, json_port: int, stream_port: int) -> Books:

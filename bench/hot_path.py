@@ -34,7 +34,7 @@ def measure(plan: Plan, *, only: set[str], with_peers: bool, first_port: int) ->
 
     Returns the samples and how the requests stand in the books.
     """
-    nginx, stream, postgresql, redis, null, gateway, litellm, portkey = range(first_port, first_port + 8)
+    nginx, stream, postgresql, redis, null, batched, gateway, litellm, portkey = range(first_port, first_port + 9)
     with Fleet() as fleet:
         upstreams.start(fleet, json_port=nginx, stream_port=stream, root=ROOT)
         books = open_books(fleet, postgresql_port=postgresql, redis_port=redis, json_port=nginx, stream_port=stream)
@@ -42,15 +42,17 @@ def measure(plan: Plan, *, only: set[str], with_peers: bool, first_port: int) ->
         windows = Windows(fleet, plan, direct, Samples(machine.SLOW_STATE))
         ours = start_gateway(fleet, books, port=gateway)
         others = _start_peers(fleet, litellm, portkey, upstream_port=nginx) if with_peers else []
-        _run_rounds(windows, ours, start_null(fleet, port=null), others, only)
+        nulls = start_null(fleet, port=null), start_null(fleet, port=batched, batched=True)
+        _run_rounds(windows, ours, nulls, others, only)
         return windows.samples, _proved(books, ours.target)
 
 
-def report(samples: Samples, *, only: set[str], counted: dict[str, int]) -> dict[str, Any]:
+def report(samples: Samples, rounds: int, *, only: set[str], counted: dict[str, int]) -> dict[str, Any]:
     """The document of bench/results/hot_path.json; plain numbers are medians of the rounds."""
     document: dict[str, Any] = {}
     if "json" in only:
         document["null_cpu_us"] = samples.median("null cpu_us")
+        document["null_batched_cpu_us"] = samples.median("null-batched cpu_us")
         document["json"] = {
             "cpu_us": samples.spread(f"{_GATEWAY} cpu_us"),
             "to_null": samples.median(f"{_GATEWAY} to_null"),
@@ -67,7 +69,7 @@ def report(samples: Samples, *, only: set[str], counted: dict[str, int]) -> dict
         for name in (peers.LITELLM, peers.PORTKEY)
         if f"{name} cpu_us" in samples.series
     }
-    return document | {"books": counted} | results.provenance(samples)
+    return document | {"books": counted} | results.provenance(samples, rounds)
 
 
 def bars(document: dict[str, Any]) -> list[Bar]:
@@ -100,8 +102,9 @@ def _main(options: argparse.Namespace) -> int:
     only = set(options.only.split(","))
     if options.peers and "json" not in only:
         raise BenchmarkError("the peers are measured by JSON requests; leave json in --only")
-    samples, counted = measure(command.plan(options), only=only, with_peers=options.peers, first_port=options.port)
-    document = report(samples, only=only, counted=counted)
+    plan = command.plan(options)
+    samples, counted = measure(plan, only=only, with_peers=options.peers, first_port=options.port)
+    document = report(samples, plan.rounds, only=only, counted=counted)
     judged = bars(document)
     results.write("hot_path", document | {"bars": [bar.row() for bar in judged]})
     results.show_samples(samples)
@@ -115,9 +118,13 @@ def _start_peers(fleet: Fleet, litellm: int, portkey: int, *, upstream_port: int
     ]
 
 
-def _run_rounds(windows: Windows, ours: Running, null: Running, others: Sequence[Running], only: set[str]) -> None:
+def _run_rounds(
+    windows: Windows, ours: Running, nulls: tuple[Running, Running], others: Sequence[Running], only: set[str]
+) -> None:
+    null, batched = nulls
     results.progress("warm-up")
-    windows.warm_up(null, streams=False)
+    for each in nulls:
+        windows.warm_up(each, streams=False)
     windows.warm_up(ours, streams="stream" in only)
     for peer in others:
         windows.warm_up(peer, streams=False, seconds=_PEER_WARM_UP_SECONDS[peer.target.name])
@@ -128,6 +135,7 @@ def _run_rounds(windows: Windows, ours: Running, null: Running, others: Sequence
         results.progress(f"round {number + 1} of {windows.plan.rounds}")
         if "json" in only:
             windows.json_beside_null(ours, null)
+            windows.json(batched)
             for peer in others:
                 windows.json(peer, seconds=_PEER_SECONDS[peer.target.name], drain=_PEER_DRAIN_SECONDS)
             windows.latency(ours)

@@ -43,10 +43,10 @@ def measure(plan: Plan, names: list[str], *, first_port: int) -> Samples:
         return windows.samples
 
 
-def report(samples: Samples, names: list[str]) -> dict[str, Any]:
+def report(samples: Samples, rounds: int, names: list[str]) -> dict[str, Any]:
     """The document of bench/results/planes.json: medians by arrangement."""
     planes = {name: {figure: samples.median(f"{name} {figure}") for figure in _FIGURES} for name in names}
-    return {"null_cpu_us": samples.median("null cpu_us"), "planes": planes} | results.provenance(samples)
+    return {"null_cpu_us": samples.median("null cpu_us"), "planes": planes} | results.provenance(samples, rounds)
 
 
 def main() -> int:
@@ -57,8 +57,9 @@ def main() -> int:
 
 def _main(options: argparse.Namespace) -> int:
     names = options.only.split(",")
-    samples = measure(command.plan(options), names, first_port=options.port)
-    results.write("planes", report(samples, names))
+    plan = command.plan(options)
+    samples = measure(plan, names, first_port=options.port)
+    results.write("planes", report(samples, plan.rounds, names))
     results.show_samples(samples)
     return 0
 

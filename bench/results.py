@@ -39,11 +39,11 @@ class Bar:
         return {"name": self.name, "value": rounded(self.value), "bar": self.bound, "met": self.is_met}
 
 
-def provenance(samples: Samples) -> dict[str, Any]:
+def provenance(samples: Samples, rounds: int) -> dict[str, Any]:
     """Where, when and under what disturbance the figures were taken, and every series' spread."""
     return {
         "spread": {name: samples.spread(name) for name in samples.series},
-        "rounds": max(len(taken) for taken in samples.series.values()),
+        "rounds": rounds,
         "windows": {"all": samples.windows, "slow": samples.slow_windows},
         "machine": machine.description(),
         "versions": machine.versions(),

@@ -76,9 +76,14 @@ class Windows:
         return cpu_us
 
     def json_beside_null(self, running: Running, null: Running) -> None:
-        """The null application and the server right after each other, and their ratio."""
-        null_us = self.json(null)
+        """The server between two halves of the null application's window, and the ratio of their costs.
+
+        The machine changes its speed by itself: what is measured on both sides sees what the server saw.
+        """
+        half = self.plan.json / 2
+        before_us = self.json(null, seconds=half)
         cpu_us = self.json(running)
+        null_us = (before_us + self.json(null, seconds=half)) / 2
         name = running.target.name
         probe_us = max(self.samples.series[f"{each} cpu_us"][-1].probe_us for each in (name, null.target.name))
         self.samples.add(f"{name} to_null", cpu_us / null_us, probe_us)
