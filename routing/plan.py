@@ -83,7 +83,7 @@ def resolve(call: Call, health: Health) -> Plan:
     main, _price = models[0]
     request = call.request
     choices, asked_cap, images = request.choices, request.cap, request.images()
-    text_bytes = call.body_bytes - (sum([len(image.url) for image in images]) if images else 0)
+    text_bytes = call.body_bytes - sum([len(image.url) for image in images])
     expected_input = int(text_bytes / health.bytes_per_token(main.name)) + len(images) * IMAGE_TOKENS
     least_input = text_bytes // BYTES_OF_A_TOKEN_AT_MOST
     cap = _output_cap(request, asked_cap, main, least_input, expected_input)
@@ -220,7 +220,7 @@ def _rank(
         asked = demand if provider is None else _over_max_price(demand, provider, price)
         ranked = rank(asked, [_candidate(route, model, prefix, now, health) for route in model.routes])
         decisions.append(ranked)
-        routes += [(model.by_id[route_id], model, price) for route_id in ranked.order]
+        routes += [(model.routes_by_id[route_id], model, price) for route_id in ranked.order]
     if not routes:
         _refuse_unroutable(models, decisions, now, health)
     if provider is not None and provider.allow_fallbacks is False:

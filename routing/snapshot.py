@@ -79,7 +79,7 @@ class ModelView:
     json_schema: bool
     routes: tuple[RouteView, ...]
     prices: dict[str, tuple[tuple[float, Tariff], ...]]
-    by_id: dict[int, RouteView] = field(init=False)
+    routes_by_id: dict[int, RouteView] = field(init=False)
     is_served: bool = field(init=False)
     """Whether any route could ever answer while this snapshot holds; routes that rest or are broken count."""
     header: bytes = field(init=False)
@@ -87,7 +87,7 @@ class ModelView:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "header", _header_text(self.name))
-        object.__setattr__(self, "by_id", {route.id: route for route in self.routes})
+        object.__setattr__(self, "routes_by_id", {route.id: route for route in self.routes})
         object.__setattr__(self, "is_served", any(route.fault is None for route in self.routes))
 
     def price(self, currency: str, now: float) -> Tariff | None:

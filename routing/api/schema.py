@@ -220,7 +220,7 @@ class ChatRequest(Struct):
     def images(self) -> list[ImageUrl]:
         """Every image of every message."""
         contents = [message.content for message in self.messages if type(message.content) is list]
-        return [part.image_url for parts in contents for part in parts if part.image_url] if contents else []
+        return [part.image_url for parts in contents for part in parts if part.image_url]
 
 
 class MissingRequiredParameter(InvalidRequest):
