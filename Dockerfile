@@ -7,7 +7,7 @@ COPY pyproject.toml uv.lock ./
 RUN uv sync --frozen --no-dev
 COPY . .
 # Babel is needed to compile translations, not to run.
-RUN uv run --no-project --with babel --with django==5.2.* python -m costrouter.translations compile
+RUN uv run --no-project --with babel --with django==5.2.* python -m bin.translations compile
 # The build needs settings, not secrets: the embedded default makes its own and they are thrown away.
 RUN COSTROUTER_VAR=/tmp/build .venv/bin/python manage.py collectstatic --noinput -v0 && rm -rf /tmp/build
 

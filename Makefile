@@ -19,7 +19,7 @@ run: .venv/synced ## start the demo on PORT (8000); REAL=1 adds a real small mod
 	@exec $(PY) -m bin.run --port $(PORT) $(if $(REAL),--real)
 
 test: .venv/synced ## run the tests, with throw-away PostgreSQL and Redis; ARGS="-k word" narrows them
-	$(PY) -m costrouter.translations compile
+	$(PY) -m bin.translations compile
 	$(PY) -m pytest $(ARGS)
 
 check: .venv/synced ## lint, formats, types, layers, templates, Django's checks, missing migrations
@@ -47,7 +47,7 @@ chaos: .venv/synced ## the long form of the rigs that kill processes
 	$(PY) -m pytest -m chaos $(ARGS)
 
 messages: .venv/synced ## bring the translation catalogues up to date with the sources
-	$(PY) -m costrouter.translations update
+	$(PY) -m bin.translations update
 
 clean: ## remove the environment, the demo's data and every cache
 	rm -rf .venv var .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

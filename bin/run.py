@@ -56,7 +56,7 @@ def _run(port: int, *, real: bool) -> None:
     _refuse_taken(port)
     environment = {**os.environ, "PORT": str(port), "SITE_URL": url, "WEB_PROCESSES": "1"}
     with contextlib.ExitStack() as stack:
-        _python("-m", "costrouter.translations", "compile", env=environment)
+        _python("-m", "bin.translations", "compile", env=environment)
         _python("manage.py", "migrate", "-v0", env=environment)
         upstreams = [stack.enter_context(llama.running(name)) for name in ("a", "b")] if real else []
         options = [word for upstream in upstreams for word in ("--real", upstream.base_url)]

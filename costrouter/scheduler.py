@@ -20,8 +20,8 @@ from accounts.authentication import key_cache, write_last_used
 from accounts.limits import limiter
 from billing import processes, recovery
 from billing.reservations import writer
-from routing.completions import client
-from routing.snapshot import catalogue
+from routing.catalogue.snapshot import catalogue
+from routing.pipeline.serve import client
 
 log = logging.getLogger(__name__)
 

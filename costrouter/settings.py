@@ -87,7 +87,7 @@ KEEP_ALIVE_SECONDS = env.float("KEEP_ALIVE_SECONDS", default=10.0)
 # --- Django ----------------------------------------------------------------------------------------------------------
 
 INSTALLED_APPS = [
-    # Unfold's templates stand before the admin's; the site itself is ours (costrouter/administration.py).
+    # Unfold's templates stand before the admin's; the site itself is ours (administration/frame.py).
     "unfold.apps.BasicAppConfig",
     "unfold.contrib.filters",
     "unfold.contrib.forms",
@@ -106,6 +106,8 @@ INSTALLED_APPS = [
     "accounts",
     "billing",
     "routing",
+    "portal",
+    "administration",
 ]
 
 # The web plane's; the API plane has none (costrouter/asgi.py).
@@ -197,7 +199,7 @@ X_FRAME_OPTIONS = "DENY"
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": [SELF],
-        # The administration's pages alone are a little laxer (costrouter/administration.py says why).
+        # The administration's pages alone are a little laxer (administration/frame.py says why).
         "script-src": [SELF],
         "style-src": [SELF],
         "img-src": [SELF, "data:"],
@@ -221,8 +223,8 @@ ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
 ACCOUNT_UNIQUE_EMAIL = True
 ACCOUNT_EMAIL_VERIFICATION = env.str("EMAIL_VERIFICATION", default="none" if EMBEDDED else "optional")
 ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
-ACCOUNT_ADAPTER = "accounts.portal.adapter.AccountAdapter"
-ACCOUNT_FORMS = {"signup": "accounts.portal.forms.SignupForm"}
+ACCOUNT_ADAPTER = "portal.signup.AccountAdapter"
+ACCOUNT_FORMS = {"signup": "portal.signup.SignupForm"}
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "portal:overview"
 ACCOUNT_SIGNUP_REDIRECT_URL = "portal:keys"
@@ -254,7 +256,7 @@ UNFOLD = {
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("mark.svg")}],
     "STYLES": [lambda request: static("css/administration.css")],
     "SHOW_LANGUAGES": True,
-    "DASHBOARD_CALLBACK": "costrouter.dashboard.figures",
+    "DASHBOARD_CALLBACK": "administration.dashboard.figures",
     "ACCOUNT": {
         "navigation": [
             {"title": _("Change password"), "link": reverse_lazy("account_change_password")},

@@ -6,20 +6,14 @@ from django.conf.urls.i18n import i18n_patterns
 from django.contrib import admin
 from django.urls import include, path
 
-from accounts.portal import views as accounts_portal
-
-portal = [
-    path("", include("accounts.portal.urls")),
-    path("", include("billing.portal.urls")),
-    path("", include("routing.portal.urls")),
-]
+from portal import home
 
 urlpatterns = [
     path("", include("routing.api.urls")),
-    path("", accounts_portal.home, name="home"),
-    path("portal/", include((portal, "portal"))),
+    path("", home.home, name="home"),
+    path("portal/", include("portal.urls")),
     path("accounts/", include("allauth.urls")),
-    path("language/", accounts_portal.set_language, name="set_language"),
+    path("language/", home.set_language, name="set_language"),
     path("admin/", admin.site.urls),
-    *i18n_patterns(path("docs/", include("costrouter.reference.urls"))),
+    *i18n_patterns(path("docs/", include("portal.reference.urls"))),
 ]

@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from billing.models import Rates
-from routing import vault
+from routing.catalogue import vault
 from routing.providers import choices as provider_choices
 
 _SECONDS = (MinValueValidator(0.1), MaxValueValidator(3600))

@@ -16,8 +16,9 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
 from costrouter.errors import GatewayError
-from costrouter.reference import document
-from routing.api import schema, urls
+from portal.reference import document
+from routing.api import urls
+from routing.endpoints.chat import schema
 from routing.errors import ContentRefused
 from routing.models import CatalogueModel, Channel, Route
 

@@ -1,6 +1,6 @@
 """Every text that people see is translated, and no translation is left of a text that is gone.
 
-After changing a text: `.venv/bin/python -m costrouter.translations update`, then fill in what is empty in
+After changing a text: `.venv/bin/python -m bin.translations update`, then fill in what is empty in
 locale/vi/LC_MESSAGES/django.po.
 """
 
@@ -18,7 +18,7 @@ import pytest
 from babel.messages.catalog import Catalog, Message
 from django.template.base import Lexer, TokenType
 
-from costrouter import translations
+from bin import translations
 
 TEMPLATES: Final = sorted(
     path for folder in translations.FOLDERS for path in (translations.ROOT / folder).rglob("*.html")

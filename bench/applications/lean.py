@@ -18,8 +18,8 @@ settings.ROOT_URLCONF = __name__
 from django.urls import path
 
 from bench.payloads import answer_to
-from costrouter.asgi import ApiPlane
 from routing.api.base import ApiRequest, ApiResponse, GatewayView
+from routing.api.plane import ApiPlane
 
 Message = MutableMapping[str, Any]
 

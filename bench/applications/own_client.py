@@ -1,4 +1,4 @@
-"""Forwarding through the gateway's own client (routing/upstream.py)."""
+"""Forwarding through the gateway's own client (routing/wire/client.py)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 from functools import lru_cache
 
 from bench.applications import forwarding
-from routing import addresses, upstream
+from routing.wire import addresses
+from routing.wire import client as upstream
 
 _NETWORKS = addresses.networks(["127.0.0.0/8"])
 _TIMEOUTS = upstream.Timeouts(connect=5, first_byte=60, idle=60, total=900)

@@ -19,7 +19,7 @@ from rest_framework.views import APIView
 from accounts.authentication import ApiKeyAuthentication, Caller
 from costrouter.errors import GatewayError
 from routing.api.errors import InternalError, MethodNotSupported, UnknownUrl
-from routing.relay import ClientGone, StreamReply
+from routing.pipeline.stream import ClientGone, StreamReply
 
 log = logging.getLogger(__name__)
 

@@ -7,9 +7,9 @@ from typing import Any
 from accounts.authentication import Caller
 from billing.money import EXPONENT, decimal_text
 from billing.prices import Tariff
+from routing.catalogue.snapshot import ModelView, Snapshot
 from routing.errors import ModelNotFound
-from routing.plan import find_model
-from routing.snapshot import ModelView, Snapshot
+from routing.pipeline.plan import find_model
 
 _PARAMETERS = (
     "max_tokens",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from routing.api import body, models, schema
+from routing.api import body, models
 from routing.api.base import ApiRequest, ApiResponse, GatewayView, json_response
-from routing.completions import complete
-from routing.plan import Call
-from routing.relay import StreamReply
-from routing.snapshot import catalogue
+from routing.catalogue.snapshot import catalogue
+from routing.endpoints.chat import schema
+from routing.pipeline.plan import Call
+from routing.pipeline.serve import complete
+from routing.pipeline.stream import StreamReply
 
 
 class ChatCompletions(GatewayView):

@@ -1,7 +1,7 @@
 """The fake provider: OpenAI's format, answered inside the process, for demo, tests and load.
 
 A channel's base URL says how it behaves: `fake://cheap?delay_ms=5&chunk_ms=20&fail=0.1`. The transport that plays the
-upstream is routing/fake_upstream.py; this adapter is the canonical one.
+upstream is routing/wire/fake.py; this adapter is the canonical one.
 """
 
 from __future__ import annotations

@@ -16,8 +16,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from costrouter.asgi import SlowBodies
 from routing.api.errors import RequestTimeout
+from routing.api.plane import SlowBodies
 from tests.databases import SqliteDatabases
 from tests.gateway import Gateway
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import uvloop
 
-from tests.routing.raw_upstream import Runner
+from tests.routing.wire.raw_upstream import Runner
 
 RUN_SECONDS = 20
 

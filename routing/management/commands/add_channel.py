@@ -11,7 +11,7 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 
-from routing.catalogue import Rate, add_route, offer_model
+from routing.catalogue.offers import Rate, add_route, offer_model
 from routing.models import Channel
 from routing.providers import choices
 

@@ -9,7 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 
-from routing import demo
+from routing.catalogue import demo
 
 
 class Command(BaseCommand):

@@ -8,11 +8,11 @@ import pytest
 
 from accounts.authentication import Caller
 from billing.prices import Tariff
-from routing.addresses import Origin
 from routing.api import models
+from routing.catalogue.snapshot import ChannelView, ModelView, RouteView, Snapshot
 from routing.errors import ModelNotFound
-from routing.snapshot import ChannelView, ModelView, RouteView, Snapshot
-from routing.upstream import Timeouts
+from routing.wire.addresses import Origin
+from routing.wire.client import Timeouts
 
 
 def caller(*, currency: str = "USD", allowed: frozenset[str] = frozenset()) -> Caller:

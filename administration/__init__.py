@@ -1,0 +1,1 @@
+"""The operator's pages in Django's admin, one module a noun."""

@@ -1,0 +1,169 @@
+"""The catalogue: public models, the routes that serve them, and what each route costs."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlencode
+
+from django import forms
+from django.contrib import admin
+from django.core.exceptions import ValidationError
+from django.db.models import Count, F, Model, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Now
+from django.http import HttpRequest, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+from unfold.contrib.filters.admin import AutocompleteSelectFilter
+
+from administration.frame import Admin, action, display
+from administration.rates import KINDS, RatesAdmin, RatesForm, shown_pair
+from billing.models import Price
+from routing.models import CatalogueModel, CostPrice, Route
+
+
+def _in_force(rows: QuerySet[Any], column: str) -> Subquery:
+    """The column of the version that holds now: of those whose time has come the latest, as the snapshot has it."""
+    return Subquery(rows.filter(effective_from__lte=Now()).order_by("-effective_from", "-version").values(column)[:1])
+
+
+class CatalogueModelForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable when it runs
+    class Meta:
+        model = CatalogueModel
+        fields = ("name", "description", "is_enabled", "context_window", "output_limit", "default_output",
+                  "prompt_overhead", "supports_tools", "supports_images", "supports_json_schema")  # fmt: skip
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        limits = [cleaned.get(field) or 0 for field in ("default_output", "output_limit", "context_window")]
+        if not self.errors and limits != sorted(limits):
+            raise ValidationError(
+                _("The default output cap must not exceed the output limit, nor that the context window.")
+            )
+        return cleaned
+
+
+@admin.register(CatalogueModel)
+class CatalogueModelAdmin(Admin):
+    form = CatalogueModelForm
+    list_display = ("name", "is_enabled", "context_window", "output_limit", "route_count", "shown_price")
+    list_filter = ("is_enabled", "supports_tools", "supports_images", "supports_json_schema")
+    search_fields = ("name", "description")
+    fieldsets = (
+        (None, {"fields": ("name", "description", "is_enabled")}),
+        (_("Tokens"), {"fields": ("context_window", "output_limit", "default_output", "prompt_overhead")}),
+        (_("Capabilities"), {"fields": ("supports_tools", "supports_images", "supports_json_schema")}),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[CatalogueModel]:
+        prices = Price.objects.filter(model=OuterRef("name"), currency="USD")
+        rows: QuerySet[CatalogueModel] = super().get_queryset(request)
+        return rows.annotate(
+            routes_held=Count("routes"),
+            price_input=_in_force(prices, "input"),
+            price_output=_in_force(prices, "output"),
+        )
+
+    @display(description=_("routes"), ordering="routes_held")
+    def route_count(self, model: CatalogueModel) -> int:
+        return getattr(model, "routes_held", 0)
+
+    @display(description=_("input / output per million"))
+    def shown_price(self, model: CatalogueModel) -> SafeString | str:
+        return shown_pair(getattr(model, "price_input", None), getattr(model, "price_output", None), "USD")
+
+
+@admin.register(Route)
+class RouteAdmin(Admin):
+    list_display = ("model", "channel", "upstream_name", "is_enabled", "shown_cost_price")
+    list_select_related = ("model", "channel")
+    list_filter = (("model", AutocompleteSelectFilter), ("channel", AutocompleteSelectFilter), "is_enabled")
+    list_filter_submit = True
+    search_fields = ("model__name", "channel__name", "upstream_name")
+    autocomplete_fields = ("model", "channel")
+    readonly_fields = ("shown_cost_price", "cost_prices")
+    actions_detail = ("add_cost_price",)
+
+    def get_fieldsets(self, request: HttpRequest, obj: Model | None = None) -> list[tuple[Any, Any]]:
+        own = (None, {"fields": ("model", "channel", "upstream_name", "is_enabled")})
+        return [own] if obj is None else [own, (_("Cost price"), {"fields": ("shown_cost_price", "cost_prices")})]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Route]:
+        versions = CostPrice.objects.filter(route=OuterRef("pk"))
+        rows: QuerySet[Route] = super().get_queryset(request)
+        return rows.annotate(
+            cost_input=_in_force(versions, "input"),
+            cost_output=_in_force(versions, "output"),
+            cost_currency=_in_force(versions, "currency"),
+        )
+
+    @display(description=_("input / output per million"))
+    def shown_cost_price(self, route: Route) -> SafeString | str:
+        rates = (getattr(route, name, None) for name in ("cost_input", "cost_output", "cost_currency"))
+        return shown_pair(*rates)
+
+    def has_price_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """A method, because Unfold looks up permissions given by name in the database when it checks the project."""
+        return request.user.has_perm("routing.add_costprice")
+
+    @display(description=_("versions"))
+    def cost_prices(self, route: Route) -> SafeString:
+        link = f"{reverse('admin:routing_costprice_changelist')}?route__id__exact={route.pk}"
+        text = gettext("All cost prices of this route")
+        return format_html('<a class="text-primary-600 dark:text-primary-500" href="{}">{}</a>', link, text)
+
+    @action(description=_("New cost price"), permissions=("price",), icon="add")
+    def add_cost_price(self, request: HttpRequest, object_id: str) -> HttpResponseRedirect:
+        """The form to add a cost price, filled with the newest version's rates."""
+        route = get_object_or_404(Route, pk=object_id)
+        newest = route.cost_prices.order_by("-version").first()
+        return HttpResponseRedirect(_cost_price_form(route.pk, newest))
+
+
+class CostPriceForm(RatesForm):
+    class Meta:
+        model = CostPrice
+        fields = ("route", "currency", "effective_from", *KINDS)
+
+
+@admin.register(CostPrice)
+class CostPriceAdmin(RatesAdmin):
+    form = CostPriceForm
+    list_display = ("route_name", "version", "currency", "effective_from", "shown_input", "shown_cached_input",
+                    "shown_output", "shown_request_fee")  # fmt: skip
+    list_select_related = ("route__model", "route__channel")
+    list_filter = (("route", AutocompleteSelectFilter), "currency")
+    list_filter_submit = True
+    search_fields = ("route__model__name", "route__channel__name")
+    autocomplete_fields = ("route",)
+    date_hierarchy = "effective_from"
+    actions_detail = ("new_version",)
+
+    def get_fieldsets(self, request: HttpRequest, obj: Model | None = None) -> list[tuple[Any, Any]]:
+        subject = ("route", "currency", "effective_from")
+        return self.fieldsets_of(obj is None, subject if obj is None else (*subject, "version"), ("created_at",))
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[CostPrice]:
+        rows: QuerySet[CostPrice] = super().get_queryset(request)
+        return rows.annotate(model_name=F("route__model__name"))
+
+    @display(description=_("route"), ordering="model_name")
+    def route_name(self, cost_price: CostPrice) -> str:
+        return str(cost_price.route)
+
+    @action(description=_("New version"), permissions=("price",), icon="add")
+    def new_version(self, request: HttpRequest, object_id: str) -> HttpResponseRedirect:
+        """The form to add a cost price, filled with this one's rates."""
+        cost_price = get_object_or_404(CostPrice, pk=object_id)
+        return HttpResponseRedirect(_cost_price_form(cost_price.route_id, cost_price))
+
+
+def _cost_price_form(route_id: int, earlier: CostPrice | None) -> str:
+    query: dict[str, Any] = {"route": route_id}
+    if earlier is not None:
+        query |= {"currency": earlier.currency}
+        query |= {kind: getattr(earlier, kind) for kind in KINDS if getattr(earlier, kind) is not None}
+    return f"{reverse('admin:routing_costprice_add')}?{urlencode(query)}"

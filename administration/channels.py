@@ -1,0 +1,208 @@
+"""Channels: their secret is written here and never read back."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlencode
+
+from asgiref.sync import async_to_sync
+from django import forms
+from django.conf import settings
+from django.contrib import admin, messages
+from django.core.exceptions import ValidationError
+from django.db.models import Count, Model, QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils.decorators import method_decorator
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
+from unfold.contrib.filters.admin import ChoicesDropdownFilter
+from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldBooleanSwitchWidget
+
+from administration.frame import Admin, Inline, action, display
+from routing.catalogue.probe import Result, probe
+from routing.models import Channel, Route
+from routing.wire import addresses
+from routing.wire.addresses import ForbiddenAddress
+
+
+class ChannelForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable when it runs
+    """A channel with a write-only secret. A new base URL drops the secret unless the same form brings a new one."""
+
+    secret = forms.CharField(
+        label=_("New secret"),
+        required=False,
+        max_length=4096,
+        # Never rendered back, and a browser must not fill in an operator's own password.
+        widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"}, render_value=False),
+        help_text=_(
+            "Leave empty to keep the secret. Changing the base URL removes it unless a new one is entered here."
+        ),
+    )
+    remove_secret = forms.BooleanField(label=_("Remove the secret"), required=False, widget=UnfoldBooleanSwitchWidget())
+
+    class Meta:
+        model = Channel
+        fields = (
+            "name", "provider", "base_url", "status", "priority", "weight", "connect_timeout", "first_byte_timeout",
+            "idle_timeout", "total_timeout", "disconnect_policy", "concurrency",
+        )  # fmt: skip
+
+    def clean_base_url(self) -> str:
+        text = str(self.cleaned_data["base_url"])
+        try:
+            origin = addresses.parse(text)
+            if origin.address is not None:
+                addresses.checked([origin.address], origin.scheme, addresses.networks(settings.CHANNEL_NETWORKS))
+        except ForbiddenAddress as refusal:
+            raise ValidationError(gettext(str(refusal))) from refusal
+        return text
+
+    def clean_secret(self) -> str:
+        secret = str(self.cleaned_data["secret"])
+        if not all("!" <= character <= "~" for character in secret):
+            raise ValidationError(_("The secret may contain only printable ASCII characters and no spaces."))
+        return secret
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        is_fake_url = cleaned.get("base_url", "").startswith("fake:")
+        if "base_url" in cleaned and "provider" in cleaned and is_fake_url != (cleaned["provider"] == "fake"):
+            self.add_error("base_url", _("The fake provider has fake:// URLs, and it alone."))
+        return cleaned
+
+    @property
+    def moves_secret(self) -> bool:
+        """Whether a secret that was meant for another base URL would stay."""
+        had = bool(self.instance.sealed_secret)
+        return had and "base_url" in self.changed_data and not self.cleaned_data["secret"]
+
+
+class RouteInline(Inline):
+    """The channel's routes, to follow; a route is changed on its own page."""
+
+    model = Route
+    extra = 0
+    show_change_link = True
+    fields = readonly_fields = ("model", "upstream_name", "is_enabled")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Route]:
+        rows: QuerySet[Route] = super().get_queryset(request)
+        return rows.select_related("model", "channel")
+
+    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+
+@admin.register(Channel)
+class ChannelAdmin(Admin):
+    form = ChannelForm
+    list_display = ("name", "provider", "base_url", "shown_secret", "shown_status", "priority", "weight", "route_count")
+    list_filter = (("status", ChoicesDropdownFilter), "provider")
+    list_filter_submit = True
+    search_fields = ("name", "base_url")
+    readonly_fields = ("shown_secret",)
+    inlines = (RouteInline,)
+    actions = ("enable", "disable", "test")
+    actions_detail = ("add_route",)
+    actions_submit_line = ("save_and_test",)
+    fieldsets = (
+        (None, {"fields": ("name", "provider", "base_url", "status")}),
+        (_("Secret"), {"fields": ("shown_secret", "secret", "remove_secret")}),
+        (_("Choice among channels"), {"fields": ("priority", "weight", "concurrency")}),
+        (_("Timeouts"), {"fields": ("connect_timeout", "first_byte_timeout", "idle_timeout", "total_timeout",
+                                    "disconnect_policy")}),
+    )  # fmt: skip
+
+    # Reports of an error below show neither the form's values nor the variables of any function on the way.
+    @method_decorator(sensitive_post_parameters("secret"))
+    @sensitive_variables()
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        response: HttpResponse = super().changeform_view(request, *args, **kwargs)
+        return response
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Channel]:
+        rows: QuerySet[Channel] = super().get_queryset(request)
+        return rows.annotate(routes_held=Count("routes"))
+
+    def get_inlines(self, request: HttpRequest, obj: Model | None) -> tuple[type[RouteInline], ...]:
+        return () if obj is None else self.inlines
+
+    def save_model(self, request: HttpRequest, obj: Channel, form: ChannelForm, change: bool) -> None:
+        secret = form.cleaned_data["secret"]
+        if secret:
+            obj.set_secret(secret)
+        elif form.cleaned_data["remove_secret"]:
+            obj.set_secret("")
+        elif form.moves_secret:
+            obj.set_secret("")
+            self.message_user(
+                request,
+                gettext("The base URL has changed, so the secret was removed. Enter the secret for the new URL."),
+                messages.WARNING,
+            )
+        super().save_model(request, obj, form, change)
+
+    @display(description=_("secret"))
+    def shown_secret(self, channel: Channel) -> str:
+        if not channel.sealed_secret:
+            return gettext("none")
+        return f"…{channel.secret_last_four}" if channel.secret_last_four else gettext("set")
+
+    @display(description=_("status"), ordering="status", label={"enabled": "success", "disabled": "danger"})
+    def shown_status(self, channel: Channel) -> tuple[str, str]:
+        return channel.status, channel.get_status_display()
+
+    @display(description=_("routes"), ordering="routes_held")
+    def route_count(self, channel: Channel) -> int:
+        return getattr(channel, "routes_held", 0)
+
+    @action(description=_("Add a route"), permissions=("route",), icon="add")
+    def add_route(self, request: HttpRequest, object_id: str) -> HttpResponseRedirect:
+        """The form to add a route, with this channel chosen."""
+        return HttpResponseRedirect(f"{reverse('admin:routing_route_add')}?{urlencode({'channel': object_id})}")
+
+    def has_route_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """A method, because Unfold looks up permissions given by name in the database when it checks the project."""
+        return request.user.has_perm("routing.add_route")
+
+    @action(description=_("Enable the selected channels"), permissions=("change",))
+    def enable(self, request: HttpRequest, queryset: QuerySet[Channel]) -> None:
+        self._move(request, queryset, Channel.Status.ENABLED)
+
+    @action(description=_("Disable the selected channels"), permissions=("change",))
+    def disable(self, request: HttpRequest, queryset: QuerySet[Channel]) -> None:
+        self._move(request, queryset, Channel.Status.DISABLED)
+
+    def _move(self, request: HttpRequest, queryset: QuerySet[Channel], status: Channel.Status) -> None:
+        channels = list(queryset.exclude(status=status))
+        Channel.objects.filter(pk__in=[channel.pk for channel in channels]).update(status=status)
+        for channel in channels:
+            self.log_change(request, channel, [{"changed": {"fields": ["status"]}}])
+        count = len(channels)
+        self.message_user(
+            request, ngettext("Changed %d channel.", "Changed %d channels.", count) % count, messages.SUCCESS
+        )
+
+    @action(description=_("Test the selected channels"), permissions=("change",))
+    def test(self, request: HttpRequest, queryset: QuerySet[Channel]) -> None:
+        for channel in queryset[:10]:
+            self._report(request, channel)
+
+    @action(description=_("Save and test"), permissions=("change",), attrs={"name": "save_and_test"})
+    def save_and_test(self, request: HttpRequest, obj: Channel) -> None:
+        self._report(request, obj)
+
+    def _report(self, request: HttpRequest, channel: Channel) -> None:
+        """One real request to the channel's upstream, and its result as a message."""
+        result: Result = async_to_sync(probe)(channel, addresses.networks(settings.CHANNEL_NETWORKS))
+        status = "" if result.status is None else f" (HTTP {result.status})"
+        text = f"{channel.name}: {result.message}{status} · {result.latency_ms} ms"
+        self.message_user(request, text, messages.SUCCESS if result.ok else messages.ERROR)

@@ -1,0 +1,228 @@
+"""Usage records: what one request used and cost, why it went where it went, and what was tried."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+import uuid
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import OuterRef, QuerySet, Subquery
+from django.http import HttpRequest
+from django.utils.formats import number_format
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter, FieldTextFilter
+
+from accounts.models import ApiKey
+from administration.frame import ReadOnlyAdmin, display, table
+from billing import amounts, money, prices, tariffs
+from billing.models import UsageRecord
+
+_PUBLIC_ID = re.compile(r"(?:chatcmpl-)?([0-9a-f]{8}(?:-?[0-9a-f]{4}){3}-?[0-9a-f]{12})", re.IGNORECASE)
+_ABSENT = "\N{EN DASH}"
+
+KINDS = {
+    "input": _("input"),
+    "cached_input": _("cached input"),
+    "cache_write": _("cache write"),
+    "input_audio": _("input audio"),
+    "output": _("output"),
+    "reasoning": _("reasoning"),
+    "output_audio": _("output audio"),
+    "image": _("image"),
+}
+STATES = {"chosen": _("chosen"), "ready": _("ready"), "out": _("out")}
+REASONS = {
+    "channel_disabled": _("the channel is disabled"),
+    "route_disabled": _("the route is disabled"),
+    "no_cost_price": _("no cost price"),
+    "no_secret": _("no secret"),
+    "no_tools": _("no tools"),
+    "no_images": _("no images"),
+    "no_json_schema": _("no JSON schema"),
+    "context_too_short": _("the context window is too short"),
+    "breaker_open": _("failing; the breaker is open"),
+    "resting": _("resting, as the upstream asked"),
+    "channel_busy": _("the channel is busy"),
+    "over_max_price": _("over the caller's highest price"),
+    "excluded_by_request": _("excluded by the request"),
+}
+OUTCOMES = {
+    "answered": _("answered"),
+    "connect_failed": _("no connection"),
+    "tls_failed": _("TLS failed"),
+    "connect_timeout": _("connecting timed out"),
+    "first_byte_timeout": _("no first byte in time"),
+    "idle_timeout": _("fell silent"),
+    "total_timeout": _("took too long"),
+    "bad_status": _("error status"),
+    "invalid_response": _("invalid response"),
+    "broken_stream": _("broken stream"),
+    "refused_content": _("refused the content"),
+    "cancelled": _("cancelled"),
+}
+
+
+@admin.register(UsageRecord)
+class UsageRecordAdmin(ReadOnlyAdmin):
+    list_display = ("began", "tenant", "model", "channel", "shown_outcome", "tokens", "shown_cost", "duration_ms")
+    list_select_related = ("tenant",)
+    list_filter = (
+        ("outcome", ChoicesDropdownFilter),
+        ("tenant", AutocompleteSelectFilter),
+        ("model", FieldTextFilter),
+        ("channel", FieldTextFilter),
+        "is_stream",
+        ("usage_source", ChoicesDropdownFilter),
+    )
+    list_filter_submit = True
+    date_hierarchy = "started_at"
+    search_fields = ("=id",)
+    search_help_text = _("A request id (chatcmpl-…), or the exact name of a model.")
+    # Millions of rows: nothing here counts them all.
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+    fieldsets = (
+        (None, {"fields": ("public_id", "tenant", "api_key_name", "endpoint", "requested_model", "model", "channel",
+                           "upstream_model", "is_stream", "outcome", "status", "error_code")}),
+        (_("Times"), {"fields": ("started_at", "first_byte_ms", "duration_ms", "settled_at")}),
+        (_("Price"), {"fields": ("usage_source", "price_sum", "price", "shown_cost", "shown_held", "shown_claimed_cost",
+                                 "shown_provider_cost")}),
+        (_("Routing"), {"fields": ("strategy", "candidates", "tried")}),
+    )  # fmt: skip
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[UsageRecord]:
+        """With the key's name by a subquery: a record outlives its key, so a join would lose records."""
+        names = ApiKey.objects.filter(pk=OuterRef("api_key_id")).values("name")[:1]
+        rows: QuerySet[UsageRecord] = super().get_queryset(request)
+        return rows.annotate(key_name=Subquery(names))
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[UsageRecord], search_term: str
+    ) -> tuple[QuerySet[UsageRecord], bool]:
+        term = search_term.strip()
+        match = _PUBLIC_ID.fullmatch(term)
+        if match:
+            return queryset.filter(pk=uuid.UUID(match[1])), False
+        return queryset.filter(model=term) if term else queryset, False
+
+    @display(
+        description=_("outcome"),
+        ordering="outcome",
+        label={
+            "success": "success",
+            "client_gone": "info",
+            "refused": "info",
+            "recovered": "warning",
+            "timeout": "warning",
+            "upstream_error": "danger",
+            "internal_error": "danger",
+        },
+    )
+    def shown_outcome(self, record: UsageRecord) -> tuple[str, str]:
+        return record.outcome, record.get_outcome_display()
+
+    @display(description=_("started at (UTC)"), ordering="started_at")
+    def began(self, record: UsageRecord) -> SafeString:
+        moment = record.started_at.astimezone(dt.UTC).strftime("%Y-%m-%d %H:%M:%S")
+        return format_html('<span class="amount">{}</span>', moment)
+
+    @display(description=_("tokens in → out"))
+    def tokens(self, record: UsageRecord) -> SafeString:
+        counts = (record.input_tokens, record.output_tokens)
+        shown = (number_format(count, force_grouping=True) for count in counts)
+        return format_html('<span class="amount">{} → {}</span>', *shown)
+
+    @display(description=_("API key"))
+    def api_key_name(self, record: UsageRecord) -> str:
+        return f"{getattr(record, 'key_name', None) or _ABSENT} (#{record.api_key_id})"
+
+    @display(description=_("request id"))
+    def public_id(self, record: UsageRecord) -> str:
+        return record.public_id
+
+    @display(description=_("cost"), ordering="cost")
+    def shown_cost(self, record: UsageRecord) -> SafeString:
+        return amounts.marked(record.cost, record.currency)
+
+    @display(description=_("held"))
+    def shown_held(self, record: UsageRecord) -> SafeString:
+        return amounts.marked(record.held, record.currency)
+
+    @display(description=_("claimed cost"))
+    def shown_claimed_cost(self, record: UsageRecord) -> SafeString:
+        return amounts.marked(record.claimed_cost, record.currency)
+
+    @display(description=_("provider cost"))
+    def shown_provider_cost(self, record: UsageRecord) -> SafeString:
+        known = record.provider_cost if record.provider_currency else None
+        return amounts.marked(known, record.provider_currency)
+
+    @display(description=_("price sum"))
+    def price_sum(self, record: UsageRecord) -> SafeString:
+        """Quantity times rate of every kind that was used, as it was added up before the one rounding."""
+        tariff = tariffs.tariff_of(record.price)
+        rows: list[tuple[Any, ...]] = [
+            (
+                KINDS.get(line.kind, line.kind),
+                number_format(line.quantity, force_grouping=True),
+                amounts.shown(line.rate, tariff.currency),
+                amounts.shown_millionths(line.exact_millionths, tariff.currency),
+            )
+            for line in prices.lines(tariffs.usage_of(record), tariff)
+        ]
+        rows.append((gettext("fee per request"), "", "", amounts.shown(tariff.request_fee, tariff.currency)))
+        headers = [gettext("kind"), gettext("tokens"), gettext("per million"), gettext("amount")]
+        return table(headers, rows, numeric=frozenset({1, 2, 3}))
+
+    @display(description=_("strategy"))
+    def strategy(self, record: UsageRecord) -> str:
+        return str(record.decision.get("strategy", _ABSENT))
+
+    @display(description=_("candidates"))
+    def candidates(self, record: UsageRecord) -> SafeString:
+        headers = [
+            gettext("channel"), gettext("upstream model"), gettext("state"), gettext("reason"),
+            gettext("expected cost"), gettext("success rate"), gettext("priority"), gettext("weight"),
+        ]  # fmt: skip
+        rows = [_candidate(candidate) for candidate in record.decision.get("candidates", [])]
+        return table(headers, rows, numeric=frozenset({4, 5, 6, 7}))
+
+    @display(description=_("attempts"))
+    def tried(self, record: UsageRecord) -> SafeString:
+        headers = [gettext("channel"), gettext("upstream model"), gettext("outcome"), gettext("HTTP status"),
+                   gettext("began (ms)"), gettext("took (ms)"), gettext("detail")]  # fmt: skip
+        rows = [_attempt(attempt) for attempt in record.attempts]
+        return table(headers, rows, numeric=frozenset({3, 4, 5}))
+
+
+def _candidate(candidate: dict[str, Any]) -> tuple[Any, ...]:
+    state, reason, cost = candidate.get("state", ""), candidate.get("reason"), candidate.get("expected_cost")
+    currency, rate = candidate.get("currency", ""), candidate.get("success_rate")
+    return (
+        candidate.get("channel", ""),
+        candidate.get("upstream_model", ""),
+        STATES.get(state, state),
+        REASONS.get(reason, reason) if reason else _ABSENT,
+        _ABSENT if cost is None or currency not in money.EXPONENT else amounts.shown(cost, currency),
+        _ABSENT if rate is None else f"{rate:.0%}",
+        candidate.get("priority", ""),
+        candidate.get("weight", ""),
+    )
+
+
+def _attempt(attempt: dict[str, Any]) -> tuple[Any, ...]:
+    outcome, status = attempt.get("outcome", ""), attempt.get("status")
+    return (
+        attempt.get("channel", ""),
+        attempt.get("upstream_model", ""),
+        OUTCOMES.get(outcome, outcome),
+        _ABSENT if status is None else status,
+        attempt.get("started_ms", ""),
+        attempt.get("duration_ms", ""),
+        attempt.get("detail", ""),
+    )

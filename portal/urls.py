@@ -1,0 +1,24 @@
+"""The tenant's pages, in the namespace `portal`."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from portal import home, keys, overview, request, requests
+
+app_name = "portal"
+
+urlpatterns = [
+    path("", overview.overview, name="overview"),
+    path("live/", overview.overview_live, name="overview_live"),
+    path("requests/", requests.request_list, name="requests"),
+    path("requests/live/", requests.request_list_live, name="requests_live"),
+    path("requests/<uuid:request_id>/", request.request_detail, name="request"),
+    path("keys/", keys.key_list, name="keys"),
+    path("keys/new/", keys.key_create, name="key_create"),
+    path("keys/<int:key_id>/", keys.key_edit, name="key"),
+    path("keys/<int:key_id>/pause/", keys.key_pause, name="key_pause"),
+    path("keys/<int:key_id>/resume/", keys.key_resume, name="key_resume"),
+    path("keys/<int:key_id>/revoke/", keys.key_revoke, name="key_revoke"),
+    path("tenants/<int:tenant_id>/", home.choose_tenant, name="choose_tenant"),
+]

@@ -1,0 +1,190 @@
+"""The API plane: reads a request, resolves its view, sends what the view returns.
+
+The same URL resolver and DRF views as everywhere, without middleware and without thread hops (ADR 0001).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from functools import partial
+from typing import Any, Final
+
+from django.conf import settings
+from django.urls import Resolver404, get_resolver
+
+from billing.reservations import new_id
+from routing.api.base import ApiRequest, ApiResponse, Headers, error_response
+from routing.api.body import RequestTooLarge
+from routing.api.errors import RequestTimeout, UnknownUrl
+from routing.pipeline.stream import ClientGone, StreamReply
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+BODY_SECONDS: Final = 60.0
+_MOST_BODY_BYTES: Final = settings.MAX_BODY_BYTES
+_JSON: Final = (b"content-type", b"application/json")
+_STREAM_HEAD: Final = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+]
+
+
+class ApiPlane:
+    """Reads the request, resolves its view, sends what the view returns."""
+
+    def __init__(self) -> None:
+        self._resolver = get_resolver()
+        self._views: dict[str, Callable[..., Awaitable[ApiResponse]]] = {}
+        """Views of paths without parameters, once resolved."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = _Headers(scope["headers"])
+        client = scope.get("client")
+        request = ApiRequest(
+            id=new_id(),
+            method=scope["method"],
+            path=scope["path"],
+            headers=headers,
+            peer=client[0] if client else "",
+            started=time.monotonic(),
+            started_at=time.time(),
+            read_body=partial(_read_body, headers, receive),
+            until_gone=partial(_until_gone, receive),
+        )
+        try:
+            response = await self._view(request.path)(request)
+        except UnknownUrl as error:
+            response = error_response(error)
+        except ClientGone:
+            return
+        response.headers.append((b"x-request-id", b"req_" + request.id.encode()))
+        if response.stream is not None:
+            await _send_stream(response.stream, response.headers, send)
+            return
+        response.headers += (_JSON, (b"content-length", b"%d" % len(response.body)))
+        await send({"type": "http.response.start", "status": response.status, "headers": response.headers})
+        await send({"type": "http.response.body", "body": response.body})
+
+    def _view(self, path: str) -> Callable[..., Awaitable[ApiResponse]]:
+        view = self._views.get(path)
+        if view is None:
+            try:
+                match = self._resolver.resolve(path)
+            except Resolver404:
+                raise UnknownUrl from None
+            view = partial(match.func, **match.kwargs)
+            if not match.kwargs:
+                self._views[path] = view
+        return view
+
+
+class _Headers:
+    """A request's headers by their names in lower case, read only when they are asked for."""
+
+    __slots__ = ("_pairs", "_values")
+
+    def __init__(self, pairs: list[tuple[bytes, bytes]]) -> None:
+        self._pairs = pairs
+        self._values = dict(pairs)
+
+    def get(self, name: str, default: str | None = None) -> Any:
+        value = self._values.get(name.encode())
+        return default if value is None else value.decode("latin-1")
+
+    def get_all(self, name: str) -> list[str]:
+        wanted = name.encode()
+        return [value.decode("latin-1") for each, value in self._pairs if each == wanted]
+
+
+def _read_body(headers: _Headers, receive: Receive) -> Awaitable[bytes]:
+    """The whole body; raises RequestTooLarge as soon as it is declared or grows larger than the limit."""
+    declared = headers.get("content-length")
+    if declared is not None and (not declared.isdecimal() or int(declared) > _MOST_BODY_BYTES):
+        raise RequestTooLarge(_MOST_BODY_BYTES)
+    return slow_bodies.read(_read_parts(receive))
+
+
+async def _read_parts(receive: Receive) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise RequestTimeout
+        part = message.get("body", b"")
+        size += len(part)
+        if size > _MOST_BODY_BYTES:
+            raise RequestTooLarge(_MOST_BODY_BYTES)
+        if not message.get("more_body"):
+            return b"".join((*parts, part)) if parts else part
+        parts.append(part)
+
+
+class SlowBodies:
+    """Ends the reading of bodies that take longer than a minute to come, with one timer for all of them."""
+
+    def __init__(self, seconds: float = BODY_SECONDS) -> None:
+        self._seconds = seconds
+        self._reading: dict[asyncio.Task[Any], float] = {}
+        """When each began, the oldest first."""
+        self._late: set[asyncio.Task[Any]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def read(self, body: Awaitable[bytes]) -> bytes:
+        """The body; raises RequestTimeout where the time is over."""
+        loop = asyncio.get_running_loop()
+        task = asyncio.current_task(loop)
+        assert task is not None  # noqa: S101 - requests run in tasks
+        self._reading[task] = loop.time()
+        if self._timer is None:
+            self._timer = loop.call_later(self._seconds, self._look, loop)
+        try:
+            return await body
+        except asyncio.CancelledError:
+            if task in self._late:
+                task.uncancel()
+                raise RequestTimeout from None
+            raise
+        finally:
+            del self._reading[task]
+            self._late.discard(task)
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = None
+        latest = loop.time() - self._seconds
+        for task, began in self._reading.items():
+            if began > latest:
+                self._timer = loop.call_at(began + self._seconds, self._look, loop)
+                break
+            if task not in self._late:
+                self._late.add(task)
+                task.cancel()
+
+
+slow_bodies = SlowBodies()
+
+
+async def _send_stream(stream: StreamReply, headers: Headers, send: Send) -> None:
+    def write(data: bytes) -> Awaitable[None]:
+        return send({"type": "http.response.body", "body": data, "more_body": True})
+
+    try:
+        await send({"type": "http.response.start", "status": 200, "headers": headers + _STREAM_HEAD})
+        await stream.write(write)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        await stream.finish()
+    except ClientGone:
+        return
+    finally:
+        stream.close()
+
+
+async def _until_gone(receive: Receive) -> None:
+    """Returns when the client has left; the end of the request's body may still be waiting to be read."""
+    while (await receive())["type"] != "http.disconnect":
+        pass

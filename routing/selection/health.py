@@ -1,0 +1,194 @@
+"""How well routes do, as this process has seen it: a breaker per route, rests, load, speed and caches.
+
+A breaker opens after five failures in a row, or when half of at least twenty answers in thirty seconds failed; it
+stays open for ten seconds, twice as long each time it opens again, then lets one real request through. A 429 rests a
+route for as long as Retry-After says, a minute at most. Faults that the tenant's request caused never count.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict, defaultdict, deque
+from dataclasses import dataclass, field
+from typing import Final
+
+from routing.selection.rank import Reason
+
+FAILURES_IN_A_ROW: Final = 5
+WINDOW_SECONDS: Final = 30.0
+WINDOW_LEAST: Final = 20
+WINDOW_RATE: Final = 0.5
+OPEN_SECONDS: Final = 10.0
+OPEN_MOST: Final = 300.0
+REST_DEFAULT: Final = 5.0
+REST_MOST: Final = 60.0
+CHANNEL_REST: Final = 30.0
+"""After the upstream refused our own key."""
+CACHE_MEMORY_SECONDS: Final = 300.0
+_MOST_PREFIXES: Final = 20_000
+_SMOOTHING: Final = 0.1
+
+
+@dataclass(slots=True)
+class RouteHealth:
+    """One route's state. Times are of the monotonic clock."""
+
+    failures_in_a_row: int = 0
+    recent: deque[tuple[float, bool]] = field(default_factory=lambda: deque(maxlen=200))
+    opened: int = 0
+    """How many times in a row the breaker has opened."""
+    open_until: float = 0.0
+    is_probing: bool = False
+    resting_until: float = 0.0
+    success_rate: float = 1.0
+    latency: float = 0.0
+    cached_share: float = 0.0
+    """The share of input tokens that came from the cache, where the route had served the prefix before."""
+    reports_timings: bool | None = None
+    """Whether the upstream is llama.cpp's server, which can count a stream's tokens as it goes; None: not met yet."""
+
+    def reason_out(self, now: float) -> Reason | None:
+        if now < self.resting_until:
+            return "resting"
+        if self.opened and (now < self.open_until or self.is_probing):
+            return "breaker_open"
+        return None
+
+    def available_at(self) -> float:
+        return max(self.resting_until, self.open_until)
+
+    def started(self, now: float) -> None:
+        """A request goes out; through a breaker whose time is over it is the one probe."""
+        if self.opened and now >= self.open_until:
+            self.is_probing = True
+
+    def succeeded(self, now: float, seconds: float) -> None:
+        self.failures_in_a_row = 0
+        self.opened = 0
+        self.is_probing = False
+        self.recent.append((now, True))
+        self.success_rate += (1 - self.success_rate) * _SMOOTHING
+        self.latency += (seconds - self.latency) * (_SMOOTHING if self.latency else 1)
+
+    def failed(self, now: float) -> None:
+        self.success_rate -= self.success_rate * _SMOOTHING
+        if self.opened and now < self.open_until:  # it was under way when the breaker opened: nothing new
+            return
+        self.failures_in_a_row += 1
+        self.recent.append((now, False))
+        if self.is_probing or self.failures_in_a_row >= FAILURES_IN_A_ROW or self._rate_is_bad(now):
+            self._open(now)
+
+    def ended_without_verdict(self) -> None:
+        """The request says nothing about the route: the client left, or it was refused for its content."""
+        self.is_probing = False
+
+    def rest(self, now: float, seconds: float | None) -> None:
+        self.is_probing = False
+        self.resting_until = now + min(REST_DEFAULT if seconds is None else seconds, REST_MOST)
+
+    def _open(self, now: float) -> None:
+        self.opened += 1
+        self.is_probing = False
+        self.failures_in_a_row = 0
+        self.recent.clear()
+        self.open_until = now + min(OPEN_SECONDS * 2 ** (self.opened - 1), OPEN_MOST)
+
+    def _rate_is_bad(self, now: float) -> bool:
+        verdicts = [is_good for at, is_good in self.recent if now - at <= WINDOW_SECONDS]
+        return len(verdicts) >= WINDOW_LEAST and verdicts.count(False) / len(verdicts) >= WINDOW_RATE
+
+
+@dataclass(slots=True)
+class ChannelHealth:
+    in_flight: int = 0
+    resting_until: float = 0.0
+
+
+class RetryBudget:
+    """Extra attempts: a share of the requests of the last ten seconds, and one a second in any case.
+
+    Without it, a failing upstream would be met with a multiple of the usual load.
+    """
+
+    def __init__(self, share: float) -> None:
+        self._share = share
+        self._requests: deque[float] = deque(maxlen=100_000)
+        self._extra: deque[float] = deque(maxlen=100_000)
+
+    def note_request(self, now: float) -> None:
+        self._requests.append(now)
+
+    def take(self, now: float) -> bool:
+        """Whether one more extra attempt is allowed, which is then counted."""
+        for times in (self._requests, self._extra):
+            while times and now - times[0] > 10:
+                times.popleft()
+        if len(self._extra) >= max(10, self._share * len(self._requests)):
+            return False
+        self._extra.append(now)
+        return True
+
+
+class Health:
+    """Everything this process has learned about routes, channels, conversations and models."""
+
+    def __init__(self, retry_share: float) -> None:
+        self.routes: defaultdict[int, RouteHealth] = defaultdict(RouteHealth)
+        """By the route's id; one not met yet is healthy."""
+        self.channels: defaultdict[int, ChannelHealth] = defaultdict(ChannelHealth)
+        self._prefixes: OrderedDict[int, tuple[int, float]] = OrderedDict()
+        self._outputs: dict[tuple[int, str], float] = {}
+        self._bytes_per_token: dict[str, float] = {}
+        self.retries = RetryBudget(retry_share)
+
+    def reason_out(self, route_id: int, channel_id: int, concurrency: int | None, now: float) -> Reason | None:
+        """Why this process would not send a request there just now; `concurrency` is the channel's limit."""
+        channel = self.channels[channel_id]
+        if now < channel.resting_until:
+            return "resting"
+        if concurrency is not None and channel.in_flight >= concurrency:
+            return "channel_busy"
+        return self.routes[route_id].reason_out(now)
+
+    def rest_channel(self, channel_id: int) -> None:
+        """The upstream refuses our key: no route of the channel is of use for a while."""
+        self.channels[channel_id].resting_until = time.monotonic() + CHANNEL_REST
+
+    # --- what conversations, tenants and models taught ---
+
+    def cached_share(self, prefix: int, route_id: int, now: float) -> float:
+        """The share of a conversation's input that this route likely has in its cache."""
+        served = self._prefixes.get(prefix)
+        if served is None or served[0] != route_id or now - served[1] > CACHE_MEMORY_SECONDS:
+            return 0.0
+        return self.routes[route_id].cached_share
+
+    def note_served(self, prefix: int, route_id: int, now: float, cached_share: float) -> None:
+        served = self._prefixes.pop(prefix, None)
+        if served is not None and served[0] == route_id:
+            route = self.routes[route_id]
+            route.cached_share += (cached_share - route.cached_share) * 0.3
+        self._prefixes[prefix] = (route_id, now)
+        if len(self._prefixes) > _MOST_PREFIXES:
+            self._prefixes.popitem(last=False)
+
+    def expected_output(self, tenant_id: int, model: str, cap: int) -> int:
+        """Output tokens that a tenant's requests to a model usually take, at most the cap."""
+        learned = self._outputs.get((tenant_id, model))
+        return min(cap, 256 if learned is None else int(learned) + 1)
+
+    def bytes_per_token(self, model: str) -> float:
+        """Prompt bytes per input token, learned from what upstreams counted; 4 until then."""
+        return self._bytes_per_token.get(model, 4.0)
+
+    def note_usage(
+        self, tenant_id: int, model: str, *, prompt_bytes: int, input_tokens: int, output_tokens: int
+    ) -> None:
+        key = (tenant_id, model)
+        before = self._outputs.get(key, float(output_tokens))
+        self._outputs[key] = before + (output_tokens - before) * _SMOOTHING
+        if input_tokens > 0:
+            ratio = max(1.0, prompt_bytes / input_tokens)  # less is what a chat template adds to a short prompt
+            known = self._bytes_per_token.get(model, ratio)
+            self._bytes_per_token[model] = known + (ratio - known) * _SMOOTHING

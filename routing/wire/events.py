@@ -1,0 +1,73 @@
+"""Server-sent events: cut out of a byte stream, in whatever pieces it comes. Pure: bytes in, bytes out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+MAX_EVENT_BYTES: Final = 16 * 1024 * 1024
+DONE: Final = b"data: [DONE]\n\n"
+KEEP_ALIVE: Final = b": keep-alive\n\n"
+
+
+class Comment(bytes):
+    """A comment block, with its colon."""
+
+
+class EventTooLarge(ValueError):
+    pass
+
+
+class EventParser:
+    """Cuts a byte stream into events (WHATWG HTML, section 9.2.6): LF, CRLF or CR, in whatever pieces it comes."""
+
+    def __init__(self) -> None:
+        self._rest = bytearray()
+        self._ended_in_cr = False
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The data of each event that is complete now; comments come as `Comment`. Raises EventTooLarge."""
+        if not self._rest and data.endswith(b"\n\n") and b"\r" not in data:
+            return _read_blocks(data[:-2].split(b"\n\n"))  # a blank line in front, if CRLF was cut, means nothing
+        seen = max(0, len(self._rest) - 1)
+        self._rest += self._with_line_feeds(data)
+        end = self._rest.rfind(b"\n\n", seen)
+        if end < 0:
+            if len(self._rest) > MAX_EVENT_BYTES:
+                raise EventTooLarge
+            return []
+        blocks = bytes(self._rest[:end]).split(b"\n\n")
+        del self._rest[: end + 2]
+        return _read_blocks(blocks)
+
+    def _with_line_feeds(self, data: bytes) -> bytes:
+        """The data with CRLF and CR as LF. A CR at the end is one at once; a LF that follows it is then dropped."""
+        if self._ended_in_cr and data:
+            data = data.removeprefix(b"\n")
+            self._ended_in_cr = False
+        if b"\r" not in data:
+            return data
+        self._ended_in_cr = data.endswith(b"\r")
+        return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
+    def finish(self) -> list[bytes]:
+        """What is left when the stream has ended without a last blank line."""
+        rest, self._rest = bytes(self._rest).rstrip(b"\n"), bytearray()
+        return _read_blocks([rest]) if rest else []
+
+
+def _read_blocks(blocks: Iterable[bytes]) -> list[bytes]:
+    events: list[bytes] = []
+    for block in blocks:
+        if block.startswith(b"data: ") and b"\n" not in block:
+            events.append(block[6:])
+        elif block:
+            events += _read_lines(block)
+    return events
+
+
+def _read_lines(block: bytes) -> list[bytes]:
+    lines = block.split(b"\n")
+    comments = [Comment(line) for line in lines if line.startswith(b":")]
+    data = [line[5:].removeprefix(b" ") for line in lines if line.startswith(b"data:")]
+    return [*comments, b"\n".join(data)] if data else list(comments)

@@ -1,0 +1,209 @@
+"""An upstream inside the process: an `Answer` like the network's, with delays, faults and honest token counts.
+
+Its answers echo the last message. Parameters in the channel's base URL: `delay_ms` before the first byte, `chunk_ms`
+between chunks, `tokens` of output (at most the cap), `fail` the share of requests that fail before the first byte,
+`cut` the share of streams that break off in the middle.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from typing import Any, Final
+from urllib.parse import parse_qs, urlsplit
+
+import orjson
+
+from routing.wire.addresses import Origin
+from routing.wire.client import UpstreamFault
+
+_WORDS: Final = [
+    "This",
+    "is",
+    "a",
+    "demonstration",
+    "answer",
+    "of",
+    "the",
+    "built-in",
+    "upstream.",
+    "Connect",
+    "a",
+    "real",
+    "channel",
+    "to",
+    "get",
+    "real",
+    "ones.",
+]
+
+
+class FakeAnswer:
+    """Plays back pieces with pauses; the shape is routing.wire.client.Answer's."""
+
+    def __init__(
+        self, status: int, headers: dict[bytes, bytes], pieces: list[bytes], pause: float, *, is_cut: bool
+    ) -> None:
+        self.status = status
+        self.headers = headers
+        self._pieces = pieces
+        self._pause = pause
+        self._is_cut = is_cut
+        self._bell = asyncio.Event()
+        self._is_closed = False
+        self._ready_at: float | None = None
+        self._next = 0
+
+    async def read(self) -> bytes:
+        return b"".join(self._pieces)
+
+    async def next(self, timeout: float | None = None) -> bytes | None:
+        if self._next == len(self._pieces):
+            if self._is_cut:
+                raise UpstreamFault("broken_stream", "cut as configured")
+            return None
+        if self._ready_at is None:
+            self._ready_at = time.monotonic() + (self._pause if self._next else 0)
+        rest = self._ready_at - time.monotonic()
+        if rest > 0:
+            await self._sleep(min(rest, timeout or rest))
+        if self._is_closed:
+            raise UpstreamFault("cancelled")
+        if time.monotonic() < self._ready_at:
+            return b""
+        self._ready_at = None
+        self._next += 1
+        return self._pieces[self._next - 1]
+
+    async def _sleep(self, seconds: float) -> None:
+        self._bell.clear()
+        try:
+            await asyncio.wait_for(self._bell.wait(), seconds)
+        except TimeoutError:
+            return
+
+    def wake(self) -> None:
+        self._bell.set()
+
+    def hang_up(self) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._is_closed = True
+        self._bell.set()
+
+
+async def answer(origin: Origin, body: bytes) -> FakeAnswer:
+    """What this fake channel answers to a request in the canonical format."""
+    query = parse_qs(urlsplit(origin.path).query)
+
+    def number(name: str, default: float = 0.0) -> float:
+        try:
+            return max(0.0, float(query[name][0])) if name in query else default
+        except ValueError:
+            raise UpstreamFault("connect_failed", f"{name} is not a number") from None
+
+    await asyncio.sleep(number("delay_ms") / 1000)
+    if random.random() < number("fail"):  # noqa: S311 - no secret depends on it
+        return _error(503, "The fake upstream fails now and then, as configured.")
+    request = orjson.loads(body)
+    words = _answer_words(request, int(number("tokens", 24)))
+    usage = _usage(request, len(words))
+    if not request.get("stream"):
+        return _whole(request, words, usage)
+    is_cut = random.random() < number("cut")  # noqa: S311 - no secret depends on it
+    return _stream(request, words, usage, pause=number("chunk_ms") / 1000, is_cut=is_cut)
+
+
+def _answer_words(request: dict[str, Any], most: int) -> list[str]:
+    cap = request.get("max_completion_tokens") or request.get("max_tokens") or most
+    count = min(most, cap)
+    return [_WORDS[index % len(_WORDS)] + " " for index in range(count)]
+
+
+def _usage(request: dict[str, Any], output: int) -> dict[str, Any]:
+    choices = request.get("n") or 1
+    input_ = max(1, len(orjson.dumps(request["messages"])) // 5)
+    return {
+        "prompt_tokens": input_,
+        "completion_tokens": output * choices,
+        "total_tokens": input_ + output * choices,
+        "prompt_tokens_details": {"cached_tokens": 0},
+    }
+
+
+def _message(request: dict[str, Any], words: list[str]) -> tuple[dict[str, Any], str]:
+    """The assistant's message and its finish reason: a tool call where one is required, JSON where a schema asks."""
+    choice = request.get("tool_choice")
+    if request.get("tools") and (choice == "required" or isinstance(choice, dict)):
+        tool = request["tools"][0]
+        function = tool.get("function") or tool["custom"]
+        call = {"id": "call_fake", "type": "function", "function": {"name": function.get("name"), "arguments": "{}"}}
+        return {"role": "assistant", "content": None, "tool_calls": [call]}, "tool_calls"
+    schema = (request.get("response_format") or {}).get("json_schema")
+    if schema is not None:
+        return {"role": "assistant", "content": orjson.dumps(_example(schema.get("schema") or {})).decode()}, "stop"
+    return {"role": "assistant", "content": "".join(words).strip()}, "stop"
+
+
+def _example(schema: Any) -> Any:
+    """The smallest value that fits a simple schema; anything at all for what is none."""
+    if type(schema) is not dict:
+        return "demo"
+    values, properties, kind = schema.get("enum"), schema.get("properties"), schema.get("type")
+    if type(values) is list and values:
+        return values[0]
+    if kind == "object":
+        return {name: _example(part) for name, part in properties.items()} if type(properties) is dict else {}
+    return {"array": [], "integer": 1, "number": 1.0, "boolean": True, "null": None}.get(str(kind), "demo")
+
+
+def _whole(request: dict[str, Any], words: list[str], usage: dict[str, Any]) -> FakeAnswer:
+    message, finish = _message(request, words)
+    choices = [{"index": index, "message": message, "finish_reason": finish} for index in range(request.get("n") or 1)]
+    body = {
+        "id": "fake",
+        "object": "chat.completion",
+        "created": int(time.time()),
+        "model": request["model"],
+        "choices": choices,
+    }
+    return FakeAnswer(200, _JSON, [orjson.dumps({**body, "usage": usage})], 0.0, is_cut=False)
+
+
+def _stream(
+    request: dict[str, Any], words: list[str], usage: dict[str, Any], *, pause: float, is_cut: bool
+) -> FakeAnswer:
+    base = {"id": "fake", "object": "chat.completion.chunk", "created": int(time.time()), "model": request["model"]}
+    message, finish = _message(request, words)
+    deltas: list[dict[str, Any]] = [{"role": "assistant", "content": ""}]
+    if message.get("tool_calls"):
+        deltas.append({"tool_calls": [{"index": 0, **message["tool_calls"][0]}]})
+    elif (request.get("response_format") or {}).get("json_schema"):
+        deltas.append({"content": message["content"]})
+    else:
+        deltas += [{"content": word} for word in words]
+    choices = range(request.get("n") or 1)
+    chunks = [
+        {**base, "choices": [{"index": index, "delta": delta, "finish_reason": None}]}
+        for delta in deltas
+        for index in choices
+    ]
+    if is_cut:
+        return FakeAnswer(200, _SSE, [_event(chunk) for chunk in chunks[: len(chunks) // 2]], pause, is_cut=True)
+    chunks += [{**base, "choices": [{"index": index, "delta": {}, "finish_reason": finish}]} for index in choices]
+    chunks.append({**base, "choices": [], "usage": usage})
+    return FakeAnswer(200, _SSE, [*map(_event, chunks), b"data: [DONE]\n\n"], pause, is_cut=False)
+
+
+def _error(status: int, message: str) -> FakeAnswer:
+    return FakeAnswer(status, _JSON, [orjson.dumps({"error": {"message": message}})], 0.0, is_cut=False)
+
+
+def _event(chunk: dict[str, Any]) -> bytes:
+    return b"data: " + orjson.dumps(chunk) + b"\n\n"
+
+
+_JSON: Final = {b"content-type": b"application/json"}
+_SSE: Final = {b"content-type": b"text/event-stream"}

@@ -1,0 +1,161 @@
+"""The upstream inside the process: honest counts, and faults as configured."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from routing.providers import ADAPTERS
+from routing.wire import addresses
+from routing.wire.client import UpstreamFault
+from routing.wire.events import EventParser
+from routing.wire.fake import FakeAnswer, answer
+
+FAKE = ADAPTERS["fake"]
+MESSAGES = [{"role": "user", "content": "hi"}]
+
+
+async def asked(url: str, **body: Any) -> FakeAnswer:
+    request = {"model": "m", "messages": MESSAGES, **body}
+    return await answer(addresses.parse(url), orjson.dumps(request))
+
+
+async def read_to_the_end(reply: FakeAnswer) -> bytes:
+    data = b""
+    while (piece := await reply.next()) is not None:
+        data += piece
+    return data
+
+
+def whole(url: str = "fake://x", **body: Any) -> dict[str, Any]:
+    async def run() -> dict[str, Any]:
+        return FAKE.answer(await (await asked(url, **body)).read())
+
+    return asyncio.run(run())
+
+
+def streamed(url: str = "fake://x", **body: Any) -> list[bytes]:
+    async def run() -> bytes:
+        return await read_to_the_end(await asked(url, stream=True, **body))
+
+    return EventParser().feed(asyncio.run(run()))
+
+
+def test_answer_counts_what_it_says() -> None:
+    reply = whole("fake://x?tokens=7")
+    usage = FAKE.usage(reply["usage"])
+    assert usage is not None
+    assert (usage.output, len(reply["choices"][0]["message"]["content"].split()), usage.input > 0) == (7, 7, True)
+
+
+@pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens"])
+def test_cap_bounds_the_answer(name: str) -> None:
+    assert whole("fake://x", **{name: 3})["usage"]["completion_tokens"] == 3
+
+
+def test_every_choice_is_counted() -> None:
+    reply = whole("fake://x?tokens=5", n=3)
+    assert ([choice["index"] for choice in reply["choices"]], reply["usage"]["completion_tokens"]) == ([0, 1, 2], 15)
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_stream_says_and_counts_the_same(n: int) -> None:
+    *events, usage, done = streamed("fake://x?tokens=4", n=n)
+    chunks = [FAKE.event(event) for event in events]
+    words = [choice["delta"].get("content") for chunk in chunks for choice in chunk["choices"]]
+    finished = [choice["index"] for chunk in chunks for choice in chunk["choices"] if choice["finish_reason"]]
+    assert (len([word for word in words if word]), finished, done) == (4 * n, list(range(n)), b"[DONE]")
+    assert FAKE.event(usage)["usage"]["completion_tokens"] == 4 * n
+
+
+def test_tool_is_called_where_one_is_required() -> None:
+    tools = [{"type": "function", "function": {"name": "f"}}]
+    message = whole(tools=tools, tool_choice="required")["choices"][0]["message"]
+    assert message["tool_calls"][0]["function"] == {"name": "f", "arguments": "{}"}
+    assert whole(tools=tools)["choices"][0]["message"].get("tool_calls") is None
+    assert whole(tools=[{"type": "custom", "custom": {"name": "c"}}], tool_choice="required")["choices"]
+
+
+def test_json_fits_a_simple_schema() -> None:
+    schema = {
+        "type": "object",
+        "properties": {"name": {"type": "string"}, "age": {"type": "integer"}, "kind": {"enum": ["a", "b"]}},
+    }
+    reply = whole(response_format={"type": "json_schema", "json_schema": {"name": "x", "schema": schema}})
+    assert orjson.loads(reply["choices"][0]["message"]["content"]) == {"name": "demo", "age": 1, "kind": "a"}
+
+
+odd = st.recursive(
+    st.none() | st.booleans() | st.integers(0, 9) | st.text(max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(st.sampled_from(["type", "properties", "enum", "items", "x"]), inner | st.just("object"))
+    ),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.sampled_from(["type", "properties", "enum"]), odd | st.just("object")))
+def test_any_schema_gets_an_answer(schema: dict[str, Any]) -> None:
+    reply = whole(response_format={"type": "json_schema", "json_schema": {"name": "x", "schema": schema}})
+    orjson.loads(reply["choices"][0]["message"]["content"])
+
+
+def test_delay_comes_before_the_answer() -> None:
+    began = time.monotonic()
+    whole("fake://x?delay_ms=120")
+    assert time.monotonic() - began >= 0.12
+
+
+def test_channel_that_always_fails_fails() -> None:
+    async def run() -> int:
+        return (await asked("fake://x?fail=1")).status
+
+    assert asyncio.run(run()) == 503
+
+
+def test_cut_stream_breaks_off_in_the_middle() -> None:
+    async def run() -> None:
+        reply = await asked("fake://x?cut=1", stream=True)
+        with pytest.raises(UpstreamFault) as caught:
+            await read_to_the_end(reply)
+        assert caught.value.fault == "broken_stream"
+
+    asyncio.run(run())
+
+
+def test_silence_between_chunks_is_told() -> None:
+    async def run() -> None:
+        reply = await asked("fake://x?chunk_ms=500", stream=True)
+        first = await reply.next(0.01)
+        assert (first is not None and first.startswith(b"data: "), await reply.next(0.01)) == (True, b"")
+
+    asyncio.run(run())
+
+
+def test_closed_stream_says_nothing_more() -> None:
+    async def run() -> None:
+        reply = await asked("fake://x?chunk_ms=5000", stream=True)
+        await reply.next()
+        asyncio.get_running_loop().call_later(0.02, reply.close)
+        with pytest.raises(UpstreamFault) as caught:
+            await asyncio.wait_for(reply.next(), 1)
+        assert caught.value.fault == "cancelled"
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("query", ["delay_ms=soon", "fail=x", "tokens=many"])
+def test_setting_that_is_no_number_is_a_fault_of_the_channel(query: str) -> None:
+    async def run() -> None:
+        with pytest.raises(UpstreamFault) as caught:
+            await asked(f"fake://x?{query}")
+        assert caught.value.fault == "connect_failed"
+
+    asyncio.run(run())
