@@ -10,19 +10,18 @@ import asyncio
 import ipaddress
 import secrets
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Final
 
-from django.conf import settings
 from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication
 
 from accounts import database, keys
+from accounts.errors import GatewayError
 from accounts.limits import Limits
 from accounts.models import ApiKey, Tenant
-from costrouter.errors import GatewayError
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -90,6 +89,11 @@ class Caller:
 
     is_authenticated: Final = True
 
+    @property
+    def pk(self) -> int:
+        """The name under which DRF's throttles ask for a caller's identity."""
+        return self.key_id
+
     def may_call(self, model: str) -> bool:
         return not self.allowed_models or model in self.allowed_models
 
@@ -116,7 +120,9 @@ class KeyCache:
     The digest is this process's own, under a key that nobody else has: cheaper than the database's.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, trusted_proxies: Sequence[Network] = ()) -> None:
+        self.trusted_proxies = trusted_proxies
+        """Networks whose `X-Forwarded-For` is believed."""
         self._pepper = secrets.token_bytes(32)
         self._callers: dict[bytes, tuple[float, Caller | None]] = {}
         self._loading: dict[bytes, asyncio.Task[Caller | None]] = {}
@@ -180,7 +186,7 @@ def _load_caller(digests: list[str]) -> Caller | None:
         is_key_usable=row.status == ApiKey.Status.ACTIVE,
         expires_at=row.expires_at.timestamp() if row.expires_at else None,
         allowed_models=frozenset(row.allowed_models),
-        allowed_networks=_networks(row.allowed_networks),
+        allowed_networks=networks(row.allowed_networks),
         limits=tuple(limits for limits in (own, shared) if not limits.is_unlimited),
     )
 
@@ -191,7 +197,7 @@ def write_last_used(key_ids: set[int]) -> None:
         ApiKey.objects.filter(pk__in=key_ids).update(last_used_at=timezone.now())
 
 
-def _networks(texts: Iterable[str]) -> tuple[Network, ...]:
+def networks(texts: Iterable[str]) -> tuple[Network, ...]:
     return tuple(ipaddress.ip_network(text, strict=False) for text in texts)
 
 
@@ -201,16 +207,12 @@ def _address(text: str) -> Address:
     return getattr(address, "ipv4_mapped", None) or address
 
 
-key_cache = KeyCache()
-_trusted_proxies = _networks(settings.TRUSTED_PROXIES)
-
-
-def client_address(peer: str, forwarded_for: str) -> str:
+def client_address(peer: str, forwarded_for: str, trusted_proxies: Sequence[Network]) -> str:
     """The caller's address: the peer, or where the peer is a trusted proxy the nearest untrusted hop it names.
 
     If all that it names are trusted too, the farthest. `forwarded_for` is `X-Forwarded-For`, empty if absent.
     """
-    if not _trusted_proxies:
+    if not trusted_proxies:
         return peer
     address = peer
     hops = [hop.strip() for hop in forwarded_for.split(",") if hop.strip()]
@@ -219,7 +221,7 @@ def client_address(peer: str, forwarded_for: str) -> str:
             ip = _address(address)
         except ValueError:
             return address
-        if not any(ip in network for network in _trusted_proxies):
+        if not any(ip in network for network in trusted_proxies):
             return address
     return address
 
@@ -231,13 +233,14 @@ class ApiKeyAuthentication(BaseAuthentication):
     """
 
     async def authenticate(self, request: Any) -> tuple[Caller, Caller]:  # type: ignore[override]
+        key_cache: KeyCache = request.gateway.key_cache
         caller = await key_cache.find(self._secret(request.headers))
         if caller is None:
             raise InvalidApiKey
         caller.check_usable(request.started_at)
         if caller.allowed_networks:
             forwarded_for = ", ".join(request.headers.get_all("x-forwarded-for"))
-            caller.check_address(client_address(request.peer, forwarded_for))
+            caller.check_address(client_address(request.peer, forwarded_for, key_cache.trusted_proxies))
         return caller, caller
 
     def authenticate_header(self, request: Any) -> str:

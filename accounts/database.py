@@ -13,7 +13,7 @@ from typing import Final, ParamSpec, TypeVar
 
 from django.db import Error, connection
 
-from costrouter.errors import ServiceUnavailable
+from accounts.errors import ServiceUnavailable
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -19,10 +19,9 @@ from typing import Final, Literal, cast
 
 import msgspec
 import redis.asyncio
-from django.conf import settings
 from redis.exceptions import NoScriptError, RedisError
 
-from costrouter.errors import GatewayError
+from accounts.errors import GatewayError
 
 log = logging.getLogger(__name__)
 
@@ -347,6 +346,3 @@ def _refusal(kind: Kind, wait: float) -> RateLimited:
         "concurrency": "Too many requests in flight.",
     }[kind]
     return RateLimited(f"{what} Please try again in {seconds} s.", retry_after=seconds)
-
-
-limiter = Limiter(settings.REDIS_URL)

@@ -24,12 +24,12 @@ from unfold.widgets import (
 )
 
 from accounts import keys
+from accounts.errors import GatewayError
 from accounts.models import Member, Tenant
 from administration.frame import Admin, Inline, action, back_to, display, form_page, secret_page
 from billing import amounts, ledger, money
 from billing.amounts import AmountField
 from billing.models import Balance, LedgerEntry
-from costrouter.errors import GatewayError
 
 # The kinds that an operator posts, with the sign of what they do; expiry is the gateway's own.
 _KINDS = (LedgerEntry.Kind.TOP_UP, LedgerEntry.Kind.GRANT, LedgerEntry.Kind.REFUND, LedgerEntry.Kind.ADJUSTMENT)

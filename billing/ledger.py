@@ -11,9 +11,9 @@ from django.db import IntegrityError, transaction
 from django.db.models import F, Sum
 from django.utils.translation import gettext_lazy as _
 
+from accounts.errors import GatewayError
 from accounts.models import Tenant, User
 from billing.models import Balance, LedgerEntry, Reservation, UsageRecord
-from costrouter.errors import GatewayError
 
 
 class InsufficientFunds(GatewayError):

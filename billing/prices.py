@@ -125,7 +125,7 @@ def cost(usage: Usage, tariff: Tariff) -> int:
     return round_half_up(exact, PER_MILLION) + tariff.request_fee
 
 
-def most(input_tokens: int, output_tokens: int, tariff: Tariff) -> int:
+def ceiling(input_tokens: int, output_tokens: int, tariff: Tariff) -> int:
     """The most a request can cost that sends at most `input_tokens` and receives at most `output_tokens`."""
     exact = input_tokens * tariff.highest_input_rate() + output_tokens * tariff.highest_output_rate()
     return -(-exact // PER_MILLION) + tariff.request_fee

@@ -49,10 +49,7 @@ class Contact:
         return time.monotonic() - self._since
 
 
-contact = Contact()
-
-
-def settle_dead_owners() -> int:
+def settle_dead_owners(contact: Contact) -> int:
     """Settles what dead processes held; returns how many reservations were closed."""
     try:
         if contact.lasted() < settings.OWNER_DEAD_SECONDS + 1:

@@ -19,14 +19,12 @@ from typing import Final
 
 import msgspec
 
+from accounts.errors import GatewayError
 from billing.books import Hold, Progress, Settlement
 from billing.writer import Writer
-from costrouter.errors import GatewayError
 
 MOST_LEDGER_UNITS: Final = 2**62
 """No single hold may pass this: the sum of two still fits a 64-bit column."""
-
-writer = Writer()
 
 
 class InsufficientQuota(GatewayError):
@@ -60,30 +58,39 @@ def _second(seconds: int) -> str:
     return dt.datetime.fromtimestamp(seconds, dt.UTC).isoformat(" ")[:19]
 
 
-async def hold(wanted: Hold) -> None:
-    """Holds the amount; returns when that is committed.
+class Reservations:
+    """The journal of a process: what it holds and settles, through its one writer."""
 
-    Raises InsufficientQuota (nothing changed) or ServiceUnavailable (what an absent database may still have
-    committed is given back when it returns).
-    """
-    if wanted.amount > MOST_LEDGER_UNITS:
-        raise InsufficientQuota("This request could cost more than any balance can hold.", available=0)
-    answer = writer.hold(wanted)
-    try:
-        outcome = await answer
-    except asyncio.CancelledError:
-        if not answer.cancelled():  # held, and gone before it heard of it
-            writer.release(wanted.id)
-        raise
-    if not outcome.is_held:
-        raise InsufficientQuota("The balance does not cover this request.", available=outcome.available)
+    def __init__(self, writer: Writer) -> None:
+        self.writer = writer
 
+    async def hold(self, wanted: Hold) -> None:
+        """Holds the amount; returns when that is committed.
 
-def settle(settlement: Settlement) -> None:
-    """Hands the outcome to the writer and returns at once; any exit may call it, a cancelled one too."""
-    if max(settlement.claimed_cost, settlement.provider_cost or 0) > MOST_LEDGER_UNITS:
-        settlement = _within_columns(settlement)
-    writer.settle(settlement)
+        Raises InsufficientQuota (nothing changed) or ServiceUnavailable (what an absent database may still have
+        committed is given back when it returns).
+        """
+        if wanted.amount > MOST_LEDGER_UNITS:
+            raise InsufficientQuota("This request could cost more than any balance can hold.", available=0)
+        answer = self.writer.hold(wanted)
+        try:
+            outcome = await answer
+        except asyncio.CancelledError:
+            if not answer.cancelled():  # held, and gone before it heard of it
+                self.writer.release(wanted.id)
+            raise
+        if not outcome.is_held:
+            raise InsufficientQuota("The balance does not cover this request.", available=outcome.available)
+
+    def settle(self, settlement: Settlement) -> None:
+        """Hands the outcome to the writer and returns at once; any exit may call it, a cancelled one too."""
+        if max(settlement.claimed_cost, settlement.provider_cost or 0) > MOST_LEDGER_UNITS:
+            settlement = _within_columns(settlement)
+        self.writer.settle(settlement)
+
+    def note_progress(self, progress: Progress) -> None:
+        """Writes down how far a stream has come; the notes of a process share one statement."""
+        self.writer.note_progress(progress)
 
 
 def _within_columns(settlement: Settlement) -> Settlement:
@@ -94,8 +101,3 @@ def _within_columns(settlement: Settlement) -> Settlement:
         claimed_cost=min(settlement.claimed_cost, MOST_LEDGER_UNITS),
         provider_cost=None if provider_cost is None else min(provider_cost, MOST_LEDGER_UNITS),
     )
-
-
-def note_progress(progress: Progress) -> None:
-    """Writes down how far a stream has come; the notes of a process share one statement."""
-    writer.note_progress(progress)

@@ -6,10 +6,13 @@ from celery import shared_task
 
 from billing import processes, recovery
 
+_contact = recovery.Contact()
+"""A worker's own: it lives as long as its process."""
+
 
 @shared_task
 def settle_dead_owners() -> None:
-    recovery.settle_dead_owners()
+    recovery.settle_dead_owners(_contact)
 
 
 @shared_task

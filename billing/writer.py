@@ -21,8 +21,8 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
+from accounts.errors import ServiceUnavailable
 from billing.books import AWAY, HELD, Books, Hold, HoldOutcome, Progress, Settlement, open_books
-from costrouter.errors import ServiceUnavailable
 
 log = logging.getLogger(__name__)
 

@@ -11,6 +11,7 @@ import contextlib
 import gc
 import os
 from collections.abc import Coroutine
+from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "costrouter.settings")
@@ -21,18 +22,17 @@ django.setup()
 
 from django.core.handlers.asgi import ASGIHandler
 
+from costrouter.gateway import build
 from costrouter.scheduler import Scheduler
 from routing.api.plane import ApiPlane, Receive, Scope, Send
 
 
 class Application:
-    """Picks the plane, and runs the process's own jobs for as long as the server lives."""
+    """Picks the plane; while the server lives, the gateway's parts and the process's own jobs live with it."""
 
     def __init__(self) -> None:
-        _work_in_batches()
-        self._api = ApiPlane()
+        self._api: ApiPlane | None = None
         self._web = ASGIHandler()
-        self._scheduler = Scheduler()
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
         kind = scope["type"]
@@ -40,23 +40,29 @@ class Application:
             return self._live(receive, send)
         path = scope["path"]
         if kind == "http" and (path.startswith("/v1/") or path == "/v1"):
+            if self._api is None:
+                raise RuntimeError("The API plane needs a server that speaks ASGI's lifespan; see bin/serve.")
             return self._api(scope, receive, send)
         return self._web(scope, receive, send)  # type: ignore[arg-type]
 
     async def _live(self, receive: Receive, send: Send) -> None:
         """The server's start and end (ASGI lifespan)."""
         await receive()
+        _work_in_batches()
+        gateway = build()
+        scheduler = Scheduler(gateway)
         try:
-            await self._scheduler.start()
+            await scheduler.start()
         except Exception as error:  # said to the server, which then ends with it
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             raise
+        self._api = ApiPlane(gateway)
         gc.collect()
         gc.freeze()
         gc.set_threshold(10_000, 20, 50)
         await send({"type": "lifespan.startup.complete"})
         await receive()
-        await self._scheduler.stop()
+        await scheduler.stop()
         await send({"type": "lifespan.shutdown.complete"})
 
 
@@ -66,9 +72,12 @@ def _work_in_batches() -> None:
     The server's own threads and the writer wake often and briefly; each lets the event loop finish what it is at, and
     finds more to do when its turn comes. Threads that start later inherit it. ADR 0008 has the figures.
     """
-    if hasattr(os, "SCHED_BATCH"):
-        with contextlib.suppress(OSError):  # a sandbox may forbid it
-            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+    tasks = Path("/proc/self/task")
+    if not hasattr(os, "SCHED_BATCH") or not tasks.exists():
+        return
+    for thread in tasks.iterdir():
+        with contextlib.suppress(OSError):  # it has ended meanwhile, or a sandbox forbids it
+            os.sched_setscheduler(int(thread.name), os.SCHED_BATCH, os.sched_param(0))
 
 
 application = Application()

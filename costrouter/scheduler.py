@@ -16,12 +16,10 @@ from dataclasses import dataclass, field
 from django.conf import settings
 from django.db import Error, connection
 
-from accounts.authentication import key_cache, write_last_used
-from accounts.limits import limiter
+from accounts.authentication import write_last_used
 from billing import processes, recovery
-from billing.reservations import writer
-from routing.catalogue.snapshot import catalogue
-from routing.pipeline.serve import client
+from billing.recovery import Contact
+from routing.pipeline.gateway import Gateway
 
 log = logging.getLogger(__name__)
 
@@ -40,9 +38,12 @@ class Job:
 
 
 class Scheduler:
-    """Starts the process's parts in order, keeps them going, and stops them in the reverse order."""
+    """Starts the gateway's parts in order, keeps them going, and stops them in the reverse order."""
 
-    def __init__(self) -> None:
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._writer = gateway.reservations.writer
+        self._contact = Contact()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._owner = ""
@@ -51,33 +52,33 @@ class Scheduler:
         """Returns when requests can be served; raises if the database cannot be read."""
         loop = asyncio.get_running_loop()
         self._owner = await loop.run_in_executor(None, self._prepare)
-        writer.start(self._owner)
+        self._writer.start(self._owner)
         self._thread = threading.Thread(target=self._work, name="scheduler", daemon=True)
         self._thread.start()
 
     async def stop(self) -> None:
         """Writes what is to be written and says goodbye, so that nothing has to be recovered."""
         loop = asyncio.get_running_loop()
-        await loop.run_in_executor(None, writer.stop)
+        await loop.run_in_executor(None, self._writer.stop)
         self._stop.set()
         if self._thread is not None:
             await loop.run_in_executor(None, self._thread.join, 5.0)
-        client.close()
-        await limiter.close()
+        self._gateway.client.close()
+        await self._gateway.limiter.close()
 
     def _prepare(self) -> str:
         try:
-            catalogue.refresh()
+            self._gateway.catalogue.refresh()
             return processes.register()
         finally:
             connection.close()
 
     def _work(self) -> None:
         jobs = [
-            Job("catalogue", CATALOGUE_SECONDS, catalogue.refresh),
+            Job("catalogue", CATALOGUE_SECONDS, self._gateway.catalogue.refresh),
             Job("heartbeat", settings.HEARTBEAT_SECONDS, lambda: processes.beat(self._owner)),
-            Job("recovery", RECOVERY_SECONDS, recovery.settle_dead_owners),
-            Job("audit", AUDIT_SECONDS, lambda: recovery.release_orphans(self._owner, writer.in_flight)),
+            Job("recovery", RECOVERY_SECONDS, lambda: recovery.settle_dead_owners(self._contact)),
+            Job("audit", AUDIT_SECONDS, lambda: recovery.release_orphans(self._owner, self._writer.in_flight)),
             Job("housekeeping", HOUSEKEEPING_SECONDS, self._keep_house),
         ]
         while not self._stop.wait(0.2):
@@ -91,20 +92,20 @@ class Scheduler:
         try:
             job.run()
         except Error as error:
-            recovery.contact.lost()
+            self._contact.lost()
             connection.close()
             log.warning("job %s: the database is away: %s", job.name, error)
         except Exception:  # the last resort: the other jobs go on
             log.exception("job %s failed", job.name)
 
     def _keep_house(self) -> None:
-        write_last_used(key_cache.take_used())
-        limiter.processes = max(1, processes.live().count())
+        write_last_used(self._gateway.key_cache.take_used())
+        self._gateway.limiter.processes = max(1, processes.live().count())
         processes.forget_dead()
 
     def _leave(self) -> None:
         try:
-            write_last_used(key_cache.take_used())
+            write_last_used(self._gateway.key_cache.take_used())
             processes.leave(self._owner)
         except Error as error:
             log.warning("could not say goodbye: %s", error)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from costrouter.errors import GatewayError, InvalidRequest
+from accounts.errors import GatewayError, InvalidRequest
 from routing.providers.base import Refusal
 
 

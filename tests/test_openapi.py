@@ -15,7 +15,7 @@ from django.test import Client
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
-from costrouter.errors import GatewayError
+from accounts.errors import GatewayError
 from portal.reference import document
 from routing.api import urls
 from routing.endpoints.chat import schema

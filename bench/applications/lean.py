@@ -7,7 +7,6 @@ is the handler.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -16,21 +15,24 @@ from django.conf import settings
 settings.ROOT_URLCONF = __name__
 
 from django.urls import path
+from rest_framework.authentication import BaseAuthentication
 
 from bench.payloads import answer_to
+from costrouter.gateway import build
 from routing.api.base import ApiRequest, ApiResponse, GatewayView
 from routing.api.plane import ApiPlane
 
 Message = MutableMapping[str, Any]
 
 
-class Anyone:
-    async def authenticate(self, request: ApiRequest) -> tuple[None, None]:
-        return None, None
+class Anyone(BaseAuthentication):
+    def authenticate(self, request: Any) -> None:
+        return None
 
 
 class Completions(GatewayView):
-    authenticator = Anyone()  # type: ignore[assignment]
+    authentication_classes = [Anyone]
+    permission_classes = []
 
     async def post(self, request: ApiRequest) -> ApiResponse:
         return ApiResponse(200, [], answer_to(await request.read_body()))
@@ -39,10 +41,7 @@ class Completions(GatewayView):
 # The plane's own handler sends what its views return; Django's types know only its own responses.
 _view: Any = Completions.as_view()
 urlpatterns = [path("v1/chat/completions", _view)]
-_plane = ApiPlane()
-
-# The gateway's entry has put the process under a policy of its own (ADR 0008); the others here have the default.
-os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+_plane = ApiPlane(build())
 
 
 async def application(

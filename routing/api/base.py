@@ -1,25 +1,32 @@
 """The API plane's request, response and view: DRF's contracts, dispatched natively async.
 
-A view is a DRF `APIView`: authentication class, permissions, exceptions and their handler are DRF's, made once per view
-class instead of once per request, and awaited where they wait (ADR 0001).
+A view is a DRF `APIView`: authentication, permissions, throttles and exceptions are DRF's, made once per view class
+instead of once per request, and awaited where they wait (ADR 0001).
 """
 
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Awaitable, Callable
-from typing import Any, ClassVar, Protocol, overload
+from types import CoroutineType
+from typing import Any, Final, NoReturn, Protocol, overload
 
 import msgspec
 import orjson
+from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
 from django.http import Http404
-from rest_framework.exceptions import APIException
+from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated, NotFound, PermissionDenied, Throttled
 from rest_framework.views import APIView
 
-from accounts.authentication import ApiKeyAuthentication, Caller
-from costrouter.errors import GatewayError
-from routing.api.errors import InternalError, MethodNotSupported, UnknownUrl
-from routing.pipeline.stream import ClientGone, StreamReply
+from accounts.authentication import Caller, InvalidApiKey
+from accounts.errors import GatewayError
+from accounts.limits import RateLimited
+from routing.api.errors import InternalError, MethodNotSupported, PermissionRefused, UnknownUrl
+from routing.pipeline.gateway import Gateway
+from routing.pipeline.run import ClientGone
+from routing.pipeline.stream import StreamReply
 
 log = logging.getLogger(__name__)
 
@@ -47,11 +54,24 @@ class ApiRequest(msgspec.Struct):
     peer: str
     started: float
     started_at: float
+    gateway: Gateway
     read_body: Callable[[], Awaitable[bytes]]
     until_gone: Callable[[], Awaitable[None]]
     """Returns when the client has left; to be awaited once, after the body was read."""
     user: Caller | None = None
     auth: Caller | None = None
+
+    @property
+    def caller(self) -> Caller:
+        """Who asks, in a view that only lets authenticated callers in."""
+        if self.user is None:
+            raise NotAuthenticated
+        return self.user
+
+    @property
+    def META(self) -> dict[str, str]:  # noqa: N802 - Django's name for it
+        """What DRF's throttles look at to tell callers apart."""
+        return {"REMOTE_ADDR": self.peer, "HTTP_X_FORWARDED_FOR": self.headers.get("x-forwarded-for", "")}
 
 
 class ApiResponse(msgspec.Struct):
@@ -63,11 +83,36 @@ class ApiResponse(msgspec.Struct):
     stream: StreamReply | None = None
 
 
+_NOT_DISPATCHED: Final = (
+    "parser_classes",
+    "renderer_classes",
+    "content_negotiation_class",
+    "versioning_class",
+    "metadata_class",
+)
+"""What DRF's own dispatch would look at and this one does not: there is one parser and one renderer."""
+
+
 class GatewayView(APIView):
-    """A DRF view whose handlers are coroutines; contracts are held by the class."""
+    """A DRF view whose handlers are coroutines.
+
+    Authentication, permission and throttle classes are DRF's, made once for the class; each may be plain or async. A
+    view that sets a contract which is not dispatched here cannot be defined.
+    """
 
     http_method_names = ["get", "post"]
-    authenticator: ClassVar[ApiKeyAuthentication] = ApiKeyAuthentication()
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        unheeded = [name for name in _NOT_DISPATCHED if name in vars(cls)]
+        if unheeded:
+            raise ImproperlyConfigured(f"{cls.__name__} sets {', '.join(unheeded)}, which the API plane does not heed.")
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._authenticators = [make() for make in self.authentication_classes]
+        self._permissions = [make() for make in self.permission_classes]
+        self._throttle_classes = tuple(self.throttle_classes)
 
     async def dispatch(self, request: ApiRequest, **kwargs: Any) -> ApiResponse:  # type: ignore[override]
         try:
@@ -75,12 +120,30 @@ class GatewayView(APIView):
             handler = getattr(self, method, None)
             if handler is None or method not in self.http_method_names:
                 raise MethodNotSupported(request.method, self.allowed_methods)
-            request.user, request.auth = await self.authenticator.authenticate(request)
+            for authenticator in self._authenticators:
+                found = await _result(authenticator.authenticate(request))  # type: ignore[arg-type]
+                if found is not None:
+                    request.user, request.auth = found
+                    break
+            for permission in self._permissions:
+                if not await _result(permission.has_permission(request, self)):  # type: ignore[arg-type]
+                    self._deny(request, permission)
+            for make in self._throttle_classes:
+                throttle = make()
+                if not await _result(throttle.allow_request(request, self)):  # type: ignore[arg-type]
+                    raise Throttled(throttle.wait())
             return await handler(request, **kwargs)  # type: ignore[no-any-return]
         except ClientGone:
             raise
         except Exception as error:  # noqa: BLE001 - the last resort: every failure leaves in the contract's shape
             return error_response(error)
+
+    @staticmethod
+    def _deny(request: ApiRequest, permission: Any) -> NoReturn:
+        """DRF's own distinction: nobody is asked to say who they are, somebody is told that they may not."""
+        if request.user is None:
+            raise NotAuthenticated
+        raise PermissionDenied(getattr(permission, "message", None))
 
     @classmethod
     def as_view(cls, **initkwargs: Any) -> Callable[..., Awaitable[ApiResponse]]:  # type: ignore[override]
@@ -88,10 +151,13 @@ class GatewayView(APIView):
         return cls(**initkwargs).dispatch
 
 
+async def _result(value: Any) -> Any:
+    """What a contract answers, plain or async."""
+    return await value if type(value) is CoroutineType else value
+
+
 def error_response(error: Exception) -> ApiResponse:
     """The one translator of exceptions to the API's envelope."""
-    if isinstance(error, Http404):
-        error = UnknownUrl()
     if not isinstance(error, GatewayError):
         error = _of_framework(error)
     status = getattr(error, "upstream_status", error.status)
@@ -100,10 +166,16 @@ def error_response(error: Exception) -> ApiResponse:
 
 
 def _of_framework(error: Exception) -> GatewayError:
-    if isinstance(error, APIException) and error.status_code < 500:
-        translated = InternalError()
-        log.error("an exception of the framework reached the API: %s", error)
-        return translated
+    """DRF's and Django's refusals as ours; anything else is a fault of ours."""
+    if isinstance(error, Http404 | NotFound):
+        return UnknownUrl()
+    if isinstance(error, NotAuthenticated | AuthenticationFailed):
+        return InvalidApiKey()
+    if isinstance(error, PermissionDenied | DjangoPermissionDenied):
+        return PermissionRefused()
+    if isinstance(error, Throttled):
+        seconds = max(1, math.ceil(getattr(error, "wait", None) or 1))
+        return RateLimited(f"Too many requests. Please try again in {seconds} s.", retry_after=seconds)
     log.error("a request failed on a fault of ours", exc_info=error)
     return InternalError()
 

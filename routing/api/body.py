@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Final, Never
 
 import orjson
 
-from costrouter.errors import GatewayError, InvalidRequest
+from accounts.errors import GatewayError, InvalidRequest
 
 MAX_DEPTH: Final = 32
 MAX_NODES: Final = 20_000

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from costrouter.errors import GatewayError
+from accounts.errors import GatewayError
 
 
 class UnknownUrl(GatewayError):
@@ -28,6 +28,17 @@ class MethodNotSupported(GatewayError):
     @property
     def headers(self) -> dict[str, str]:
         return {**super().headers, "allow": self._allowed}
+
+
+class PermissionRefused(GatewayError):
+    """A permission class of the view said no."""
+
+    status = 403
+    type = "invalid_request_error"
+    code = "permission_denied"
+
+    def __init__(self) -> None:
+        super().__init__("This API key may not do this.")
 
 
 class InternalError(GatewayError):

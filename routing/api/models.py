@@ -45,6 +45,7 @@ def one(snapshot: Snapshot, caller: Caller, name: str, now: float) -> dict[str, 
 
 
 def _entry(model: ModelView, price: Tariff) -> dict[str, Any]:
+    has_images = "images" in model.capabilities
     return {
         "id": model.name,
         "object": "model",
@@ -53,15 +54,15 @@ def _entry(model: ModelView, price: Tariff) -> dict[str, Any]:
         "description": model.description,
         "context_length": model.context_window,
         "architecture": {
-            "modality": "text+image->text" if model.images else "text->text",
-            "input_modalities": ["text", "image"] if model.images else ["text"],
+            "modality": "text+image->text" if has_images else "text->text",
+            "input_modalities": ["text", "image"] if has_images else ["text"],
             "output_modalities": ["text"],
         },
         "top_provider": {"context_length": model.context_window, "max_completion_tokens": model.output_limit},
         "supported_parameters": [
             *_PARAMETERS,
-            *(("tools", "tool_choice", "parallel_tool_calls") if model.tools else ()),
-            *(("structured_outputs",) if model.json_schema else ()),
+            *(("tools", "tool_choice", "parallel_tool_calls") if "tools" in model.capabilities else ()),
+            *(("structured_outputs",) if "json_schema" in model.capabilities else ()),
         ],
         "pricing": _pricing(price),
     }

@@ -11,21 +11,21 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from functools import partial
 from typing import Any, Final
 
-from django.conf import settings
 from django.urls import Resolver404, get_resolver
 
 from billing.reservations import new_id
 from routing.api.base import ApiRequest, ApiResponse, Headers, error_response
 from routing.api.body import RequestTooLarge
 from routing.api.errors import RequestTimeout, UnknownUrl
-from routing.pipeline.stream import ClientGone, StreamReply
+from routing.pipeline.gateway import Gateway
+from routing.pipeline.run import ClientGone
+from routing.pipeline.stream import StreamReply
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 BODY_SECONDS: Final = 60.0
-_MOST_BODY_BYTES: Final = settings.MAX_BODY_BYTES
 _JSON: Final = (b"content-type", b"application/json")
 _STREAM_HEAD: Final = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -37,7 +37,9 @@ _STREAM_HEAD: Final = [
 class ApiPlane:
     """Reads the request, resolves its view, sends what the view returns."""
 
-    def __init__(self) -> None:
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._slow_bodies = SlowBodies()
         self._resolver = get_resolver()
         self._views: dict[str, Callable[..., Awaitable[ApiResponse]]] = {}
         """Views of paths without parameters, once resolved."""
@@ -53,7 +55,8 @@ class ApiPlane:
             peer=client[0] if client else "",
             started=time.monotonic(),
             started_at=time.time(),
-            read_body=partial(_read_body, headers, receive),
+            gateway=self._gateway,
+            read_body=partial(self._read_body, headers, receive),
             until_gone=partial(_until_gone, receive),
         )
         try:
@@ -64,11 +67,19 @@ class ApiPlane:
             return
         response.headers.append((b"x-request-id", b"req_" + request.id.encode()))
         if response.stream is not None:
-            await _send_stream(response.stream, response.headers, send)
+            await send_stream(response.stream, response.headers, send)
             return
         response.headers += (_JSON, (b"content-length", b"%d" % len(response.body)))
         await send({"type": "http.response.start", "status": response.status, "headers": response.headers})
         await send({"type": "http.response.body", "body": response.body})
+
+    def _read_body(self, headers: _Headers, receive: Receive) -> Awaitable[bytes]:
+        """The whole body; raises RequestTooLarge as soon as it is declared or grows larger than the limit."""
+        most = self._gateway.options.most_body_bytes
+        declared = headers.get("content-length")
+        if declared is not None and (not declared.isdecimal() or int(declared) > most):
+            raise RequestTooLarge(most)
+        return self._slow_bodies.read(_read_parts(receive, most))
 
     def _view(self, path: str) -> Callable[..., Awaitable[ApiResponse]]:
         view = self._views.get(path)
@@ -101,15 +112,7 @@ class _Headers:
         return [value.decode("latin-1") for each, value in self._pairs if each == wanted]
 
 
-def _read_body(headers: _Headers, receive: Receive) -> Awaitable[bytes]:
-    """The whole body; raises RequestTooLarge as soon as it is declared or grows larger than the limit."""
-    declared = headers.get("content-length")
-    if declared is not None and (not declared.isdecimal() or int(declared) > _MOST_BODY_BYTES):
-        raise RequestTooLarge(_MOST_BODY_BYTES)
-    return slow_bodies.read(_read_parts(receive))
-
-
-async def _read_parts(receive: Receive) -> bytes:
+async def _read_parts(receive: Receive, most: int) -> bytes:
     parts: list[bytes] = []
     size = 0
     while True:
@@ -118,8 +121,8 @@ async def _read_parts(receive: Receive) -> bytes:
             raise RequestTimeout
         part = message.get("body", b"")
         size += len(part)
-        if size > _MOST_BODY_BYTES:
-            raise RequestTooLarge(_MOST_BODY_BYTES)
+        if size > most:
+            raise RequestTooLarge(most)
         if not message.get("more_body"):
             return b"".join((*parts, part)) if parts else part
         parts.append(part)
@@ -166,10 +169,7 @@ class SlowBodies:
                 task.cancel()
 
 
-slow_bodies = SlowBodies()
-
-
-async def _send_stream(stream: StreamReply, headers: Headers, send: Send) -> None:
+async def send_stream(stream: StreamReply, headers: Headers, send: Send) -> None:
     def write(data: bytes) -> Awaitable[None]:
         return send({"type": "http.response.body", "body": data, "more_body": True})
 

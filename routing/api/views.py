@@ -1,53 +1,63 @@
-"""The API's endpoints. Each view authenticates, reads its input and hands over."""
+"""The API's endpoints. Each view reads its input and hands over; who calls is known by then."""
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from routing.api import body, models
 from routing.api.base import ApiRequest, ApiResponse, GatewayView, json_response
-from routing.catalogue.snapshot import catalogue
-from routing.endpoints.chat import schema
-from routing.pipeline.plan import Call
-from routing.pipeline.serve import complete
+from routing.endpoints.base import Endpoint
+from routing.endpoints.chat import CHAT
+from routing.pipeline.call import Call
+from routing.pipeline.serve import serve
 from routing.pipeline.stream import StreamReply
 
 
-class ChatCompletions(GatewayView):
-    """POST /v1/chat/completions"""
+class EndpointView(GatewayView):
+    """POST to an endpoint: the same for all of them."""
+
+    endpoint: ClassVar[Endpoint]
 
     async def post(self, request: ApiRequest) -> ApiResponse:
         headers = request.headers
         body.check_media_type(headers.get("content-type", ""), headers.get("content-encoding", ""))
         raw = await request.read_body()
         values = body.parse(raw)
-        assert request.user is not None  # noqa: S101 - authenticated
         call = Call(
             id=request.id,
-            caller=request.user,
-            request=schema.read(values),
+            caller=request.caller,
+            endpoint=self.endpoint,
+            request=self.endpoint.read(values),
             body=values,
             body_bytes=len(raw),
-            snapshot=catalogue.snapshot,
+            snapshot=request.gateway.catalogue.snapshot,
             wants_explanation=headers.get("x-costrouter-explain", "") == "true",
             started=request.started,
             started_at=request.started_at,
         )
-        reply = await complete(call, request.until_gone)
+        reply = await serve(call, request.gateway, request.until_gone)
         if isinstance(reply, StreamReply):
             return ApiResponse(200, reply.headers, stream=reply)
         return ApiResponse(200, reply.headers, reply.body)
+
+
+class ChatCompletions(EndpointView):
+    """POST /v1/chat/completions"""
+
+    endpoint = CHAT
 
 
 class Models(GatewayView):
     """GET /v1/models"""
 
     async def get(self, request: ApiRequest) -> ApiResponse:
-        assert request.user is not None  # noqa: S101 - authenticated
-        return json_response(models.listing(catalogue.snapshot, request.user, request.started_at))
+        snapshot = request.gateway.catalogue.snapshot
+        return json_response(models.listing(snapshot, request.caller, request.started_at))
 
 
 class Model(GatewayView):
     """GET /v1/models/{id}"""
 
     async def get(self, request: ApiRequest, model_id: str) -> ApiResponse:
-        assert request.user is not None  # noqa: S101 - authenticated
-        return json_response(models.one(catalogue.snapshot, request.user, model_id, request.started_at))
+        snapshot = request.gateway.catalogue.snapshot
+        return json_response(models.one(snapshot, request.caller, model_id, request.started_at))

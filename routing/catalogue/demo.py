@@ -17,8 +17,8 @@ from accounts import keys
 from accounts.models import ApiKey, Member, Tenant, User
 from accounts.tenants import open_tenant
 from billing import trials
+from routing.catalogue.models import CatalogueModel, Channel
 from routing.catalogue.offers import Rate, add_route, offer_model
-from routing.models import CatalogueModel, Channel
 
 OPERATOR_EMAIL: Final = "operator@demo.example"
 OWNER_EMAIL: Final = "owner@demo.example"

@@ -13,7 +13,7 @@ from django.db import transaction
 
 from billing.models import Price
 from billing.money import from_decimal
-from routing.models import CatalogueModel, Channel, CostPrice, Route
+from routing.catalogue.models import CatalogueModel, Channel, CostPrice, Route
 
 
 @dataclass(frozen=True, slots=True)

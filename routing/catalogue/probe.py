@@ -13,8 +13,8 @@ import httpx
 from django.utils.translation import gettext
 from django.views.decorators.debug import sensitive_variables
 
+from routing.catalogue.models import Channel
 from routing.catalogue.vault import SealBroken
-from routing.models import Channel
 from routing.wire import addresses
 from routing.wire.addresses import ForbiddenAddress, Network, Origin
 

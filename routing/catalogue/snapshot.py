@@ -20,10 +20,10 @@ from django.utils import timezone
 from billing.models import Price, Rates
 from billing.prices import Tariff
 from billing.tariffs import tariff_of
+from routing.catalogue.models import CatalogueModel, CatalogueVersion, Channel, CostPrice, Route
 from routing.catalogue.vault import SealBroken
-from routing.models import CatalogueModel, CatalogueVersion, Channel, CostPrice, Route
 from routing.providers import ADAPTERS
-from routing.selection.rank import Reason
+from routing.selection.reasons import LACKS, Reason
 from routing.wire import addresses
 from routing.wire.addresses import ForbiddenAddress, Origin
 from routing.wire.client import Timeouts
@@ -74,9 +74,8 @@ class ModelView:
     output_limit: int
     default_output: int
     prompt_overhead: int
-    tools: bool
-    images: bool
-    json_schema: bool
+    capabilities: frozenset[str]
+    """In the words of routing/selection/reasons.py."""
     routes: tuple[RouteView, ...]
     prices: dict[str, tuple[tuple[float, Tariff], ...]]
     routes_by_id: dict[int, RouteView] = field(init=False)
@@ -152,17 +151,17 @@ def build(version: int) -> Snapshot:
 
 def _channel(row: Channel) -> ChannelView:
     is_usable = row.status == Channel.Status.ENABLED and row.provider in ADAPTERS
-    fault: Reason | None = None if is_usable else "channel_disabled"
+    fault: Reason | None = None if is_usable else Reason.CHANNEL_DISABLED
     secret, origin = "", None
     try:
         secret = row.secret
     except SealBroken:
         log.error("the secret of channel %s cannot be opened; the channel is out", row.pk)
-        fault = fault or "no_secret"
+        fault = fault or Reason.NO_SECRET
     try:
         origin = addresses.parse(row.base_url)
     except ForbiddenAddress:
-        fault = fault or "channel_disabled"
+        fault = fault or Reason.CHANNEL_DISABLED
     return ChannelView(
         id=row.pk,
         name=row.name,
@@ -186,9 +185,9 @@ def _header_text(name: str) -> bytes:
 def _route(row: Route, channel: ChannelView, cost: Tariff | None) -> RouteView:
     fault = channel.fault
     if fault is None and not row.is_enabled:
-        fault = "route_disabled"
+        fault = Reason.ROUTE_DISABLED
     if fault is None and cost is None:
-        fault = "no_cost_price"
+        fault = Reason.NO_COST_PRICE
     return RouteView(row.pk, channel, row.upstream_name, cost, fault)
 
 
@@ -216,12 +215,7 @@ def _model(row: CatalogueModel, routes: tuple[RouteView, ...], prices: dict[str,
         output_limit=row.output_limit,
         default_output=row.default_output,
         prompt_overhead=row.prompt_overhead,
-        tools=row.supports_tools,
-        images=row.supports_images,
-        json_schema=row.supports_json_schema,
+        capabilities=frozenset(name for name in LACKS if getattr(row, f"supports_{name}")),
         routes=routes,
         prices=prices,
     )
-
-
-catalogue = Catalogue()

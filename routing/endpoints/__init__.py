@@ -1,0 +1,16 @@
+"""The literal registry of endpoints, by the name that usage records keep."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from routing.endpoints.base import Endpoint
+from routing.endpoints.chat import CHAT
+
+ENDPOINTS: Final[dict[str, Endpoint]] = {CHAT.name: CHAT}
+
+
+def public_id(endpoint: str, request_id: str) -> str:
+    """The id that the client knows a request by; `request_id` is 32 hex digits."""
+    known = ENDPOINTS.get(endpoint)
+    return f"{known.id_prefix}{request_id}" if known else request_id

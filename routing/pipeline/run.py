@@ -3,38 +3,42 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Final
+from types import TracebackType
+from typing import Any, Self
 
 import msgspec
 import orjson
-from django.conf import settings
 
-from accounts.limits import Standing, limiter
-from billing import reservations
-from billing.books import Settlement
+from accounts.errors import GatewayError
+from accounts.limits import Standing
+from billing.books import Progress, Settlement
 from billing.money import EXPONENT, decimal_text, plain
 from billing.prices import NOTHING, Tariff, Usage, cost, lines
-from costrouter.errors import GatewayError
 from routing.catalogue.snapshot import ModelView, RouteView
-from routing.errors import ContentRefused, UpstreamTimeout
-from routing.pipeline.plan import Plan
-from routing.selection.health import Health
+from routing.endpoints.base import Bill
+from routing.pipeline.attempt import Attempt, AttemptRecord
+from routing.pipeline.call import Option, Plan
+from routing.pipeline.gateway import Gateway
+from routing.pipeline.outcomes import FAULT_OF_OURS, LEFT_EARLY, Close, charged, close_refused
 
-_SHOWS_CHANNELS: Final = settings.SHOW_CHANNELS
+
+class ClientGone(Exception):
+    """The client has left; there is nobody to answer."""
 
 
 class Run(msgspec.Struct):
-    """A request that holds money: what has been tried, and the one settling that it owes."""
+    """Made with `with`: whatever leaves the block by an exception settles the request. A stream settles itself."""
 
     plan: Plan
+    gateway: Gateway
+    standing: Standing
     cap: int
     held: int
-    standing: Standing
     model: ModelView
     """That is tried, at first the one asked for; `price` is the tenant's for it."""
     price: Tariff
     route: RouteView | None = None
-    attempts: list[dict[str, Any]] = []
+    attempts: list[AttemptRecord] = []  # msgspec copies an empty list for each instance
     first_byte: float | None = None
     """When the first byte of the answer came, by the monotonic clock."""
     is_settled: bool = False
@@ -42,58 +46,45 @@ class Run(msgspec.Struct):
     claimed: int = 0
     """What `priced` costs the tenant."""
 
-    def choose(self, route: RouteView, model: ModelView, price: Tariff) -> None:
-        self.route, self.model, self.price = route, model, price
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, GatewayError):
+            self.settle(close_refused(error))
+        elif isinstance(error, ClientGone):
+            self.settle(LEFT_EARLY)
+        elif error is not None:
+            self.settle(FAULT_OF_OURS)
+
+    def attempt(self, option: Option) -> Attempt:
+        """Begins to try this option."""
+        self.route, self.model, self.price = option.route, option.model, option.price
         self.priced, self.claimed = NOTHING, 0
+        attempt = Attempt(self.gateway.health, option.route, request_started=self.plan.call.started)
+        self.attempts.append(attempt.record)
+        return attempt
 
     def claim(self, usage: Usage) -> int:
         """Ledger units that a usage costs the tenant, which may be more than was held."""
         if usage is not self.priced:
-            self.priced, self.claimed = usage, cost(usage, self.price)
+            has_produced = self.plan.call.endpoint.has_produced(usage)
+            self.priced, self.claimed = usage, cost(charged(usage, has_produced=has_produced), self.price)
         return self.claimed
 
-    def note_attempt(self, outcome: str, *, started: float, status: int | None = None, detail: str = "") -> None:
-        route, call, now = self.route, self.plan.call, time.monotonic()
-        assert route is not None  # noqa: S101 - an attempt has a route
-        self.attempts.append(
-            {
-                "channel": route.channel.name,
-                "upstream_model": route.upstream_name,
-                "outcome": outcome,
-                "status": status,
-                "detail": detail[:500],
-                "started_ms": int((started - call.started) * 1000),
-                "duration_ms": int((now - started) * 1000),
-            }
-        )
-
-    def settle_refused(self, error: GatewayError) -> None:
-        """No answer went to the client: nothing to pay."""
-        timed_out = isinstance(error, UpstreamTimeout)
-        outcome = "refused" if isinstance(error, ContentRefused) else "timeout" if timed_out else "upstream_error"
-        status = error.upstream_status if isinstance(error, ContentRefused) else error.status
-        code = error.refusal.code if isinstance(error, ContentRefused) else error.code
-        self.settle(outcome=outcome, status=status, error_code=code or "")
-
-    def settle(
-        self,
-        *,
-        outcome: str,
-        status: int,
-        error_code: str = "",
-        usage: Usage = NOTHING,
-        source: str = "none",
-    ) -> None:
+    def settle(self, close: Close, usage: Usage = NOTHING, source: str = "none") -> None:
         """Closes the reservation with what was used; once, whoever calls first."""
         if self.is_settled:
             return
         self.is_settled = True
-        plan, route, now = self.plan, self.route, time.monotonic()
-        call = plan.call
-        limiter.finish(call.id, call.caller.limits, asked=plan.limited_tokens, used=usage.input + usage.output)
-        price = self.price
-        route_cost = None if route is None else route.cost
-        reservations.settle(
+        plan, route, price = self.plan, self.route, self.price
+        call, route_cost, now = plan.call, None if route is None else route.cost, time.monotonic()
+        self.gateway.limiter.finish(
+            call.id, call.caller.limits, asked=plan.limited_tokens, used=usage.input + usage.output
+        )
+        self.gateway.reservations.settle(
             Settlement(
                 id=call.id,
                 tenant_id=call.caller.tenant_id,
@@ -101,9 +92,9 @@ class Run(msgspec.Struct):
                 model=self.model.name,
                 price_id=price.id,
                 currency=price.currency,
-                outcome=outcome,
-                status=status,
-                error_code=error_code,
+                outcome=close.outcome,
+                status=close.status,
+                error_code=close.code,
                 usage_source=source,
                 input_tokens=usage.input,
                 cached_input_tokens=usage.cached_input,
@@ -125,56 +116,58 @@ class Run(msgspec.Struct):
             )
         )
 
-    def teach(self, health: Health, usage: Usage) -> None:
+    def note_progress(self, usage: Usage) -> None:
+        """Writes down how far the answer has come: what recovery bills should this process die."""
+        if self.route is not None and self.plan.call.endpoint.has_produced(usage):
+            self.gateway.reservations.note_progress(
+                Progress(self.plan.call.id, self.route.channel.name, self.price.id, usage.input, usage.output)
+            )
+
+    def teach(self, usage: Usage) -> None:
         """What a reported usage says about the conversation, the model and the tenant."""
-        plan, route = self.plan, self.route
-        assert route is not None  # noqa: S101 - there is an answer
-        call = plan.call
-        has_images = plan.text_bytes != call.body_bytes  # whose tokens say nothing about text
+        if self.route is None:
+            return
+        health, needs, call = self.gateway.health, self.plan.needs, self.plan.call
+        name = self.plan.models[0][0].name
         share = usage.cached_input / usage.input if usage.input else 0.0
-        health.note_served(plan.prefix, route.id, time.monotonic(), share)
-        health.note_usage(
-            call.caller.tenant_id,
-            plan.models[0][0].name,
-            prompt_bytes=plan.text_bytes,
-            input_tokens=0 if has_images else usage.input,
-            output_tokens=usage.output,
-        )
+        health.note_served(needs.prefix, self.route.id, time.monotonic(), share)
+        health.learned.note_output(call.caller.tenant_id, name, usage.output)
+        if needs.is_all_text:
+            health.learned.note_input(name, needs.text_bytes, usage.input)
 
     # --- what the client sees of it ---
 
-    def shown_cost(self, usage: Usage) -> tuple[str, dict[str, Any]]:
-        """What the tenant pays for a usage, as an exact decimal number of currency units: never more than was held.
-
-        And the terms of its sum, exact before rounding.
-        """
-        price = self.price
-        currency = price.currency
+    def bill(self, usage: Usage, reported: Any) -> Bill:
+        """What the tenant pays for a usage: never more than was held, and the terms of its sum, before rounding."""
+        price, currency = self.price, self.price.currency
         details: dict[str, Any] = {"currency": currency}
-        if usage.is_empty:
-            return "0", details
+        claimed = self.claim(usage)
+        if not self.plan.call.endpoint.has_produced(usage):
+            return Bill(usage, reported, "0", details)
         places = EXPONENT[currency] + 6
         for line in lines(usage, price):
             details[line.kind] = orjson.Fragment(decimal_text(line.exact_millionths, places))
         if price.request_fee:
             details["request_fee"] = orjson.Fragment(plain(price.request_fee, currency))
-        return plain(min(self.claim(usage), self.held), currency), details
+        return Bill(usage, reported, plain(min(claimed, self.held), currency), details)
 
     def headers(self) -> list[tuple[bytes, bytes]]:
         """The response headers that tell how the request was served."""
         pairs = [(b"x-costrouter-model", self.model.header), (b"x-costrouter-attempts", b"%d" % len(self.attempts))]
-        if _SHOWS_CHANNELS and self.route is not None:
+        if self.gateway.options.shows_channels and self.route is not None:
             pairs.append((b"x-costrouter-channel", self.route.channel.header))
         pairs += self.standing.headers
         return pairs
 
-    def explanation(self) -> dict[str, Any]:
-        """The routing decision and the attempts as far as the operator shows them to tenants."""
-        decision = self.plan.decision
+    def explanation(self) -> dict[str, Any] | None:
+        """The routing decision and the attempts as far as the operator shows them; None if nobody asked for them."""
+        if not self.plan.call.wants_explanation:
+            return None
+        decision, is_shown = self.plan.decision, self.gateway.options.shows_channels
         names = {verdict.channel: f"channel {place}" for place, verdict in enumerate(decision.candidates, 1)}
 
         def shown(channel: str) -> str:
-            return channel if _SHOWS_CHANNELS else names.get(channel, "channel")
+            return channel if is_shown else names.get(channel, "channel")
 
         candidates = [
             {
@@ -182,7 +175,7 @@ class Run(msgspec.Struct):
                 "state": verdict.state,
                 "reason": verdict.reason,
                 "expected_cost": None
-                if verdict.expected_cost is None or not _SHOWS_CHANNELS
+                if verdict.expected_cost is None or not is_shown
                 else orjson.Fragment(plain(verdict.expected_cost, verdict.currency)),
                 "success_rate": verdict.success_rate,
             }
@@ -190,8 +183,11 @@ class Run(msgspec.Struct):
         ]
         attempts = [
             {
-                "channel": shown(attempt["channel"]),
-                **{name: attempt[name] for name in ("outcome", "status", "started_ms", "duration_ms")},
+                "channel": shown(attempt.channel),
+                "outcome": attempt.outcome,
+                "status": attempt.status,
+                "started_ms": attempt.started_ms,
+                "duration_ms": attempt.duration_ms,
             }
             for attempt in self.attempts
         ]

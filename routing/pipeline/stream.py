@@ -14,19 +14,14 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import orjson
-from django.conf import settings
 
-from billing import reservations
-from billing.books import Progress
 from billing.prices import NOTHING, Usage
-from costrouter.errors import GatewayError
-from routing.endpoints.chat.stream import ChatRelay, Tally, public_usage
-from routing.errors import UpstreamError, UpstreamTimeout
-from routing.pipeline.run import Run
-from routing.providers.base import Adapter, MalformedAnswer
-from routing.selection.health import Health
+from routing.pipeline.attempt import Attempt
+from routing.pipeline.outcomes import LEFT, OF_FAULT, SUCCESS, Close, Consequence, error_of
+from routing.pipeline.run import ClientGone, Run
+from routing.providers.base import End, MalformedAnswer, Reader
 from routing.wire.client import PAUSE_BYTES, Answer, UpstreamFault
-from routing.wire.events import KEEP_ALIVE, Comment, EventParser, EventTooLarge
+from routing.wire.events import KEEP_ALIVE, Comment
 
 log = logging.getLogger(__name__)
 
@@ -36,13 +31,6 @@ STALL_SECONDS: Final = 30.0
 """A client that takes nothing for so long is treated as gone."""
 PROGRESS_SECONDS: Final = 5.0
 END_SECONDS: Final = 0.1
-_KEEP_ALIVE_SECONDS: Final = settings.KEEP_ALIVE_SECONDS
-_TICK_SECONDS: Final = min(1.0, _KEEP_ALIVE_SECONDS / 4)
-DONE_EVENT: Final = b"[DONE]"
-
-
-class ClientGone(Exception):
-    """The client has left; there is nobody to answer."""
 
 
 class ClientWatch:
@@ -72,53 +60,29 @@ class ClientWatch:
 class StreamReply:
     """A stream that has begun: its head is known, its body is written by `write`."""
 
-    def __init__(
-        self,
-        run: Run,
-        adapter: Adapter,
-        answer: Answer,
-        health: Health,
-        watch: ClientWatch,
-        *,
-        strips_timings: bool,
-        started: float,
-    ) -> None:
-        call, route = run.plan.call, run.route
-        assert route is not None  # noqa: S101 - an attempt has a route
-        request = call.request
+    def __init__(self, run: Run, attempt: Attempt, reader: Reader, answer: Answer, watch: ClientWatch) -> None:
+        call = run.plan.call
         self._run = run
-        self._adapter = adapter
+        self._attempt = attempt
+        self._reader = reader
         self._answer = answer
-        self._health = health
         self._watch = watch
-        self._route = route
-        self._started = started
-        self._parser = EventParser()
-        self._tally = Tally(request.choices, adapter.usage)
-        self._relay = ChatRelay(
-            public_id=call.public_id,
-            model=run.model.name,
-            created=int(call.started_at),
-            shows_usage=request.wants_usage,
-            strips_timings=strips_timings,
-            tally=self._tally,
-            choices=request.choices,
-        )
+        self._relay = call.endpoint.relay(call.request, call.head(run.model))
+        self._keep_alive = run.gateway.options.keep_alive_seconds
+        self._tick_seconds = min(1.0, self._keep_alive / 4)
         self._first = b""
         self._has_begun = False
         """A valid event has come; comments alone are none."""
         self._is_at_end = False
         self._broken: MalformedAnswer | None = None
         self._is_client_gone = False
-        self._is_closed = False
         self._task: asyncio.Task[Any] | None = None
         self._tick: asyncio.TimerHandle | None = None
         self._moves = 0
         """How often something has come or gone; what has not moved between two ticks is still."""
         self._moves_seen = -1
-        self._still_since = started
+        self._still_since = self._note_at = time.monotonic()
         self._is_sending = False
-        self._note_at = started + PROGRESS_SECONDS
         self.headers: list[tuple[bytes, bytes]] = []
 
     # --- before the head ---
@@ -131,38 +95,38 @@ class StreamReply:
             if len(self._first) > PAUSE_BYTES:
                 raise MalformedAnswer("nothing but comments came")
             self._first += self._digest(await self._answer.next())
-        now = time.monotonic()
-        self._run.first_byte = now
+        self._run.first_byte = self._attempt.answered(self._answer.status)
+        self._note_at = self._run.first_byte + PROGRESS_SECONDS
         self._watch.when_gone(self._on_gone)
-        self._run.note_attempt("answered", started=self._started, status=self._answer.status)
-        self._health.routes[self._route.id].succeeded(now, now - self._started)
         self.headers = self._run.headers()
 
     def _digest(self, data: bytes | None) -> bytes:
         """The client's events from the upstream's bytes (None at their end); raises MalformedAnswer."""
-        try:
-            events = self._parser.finish() if data is None else self._parser.feed(data)
-        except EventTooLarge as error:
-            raise MalformedAnswer("an event is too large") from error
-        if data is None:
-            self._is_at_end = True
         out = []
         try:
-            for event in events:
-                if type(event) is Comment:
-                    out.append(event + b"\n\n")
-                elif event == DONE_EVENT:
-                    self._relay.is_done = self._is_at_end = True
-                    break
-                else:
-                    out.append(self._relay.relay(self._adapter.event(event)))
+            for event in self._reader.feed(data):
+                if type(event) is dict:
+                    out.append(self._relay.relay(event))
                     self._has_begun = True
+                elif type(event) is Comment:
+                    out.append(event + b"\n\n")
+                elif isinstance(event, End):
+                    self._end(event.error)
         except MalformedAnswer as error:
-            if not self._has_begun:
-                raise
-            self._broken = error  # what came before it is still relayed
+            self._end(error)
+        if data is None:
             self._is_at_end = True
         return b"".join(out)
+
+    def _end(self, error: MalformedAnswer | None) -> None:
+        """Nothing follows; what came before an error is still relayed, if anything did."""
+        self._is_at_end = True
+        if error is None:
+            self._relay.is_done = True
+        elif not self._has_begun:
+            raise error
+        else:
+            self._broken = error
 
     # --- after the head ---
 
@@ -173,18 +137,18 @@ class StreamReply:
         """
         self._client: Send = send
         self._task = asyncio.current_task()
-        self._tick = asyncio.get_running_loop().call_later(_TICK_SECONDS, self._on_tick)
+        self._tick = asyncio.get_running_loop().call_later(self._tick_seconds, self._on_tick)
         try:
             await self._write()
         except UpstreamFault as fault:
-            await self._break_off(fault.fault, fault.detail)
+            await self._break_off(OF_FAULT[fault.fault], fault.detail)
         except MalformedAnswer as error:
-            await self._break_off("invalid_response", str(error))
+            await self._break_off(OF_FAULT["invalid_response"], str(error))
         except ClientGone:
             raise
         except Exception:  # the last resort: whatever goes wrong, a broken answer never looks like a whole one
             log.exception("a stream failed on a fault of ours")
-            await self._break_off("invalid_response", "a fault of ours")
+            await self._break_off(OF_FAULT["invalid_response"], "a fault of ours")
 
     async def finish(self) -> None:
         """Waits a moment for the upstream's clean end, so that its connection can be kept."""
@@ -200,10 +164,8 @@ class StreamReply:
             self._tick.cancel()
         self._watch.close()
         self._answer.close()
-        if not self._is_closed:
-            self._is_closed = True
-            self._health.channels[self._route.channel.id].in_flight -= 1
-        self._settle("client_gone")
+        self._attempt.end()
+        self._settle(LEFT)
 
     async def _write(self) -> None:
         pending = self._first
@@ -222,7 +184,7 @@ class StreamReply:
             if pending and not self._is_client_gone:
                 await self._send(pending)
             raise self._broken or UpstreamFault("broken_stream", "the stream ended before the answer was whole")
-        usage = self._settle("client_gone" if self._is_client_gone else "success")
+        usage = self._settle(LEFT if self._is_client_gone else SUCCESS)
         if not self._is_client_gone:
             await self._send(pending + self._closing(usage))
 
@@ -236,29 +198,23 @@ class StreamReply:
         self._moves += 1
 
     def _closing(self, usage: Usage) -> bytes:
-        run = self._run
-        shown = public_usage(usage, self._tally.reported_fields, *run.shown_cost(usage))
-        return self._relay.closing(shown, run.explanation() if run.plan.call.wants_explanation else None)
+        return self._relay.closing(self._run.bill(usage, self._reader.reported), self._run.explanation())
 
-    async def _break_off(self, fault: str, detail: str) -> None:
+    async def _break_off(self, consequence: Consequence, detail: str) -> None:
         """The upstream failed after the first byte: bills what was received and says so to the client."""
         if self._is_client_gone:
-            self._settle("client_gone")
+            self._settle(LEFT)
             return
-        self._run.attempts[-1] |= {"outcome": fault, "detail": detail[:500]}
-        self._health.routes[self._route.id].failed(time.monotonic())
-        timed_out = fault.endswith("_timeout")
-        self._settle("timeout" if timed_out else "upstream_error")
-        error: GatewayError = (
-            UpstreamTimeout() if timed_out else UpstreamError("The upstream broke off before the answer was complete.")
-        )
+        self._attempt.fail(consequence, detail)
+        self._settle(consequence.close)
+        error = error_of(consequence, None, status=0, wait=0.0, has_begun=True)
         await self._send(b"data: " + orjson.dumps(error.envelope) + b"\n\n")
 
     def _on_gone(self) -> None:
         """The client left: the upstream is stopped, or read on where its vendor charges anyway."""
         if not self._run.is_settled:
             self._is_client_gone = True
-            if not self._route.channel.drains:
+            if not self._attempt.route.channel.drains:
                 self._answer.hang_up()
 
     def _on_tick(self) -> None:
@@ -271,41 +227,33 @@ class StreamReply:
                 self._is_client_gone = True
                 self._task.cancel()
                 return
-        elif now - self._still_since >= _KEEP_ALIVE_SECONDS:
+        elif now - self._still_since >= self._keep_alive:
             self._answer.wake()
         if now >= self._note_at:
             self._note_progress()
-        self._tick = asyncio.get_running_loop().call_later(_TICK_SECONDS, self._on_tick)
+        self._tick = asyncio.get_running_loop().call_later(self._tick_seconds, self._on_tick)
 
     # --- what it used ---
 
-    def _settle(self, outcome: str) -> Usage:
+    def _settle(self, close: Close) -> Usage:
         """Settles once, with the best figures there are; the usage that was settled with."""
         usage, source = self.usage()
         if not self._run.is_settled:
-            if source == "upstream" and outcome == "success":
-                self._run.teach(self._health, usage)
-            status = 200 if outcome in {"success", "client_gone"} else 504 if outcome == "timeout" else 502
-            code = {"upstream_error": "upstream_error", "timeout": "upstream_timeout"}.get(outcome, "")
-            self._run.settle(outcome=outcome, status=status, error_code=code, usage=usage, source=source)
+            if source == "upstream" and close is SUCCESS:
+                self._run.teach(usage)
+            self._run.settle(close, usage, source)
         return usage
 
     def usage(self) -> tuple[Usage, str]:
         """The upstream's own figures wherever they appeared, else an estimate of what was received."""
-        tally = self._tally
-        if tally.reported is not None:
-            return tally.reported, "upstream"
-        if tally.timed is not None and self._run.plan.call.request.choices == 1:
-            return tally.timed, "upstream"
-        output = tally.received_tokens()
+        if self._reader.usage is not None:
+            return self._reader.usage, "upstream"
+        output = self._relay.received_tokens()
         if not output:
             return NOTHING, "none"
-        return Usage(input=self._run.plan.expected_input, output=output), "estimated"
+        return Usage(input=self._run.plan.needs.expected_input, output=output), "estimated"
 
     def _note_progress(self) -> None:
         self._note_at = time.monotonic() + PROGRESS_SECONDS
         usage, _source = self.usage()
-        run = self._run
-        reservations.note_progress(
-            Progress(run.plan.call.id, self._route.channel.name, run.price.id, usage.input, usage.output)
-        )
+        self._run.note_progress(usage)

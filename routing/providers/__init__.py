@@ -1,16 +1,26 @@
-"""The literal registry of providers: one pure adapter per wire format."""
+"""The literal registry of providers: one pure adapter per dialect."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from routing.providers.base import Adapter
 from routing.providers.fake import FAKE
+from routing.providers.llamacpp import LLAMACPP
 from routing.providers.openai import OPENAI
 
-ADAPTERS: Final[dict[str, Adapter]] = {"openai": OPENAI, "fake": FAKE}
+ADAPTERS: Final[dict[str, Adapter]] = {"openai": OPENAI, "llamacpp": LLAMACPP, "fake": FAKE}
 
 
 def choices() -> list[tuple[str, str]]:
     """The providers an operator can choose from; a new one needs no migration."""
     return [(name, adapter.label) for name, adapter in ADAPTERS.items()]
+
+
+def recognise(provider: str, headers: Mapping[bytes, bytes]) -> str:
+    """The dialect of the upstream behind a channel of this provider, by an answer's headers."""
+    for name, adapter in ADAPTERS.items():
+        if adapter.within == provider and adapter.recognises(headers):
+            return name
+    return provider

@@ -1,7 +1,7 @@
-"""What an adapter is: the pure translation between the canonical (OpenAI's) format and a vendor's.
+"""What a dialect is: the pure translation between the canonical (OpenAI's) formats and those of an upstream.
 
-An adapter builds the upstream's request, reads a whole answer, reads one stream event, and says what an error means.
-It holds no state and does no I/O.
+An adapter builds the upstream's request and says what an error means; it is shared and holds no state. For each
+exchange it opens one reader, which knows the framing, the end, the quirks and the counts. Neither does I/O.
 """
 
 from __future__ import annotations
@@ -13,23 +13,27 @@ from typing import Any, Final, Literal, Protocol
 import msgspec
 
 from billing.prices import Usage
+from routing.wire.events import Comment
 
 MOST_TOKENS: Final = 100_000_000
 """No context window is as large: a count above it is not believed."""
 
 
-class Order(msgspec.Struct, frozen=True):
+class UpstreamCall(msgspec.Struct, frozen=True):
     """A request for one route: the client's body as a dict (never changed), and what must be different upstream."""
 
+    endpoint: str
+    path: str
+    """The endpoint's, below the upstream's base URL where it speaks the canonical format."""
     body: Mapping[str, Any]
     upstream_model: str
     host: str
     secret: str
     cap: int
-    """The bound on the output tokens of one choice; always sent, so that the upstream enforces it."""
+    """The bound on the output tokens of one answer; always sent, so that the upstream enforces it. 0: there is none."""
+    answers: int
+    """How many answers are asked for at once."""
     is_stream: bool
-    wants_timings: bool
-    """The upstream can count a stream's tokens as it goes: ask for it."""
 
 
 class UpstreamRequest(msgspec.Struct, frozen=True):
@@ -39,7 +43,7 @@ class UpstreamRequest(msgspec.Struct, frozen=True):
 
 
 Meaning = Literal["retry", "rest", "key_refused", "content_refused"]
-"""What a failed attempt says: try another route; this one rests; our key is bad; the request itself is at fault."""
+"""What an upstream's error says: try another route; this one rests; our key is bad; the request itself is at fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,23 +64,55 @@ class MalformedAnswer(ValueError):
     """The upstream said success and sent something else."""
 
 
+@dataclass(frozen=True, slots=True)
+class End:
+    """The end of a stream: the upstream said that the answer is whole, or what came then cannot be read."""
+
+    error: MalformedAnswer | None = None
+
+
+END: Final = End()
+Event = dict[str, Any] | Comment | End
+"""A chunk in the canonical format without its usage, a comment, or the end, after which nothing follows."""
+
+
+class Reader(Protocol):
+    """One exchange's answer, whole or in pieces."""
+
+    usage: Usage | None
+    """The upstream's own counts so far, None as long as it has not told any that can be believed."""
+    is_exact: bool
+    """Whether `usage` is as the upstream counted, with nothing estimated."""
+    reported: Mapping[str, Any]
+    """The usage object as the upstream wrote it."""
+
+    def feed(self, data: bytes | None) -> list[Event]:
+        """The events that are complete now; None is the end of the bytes. Raises nothing: see `End.error`."""
+
+    def whole(self, body: bytes) -> dict[str, Any]:
+        """A whole answer in the canonical format; raises MalformedAnswer, also for an error sent with status 200."""
+
+
 class Adapter(Protocol):
-    """One wire format. `answer` and `event` return the canonical dicts that the gateway completes and relays."""
+    """One dialect."""
 
     label: str
+    within: str
+    """The provider whose channels may turn out to speak this dialect; empty where it must be chosen."""
 
-    def request(self, order: Order) -> UpstreamRequest: ...
+    def speaks(self, endpoint: str) -> bool: ...
 
-    def answer(self, body: bytes) -> dict[str, Any]:
-        """A whole chat.completion; raises MalformedAnswer, also for an error sent with status 200."""
+    def recognises(self, headers: Mapping[bytes, bytes]) -> bool:
+        """Whether an answer's headers (names in lower case) say that its upstream speaks this dialect."""
 
-    def event(self, data: bytes) -> dict[str, Any]:
-        """One chat.completion.chunk; raises MalformedAnswer."""
+    def prefers_stream(self, answers: int, *, is_met: bool) -> bool:
+        """Whether a request that wants a whole answer should go upstream as a stream.
 
-    def refusal(self, status: int, headers: Mapping[bytes, bytes], body: bytes, order: Order) -> Refusal: ...
+        `is_met`: an earlier answer has shown that the upstream speaks this very dialect.
+        """
 
-    def answer_usage(self, answer: Mapping[str, Any], choices: int) -> tuple[Usage | None, bool]:
-        """The counts of a whole answer, and whether they are the upstream's own."""
+    def request(self, call: UpstreamCall) -> UpstreamRequest: ...
 
-    def usage(self, reported: Any) -> Usage | None:
-        """The counts an upstream reported, None if they cannot be believed (negative, text, missing)."""
+    def open(self, call: UpstreamCall) -> Reader: ...
+
+    def refusal(self, status: int, headers: Mapping[bytes, bytes], body: bytes, call: UpstreamCall) -> Refusal: ...

@@ -1,4 +1,4 @@
-"""OpenAI's chat format: the canonical shape, for every OpenAI-compatible vendor."""
+"""OpenAI's formats: the canonical shapes, for every OpenAI-compatible vendor."""
 
 from __future__ import annotations
 
@@ -6,13 +6,25 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final, NoReturn
 
-import msgspec
 import orjson
 
 from billing.prices import Usage
-from routing.providers.base import MOST_TOKENS, MalformedAnswer, Meaning, Order, Refusal, UpstreamRequest
+from routing.providers.base import (
+    END,
+    MOST_TOKENS,
+    End,
+    Event,
+    MalformedAnswer,
+    Meaning,
+    Reader,
+    Refusal,
+    UpstreamCall,
+    UpstreamRequest,
+)
+from routing.wire.events import Comment, EventParser, EventTooLarge
 
 _EXTENSIONS: Final = frozenset(("models", "provider", "usage"))
+_DONE: Final = b"[DONE]"
 _HEADERS: Final[tuple[tuple[str, str], ...]] = (
     ("content-type", "application/json"),
     ("accept", "application/json"),
@@ -68,121 +80,169 @@ _MOST_MESSAGE: Final = 1000
 
 class OpenAI:
     label = "OpenAI-compatible"
+    within = ""
 
-    def request(self, order: Order) -> UpstreamRequest:
+    def speaks(self, endpoint: str) -> bool:
+        """Every endpoint's canonical format is OpenAI's; whether an upstream has it, its model's routes say."""
+        return True
+
+    def recognises(self, headers: Mapping[bytes, bytes]) -> bool:
+        return False
+
+    def prefers_stream(self, answers: int, *, is_met: bool) -> bool:
+        """Until the upstream is known: some servers count several answers in a stream only (ADR 0006)."""
+        return answers > 1 and not is_met
+
+    def request(self, call: UpstreamCall) -> UpstreamRequest:
         """The client's body with the model's upstream name, the output cap, and usage asked for in streams."""
-        body = {**order.body}
+        body = {**call.body}
         if not _EXTENSIONS.isdisjoint(body):
             body = {name: value for name, value in body.items() if name not in _EXTENSIONS}
-        body["model"] = order.upstream_model
-        self._set_cap(body, order)
+        body["model"] = call.upstream_model
+        if call.cap:
+            self._set_cap(body, call)
         headers = _HEADERS
-        if order.is_stream:
+        if call.is_stream:
             headers = _STREAM_HEADERS
             body["stream"] = True
             body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
-            if order.wants_timings:
-                body.setdefault("timings_per_token", True)
-        if order.secret:
-            headers = (*headers, ("authorization", f"Bearer {order.secret}"))
-        return UpstreamRequest("/chat/completions", headers, orjson.dumps(body))
+        if call.secret:
+            headers = (*headers, ("authorization", f"Bearer {call.secret}"))
+        return UpstreamRequest(call.path, headers, orjson.dumps(body))
 
     @staticmethod
-    def _set_cap(body: dict[str, Any], order: Order) -> None:
+    def _set_cap(body: dict[str, Any], call: UpstreamCall) -> None:
         """Under the name or names that the client chose, else under the one that the vendor knows."""
         has_newer = body.get("max_completion_tokens") is not None
         if has_newer:
-            body["max_completion_tokens"] = order.cap
+            body["max_completion_tokens"] = call.cap
         if body.get("max_tokens") is not None:
-            body["max_tokens"] = order.cap
+            body["max_tokens"] = call.cap
         elif not has_newer:
-            body["max_completion_tokens" if _NEW_CAP_ONLY.search(order.host) else "max_tokens"] = order.cap
+            body["max_completion_tokens" if _NEW_CAP_ONLY.search(call.host) else "max_tokens"] = call.cap
 
-    def answer(self, body: bytes) -> dict[str, Any]:
-        answer = self._object(body)
-        choices = answer.get("choices")
-        if type(choices) is not list or not choices:
-            raise MalformedAnswer("the answer has no choices")
-        for choice in choices:
-            if type(choice) is not dict or type(choice.get("message")) is not dict:
-                raise MalformedAnswer("a choice has no message")
-        return answer
+    def open(self, call: UpstreamCall) -> Reader:
+        return OpenAIReader()
 
-    def event(self, data: bytes) -> dict[str, Any]:
-        chunk = self._object(data)
-        choices = chunk.get("choices")
-        if type(choices) is not list:
-            raise MalformedAnswer("the chunk has no choices")
-        for choice in choices:
-            if type(choice) is not dict or type(choice.get("delta")) is not dict:
-                raise MalformedAnswer("a choice has no delta")
-        return chunk
-
-    @staticmethod
-    def _object(body: bytes) -> dict[str, Any]:
-        try:
-            value = orjson.loads(body)
-        except orjson.JSONDecodeError as error:
-            raise MalformedAnswer("the answer is not JSON") from error
-        if type(value) is not dict:
-            raise MalformedAnswer("the answer is not a JSON object")
-        if value.get("error"):
-            _raise_error(value["error"])
-        return value
-
-    def refusal(self, status: int, headers: Mapping[bytes, bytes], body: bytes, order: Order) -> Refusal:
+    def refusal(self, status: int, headers: Mapping[bytes, bytes], body: bytes, call: UpstreamCall) -> Refusal:
         error = _error_of(body)
         detail = f"{status}: {error.get('message') or body[:300].decode('utf-8', 'replace')}"[:500]
         meaning = _meaning(status, error)
         if meaning != "content_refused":
             return Refusal(meaning, retry_after=_retry_after(headers), detail=detail)
         text = f"{error.get('type')} {error.get('code')} {error.get('message')}"
-        code = "context_length_exceeded" if _OVERFLOW.search(text) else _text(error.get("code"))
-        type_, param = _text(error.get("type")), _text(error.get("param"))
+        code = "context_length_exceeded" if _OVERFLOW.search(text) else text_of(error.get("code"))
+        type_, param = text_of(error.get("type")), text_of(error.get("param"))
         return Refusal(
             meaning,
             type=type_ if type_ in STANDARD_TYPES else "invalid_request_error",
             code=code if code in STANDARD_CODES else None,
-            message=_public(_text(error.get("message")), order) or "The upstream refused the content of this request.",
-            param=param if param and param == _public(param, order) else None,
+            message=_public(text_of(error.get("message")), call) or "The upstream refused the content of this request.",
+            param=param if param and param == _public(param, call) else None,
             detail=detail,
         )
 
-    def answer_usage(self, answer: Mapping[str, Any], choices: int) -> tuple[Usage | None, bool]:
-        usage = self.usage(answer.get("usage"))
-        timings = answer.get("timings")
-        if usage is None or choices == 1 or type(timings) is not dict or timings.get("predicted_n") != usage.output:
-            return usage, usage is not None
-        # llama.cpp's server counts one choice of several: the others are counted here, as well as they can be.
-        counts = [_tokens_of(choice) for choice in answer["choices"]]
-        output = max(usage.output, sum(count for count, _is_exact in counts))
-        return msgspec.structs.replace(usage, output=output), all(is_exact for _count, is_exact in counts)
 
-    def usage(self, reported: Any) -> Usage | None:
-        if type(reported) is not dict:
-            return None
-        input_, output = _count(reported, "prompt_tokens"), _count(reported, "completion_tokens")
-        if input_ is None or output is None or input_ + output == 0:
-            return None
-        prompt = reported.get("prompt_tokens_details")
-        completion = reported.get("completion_tokens_details")
-        if not prompt and not completion:
-            return Usage(input_, output=output)
-        cached = min(_part(prompt, "cached_tokens"), input_)
-        written = min(_part(prompt, "cache_write_tokens"), input_ - cached)
-        heard = min(_part(prompt, "audio_tokens"), input_ - cached - written)
-        reasoning = min(_part(completion, "reasoning_tokens"), output)
-        spoken = min(_part(completion, "audio_tokens"), output - reasoning)
-        return Usage(input_, cached, written, output, reasoning, heard, spoken)
+class OpenAIReader:
+    """One answer. Usage is taken out wherever it appears; the last figures that can be believed win."""
+
+    def __init__(self) -> None:
+        self._parser = EventParser()
+        self.usage: Usage | None = None
+        self.is_exact = True
+        self.reported: Mapping[str, Any] = {}
+
+    def feed(self, data: bytes | None) -> list[Event]:
+        events: list[Event] = []
+        try:
+            for event in self._parser.finish() if data is None else self._parser.feed(data):
+                if type(event) is Comment:
+                    events.append(event)
+                elif event == _DONE:
+                    events.append(END)
+                    break
+                else:
+                    chunk = self.read_chunk(event)
+                    if chunk is not None:
+                        events.append(chunk)
+        except MalformedAnswer as error:
+            events.append(End(error))
+        except EventTooLarge:
+            events.append(End(MalformedAnswer("an event is too large")))
+        return events
+
+    def read_chunk(self, data: bytes) -> dict[str, Any] | None:
+        """One chunk, None if it carried nothing but usage; raises MalformedAnswer."""
+        chunk = _object(data)
+        reported = chunk.pop("usage", None)
+        if reported is not None:
+            choices = chunk.get("choices")
+            self.note_usage(reported, is_total=not choices)
+            if type(choices) is list and not any(map(_says_something, choices)):
+                return None
+        return chunk
+
+    def note_usage(self, reported: Any, *, is_total: bool) -> None:
+        """`is_total`: the figures came alone, behind the answer."""
+        usage = usage_of(reported)
+        if usage is not None:
+            self.usage, self.reported = usage, reported
+
+    def whole(self, body: bytes) -> dict[str, Any]:
+        answer = _object(body)
+        reported = answer.get("usage")
+        self.usage = usage_of(reported)
+        self.reported = reported if type(reported) is dict else {}
+        return answer
 
 
-def _tokens_of(choice: dict[str, Any]) -> tuple[int, bool]:
-    """A choice's output tokens, and whether they were counted (by its log probabilities) or estimated."""
-    logprobs = choice.get("logprobs")
-    content = logprobs.get("content") if type(logprobs) is dict else None
-    if content:
-        return len(content), True
-    return -(-len(_text(choice["message"].get("content")).encode()) // 4), False
+def _says_something(choice: Any) -> bool:
+    """Whether a choice beside a usage is more than its carrier; what is no choice is for others to judge."""
+    if type(choice) is not dict or type(choice.get("delta")) is not dict:
+        return True
+    return choice.get("finish_reason") is not None or any(
+        value for name, value in choice["delta"].items() if name != "role"
+    )
+
+
+def usage_of(reported: Any) -> Usage | None:
+    """The counts an upstream reported, None if they cannot be believed (negative, text, missing)."""
+    if type(reported) is not dict:
+        return None
+    input_, output = _count(reported, "prompt_tokens"), _count(reported, "completion_tokens")
+    if input_ is None or output is None or input_ + output == 0:
+        return None
+    prompt = reported.get("prompt_tokens_details")
+    completion = reported.get("completion_tokens_details")
+    if not prompt and not completion:
+        return Usage(input=input_, output=output)
+    cached = min(_part(prompt, "cached_tokens"), input_)
+    written = min(_part(prompt, "cache_write_tokens"), input_ - cached)
+    heard = min(_part(prompt, "audio_tokens"), input_ - cached - written)
+    reasoning = min(_part(completion, "reasoning_tokens"), output)
+    spoken = min(_part(completion, "audio_tokens"), output - reasoning)
+    return Usage(
+        input=input_,
+        cached_input=cached,
+        cache_write=written,
+        input_audio=heard,
+        output=output,
+        reasoning=reasoning,
+        output_audio=spoken,
+    )
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    """Raises MalformedAnswer for what is no JSON object, and for an error that came in place of an answer."""
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise MalformedAnswer("the answer is not JSON") from error
+    if type(value) is not dict:
+        raise MalformedAnswer("the answer is not a JSON object")
+    if value.get("error"):
+        _raise_error(value["error"])
+    return value
 
 
 def _raise_error(error: Any) -> NoReturn:
@@ -221,20 +281,21 @@ def _error_of(body: bytes) -> dict[str, Any]:
     return {"message": error} if type(error) is str else {}
 
 
-def _public(message: str, order: Order) -> str:
+def _public(message: str, call: UpstreamCall) -> str:
     """An upstream's message without addresses, accounts, keys, or the upstream's own name of the model."""
-    if order.secret:
-        message = message.replace(order.secret, "…")
-    model = order.body.get("model")
-    if order.upstream_model and type(model) is str:
-        message = message.replace(order.upstream_model, model)
+    if call.secret:
+        message = message.replace(call.secret, "…")
+    model = call.body.get("model")
+    if call.upstream_model and type(model) is str:
+        message = message.replace(call.upstream_model, model)
     message = _ACCOUNT_DATA.sub("…", message)
-    if order.host:
-        message = message.replace(order.host, "the upstream")
+    if call.host:
+        message = message.replace(call.host, "the upstream")
     return message[:_MOST_MESSAGE].strip()
 
 
-def _text(value: Any) -> str:
+def text_of(value: Any) -> str:
+    """The value if it is text, else nothing."""
     return value if type(value) is str else ""
 
 

@@ -12,7 +12,8 @@ from collections import OrderedDict, defaultdict, deque
 from dataclasses import dataclass, field
 from typing import Final
 
-from routing.selection.rank import Reason
+from routing.selection.learned import Learned
+from routing.selection.reasons import Reason
 
 FAILURES_IN_A_ROW: Final = 5
 WINDOW_SECONDS: Final = 30.0
@@ -44,14 +45,14 @@ class RouteHealth:
     latency: float = 0.0
     cached_share: float = 0.0
     """The share of input tokens that came from the cache, where the route had served the prefix before."""
-    reports_timings: bool | None = None
-    """Whether the upstream is llama.cpp's server, which can count a stream's tokens as it goes; None: not met yet."""
+    dialect: str = ""
+    """What its upstream was recognised to speak; empty: not met yet."""
 
     def reason_out(self, now: float) -> Reason | None:
         if now < self.resting_until:
-            return "resting"
+            return Reason.RESTING
         if self.opened and (now < self.open_until or self.is_probing):
-            return "breaker_open"
+            return Reason.BREAKER_OPEN
         return None
 
     def available_at(self) -> float:
@@ -131,31 +132,30 @@ class RetryBudget:
 
 
 class Health:
-    """Everything this process has learned about routes, channels, conversations and models."""
+    """Everything this process has learned about routes, channels and conversations; `learned` of models and tenants."""
 
     def __init__(self, retry_share: float) -> None:
         self.routes: defaultdict[int, RouteHealth] = defaultdict(RouteHealth)
         """By the route's id; one not met yet is healthy."""
         self.channels: defaultdict[int, ChannelHealth] = defaultdict(ChannelHealth)
         self._prefixes: OrderedDict[int, tuple[int, float]] = OrderedDict()
-        self._outputs: dict[tuple[int, str], float] = {}
-        self._bytes_per_token: dict[str, float] = {}
+        self.learned = Learned()
         self.retries = RetryBudget(retry_share)
 
     def reason_out(self, route_id: int, channel_id: int, concurrency: int | None, now: float) -> Reason | None:
         """Why this process would not send a request there just now; `concurrency` is the channel's limit."""
         channel = self.channels[channel_id]
         if now < channel.resting_until:
-            return "resting"
+            return Reason.RESTING
         if concurrency is not None and channel.in_flight >= concurrency:
-            return "channel_busy"
+            return Reason.CHANNEL_BUSY
         return self.routes[route_id].reason_out(now)
 
     def rest_channel(self, channel_id: int) -> None:
         """The upstream refuses our key: no route of the channel is of use for a while."""
         self.channels[channel_id].resting_until = time.monotonic() + CHANNEL_REST
 
-    # --- what conversations, tenants and models taught ---
+    # --- what conversations taught ---
 
     def cached_share(self, prefix: int, route_id: int, now: float) -> float:
         """The share of a conversation's input that this route likely has in its cache."""
@@ -172,23 +172,3 @@ class Health:
         self._prefixes[prefix] = (route_id, now)
         if len(self._prefixes) > _MOST_PREFIXES:
             self._prefixes.popitem(last=False)
-
-    def expected_output(self, tenant_id: int, model: str, cap: int) -> int:
-        """Output tokens that a tenant's requests to a model usually take, at most the cap."""
-        learned = self._outputs.get((tenant_id, model))
-        return min(cap, 256 if learned is None else int(learned) + 1)
-
-    def bytes_per_token(self, model: str) -> float:
-        """Prompt bytes per input token, learned from what upstreams counted; 4 until then."""
-        return self._bytes_per_token.get(model, 4.0)
-
-    def note_usage(
-        self, tenant_id: int, model: str, *, prompt_bytes: int, input_tokens: int, output_tokens: int
-    ) -> None:
-        key = (tenant_id, model)
-        before = self._outputs.get(key, float(output_tokens))
-        self._outputs[key] = before + (output_tokens - before) * _SMOOTHING
-        if input_tokens > 0:
-            ratio = max(1.0, prompt_bytes / input_tokens)  # less is what a chat template adds to a short prompt
-            known = self._bytes_per_token.get(model, ratio)
-            self._bytes_per_token[model] = known + (ratio - known) * _SMOOTHING

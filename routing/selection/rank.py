@@ -9,34 +9,15 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import msgspec
 
 from billing.money import PER_MILLION
 from billing.prices import Tariff
+from routing.selection.reasons import CONSTRAINTS, LACKS, PERMANENT, Reason
 
-Reason = Literal[
-    "channel_disabled",
-    "route_disabled",
-    "no_cost_price",
-    "no_secret",
-    "no_tools",
-    "no_images",
-    "no_json_schema",
-    "context_too_short",
-    "breaker_open",
-    "resting",
-    "channel_busy",
-    "over_max_price",
-    "excluded_by_request",
-]
 Strategy = Literal["cheapest", "fastest"]
-
-CONSTRAINTS: Final[frozenset[Reason]] = frozenset(
-    ("no_tools", "no_images", "no_json_schema", "context_too_short", "over_max_price", "excluded_by_request")
-)
-"""Reasons that lie in the request: another request could use the route."""
 
 
 class Demand(msgspec.Struct, frozen=True):
@@ -44,9 +25,8 @@ class Demand(msgspec.Struct, frozen=True):
 
     expected_input: int
     expected_output: int
-    needs_tools: bool = False
-    needs_images: bool = False
-    needs_json_schema: bool = False
+    capabilities: frozenset[str] = frozenset()
+    """What a route must be able to do (`LACKS`)."""
     needs_context: int = 0
     only: frozenset[str] = frozenset()
     """Channel names in lower case; empty allows all."""
@@ -73,9 +53,7 @@ class Candidate(msgspec.Struct, frozen=True):
     """The share of this request's input that the route is expected to have in its prompt cache."""
     latency: float = 0.0
     """Seconds to the first byte, learned; 0 if unknown."""
-    tools: bool = True
-    images: bool = True
-    json_schema: bool = True
+    capabilities: frozenset[str] = frozenset(LACKS)
     context_window: int = 0
 
 
@@ -115,15 +93,10 @@ class Decision(msgspec.Struct, frozen=True):
     def constraint(self) -> Reason | None:
         """The reason in the request that shut routes out, if nothing but such reasons stood in the way."""
         reasons = [verdict.reason for verdict in self.candidates]
-        lasting = [reason for reason in reasons if reason not in _PERMANENT]
+        lasting = [reason for reason in reasons if reason not in PERMANENT]
         if lasting and all(reason in CONSTRAINTS for reason in lasting):
             return lasting[0]
         return None
-
-
-_PERMANENT: Final[frozenset[Reason | None]] = frozenset(
-    ("channel_disabled", "route_disabled", "no_cost_price", "no_secret")
-)
 
 
 def rank(demand: Demand, candidates: Sequence[Candidate], draw: Callable[[], float] = random.random) -> Decision:
@@ -136,7 +109,7 @@ def rank(demand: Demand, candidates: Sequence[Candidate], draw: Callable[[], flo
     for candidate in candidates:
         reason = candidate.fault or _misfit(demand, candidate)
         if reason is not None or candidate.cost is None:
-            out.append(_verdict(candidate, "out", reason or "no_cost_price", None))
+            out.append(_verdict(candidate, "out", reason or Reason.NO_COST_PRICE, None))
         else:
             ready.append((candidate, expected_cost(demand, candidate, candidate.cost)))
     if not ready:
@@ -161,19 +134,15 @@ def expected_cost(demand: Demand, candidate: Candidate, cost: Tariff) -> int:
 
 def _misfit(demand: Demand, candidate: Candidate) -> Reason | None:
     """The first thing in the request that this route cannot do or is not allowed to."""
-    if demand.needs_tools and not candidate.tools:
-        return "no_tools"
-    if demand.needs_images and not candidate.images:
-        return "no_images"
-    if demand.needs_json_schema and not candidate.json_schema:
-        return "no_json_schema"
+    if not demand.capabilities <= candidate.capabilities:
+        return next(LACKS[name] for name in LACKS if name in demand.capabilities - candidate.capabilities)
     if candidate.context_window and demand.needs_context > candidate.context_window:
-        return "context_too_short"
+        return Reason.CONTEXT_TOO_SHORT
     if demand.only or demand.ignore:
         name = candidate.channel.lower()
         if name in demand.ignore or (demand.only and name not in demand.only):
-            return "excluded_by_request"
-    return "over_max_price" if demand.is_over_max_price else None
+            return Reason.EXCLUDED_BY_REQUEST
+    return Reason.OVER_MAX_PRICE if demand.is_over_max_price else None
 
 
 def _position(demand: Demand, candidate: Candidate, expected: int, draw: Callable[[], float]) -> tuple[Any, ...]:

@@ -28,10 +28,10 @@ from accounts.authentication import (
     client_address,
     write_last_used,
 )
+from accounts.errors import ServiceUnavailable
 from accounts.keys import IssuedKey
 from accounts.limits import Limits
 from accounts.models import ApiKey, Tenant
-from costrouter.errors import ServiceUnavailable
 from tests.bookkeeping import default_database
 from tests.databases import PostgresDatabases
 from tests.wires import Wire
@@ -68,8 +68,8 @@ class Headers(dict[str, str]):
 
 def ask(headers: dict[str, str], peer: str = "127.0.0.1") -> Caller:
     """What the API plane does for a request with these headers, without a cache from before."""
-    authentication.key_cache._callers.clear()
-    request = SimpleNamespace(headers=Headers(headers), peer=peer, started_at=time.time())
+    gateway = SimpleNamespace(key_cache=KeyCache())
+    request = SimpleNamespace(headers=Headers(headers), peer=peer, started_at=time.time(), gateway=gateway)
     caller: Caller = run(lambda: ApiKeyAuthentication().authenticate(request))[0]
     return caller
 
@@ -233,12 +233,7 @@ def test_addresses(issued: IssuedKey, networks: list[str], peer: str, is_allowed
     ids=["no proxies", "not a proxy", "one hop", "spoofed", "nonsense", "no header", "all trusted", "mapped"],
 )
 def test_address_of_the_client_behind_proxies(proxies: list[str], peer: str, forwarded: str, expected: str) -> None:
-    before = authentication._trusted_proxies
-    authentication._trusted_proxies = authentication._networks(proxies)
-    try:
-        assert client_address(peer, forwarded) == expected
-    finally:
-        authentication._trusted_proxies = before
+    assert client_address(peer, forwarded, authentication.networks(proxies)) == expected
 
 
 # --- the cache -------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from billing.money import PER_MILLION, round_half_up
-from billing.prices import NOTHING, Line, Tariff, Usage, cost, lines, most
+from billing.prices import NOTHING, Line, Tariff, Usage, ceiling, cost, lines
 
 RATES = st.integers(0, 10**12)
 OWN_RATES = st.none() | RATES
@@ -139,7 +139,7 @@ def test_more_tokens_never_cost_less(usage: Usage, tariff: Tariff, more: int) ->
 def test_most_is_never_less_than_any_usage_within_its_bounds_costs(
     usage: Usage, tariff: Tariff, spare_input: int, spare_output: int
 ) -> None:
-    bound = most(input_tokens=usage.input + spare_input, output_tokens=usage.output + spare_output, tariff=tariff)
+    bound = ceiling(input_tokens=usage.input + spare_input, output_tokens=usage.output + spare_output, tariff=tariff)
 
     assert bound >= cost(usage, tariff)
 
@@ -147,6 +147,6 @@ def test_most_is_never_less_than_any_usage_within_its_bounds_costs(
 @given(tariff=TARIFFS, input_tokens=st.integers(0, 10**6), output_tokens=st.integers(1, 10**6))
 def test_most_is_reached_where_all_kinds_cost_the_same(tariff: Tariff, input_tokens: int, output_tokens: int) -> None:
     flat = Tariff(id=1, currency="USD", input=tariff.input, output=tariff.output, request_fee=tariff.request_fee)
-    bound = most(input_tokens=input_tokens, output_tokens=output_tokens, tariff=flat)
+    bound = ceiling(input_tokens=input_tokens, output_tokens=output_tokens, tariff=flat)
 
     assert bound - cost(Usage(input=input_tokens, output=output_tokens), flat) in {0, 1}

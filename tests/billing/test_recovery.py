@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,10 +15,12 @@ from django.utils import timezone
 from billing import processes, recovery
 from billing.books import Books, Progress
 from billing.models import Price, Process, UsageRecord
-from billing.recovery import contact, release_orphans, settle_dead_owners
+from billing.recovery import Contact, release_orphans
 from billing.reservations import timestamp
 from tests.bookkeeping import Account, account, assert_books_add_up, dead_seconds
 
+contact = Contact()
+settle_dead_owners = partial(recovery.settle_dead_owners, contact)
 LONG_AGO = timestamp(time.time() - 120)
 
 
@@ -243,5 +246,5 @@ def test_processes_silent_for_a_day_are_forgotten(database: str) -> None:
 def test_nothing_to_recover_is_nothing_done(database: str) -> None:
     fresh = account(10)
 
-    assert recovery.settle_dead_owners() == 0
+    assert settle_dead_owners() == 0
     assert UsageRecord.objects.filter(balance=fresh.wallet).count() == 0

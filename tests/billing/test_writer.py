@@ -15,11 +15,11 @@ import pytest
 from django.db import connection, connections
 from pytest_django.plugin import DjangoDbBlocker
 
-from billing import reservations
+from accounts.errors import ServiceUnavailable
 from billing.books import HELD, Books, Hold, HoldOutcome, PostgresBooks, Progress, Settlement, open_books
 from billing.models import Reservation
+from billing.reservations import Reservations
 from billing.writer import MOST_WAITING, Writer
-from costrouter.errors import ServiceUnavailable
 from tests.bookkeeping import Account, account, assert_books_add_up, default_database
 from tests.databases import PostgresDatabases
 from tests.wires import Wire
@@ -289,22 +289,22 @@ def test_request_that_left_before_its_hold_was_written_is_not_held(
 
 
 def test_request_that_leaves_just_as_its_hold_is_answered_gets_its_money_back(database: str, rich: Account) -> None:
-    wanted = rich.hold(10)
+    wanted, writer = rich.hold(10), Writer()
 
     async def leave_at_the_last_moment() -> bool:
         loop = asyncio.get_running_loop()
-        reservations.writer.start(OWNER)
-        asking = asyncio.ensure_future(reservations.hold(wanted))
+        writer.start(OWNER)
+        asking = asyncio.ensure_future(Reservations(writer).hold(wanted))
         await asyncio.sleep(0)
         time.sleep(0.5)  # noqa: ASYNC251 - the loop is busy while the writer commits and answers
         loop.call_soon(asking.cancel)  # after the answer, before the request hears of it
         await asyncio.wait([asking])
-        await loop.run_in_executor(None, reservations.writer.stop)
+        await loop.run_in_executor(None, writer.stop)
         return asking.cancelled()
 
     assert asyncio.run(leave_at_the_last_moment())
     assert (rich.available, rich.reservations, rich.records) == (1000, set(), [])
-    assert wanted.id not in reservations.writer.in_flight
+    assert wanted.id not in writer.in_flight
 
 
 # --- poison ----------------------------------------------------------------------------------------------------------
@@ -349,13 +349,13 @@ def test_story_that_the_database_refuses_does_not_make_an_answer_free(desk: Desk
 
 
 def test_claim_that_no_column_can_hold_is_paid_by_the_hold(database: str, rich: Account) -> None:
-    wanted = rich.hold(100)
+    wanted, journal = rich.hold(100), Reservations(Writer())
 
     async def story() -> None:
-        reservations.writer.start(OWNER)
-        await reservations.hold(wanted)
-        reservations.settle(rich.settlement(wanted.id, 2**70, provider_cost=2**80))
-        await asyncio.get_running_loop().run_in_executor(None, reservations.writer.stop)
+        journal.writer.start(OWNER)
+        await journal.hold(wanted)
+        journal.settle(rich.settlement(wanted.id, 2**70, provider_cost=2**80))
+        await asyncio.get_running_loop().run_in_executor(None, journal.writer.stop)
 
     asyncio.run(story())
 

@@ -6,13 +6,13 @@ Unknown fields are not looked at; they travel on in the request's dict. Types ar
 
 from __future__ import annotations
 
-import re
-from typing import Annotated, Any, ClassVar, Final, Literal, NoReturn
+from typing import Annotated, Any, Final, Literal
 
-import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from costrouter.errors import InvalidRequest
+from accounts.errors import InvalidRequest
+from routing.endpoints.invalid import UnsupportedParameter, convert, missing
+from routing.endpoints.preferences import ModelName, ProviderPreferences, UsageOptions
 
 Temperature = Annotated[float, Meta(ge=0, le=2)]
 Share = Annotated[float, Meta(ge=0, le=1)]
@@ -21,8 +21,6 @@ Bias = Annotated[float, Meta(ge=-100, le=100)]
 Cap = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 StopText = Annotated[str, Meta(min_length=1, max_length=4096)]
 FunctionName = Annotated[str, Meta(max_length=64, pattern=r"^[a-zA-Z0-9_-]+$")]
-ModelName = Annotated[str, Meta(min_length=1, max_length=200)]
-Decimal = Annotated[float, Meta(ge=0)]
 
 
 class ImageUrl(Struct):
@@ -125,31 +123,6 @@ class ResponseFormat(Struct):
     json_schema: JsonSchema | UnsetType = UNSET
 
 
-class MaxPrice(Struct):
-    """USD per million tokens of each kind, and per request."""
-
-    prompt: Decimal | None = None
-    completion: Decimal | None = None
-    request: Decimal | None = None
-
-
-class ProviderPreferences(Struct):
-    """Which channels may serve this request, in OpenRouter's words."""
-
-    order: list[str] | None = None
-    only: list[str] | None = None
-    ignore: list[str] | None = None
-    sort: Literal["price", "latency", "throughput"] | None = None
-    allow_fallbacks: bool | None = None
-    require_parameters: bool | None = None
-    max_price: MaxPrice | None = None
-    max_cost: Decimal | None = None
-
-
-class UsageOptions(Struct):
-    include: bool | None = None
-
-
 class ChatRequest(Struct):
     """Everything of a request that the gateway reads."""
 
@@ -194,9 +167,6 @@ class ChatRequest(Struct):
     provider: ProviderPreferences | None = None
     usage: UsageOptions | None = None
 
-    extensions: ClassVar[tuple[str, ...]] = ("models", "provider", "usage")
-    """The router's own fields, never sent upstream."""
-
     @property
     def is_stream(self) -> bool:
         return bool(self.stream)
@@ -223,101 +193,19 @@ class ChatRequest(Struct):
         return [part.image_url for parts in contents for part in parts if part.image_url]
 
 
-class MissingRequiredParameter(InvalidRequest):
-    code = "missing_required_parameter"
-
-
-class InvalidType(InvalidRequest):
-    code = "invalid_type"
-
-
-class UnsupportedParameter(InvalidRequest):
-    code = "unsupported_parameter"
-
-
-class IntegerBelowMinValue(InvalidRequest):
-    code = "integer_below_min_value"
-
-
-class IntegerAboveMaxValue(InvalidRequest):
-    code = "integer_above_max_value"
-
-
-class DecimalBelowMinValue(InvalidRequest):
-    code = "decimal_below_min_value"
-
-
-class DecimalAboveMaxValue(InvalidRequest):
-    code = "decimal_above_max_value"
-
-
-class ArrayAboveMaxLength(InvalidRequest):
-    code = "array_above_max_length"
-
-
-class StringAboveMaxLength(InvalidRequest):
-    code = "string_above_max_length"
-
-
-class EmptyArray(InvalidRequest):
-    code = "empty_array"
-
-
-_FORBIDDEN: Final = frozenset(("api_key", "api_base", "base_url", "extra_headers"))
 _CALLABLE_TOOLS: Final = ("function", "custom")
 _PRICED_TIERS: Final = frozenset((None, "auto", "default"))
 
 
 def read(body: dict[str, Any]) -> ChatRequest:
     """The checked request; raises an InvalidRequest that names the field in `param`."""
-    if not _FORBIDDEN.isdisjoint(body):
-        name = min(_FORBIDDEN.intersection(body))
-        raise UnsupportedParameter(f"'{name}' would steer the gateway's own connection.", param=name)
-    try:
-        request = msgspec.convert(body, ChatRequest)
-    except msgspec.ValidationError as error:
-        _translate(str(error))
+    request = convert(body, ChatRequest)
     _check_together(request)
     _check_messages(request.messages)
     if request.tools or request.tool_choice is not None:
         _check_tools(request)
     _check_unpriced(request)
     return request
-
-
-_AT: Final = re.compile(r"^(?P<what>.*?)(?: - at (?:`key` in )?`\$\.?(?P<path>[^`]*)`)?$", re.DOTALL)
-_BOUND: Final = re.compile(r"Expected `(?P<kind>int|float|str|array|object)[^`]*` (?:of length )?(?P<relation>>=|<=)")
-_MISSING: Final = re.compile(r"Object missing required field `(?P<name>[^`]*)`")
-
-
-def _translate(text: str) -> NoReturn:
-    """msgspec's message as the public API's error: the same facts, under its codes."""
-    match = _AT.match(text)
-    what, path = (match["what"], match["path"] or "") if match else (text, "")
-    path = path.replace("[...]", "")
-    plain = what.replace("`", "")
-    missing = _MISSING.match(what)
-    if missing:
-        _missing(f"{path}.{missing['name']}" if path else missing["name"])
-    bound = _BOUND.match(what)
-    if bound:
-        error = _BOUND_ERRORS.get((bound["kind"], bound["relation"]), InvalidRequest)
-        raise error(f"Invalid '{path}': {plain}.", param=path)
-    if what.startswith("Expected") and ", got " in what:
-        raise InvalidType(f"Invalid type for '{path}': {plain}.", param=path or None)
-    raise InvalidRequest(f"Invalid value for '{path}': {plain}.", param=path or None)
-
-
-_BOUND_ERRORS: Final[dict[tuple[str, str], type[InvalidRequest]]] = {
-    ("int", ">="): IntegerBelowMinValue,
-    ("int", "<="): IntegerAboveMaxValue,
-    ("float", ">="): DecimalBelowMinValue,
-    ("float", "<="): DecimalAboveMaxValue,
-    ("array", ">="): EmptyArray,
-    ("array", "<="): ArrayAboveMaxLength,
-    ("object", "<="): ArrayAboveMaxLength,
-    ("str", "<="): StringAboveMaxLength,
-}
 
 
 def _check_together(request: ChatRequest) -> None:
@@ -330,7 +218,7 @@ def _check_together(request: ChatRequest) -> None:
         raise InvalidRequest("'top_logprobs' needs 'logprobs' to be true.", param="top_logprobs")
     format_ = request.response_format
     if format_ is not UNSET and format_.type == "json_schema" and format_.json_schema is UNSET:
-        _missing("response_format.json_schema")
+        missing("response_format.json_schema")
 
 
 def _check_tools(request: ChatRequest) -> None:
@@ -341,9 +229,9 @@ def _check_tools(request: ChatRequest) -> None:
     _check_named_tool(request)
     for index, tool in enumerate(request.tools or ()):
         if tool.type == "function" and tool.function is UNSET:
-            _missing(f"tools[{index}].function")
+            missing(f"tools[{index}].function")
         if tool.type == "custom" and tool.custom is UNSET:
-            _missing(f"tools[{index}].custom")
+            missing(f"tools[{index}].custom")
         if tool.type not in _CALLABLE_TOOLS:
             raise UnsupportedParameter(f"Hosted tool '{tool.type}' has no price.", param=f"tools[{index}].type")
 
@@ -368,7 +256,7 @@ def _check_messages(messages: list[Message]) -> None:
             known.update(call.id for call in message.tool_calls or ())
             has_other = message.tool_calls or message.function_call or message.refusal or message.audio
             if not has_other and (content is UNSET or content is None):
-                _missing(f"messages[{index}].content")
+                missing(f"messages[{index}].content")
         elif type(message) is ToolMessage and message.tool_call_id not in known:
             raise InvalidRequest(
                 "A message with role 'tool' must answer a preceding message's 'tool_calls'.",
@@ -379,13 +267,9 @@ def _check_messages(messages: list[Message]) -> None:
 def _check_parts(parts: list[Part], at: str) -> None:
     for index, part in enumerate(parts):
         if part.type in {"text", "image_url", "input_audio", "refusal"} and getattr(part, part.type) is UNSET:
-            _missing(f"{at}[{index}].{part.type}")
+            missing(f"{at}[{index}].{part.type}")
         if part.type == "input_audio":
             raise UnsupportedParameter("Audio input has no price.", param="messages")
-
-
-def _missing(name: str) -> NoReturn:
-    raise MissingRequiredParameter(f"Missing required parameter: '{name}'.", param=name)
 
 
 def _check_unpriced(request: ChatRequest) -> None:

@@ -11,6 +11,7 @@ from billing.prices import Tariff
 from routing.api import models
 from routing.catalogue.snapshot import ChannelView, ModelView, RouteView, Snapshot
 from routing.errors import ModelNotFound
+from routing.selection.reasons import LACKS, Reason
 from routing.wire.addresses import Origin
 from routing.wire.client import Timeouts
 
@@ -49,7 +50,7 @@ CHANNEL = ChannelView(
     header=b"c",
 )
 ROUTE = RouteView(1, CHANNEL, "up", tariff(), None)
-BROKEN_ROUTE = RouteView(2, CHANNEL, "up", None, "no_cost_price")
+BROKEN_ROUTE = RouteView(2, CHANNEL, "up", None, Reason.NO_COST_PRICE)
 
 
 def model(name: str, *prices: tuple[float, Tariff], **members: Any) -> ModelView:
@@ -63,9 +64,7 @@ def model(name: str, *prices: tuple[float, Tariff], **members: Any) -> ModelView
         "output_limit": 16_384,
         "default_output": 4_096,
         "prompt_overhead": 256,
-        "tools": True,
-        "images": True,
-        "json_schema": True,
+        "capabilities": frozenset(LACKS),
         "routes": (BROKEN_ROUTE, ROUTE),
     }
     return ModelView(name=name, prices=by_currency, **{**defaults, **members})
@@ -147,7 +146,7 @@ def test_entry_has_the_shape_of_the_public_apis() -> None:
 
 
 def test_model_that_can_less_says_so() -> None:
-    view = model("m", (0.0, tariff()), tools=False, images=False, json_schema=False)
+    view = model("m", (0.0, tariff()), capabilities=frozenset())
     entry = models.one(snapshot(view), caller(), "m", 100.0)
     assert entry["architecture"]["input_modalities"] == ["text"]
     assert {"tools", "tool_choice", "structured_outputs"} & set(entry["supported_parameters"]) == set()

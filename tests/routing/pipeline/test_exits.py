@@ -18,15 +18,18 @@ from accounts.authentication import Caller
 from accounts.models import Tenant
 from billing import ledger, processes
 from billing.models import Balance, LedgerEntry, Price, Reservation, UsageRecord
-from billing.reservations import InsufficientQuota, new_id, writer
-from routing.api.plane import _send_stream
+from billing.reservations import InsufficientQuota, new_id
+from costrouter import gateway as wiring
+from routing.api.plane import send_stream
 from routing.catalogue.snapshot import build
-from routing.endpoints.chat import schema
+from routing.endpoints.chat import CHAT
 from routing.errors import UpstreamError
 from routing.models import CatalogueModel, Channel, CostPrice, Route
-from routing.pipeline.plan import Call
-from routing.pipeline.serve import JsonReply, complete, health
-from routing.pipeline.stream import ClientGone, StreamReply
+from routing.pipeline.call import Call, WholeReply
+from routing.pipeline.gateway import Gateway
+from routing.pipeline.run import ClientGone
+from routing.pipeline.serve import serve
+from routing.pipeline.stream import StreamReply
 from tests.bookkeeping import default_database
 from tests.databases import SqliteDatabases
 
@@ -36,11 +39,20 @@ SLOW = "fake://slow?delay_ms=5000"
 PACED = "fake://paced?chunk_ms=30&tokens=40"
 
 
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """An event loop, and the gateway that lives on it."""
+
+    runner: asyncio.Runner
+    gateway: Gateway
+
+
 @pytest.fixture(scope="module")
-def runner(sqlite_databases: SqliteDatabases, django_db_blocker: DjangoDbBlocker) -> Iterator[asyncio.Runner]:
-    """An event loop whose writer keeps its books in a SQLite database of its own."""
+def stage(sqlite_databases: SqliteDatabases, django_db_blocker: DjangoDbBlocker) -> Iterator[Stage]:
+    """A gateway that keeps its books in a SQLite database of its own."""
     with default_database(sqlite_databases.migrated(), django_db_blocker), asyncio.Runner() as runner:
-        owner = processes.register()
+        gateway, owner = wiring.build(), processes.register()
+        writer = gateway.reservations.writer
 
         async def start() -> None:
             writer.start(owner)
@@ -49,7 +61,7 @@ def runner(sqlite_databases: SqliteDatabases, django_db_blocker: DjangoDbBlocker
             await asyncio.get_running_loop().run_in_executor(None, writer.stop)
 
         runner.run(start())
-        yield runner
+        yield Stage(runner, gateway)
         runner.run(stop())
 
 
@@ -57,7 +69,7 @@ def runner(sqlite_databases: SqliteDatabases, django_db_blocker: DjangoDbBlocker
 class Client:
     """A tenant's app, and what the server in front of the gateway sends to it."""
 
-    runner: asyncio.Runner
+    stage: Stage
     tenant: Tenant
     wallet: Balance
     call: Call
@@ -75,13 +87,13 @@ class Client:
     async def until_gone(self) -> None:
         await self.gone.wait()
 
-    async def ask(self) -> JsonReply | StreamReply:
-        return await complete(self.call, self.until_gone)
+    async def ask(self) -> WholeReply | StreamReply:
+        return await serve(self.call, self.stage.gateway, self.until_gone)
 
     async def listen(self) -> None:
         reply = await self.ask()
         assert isinstance(reply, StreamReply)
-        await _send_stream(reply, reply.headers, self.send)
+        await send_stream(reply, reply.headers, self.send)
 
     def run(self, exchange: Coroutine[Any, Any, Any], *, count: int = 1) -> Any:
         """Plays the exchange, and waits until so many usage records are there and nothing is held."""
@@ -93,7 +105,7 @@ class Client:
                 await asyncio.sleep(0.05)
 
         try:
-            return self.runner.run(played())
+            return self.stage.runner.run(played())
         finally:
             deadline = time.monotonic() + 2
             while time.monotonic() < deadline and (self.reservations or len(self.records) < count):
@@ -120,13 +132,14 @@ class Client:
         return record
 
     def assert_nothing_open(self) -> None:
-        assert (self.reservations, self.call.id in writer.in_flight) == (0, False)
+        assert (self.reservations, self.call.id in self.stage.gateway.reservations.writer.in_flight) == (0, False)
+        health = self.stage.gateway.health
         assert health.channels[self.channel_id].in_flight == 0
         assert {route.is_probing for route in health.routes.values()} <= {False}
 
 
 @pytest.fixture
-def client(runner: asyncio.Runner) -> Callable[..., Client]:
+def client(stage: Stage) -> Callable[..., Client]:
     """Makes an app with a dollar and a model on one fake channel."""
 
     def make(url: str, *, is_stream: bool, funds: int = FUNDS, **channel: Any) -> Client:
@@ -155,7 +168,8 @@ def client(runner: asyncio.Runner) -> Callable[..., Client]:
         call = Call(
             id=new_id(),
             caller=caller,
-            request=schema.read(body),
+            endpoint=CHAT,
+            request=CHAT.read(body),
             body=body,
             body_bytes=len(orjson.dumps(body)),
             snapshot=build(1),
@@ -163,7 +177,7 @@ def client(runner: asyncio.Runner) -> Callable[..., Client]:
             started=time.monotonic(),
             started_at=time.time(),
         )
-        return Client(runner, tenant, wallet, call, row.pk)
+        return Client(stage, tenant, wallet, call, row.pk)
 
     return make
 
@@ -188,7 +202,7 @@ async def cancelled(exchange: Coroutine[Any, Any, Any], *, after: float) -> None
 
 def test_whole_answer(client: Callable[..., Client]) -> None:
     app = client(QUICK, is_stream=False)
-    assert isinstance(app.run(app.ask()), JsonReply)
+    assert isinstance(app.run(app.ask()), WholeReply)
     assert app.assert_settled("success").output_tokens == 5
 
 
@@ -292,8 +306,8 @@ def test_server_that_cancels_a_stream(client: Callable[..., Client], after: floa
     app.run(cancelled(app.listen(), after=after), count=0)
     outcomes = {record.outcome for record in app.records}
     assert outcomes <= {"client_gone", "internal_error"}
-    assert app.call.id not in writer.in_flight
-    assert health.channels[app.channel_id].in_flight == 0
+    assert app.call.id not in app.stage.gateway.reservations.writer.in_flight
+    assert app.stage.gateway.health.channels[app.channel_id].in_flight == 0
 
 
 def test_server_that_cancels_a_whole_answer(client: Callable[..., Client]) -> None:

@@ -13,14 +13,22 @@ import pytest
 from accounts.authentication import Caller
 from billing.prices import Tariff
 from routing.catalogue.snapshot import ChannelView, ModelView, RouteView, Snapshot
-from routing.endpoints.chat import schema
+from routing.endpoints.base import LEAST_USEFUL_OUTPUT
+from routing.endpoints.chat import CHAT
+from routing.endpoints.chat.needs import IMAGE_TOKENS, IMAGE_TOKENS_AT_MOST
+from routing.endpoints.invalid import IntegerAboveMaxValue
 from routing.errors import ContextLengthExceeded, ModelNotFound, NoAvailableChannel, NoMatchingRoute
-from routing.pipeline.plan import IMAGE_TOKENS, IMAGE_TOKENS_AT_MOST, LEAST_USEFUL_OUTPUT, Call, Plan, resolve
+from routing.pipeline.call import Call, Plan
+from routing.pipeline.plan import resolve
+from routing.pipeline.serve import _amount
 from routing.selection.health import Health
+from routing.selection.learned import DENSE
+from routing.selection.reasons import LACKS, Reason
 from routing.wire.addresses import Origin
 from routing.wire.client import Timeouts
 
 _ids = itertools.count(1)
+WITHOUT = {name: frozenset(LACKS) - {name} for name in LACKS}
 PRICE = Tariff(id=1, currency="USD", input=2_000_000_000, output=8_000_000_000)
 IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 9000}}
 
@@ -59,9 +67,7 @@ def model(name: str, *routes: RouteView, price: Tariff | None = PRICE, **members
             "output_limit": 2_000,
             "default_output": 1_000,
             "prompt_overhead": 256,
-            "tools": True,
-            "images": True,
-            "json_schema": True,
+            "capabilities": frozenset(LACKS),
             "routes": routes or (route(),),
             "prices": {"USD": ((0.0, price),)} if price else {},
             **members,
@@ -87,7 +93,8 @@ def call(
     return Call(
         id="0" * 32,
         caller=caller,
-        request=schema.read(whole),
+        endpoint=CHAT,
+        request=CHAT.read(whole),
         body=whole,
         body_bytes=len(orjson.dumps(whole)),
         snapshot=Snapshot(1, {each.name: each for each in models}, 0.0),
@@ -149,17 +156,17 @@ def test_price_in_force_is_the_latest_whose_time_has_come() -> None:
 # --- bounds ----------------------------------------------------------------------------------------------------------
 
 
-def test_input_bound_is_a_token_a_byte_and_the_overhead() -> None:
+def test_input_bound_is_of_dense_text_until_more_is_known_and_the_overhead() -> None:
     plan = planned({"model": "m"}, model("m"))
-    assert plan.input_bound == plan.call.body_bytes + 256
+    assert plan.needs.input_bound == int(plan.call.body_bytes / DENSE) + 256
 
 
 def test_image_counts_as_tokens_and_not_by_its_bytes() -> None:
     text = {"type": "text", "text": "what is it?"}
     plan = planned({"model": "m", "messages": [{"role": "user", "content": [text, IMAGE, IMAGE]}]}, model("m"))
-    assert plan.text_bytes == plan.call.body_bytes - 2 * len(IMAGE["image_url"]["url"])  # type: ignore[index]
-    assert plan.input_bound == plan.text_bytes + 2 * IMAGE_TOKENS_AT_MOST + 256
-    assert plan.expected_input == plan.text_bytes // 4 + 2 * IMAGE_TOKENS
+    assert plan.needs.text_bytes == plan.call.body_bytes - 2 * len(IMAGE["image_url"]["url"])  # type: ignore[index]
+    assert plan.needs.input_bound == int(plan.needs.text_bytes / DENSE) + 2 * IMAGE_TOKENS_AT_MOST + 256
+    assert plan.needs.expected_input == plan.needs.text_bytes // 4 + 2 * IMAGE_TOKENS
 
 
 @pytest.mark.parametrize(
@@ -173,22 +180,22 @@ def test_image_counts_as_tokens_and_not_by_its_bytes() -> None:
 )
 def test_cap_is_the_clients_or_the_models_default(asked: dict[str, int], cap: int, is_ours: bool) -> None:
     plan = planned({"model": "m", **asked}, model("m"))
-    assert (plan.cap, plan.is_cap_ours) == (cap, is_ours)
+    assert (plan.needs.cap, plan.needs.is_cap_ours) == (cap, is_ours)
 
 
 def test_default_cap_leaves_room_for_the_prompt() -> None:
     long = [{"role": "user", "content": "x" * 38_000}]
     plan = planned({"model": "m", "messages": long}, model("m"))
-    assert plan.cap == 10_000 - plan.expected_input < 1000
+    assert plan.needs.cap == 10_000 - plan.needs.expected_input < 1000
 
 
 def test_default_cap_is_never_useless() -> None:
     long = [{"role": "user", "content": "x" * 60_000}]
-    assert planned({"model": "m", "messages": long}, model("m")).cap == LEAST_USEFUL_OUTPUT
+    assert planned({"model": "m", "messages": long}, model("m")).needs.cap == LEAST_USEFUL_OUTPUT
 
 
 def test_cap_above_the_models_limit_names_the_field() -> None:
-    with pytest.raises(schema.IntegerAboveMaxValue) as caught:
+    with pytest.raises(IntegerAboveMaxValue) as caught:
         planned({"model": "m", "max_completion_tokens": 2001}, model("m"))
     assert caught.value.param == "max_completion_tokens"
 
@@ -202,20 +209,20 @@ def test_what_cannot_fit_the_window_is_refused(body: dict[str, Any]) -> None:
 def test_amount_covers_every_choice_at_the_dearest_of_the_models() -> None:
     dear = Tariff(id=2, currency="USD", input=3_000_000_000, output=9_000_000_000, request_fee=11)
     plan = planned({"model": "m", "models": ["n"], "n": 3}, model("m"), model("n", price=dear))
-    assert plan.amount(10) == plan.input_bound * 3_000 + 30 * 9_000 + 11
-    assert plan.limited_tokens == plan.expected_input + 3 * plan.cap
+    assert _amount(plan, 10) == plan.needs.input_bound * 3_000 + 30 * 9_000 + 11
+    assert plan.limited_tokens == plan.needs.expected_input + 3 * plan.needs.cap
 
 
 def test_images_of_other_requests_do_not_make_text_look_longer() -> None:
     health = Health(0.1)
     plan = planned({"model": "m"}, model("m"), health=health)
     for _ in range(200):
-        health.note_usage(7, "m", prompt_bytes=90, input_tokens=20, output_tokens=5)
-        health.note_usage(7, "m", prompt_bytes=90, input_tokens=9_000, output_tokens=5)
+        health.learned.note_input("m", 90, 20)
+        health.learned.note_input("m", 90, 9_000)
     text = [{"role": "user", "content": "x" * 9_000}]
     again = planned({"model": "m", "messages": text}, model("m"), health=health)
-    assert again.expected_input <= again.text_bytes
-    assert plan.cap == 1000
+    assert again.needs.expected_input <= again.needs.text_bytes
+    assert plan.needs.cap == 1000
 
 
 # --- conversations ---------------------------------------------------------------------------------------------------
@@ -224,7 +231,7 @@ def test_images_of_other_requests_do_not_make_text_look_longer() -> None:
 def prefix(*contents: Any) -> int:
     return planned(
         {"model": "m", "messages": [{"role": "user", "content": text} for text in contents]}, model("m")
-    ).prefix
+    ).needs.prefix
 
 
 def test_conversation_is_known_by_its_beginning() -> None:
@@ -247,7 +254,7 @@ def test_naming_a_conversation_does_not_read_its_images() -> None:
 def test_message_without_content_is_a_beginning_too(content: Any) -> None:
     calls = [{"id": "c", "type": "function", "function": {"name": "f", "arguments": ""}}]
     message = {"role": "assistant", "content": content, "tool_calls": calls}
-    assert planned({"model": "m", "messages": [message]}, model("m")).routes
+    assert planned({"model": "m", "messages": [message]}, model("m")).options
 
 
 # --- routes ----------------------------------------------------------------------------------------------------------
@@ -256,13 +263,13 @@ def test_message_without_content_is_a_beginning_too(content: Any) -> None:
 def test_routes_are_tried_cheapest_first() -> None:
     cheap, dear = route(1), route(9)
     plan = planned({"model": "m"}, model("m", dear, cheap))
-    assert [each.id for each, _model, _price in plan.routes] == [cheap.id, dear.id]
+    assert [each.route.id for each in plan.options] == [cheap.id, dear.id]
 
 
 def test_routes_of_fallback_models_follow_and_one_alone_is_chosen() -> None:
-    first, second, third = route(5), route(1), route(2, fault="channel_disabled")
+    first, second, third = route(5), route(1), route(2, fault=Reason.CHANNEL_DISABLED)
     plan = planned({"model": "m", "models": ["n"]}, model("m", first, third), model("n", second))
-    assert [each.id for each, _model, _price in plan.routes] == [first.id, second.id]
+    assert [each.route.id for each in plan.options] == [first.id, second.id]
     assert [(verdict.route, verdict.state) for verdict in plan.decision.candidates] == [
         (first.id, "chosen"),
         (second.id, "ready"),
@@ -274,7 +281,7 @@ def test_fallback_model_is_chosen_where_the_main_one_has_no_route_just_now() -> 
     health, resting, fallback = Health(0.1), route(1), route(5)
     health.routes[resting.id].rest(time.monotonic(), 40)
     plan = planned({"model": "m", "models": ["n"]}, model("m", resting), model("n", fallback), health=health)
-    assert [each.name for _route, each, _price in plan.routes] == ["n"]
+    assert [each.model.name for each in plan.options] == ["n"]
     assert [verdict.state for verdict in plan.decision.candidates] == ["chosen", "out"]
 
 
@@ -287,7 +294,7 @@ def test_fallback_model_with_too_short_a_window_is_out() -> None:
 
 def test_without_fallbacks_one_route_is_tried() -> None:
     body = {"model": "m", "models": ["n"], "provider": {"allow_fallbacks": False}}
-    assert len(planned(body, model("m", route(1), route(2)), model("n")).routes) == 1
+    assert len(planned(body, model("m", route(1), route(2)), model("n")).options) == 1
 
 
 @pytest.mark.parametrize("named", ["only", "ignore"])
@@ -296,7 +303,7 @@ def test_channels_are_named_whatever_the_case(named: str) -> None:
     kept = {"only": [second.id], "ignore": [second.id]}[named]
     names = {"only": ["SECOND"], "ignore": ["first"]}[named]
     plan = planned({"model": "m", "provider": {named: names}}, model("m", first, second))
-    assert [each.id for each, _model, _price in plan.routes] == kept
+    assert [each.route.id for each in plan.options] == kept
 
 
 @pytest.mark.parametrize(
@@ -321,11 +328,19 @@ def test_max_price_is_a_bound_on_what_the_tenant_pays(provider: dict[str, Any], 
 @pytest.mark.parametrize(
     ("body", "members", "constraint"),
     [
-        ({"tools": [{"type": "function", "function": {"name": "f"}}]}, {"tools": False}, "no_tools"),
-        ({"messages": [{"role": "user", "content": [IMAGE]}]}, {"images": False}, "no_images"),
+        (
+            {"tools": [{"type": "function", "function": {"name": "f"}}]},
+            {"capabilities": WITHOUT["tools"]},
+            "no_tools",
+        ),
+        (
+            {"messages": [{"role": "user", "content": [IMAGE]}]},
+            {"capabilities": WITHOUT["images"]},
+            "no_images",
+        ),
         (
             {"response_format": {"type": "json_schema", "json_schema": {"name": "x"}}},
-            {"json_schema": False},
+            {"capabilities": WITHOUT["json_schema"]},
             "no_json_schema",
         ),
         ({"provider": {"only": ["nobody"]}}, {}, "excluded_by_request"),
@@ -340,7 +355,7 @@ def test_constraint_that_no_route_meets_is_named(
 
 def test_every_route_resting_is_told_with_the_shortest_wait() -> None:
     health, now = Health(0.1), time.monotonic()
-    routes = route(), route(), route(fault="channel_disabled")
+    routes = route(), route(), route(fault=Reason.CHANNEL_DISABLED)
     health.routes[routes[0].id].rest(now, 40)
     health.channels[routes[1].channel.id].resting_until = now + 20
     with pytest.raises(NoAvailableChannel) as caught:
@@ -348,7 +363,7 @@ def test_every_route_resting_is_told_with_the_shortest_wait() -> None:
     assert caught.value.retry_after == 20
 
 
-@pytest.mark.parametrize("routes", [(), (route(fault="channel_disabled"),)], ids=["none", "disabled"])
+@pytest.mark.parametrize("routes", [(), (route(fault=Reason.CHANNEL_DISABLED),)], ids=["none", "disabled"])
 def test_model_without_a_usable_route_is_not_found(routes: tuple[RouteView, ...]) -> None:
     with pytest.raises(ModelNotFound):
         planned({"model": "m"}, model("m", routes=routes))
@@ -359,6 +374,6 @@ def test_busy_channel_is_passed_over_until_it_has_room() -> None:
     narrow, wide = route(1, concurrency=1), route(9)
     offered = model("m", narrow, wide)
     health.channels[narrow.channel.id].in_flight = 1
-    assert [each.id for each, _m, _p in planned({"model": "m"}, offered, health=health).routes] == [wide.id]
+    assert [each.route.id for each in planned({"model": "m"}, offered, health=health).options] == [wide.id]
     health.channels[narrow.channel.id].in_flight = 0
-    assert planned({"model": "m"}, offered, health=health).routes[0][0].id == narrow.id
+    assert planned({"model": "m"}, offered, health=health).options[0].route.id == narrow.id

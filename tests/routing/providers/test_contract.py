@@ -13,8 +13,10 @@ import orjson
 import pytest
 
 from billing.prices import Usage
+from routing.endpoints.chat import CHAT
+from routing.endpoints.chat.stream import check_chunk
 from routing.providers import ADAPTERS, choices
-from routing.providers.base import Adapter, MalformedAnswer, Order
+from routing.providers.base import Adapter, End, MalformedAnswer, UpstreamCall
 
 BODY: dict[str, Any] = {
     "model": "public/model",
@@ -66,7 +68,7 @@ CANONICAL = Examples(
         b'{"error":["odd"],"choices":[]}',
     ),
 )
-EXAMPLES = {"openai": CANONICAL, "fake": CANONICAL}
+EXAMPLES = {"openai": CANONICAL, "llamacpp": CANONICAL, "fake": CANONICAL}
 
 
 @pytest.fixture(params=sorted(ADAPTERS))
@@ -79,15 +81,17 @@ def examples(adapter: Adapter) -> Examples:
     return next(EXAMPLES[name] for name, known in ADAPTERS.items() if known is adapter)
 
 
-def order(body: dict[str, Any], *, is_stream: bool = False, secret: str = SECRET) -> Order:
-    return Order(
+def call(body: dict[str, Any], *, is_stream: bool = False, secret: str = SECRET) -> UpstreamCall:
+    return UpstreamCall(
+        endpoint=CHAT.name,
+        path=CHAT.path,
         body=body,
         upstream_model="upstream/model-x",
         host=HOST,
         secret=secret,
         cap=77,
+        answers=1,
         is_stream=is_stream,
-        wants_timings=False,
     )
 
 
@@ -102,43 +106,43 @@ def test_every_adapter_can_be_chosen_and_has_examples() -> None:
 @pytest.mark.parametrize("is_stream", [False, True], ids=["json", "stream"])
 def test_request_leaves_the_clients_body_as_it_was(adapter: Adapter, is_stream: bool) -> None:
     body = copy.deepcopy(BODY)
-    adapter.request(order(body, is_stream=is_stream))
+    adapter.request(call(body, is_stream=is_stream))
     assert body == BODY
 
 
 def test_request_names_the_upstreams_model_and_never_the_public_one(adapter: Adapter) -> None:
-    request = adapter.request(order(BODY))
+    request = adapter.request(call(BODY))
     assert b"upstream/model-x" in request.body + request.path.encode()
     assert b"public/model" not in request.body
 
 
 def test_request_carries_the_output_cap(adapter: Adapter) -> None:
-    assert b"77" in adapter.request(order(BODY)).body
+    assert b"77" in adapter.request(call(BODY)).body
 
 
 def test_request_carries_none_of_the_routers_own_fields(adapter: Adapter) -> None:
-    sent = orjson.loads(adapter.request(order(BODY)).body)
+    sent = orjson.loads(adapter.request(call(BODY)).body)
     assert {"models", "provider", "usage"} & set(sent) == set()
 
 
 def test_request_carries_the_secret_in_a_header_alone(adapter: Adapter) -> None:
-    request = adapter.request(order(BODY))
+    request = adapter.request(call(BODY))
     assert SECRET not in request.path
     assert SECRET.encode() not in request.body
     assert [SECRET in value for _name, value in request.headers].count(True) == 1
 
 
 def test_request_without_a_secret_has_no_credential_at_all(adapter: Adapter) -> None:
-    names = {name.lower() for name, _value in adapter.request(order(BODY, secret="")).headers}
+    names = {name.lower() for name, _value in adapter.request(call(BODY, secret="")).headers}
     assert names & {"authorization", "x-api-key", "api-key"} == set()
 
 
 def test_request_asks_for_an_answer_that_is_not_compressed(adapter: Adapter) -> None:
-    assert ("accept-encoding", "identity") in adapter.request(order(BODY)).headers
+    assert ("accept-encoding", "identity") in adapter.request(call(BODY)).headers
 
 
 def test_request_has_an_absolute_path_and_lower_case_headers_once_each(adapter: Adapter) -> None:
-    request = adapter.request(order(BODY))
+    request = adapter.request(call(BODY))
     names = [name for name, _value in request.headers]
     assert request.path.startswith("/")
     assert names == sorted(set(names), key=names.index) == [name.lower() for name in names]
@@ -147,34 +151,94 @@ def test_request_has_an_absolute_path_and_lower_case_headers_once_each(adapter: 
 # --- answers ---------------------------------------------------------------------------------------------------------
 
 
+def whole(adapter: Adapter, body: bytes) -> dict[str, Any]:
+    """The answer as its endpoint takes it."""
+    answer = adapter.open(call(BODY)).whole(body)
+    CHAT.check(answer)
+    return answer
+
+
+def streamed(adapter: Adapter, data: bytes) -> list[dict[str, Any]]:
+    """The choices of one event as its endpoint takes it."""
+    (event,) = adapter.open(call(BODY)).feed(b"data: " + data + b"\n\n")
+    if isinstance(event, End):
+        raise event.error or AssertionError("the end came instead of a chunk")
+    assert type(event) is dict
+    return check_chunk(event)
+
+
 def test_answer_is_a_canonical_completion(adapter: Adapter, examples: Examples) -> None:
-    (choice,) = adapter.answer(examples.answer)["choices"]
+    (choice,) = whole(adapter, examples.answer)["choices"]
     assert choice["message"]["content"] == "hi"
 
 
 def test_event_is_a_canonical_chunk(adapter: Adapter, examples: Examples) -> None:
-    (choice,) = adapter.event(examples.event)["choices"]
+    (choice,) = streamed(adapter, examples.event)
     assert choice["delta"]["content"] == "hi"
 
 
 @pytest.mark.parametrize("place", range(len(CANONICAL.malformed)))
 def test_what_is_no_answer_is_malformed(adapter: Adapter, examples: Examples, place: int) -> None:
     with pytest.raises(MalformedAnswer):
-        adapter.answer(examples.malformed[place % len(examples.malformed)])
+        whole(adapter, examples.malformed[place % len(examples.malformed)])
+
+
+@pytest.mark.parametrize("place", range(1, len(CANONICAL.malformed)))
+def test_what_is_no_chunk_is_malformed(adapter: Adapter, examples: Examples, place: int) -> None:
     with pytest.raises(MalformedAnswer):
-        adapter.event(examples.malformed[place % len(examples.malformed)])
+        streamed(adapter, examples.malformed[place % len(examples.malformed)])
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 10_000])
+def test_stream_is_read_in_whatever_pieces_it_comes(adapter: Adapter, examples: Examples, size: int) -> None:
+    whole_stream = b": hello\n\ndata: " + examples.event + b"\n\ndata: [DONE]\n\ndata: never read\n\n"
+    reader, events = adapter.open(call(BODY)), []
+    for start in range(0, len(whole_stream), size):
+        events += reader.feed(whole_stream[start : start + size])
+        if events and isinstance(events[-1], End):
+            break
+    assert [type(event).__name__ for event in events] == ["Comment", "dict", "End"]
+    assert events[-1] == End()
+
+
+def test_what_came_before_a_broken_event_is_kept(adapter: Adapter, examples: Examples) -> None:
+    events = adapter.open(call(BODY)).feed(b"data: " + examples.event + b"\n\ndata: {broken\n\ndata: x\n\n")
+    assert (type(events[0]), len(events)) == (dict, 2)
+    assert isinstance(events[1], End)
+    assert isinstance(events[1].error, MalformedAnswer)
 
 
 # --- usage -----------------------------------------------------------------------------------------------------------
 
 
-def test_usage_is_counted_by_kind(adapter: Adapter, examples: Examples) -> None:
-    assert adapter.usage(examples.usage) == examples.counted
+def with_usage(example: bytes, usage: Any) -> bytes:
+    return orjson.dumps({**orjson.loads(example), "usage": usage})
+
+
+def test_usage_of_a_whole_answer_is_counted_by_kind(adapter: Adapter, examples: Examples) -> None:
+    reader = adapter.open(call(BODY))
+    reader.whole(with_usage(examples.answer, examples.usage))
+    assert (reader.usage, reader.is_exact, reader.reported) == (examples.counted, True, examples.usage)
+
+
+def test_usage_is_taken_out_of_a_stream_and_counted_by_kind(adapter: Adapter, examples: Examples) -> None:
+    reader = adapter.open(call(BODY))
+    (chunk,) = reader.feed(b"data: " + with_usage(examples.event, examples.usage) + b"\n\n")
+    assert type(chunk) is dict
+    assert ("usage" in chunk, reader.usage, reader.reported) == (False, examples.counted, examples.usage)
+
+
+def test_chunk_that_only_carries_usage_is_none(adapter: Adapter, examples: Examples) -> None:
+    reader = adapter.open(call(BODY))
+    assert reader.feed(b'data: {"choices":[],"usage":' + orjson.dumps(examples.usage) + b"}\n\n") == []
+    assert reader.usage == examples.counted
 
 
 @pytest.mark.parametrize("garbage", [None, 5, "x", [], {}, {"prompt_tokens": -1}, True], ids=str)
-def test_usage_that_cannot_be_is_none(adapter: Adapter, garbage: Any) -> None:
-    assert adapter.usage(garbage) is None
+def test_usage_that_cannot_be_is_none(adapter: Adapter, examples: Examples, garbage: Any) -> None:
+    reader = adapter.open(call(BODY))
+    reader.whole(with_usage(examples.answer, garbage))
+    assert reader.usage is None
 
 
 # --- refusals --------------------------------------------------------------------------------------------------------
@@ -205,13 +269,13 @@ def test_usage_that_cannot_be_is_none(adapter: Adapter, garbage: Any) -> None:
 def test_every_status_has_its_meaning_whatever_the_body(
     adapter: Adapter, status: int, meaning: str, body: bytes
 ) -> None:
-    refusal = adapter.refusal(status, {}, body, order(BODY))
+    refusal = adapter.refusal(status, {}, body, call(BODY))
     assert refusal.meaning == meaning
     assert refusal.type in {"invalid_request_error", "server_error"}
 
 
 def test_refusal_of_the_content_always_says_something(adapter: Adapter) -> None:
-    assert adapter.refusal(400, {}, b"", order(BODY)).message
+    assert adapter.refusal(400, {}, b"", call(BODY)).message
 
 
 @pytest.mark.parametrize(
@@ -219,13 +283,13 @@ def test_refusal_of_the_content_always_says_something(adapter: Adapter) -> None:
     [("7", 7.0), ("0", 0.0), ("1.5", 1.5), ("-1", None), ("soon", None), ("nan", None), ("inf", None)],
 )
 def test_rest_is_as_long_as_the_upstream_says(adapter: Adapter, header: str, seconds: float | None) -> None:
-    assert adapter.refusal(429, {b"retry-after": header.encode()}, b"", order(BODY)).retry_after == seconds
+    assert adapter.refusal(429, {b"retry-after": header.encode()}, b"", call(BODY)).retry_after == seconds
 
 
 @pytest.mark.parametrize("place", ["message", "code", "type", "param"])
 def test_no_refusal_shows_the_tenant_whose_upstream_it_is(adapter: Adapter, place: str) -> None:
     words = f"key {SECRET} at https://{HOST}:8443/v1 of org-canary1 (user-canary2, ops@{HOST}), 10.1.2.3:99, model-x"
-    refusal = adapter.refusal(400, {}, orjson.dumps({"error": {"message": "bad", place: words}}), order(BODY))
+    refusal = adapter.refusal(400, {}, orjson.dumps({"error": {"message": "bad", place: words}}), call(BODY))
     shown = f"{refusal.message} {refusal.code} {refusal.type} {refusal.param}"
     found = [word for word in (SECRET, HOST, "canary", "10.1.2.3", "ops@") if word in shown]
     assert found == []

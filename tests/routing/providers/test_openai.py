@@ -8,25 +8,27 @@ import orjson
 import pytest
 
 from billing.prices import Usage
-from routing.providers.base import MOST_TOKENS, Order, Refusal
-from routing.providers.openai import OPENAI
+from routing.providers.base import MOST_TOKENS, Refusal, UpstreamCall
+from routing.providers.openai import OPENAI, usage_of
 
 
-def order(**members: Any) -> Order:
+def call(**members: Any) -> UpstreamCall:
     defaults = {
+        "endpoint": "chat.completions",
+        "path": "/chat/completions",
         "body": {"model": "public", "messages": []},
         "upstream_model": "up/stream-7b",
         "host": "llm.example",
         "secret": "s3cret-without-a-prefix",
         "cap": 50,
+        "answers": 1,
         "is_stream": False,
-        "wants_timings": False,
     }
-    return Order(**{**defaults, **members})
+    return UpstreamCall(**{**defaults, **members})
 
 
 def sent(**members: Any) -> dict[str, Any]:
-    body: dict[str, Any] = orjson.loads(OPENAI.request(order(**members)).body)
+    body: dict[str, Any] = orjson.loads(OPENAI.request(call(**members)).body)
     return body
 
 
@@ -74,29 +76,13 @@ def test_whole_answer_is_asked_for_as_the_client_asked() -> None:
     assert sent() == {"model": "up/stream-7b", "messages": [], "max_tokens": 50}
 
 
-@pytest.mark.parametrize(
-    ("asked", "wants_timings", "is_stream", "shown"),
-    [
-        ({}, True, True, True),
-        ({}, False, True, None),
-        ({}, True, False, None),
-        ({"timings_per_token": 0}, True, True, 0),
-    ],
-)
-def test_timings_are_asked_for_where_they_are_understood(
-    asked: dict[str, Any], wants_timings: bool, is_stream: bool, shown: Any
-) -> None:
-    body = sent(is_stream=is_stream, wants_timings=wants_timings, body={"model": "public", **asked})
-    assert body.get("timings_per_token") == shown
-
-
 def test_unknown_fields_and_zeros_pass_unchanged() -> None:
     extra = {"temperature": 0, "top_k": 0, "thinking": {"type": "enabled"}, "seed": -(2**63), "x": None, "é": "\u2028"}
     assert {name: value for name, value in sent(body={"model": "public", **extra}).items() if name in extra} == extra
 
 
 def test_headers_are_ours_alone() -> None:
-    assert OPENAI.request(order(is_stream=True)).headers == (
+    assert OPENAI.request(call(is_stream=True)).headers == (
         ("content-type", "application/json"),
         ("accept", "text/event-stream"),
         ("accept-encoding", "identity"),
@@ -110,7 +96,7 @@ def test_headers_are_ours_alone() -> None:
 
 @pytest.mark.parametrize("error", [None, "", {}], ids=str)
 def test_empty_error_beside_an_answer_is_none(error: Any) -> None:
-    assert OPENAI.event(orjson.dumps({"choices": [], "error": error}))["choices"] == []
+    assert OPENAI.open(call()).whole(orjson.dumps({"choices": [], "error": error}))["choices"] == []
 
 
 # --- usage -----------------------------------------------------------------------------------------------------------
@@ -131,7 +117,7 @@ def test_empty_error_beside_an_answer_is_none(error: Any) -> None:
     ids=str,
 )
 def test_counts_are_believed_only_as_plain_numbers(reported: Any, usage: Usage | None) -> None:
-    assert OPENAI.usage(reported) == usage
+    assert usage_of(reported) == usage
 
 
 def test_parts_are_counted_inside_their_whole() -> None:
@@ -141,7 +127,9 @@ def test_parts_are_counted_inside_their_whole() -> None:
         "prompt_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 3, "audio_tokens": 2},
         "completion_tokens_details": {"reasoning_tokens": 5, "audio_tokens": 1},
     }
-    assert OPENAI.usage(reported) == Usage(10, 4, 3, 8, 5, 2, 1)
+    assert usage_of(reported) == Usage(
+        input=10, cached_input=4, cache_write=3, input_audio=2, output=8, reasoning=5, output_audio=1
+    )
 
 
 def test_parts_larger_than_their_whole_are_cut_to_it() -> None:
@@ -151,7 +139,7 @@ def test_parts_larger_than_their_whole_are_cut_to_it() -> None:
         "prompt_tokens_details": {"cached_tokens": 7, "cache_write_tokens": 7, "audio_tokens": 7},
         "completion_tokens_details": {"reasoning_tokens": 50, "audio_tokens": 50},
     }
-    assert OPENAI.usage(reported) == Usage(10, 7, 3, 8, 8, 0, 0)
+    assert usage_of(reported) == Usage(input=10, cached_input=7, cache_write=3, output=8, reasoning=8)
 
 
 @pytest.mark.parametrize(
@@ -159,34 +147,23 @@ def test_parts_larger_than_their_whole_are_cut_to_it() -> None:
 )
 def test_details_that_cannot_be_are_left_out(details: Any) -> None:
     reported = {"prompt_tokens": 10, "completion_tokens": 5, "prompt_tokens_details": details}
-    assert OPENAI.usage(reported) == Usage(input=10, output=5)
+    assert usage_of(reported) == Usage(input=10, output=5)
 
 
-def counted(choices: int, output: int, **choice: Any) -> tuple[Usage | None, bool]:
-    answer = {
-        "choices": [{"message": {"content": "twelve bytes"}, **choice}] * choices,
-        "usage": {"prompt_tokens": 9, "completion_tokens": output},
-        "timings": {"predicted_n": 5},
-    }
-    return OPENAI.answer_usage(answer, choices)
+def test_several_answers_are_asked_for_as_a_stream_until_the_upstream_is_known() -> None:
+    asked = [OPENAI.prefers_stream(answers, is_met=is_met) for answers in (1, 2) for is_met in (False, True)]
+    assert asked == [False, False, True, False]
 
 
-def test_upstream_that_counts_one_choice_of_several_is_counted_for_all() -> None:
-    logprobs: dict[str, Any] = {"content": [{}, {}, {}, {}, {}]}
-    assert counted(3, 5, logprobs=logprobs) == (Usage(input=9, output=15), True)
-    assert counted(3, 5) == (Usage(input=9, output=9), False)
-
-
-def test_upstream_that_counts_every_choice_is_believed() -> None:
-    assert counted(3, 15) == (Usage(input=9, output=15), True)
-    assert counted(1, 5) == (Usage(input=9, output=5), True)
+def test_endpoint_without_output_gets_no_cap() -> None:
+    assert "max_tokens" not in sent(cap=0)
 
 
 # --- errors of real servers ------------------------------------------------------------------------------------------
 
 
 def refused(status: int, body: Any) -> Refusal:
-    return OPENAI.refusal(status, {}, body if isinstance(body, bytes) else orjson.dumps(body), order())
+    return OPENAI.refusal(status, {}, body if isinstance(body, bytes) else orjson.dumps(body), call())
 
 
 @pytest.mark.parametrize(

@@ -185,27 +185,3 @@ def test_conversation_that_moved_is_cached_only_where_it_was_served_last() -> No
     for route in (1, 1, 2):
         health.note_served(77, route, NOW, 0.9)
     assert health.cached_share(77, 1, NOW) == 0
-
-
-def test_output_is_learned_per_tenant_and_model_and_bounded_by_the_cap() -> None:
-    health = Health(0.1)
-    assert (health.expected_output(1, "m", 100), health.expected_output(1, "m", 4096)) == (100, 256)
-    health.note_usage(1, "m", prompt_bytes=400, input_tokens=100, output_tokens=50)
-    assert (health.expected_output(1, "m", 4096), health.expected_output(1, "m", 10)) == (51, 10)
-    assert (health.expected_output(2, "m", 4096), health.expected_output(1, "n", 4096)) == (256, 256)
-
-
-def test_bytes_per_token_are_learned_and_never_below_one() -> None:
-    health = Health(0.1)
-    assert health.bytes_per_token("m") == 4
-    health.note_usage(1, "m", prompt_bytes=300, input_tokens=100, output_tokens=1)
-    assert health.bytes_per_token("m") == 3
-    for _ in range(100):
-        health.note_usage(1, "m", prompt_bytes=10, input_tokens=5000, output_tokens=1)
-    assert health.bytes_per_token("m") >= 1
-
-
-def test_usage_without_input_teaches_nothing_about_the_input() -> None:
-    health = Health(0.1)
-    health.note_usage(1, "m", prompt_bytes=300, input_tokens=0, output_tokens=1)
-    assert health.bytes_per_token("m") == 4

@@ -5,14 +5,15 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.prices import Tariff
-from routing.selection.rank import CONSTRAINTS, Candidate, Decision, Demand, Reason, expected_cost, rank
+from routing.selection.rank import Candidate, Decision, Demand, expected_cost, rank
+from routing.selection.reasons import CONSTRAINTS, LACKS, WORDS, Reason
 
 DEMAND = Demand(expected_input=1000, expected_output=500)
 
@@ -145,20 +146,25 @@ def test_same_draws_make_the_same_decision() -> None:
 
 # --- out -------------------------------------------------------------------------------------------------------------
 
+EVERYTHING = frozenset(LACKS)
+TOOLS = frozenset(["tools"])
+NO_TOOLS = EVERYTHING - TOOLS
 MISFITS: dict[Reason, tuple[Demand, dict[str, Any]]] = {
-    "no_tools": (Demand(1, 1, needs_tools=True), {"tools": False}),
-    "no_images": (Demand(1, 1, needs_images=True), {"images": False}),
-    "no_json_schema": (Demand(1, 1, needs_json_schema=True), {"json_schema": False}),
-    "context_too_short": (Demand(1, 1, needs_context=101), {"context_window": 100}),
-    "over_max_price": (Demand(1, 1, is_over_max_price=True), {}),
-    "excluded_by_request": (Demand(1, 1, ignore=frozenset(["channel 1"])), {}),
+    **{
+        reason: (Demand(1, 1, capabilities=frozenset([name])), {"capabilities": EVERYTHING - {name}})
+        for name, reason in LACKS.items()
+    },
+    Reason.CONTEXT_TOO_SHORT: (Demand(1, 1, needs_context=101), {"context_window": 100}),
+    Reason.OVER_MAX_PRICE: (Demand(1, 1, is_over_max_price=True), {}),
+    Reason.EXCLUDED_BY_REQUEST: (Demand(1, 1, ignore=frozenset(["channel 1"])), {}),
+    Reason.NO_ENDPOINT: (Demand(1, 1), {"fault": Reason.NO_ENDPOINT}),
 }
-FAULTS: list[Reason] = [reason for reason in get_args(Reason) if reason not in MISFITS]
+FAULTS = [reason for reason in Reason if reason not in MISFITS]
 
 
 def test_every_reason_of_the_closed_list_is_tested_here() -> None:
     assert set(MISFITS) == CONSTRAINTS
-    assert set(MISFITS) | set(FAULTS) == set(get_args(Reason))
+    assert set(MISFITS) | set(FAULTS) == set(Reason) == set(WORDS)
 
 
 @pytest.mark.parametrize("reason", MISFITS)
@@ -177,7 +183,10 @@ def test_route_with_a_fault_is_out_with_it(reason: Reason) -> None:
 
 
 def test_fault_is_told_before_a_misfit() -> None:
-    decision = ranked(candidate(1, fault="breaker_open", tools=False), demand=Demand(1, 1, needs_tools=True))
+    decision = ranked(
+        candidate(1, fault=Reason.BREAKER_OPEN, capabilities=NO_TOOLS),
+        demand=Demand(1, 1, capabilities=TOOLS),
+    )
     assert decision.candidates[0].reason == "breaker_open"
 
 
@@ -195,17 +204,21 @@ def test_context_that_just_fits_is_ready() -> None:
     assert ranked(candidate(1, context_window=100), demand=Demand(1, 1, needs_context=100)).order == [1]
 
 
-@pytest.mark.parametrize("passing", ["breaker_open", "resting", "channel_busy"])
+@pytest.mark.parametrize("passing", [Reason.BREAKER_OPEN, Reason.RESTING, Reason.CHANNEL_BUSY])
 def test_constraint_is_told_only_where_nothing_passing_stood_in_the_way(passing: Reason) -> None:
-    demand = Demand(1, 1, needs_tools=True)
-    assert ranked(candidate(1, tools=False), candidate(2, fault=passing), demand=demand).constraint() is None
+    demand = Demand(1, 1, capabilities=TOOLS)
+    assert ranked(candidate(1, capabilities=NO_TOOLS), candidate(2, fault=passing), demand=demand).constraint() is None
 
 
 def test_constraint_is_told_beside_routes_that_are_out_for_good() -> None:
-    demand = Demand(1, 1, needs_tools=True)
-    routes = candidate(1, fault="channel_disabled"), candidate(2, tools=False), candidate(3, fault="no_cost_price")
+    demand = Demand(1, 1, capabilities=TOOLS)
+    routes = (
+        candidate(1, fault=Reason.CHANNEL_DISABLED),
+        candidate(2, capabilities=NO_TOOLS),
+        candidate(3, fault=Reason.NO_COST_PRICE),
+    )
     assert ranked(*routes, demand=demand).constraint() == "no_tools"
-    assert ranked(candidate(1, fault="channel_disabled"), demand=demand).constraint() is None
+    assert ranked(candidate(1, fault=Reason.CHANNEL_DISABLED), demand=demand).constraint() is None
 
 
 # --- in general ------------------------------------------------------------------------------------------------------
@@ -231,19 +244,19 @@ candidates_ = st.builds(
     fault=st.none() | st.sampled_from(FAULTS),
     success_rate=st.floats(0, 1),
     cached_share=st.floats(0, 1),
-    tools=st.booleans(),
+    capabilities=st.sampled_from([EVERYTHING, NO_TOOLS]),
 )
 demands = st.builds(
     Demand,
     expected_input=st.integers(0, 10**6),
     expected_output=st.integers(0, 10**6),
-    needs_tools=st.booleans(),
+    capabilities=st.sampled_from([frozenset[str](), TOOLS]),
     ignore=st.frozensets(st.sampled_from(["a", "b"])),
 )
 
 
 def is_usable(route: Candidate, demand: Demand) -> bool:
-    fits = (route.tools or not demand.needs_tools) and route.channel.lower() not in demand.ignore
+    fits = demand.capabilities <= route.capabilities and route.channel.lower() not in demand.ignore
     return route.fault is None and route.cost is not None and fits
 
 

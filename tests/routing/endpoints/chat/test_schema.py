@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from costrouter.errors import InvalidRequest
+from accounts.errors import InvalidRequest
 from routing.endpoints.chat.schema import ChatRequest, read
 
 USER = {"role": "user", "content": "hi"}

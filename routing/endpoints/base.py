@@ -1,0 +1,192 @@
+"""What an endpoint is: how its requests are read, what they may use, and how answers are completed for the client.
+
+Pure: values in, values out. The pipeline knows these protocols and no endpoint; an endpoint never knows the pipeline.
+An endpoint's canonical format is OpenAI's; the dialects (routing/providers) translate it for other upstreams.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, Protocol
+
+import msgspec
+import orjson
+
+from billing.prices import Tariff, Usage, ceiling
+from routing.endpoints.preferences import ProviderPreferences
+from routing.providers.base import MalformedAnswer
+
+LEAST_USEFUL_OUTPUT: Final = 16
+"""A cap that is ours is not lowered below this many tokens."""
+
+
+class ModelFacts(Protocol):
+    """What an endpoint asks of the model that a request names."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def context_window(self) -> int: ...
+    @property
+    def output_limit(self) -> int: ...
+    @property
+    def default_output(self) -> int: ...
+    @property
+    def prompt_overhead(self) -> int: ...
+
+
+class Learned(Protocol):
+    """What earlier requests taught about a model, and about this tenant's use of it."""
+
+    def bytes_per_token(self, model: str) -> float:
+        """Of a request's text, as is usual."""
+
+    def dense_bytes_per_token(self, model: str) -> float:
+        """Of the densest text: nearly no request has fewer bytes a token."""
+
+    def expected_output(self, tenant_id: int, model: str, cap: int) -> int:
+        """Output tokens that this tenant's requests usually take, at most the cap."""
+
+
+class EndpointRequest(Protocol):
+    """What the pipeline reads of a request, whatever its endpoint."""
+
+    @property
+    def model(self) -> str: ...
+    @property
+    def models(self) -> list[str] | None:
+        """Fallback models, in order."""
+
+    @property
+    def provider(self) -> ProviderPreferences | None: ...
+    @property
+    def is_stream(self) -> bool: ...
+
+
+class Needs(msgspec.Struct, frozen=True):
+    """What a request may use at most, and is expected to use. Token counts."""
+
+    text_bytes: int
+    """The request's size without what is no text."""
+    is_all_text: bool
+    """Whether its usage tells how many bytes of text make a token."""
+    input_bound: int
+    """The estimate that nearly every request stays below; what passes it is taken when it settles."""
+    expected_input: int
+    least_input: int
+    """No tokenizer makes fewer of this request."""
+    cap: int
+    """Output tokens of one answer; 0 where the endpoint has none."""
+    is_cap_ours: bool
+    answers: int
+    """How many answers were asked for at once."""
+    expected_output: int
+    """Of all answers together."""
+    capabilities: frozenset[str]
+    """What a route must be able to do, in the words of routing/selection/reasons.py."""
+    prefix: int
+    """Names a conversation by its beginning, within this process."""
+
+
+class Head(msgspec.Struct, frozen=True):
+    """What makes an answer ours: the request's public id, the public model that served, and when (epoch seconds)."""
+
+    public_id: str
+    model: str
+    created: int
+
+
+class Bill(msgspec.Struct, frozen=True):
+    """What an answer used and cost, to be shown to the client.
+
+    `cost` is an exact decimal number of currency units, `details` the terms of its sum; `reported` is the usage as the
+    upstream wrote it.
+    """
+
+    usage: Usage
+    reported: Mapping[str, Any]
+    cost: str
+    details: dict[str, Any]
+
+
+class Relay(Protocol):
+    """One stream on its way to the client."""
+
+    is_done: bool
+    """Set by the caller when the upstream has said that the answer is whole."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the answer is whole: the upstream said so, or nothing is missing."""
+
+    def relay(self, chunk: dict[str, Any]) -> bytes:
+        """The client's bytes of a chunk, b"" if there is nothing to show; raises MalformedAnswer."""
+
+    def closing(self, bill: Bill, explanation: Any = None) -> bytes:
+        """The end of a complete answer; the explanation if one was asked for."""
+
+    def received_tokens(self) -> int:
+        """Output tokens received so far, as well as they can be counted here."""
+
+
+class Assembler(Protocol):
+    """Builds a whole answer from a stream's chunks, where the upstream was asked to stream and the client was not."""
+
+    def add(self, chunk: dict[str, Any]) -> None:
+        """Raises MalformedAnswer."""
+
+    @property
+    def is_complete(self) -> bool: ...
+
+    def answer(self) -> dict[str, Any]: ...
+
+
+class Endpoint(Protocol):
+    """One endpoint; an instance is shared by all requests."""
+
+    name: str
+    """As usage records keep it."""
+    id_prefix: str
+    path: str
+    """Below the API's root, at our side and at an upstream of the canonical format."""
+    smallest: Mapping[str, Any]
+    """The smallest body that gets an answer, but for the model: what a channel is tested with."""
+
+    def read(self, body: dict[str, Any]) -> EndpointRequest:
+        """The checked request; raises an InvalidRequest that names the field in `param`."""
+
+    def needs(
+        self, request: Any, body: dict[str, Any], body_bytes: int, model: ModelFacts, learned: Learned, tenant_id: int
+    ) -> Needs:
+        """Raises ContextLengthExceeded or another InvalidRequest."""
+
+    def has_produced(self, usage: Usage) -> bool:
+        """Whether an answer with this usage brought anything; one that did not costs nothing."""
+
+    def estimate(self, answer: Mapping[str, Any], needs: Needs) -> Usage:
+        """The usage of an answer whose upstream did not say."""
+
+    def check(self, answer: dict[str, Any]) -> None:
+        """Raises MalformedAnswer unless the answer has the canonical shape."""
+
+    def complete(self, answer: dict[str, Any], head: Head, bill: Bill, explanation: Any = None) -> bytes:
+        """A whole answer for the client, with everything that the public schema requires. Changes `answer`."""
+
+    def relay(self, request: Any, head: Head) -> Relay:
+        """Raises nothing; asked only for requests that are streams."""
+
+    def assembler(self, request: Any) -> Assembler:
+        """Asked only where the upstream streams and the client does not."""
+
+
+def ceiling_of(needs: Needs, tariff: Tariff, cap: int) -> int:
+    """The most that a request can cost with this cap, in ledger units."""
+    return ceiling(needs.input_bound, cap * needs.answers, tariff)
+
+
+def to_json(value: Any) -> bytes:
+    """The value as JSON; raises MalformedAnswer for what is nested deeper than can be written."""
+    try:
+        return orjson.dumps(value)
+    except orjson.JSONEncodeError as error:
+        raise MalformedAnswer("the answer is nested too deep") from error

@@ -1,0 +1,95 @@
+"""A whole chat completion: its canonical shape, and what the public schema requires that upstreams leave out.
+
+The tables are those of OpenAI's public API description (CreateChatCompletionResponse).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import orjson
+
+from routing.endpoints.base import Bill, Head
+from routing.providers.base import MalformedAnswer
+
+FINISH_REASONS: Final = frozenset(("stop", "length", "tool_calls", "content_filter", "function_call"))
+_NEVER_NULL: Final = frozenset(("tool_calls", "function_call", "annotations", "role"))
+BYTES_PER_TOKEN: Final = 4
+"""Of English text, by OpenAI's rule of thumb; used only where an upstream does not count."""
+
+
+def check_answer(answer: dict[str, Any]) -> None:
+    """Raises MalformedAnswer unless there is a choice, and a message in each."""
+    choices = answer.get("choices")
+    if type(choices) is not list or not choices:
+        raise MalformedAnswer("the answer has no choices")
+    for choice in choices:
+        if type(choice) is not dict or type(choice.get("message")) is not dict:
+            raise MalformedAnswer("a choice has no message")
+
+
+def estimate_output(answer: Mapping[str, Any]) -> int:
+    """Output tokens of an answer whose upstream did not say."""
+    text = sum(len(orjson.dumps(choice["message"].get("content") or "")) - 2 for choice in answer["choices"])
+    calls = sum(len(orjson.dumps(choice["message"].get("tool_calls") or "")) - 2 for choice in answer["choices"])
+    return -(-(text + calls) // BYTES_PER_TOKEN)
+
+
+def complete_answer(answer: dict[str, Any], head: Head) -> None:
+    """Makes a whole answer ours, and adds in place what the public schema requires and the upstream left out."""
+    answer["id"] = head.public_id
+    answer["object"] = "chat.completion"
+    answer["model"] = head.model
+    if type(answer.get("created")) is not int:
+        answer["created"] = head.created
+    if answer.get("system_fingerprint", "") is None:
+        del answer["system_fingerprint"]
+    for index, choice in enumerate(answer["choices"]):
+        choice.setdefault("index", index)
+        if choice.setdefault("logprobs", None) is not None:
+            complete_logprobs(choice["logprobs"])
+        reason = choice.get("finish_reason")
+        if type(reason) is not str or reason not in FINISH_REASONS:
+            choice["finish_reason"] = "stop"
+        message = choice["message"]
+        message["role"] = "assistant"
+        message.setdefault("content", None)
+        message.setdefault("refusal", None)
+        drop_nulls(message)
+
+
+def drop_nulls(message: dict[str, Any]) -> None:
+    """Leaves out what the public schema allows to be absent but not to be null; `content` and `refusal` may be."""
+    for name in _NEVER_NULL.intersection(message):
+        if message[name] is None:
+            del message[name]
+
+
+def complete_logprobs(logprobs: Any) -> None:
+    if type(logprobs) is dict:
+        logprobs.setdefault("content", None)
+        logprobs.setdefault("refusal", None)
+
+
+def public_usage(bill: Bill) -> dict[str, Any]:
+    """The usage object for the client: OpenAI's fields, what else the upstream reported, and the exact cost."""
+    usage, reported = bill.usage, bill.reported
+    public = {**reported}
+    if None in public.values():
+        public = {name: value for name, value in reported.items() if value is not None}
+    public["prompt_tokens"] = usage.input
+    public["completion_tokens"] = usage.output
+    public["total_tokens"] = usage.input + usage.output
+    prompt, completion = public.get("prompt_tokens_details"), public.get("completion_tokens_details")
+    public["prompt_tokens_details"] = {**_integers(prompt), "cached_tokens": usage.cached_input}
+    public["completion_tokens_details"] = {**_integers(completion), "reasoning_tokens": usage.reasoning}
+    public["cost"] = orjson.Fragment(bill.cost)  # digit by digit
+    public["cost_details"] = bill.details
+    return public
+
+
+def _integers(details: Any) -> dict[str, int]:
+    if type(details) is not dict:
+        return {}
+    return {name: value for name, value in details.items() if type(value) is int}

@@ -1,0 +1,86 @@
+"""A whole chat completion from a stream's chunks.
+
+Some requests go upstream as streams although the client wants JSON: some servers count several choices in a stream
+only (ADR 0006).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from routing.endpoints.chat.stream import check_chunk
+from routing.providers.base import MalformedAnswer
+
+_MOST_CALLS: Final = 1024
+
+
+class ChatAssembler:
+    """One answer in the making."""
+
+    def __init__(self, choices: int) -> None:
+        self._wanted = choices
+        self._top: dict[str, Any] = {}
+        self._choices: dict[int, dict[str, Any]] = {}
+
+    def add(self, chunk: dict[str, Any]) -> None:
+        for part in check_chunk(chunk):
+            self._add_choice(part)
+        self._top.update(chunk)
+
+    def _add_choice(self, part: dict[str, Any]) -> None:
+        index = part.get("index", 0)
+        if type(index) is not int:
+            raise MalformedAnswer("a choice has no index")
+        choice = self._choices.setdefault(
+            index, {"index": index, "message": {"role": "assistant", "content": None}, "finish_reason": None}
+        )
+        for name, value in part["delta"].items():
+            if name == "tool_calls":
+                _merge_calls(choice["message"].setdefault("tool_calls", []), value or [])
+            elif name != "role":
+                choice["message"][name] = _joined(choice["message"].get(name), value)
+        if part.get("finish_reason") is not None:
+            choice["finish_reason"] = part["finish_reason"]
+        logprobs = part.get("logprobs")
+        if type(logprobs) is dict:
+            whole = choice.setdefault("logprobs", {})
+            for name, value in logprobs.items():
+                whole[name] = _joined(whole.get(name), value)
+
+    @property
+    def is_complete(self) -> bool:
+        finished = [choice for choice in self._choices.values() if choice["finish_reason"] is not None]
+        return len(finished) >= self._wanted
+
+    def answer(self) -> dict[str, Any]:
+        return {**self._top, "choices": [self._choices[index] for index in sorted(self._choices)]}
+
+
+def _joined(before: Any, value: Any) -> Any:
+    """Text and lists grow, anything else is replaced, null changes nothing."""
+    if value is None:
+        return before
+    if before is not None and type(before) is type(value) and type(value) in (str, list):
+        return before + value
+    return value
+
+
+def _merge_calls(calls: list[dict[str, Any]], parts: Any) -> None:
+    """Tool calls come in pieces: the name first, then the arguments bit by bit, told apart by their index.
+
+    Raises MalformedAnswer for anything else.
+    """
+    if type(parts) is not list or any(type(part) is not dict for part in parts):
+        raise MalformedAnswer("a tool call that is none")
+    for part in parts:
+        index = part.get("index", len(calls))
+        if type(index) is not int or not 0 <= index < _MOST_CALLS:
+            raise MalformedAnswer("a tool call without a place")
+        while len(calls) <= index:
+            calls.append({"id": "", "type": "function", "function": {"name": "", "arguments": ""}})
+        call, function = calls[index], part.get("function")
+        for name in ("id", "type"):
+            if part.get(name):
+                call[name] = part[name]
+        for name, value in function.items() if type(function) is dict else ():
+            call["function"][name] = _joined(call["function"].get(name), value)

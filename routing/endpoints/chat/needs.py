@@ -1,0 +1,91 @@
+"""What a chat request may use: its bounds, its output cap, what it asks of a route, and which conversation it is."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from msgspec import UNSET
+
+from routing.endpoints.base import LEAST_USEFUL_OUTPUT, Learned, ModelFacts, Needs
+from routing.endpoints.chat.schema import ChatRequest
+from routing.endpoints.invalid import IntegerAboveMaxValue
+from routing.errors import ContextLengthExceeded
+
+BYTES_OF_A_TOKEN_AT_MOST: Final = 8
+"""Used only to refuse prompts that cannot fit: no tokenizer averages more bytes a token over a whole prompt."""
+IMAGE_TOKENS: Final = 1024
+"""A picture of 1024 by 1024 pixels in OpenAI's tiles is 765 tokens, of 2048 by 2048 1,105 (Images and vision guide)."""
+IMAGE_TOKENS_AT_MOST: Final = 4096
+"""More than any documented size: Anthropic's largest picture is about 1,600 tokens, Qwen's default bound 1,280."""
+_BEGINNING: Final = 512
+"""Characters of a message that name its conversation."""
+
+
+def needs_of(
+    request: ChatRequest, body: dict[str, Any], body_bytes: int, model: ModelFacts, learned: Learned, tenant_id: int
+) -> Needs:
+    """Raises ContextLengthExceeded or IntegerAboveMaxValue."""
+    images = request.images()
+    text_bytes = body_bytes - sum([len(image.url) for image in images])
+    expected_input = int(text_bytes / learned.bytes_per_token(model.name)) + len(images) * IMAGE_TOKENS
+    input_bound = int(text_bytes / learned.dense_bytes_per_token(model.name)) + len(images) * IMAGE_TOKENS_AT_MOST
+    least_input = text_bytes // BYTES_OF_A_TOKEN_AT_MOST
+    asked_cap, answers = request.cap, request.choices
+    cap = _output_cap(request, asked_cap, model, least_input, expected_input)
+    return Needs(
+        text_bytes=text_bytes,
+        is_all_text=not images,
+        input_bound=input_bound + model.prompt_overhead,
+        expected_input=expected_input,
+        least_input=least_input,
+        cap=cap,
+        is_cap_ours=asked_cap is None,
+        answers=answers,
+        expected_output=learned.expected_output(tenant_id, model.name, cap) * answers,
+        capabilities=_capabilities(request, has_images=bool(images)),
+        prefix=_prefix(tenant_id, body["messages"]),
+    )
+
+
+def _output_cap(request: ChatRequest, cap: int | None, model: ModelFacts, least_input: int, expected_input: int) -> int:
+    """The bound on one choice's output tokens: the client's, or the model's default as far as the window allows."""
+    if least_input + (cap or 1) > model.context_window:
+        raise ContextLengthExceeded(
+            f"This model's maximum context length is {model.context_window} tokens, but at least "
+            f"{least_input + (cap or 1)} were requested (prompt and output cap together).",
+            param="messages",
+        )
+    if cap is None:
+        room = max(model.context_window - expected_input, LEAST_USEFUL_OUTPUT)
+        return min(model.default_output, model.output_limit, room)
+    if cap > model.output_limit:
+        name = "max_tokens" if request.max_tokens == cap else "max_completion_tokens"
+        raise IntegerAboveMaxValue(
+            f"'{name}' is too large: {cap}. This model supports at most {model.output_limit} output tokens.", param=name
+        )
+    return cap
+
+
+_PLAIN: Final[frozenset[str]] = frozenset()
+
+
+def _capabilities(request: ChatRequest, *, has_images: bool) -> frozenset[str]:
+    format_ = request.response_format
+    has_schema = format_ is not UNSET and format_.type == "json_schema"
+    has_tools = bool(request.tools or request.functions)
+    if not (has_tools or has_images or has_schema):
+        return _PLAIN
+    asked = (("tools", has_tools), ("images", has_images), ("json_schema", has_schema))
+    return frozenset(name for name, is_asked in asked if is_asked)
+
+
+def _prefix(tenant_id: int, messages: list[dict[str, Any]]) -> int:
+    """Names a conversation by its beginning; equal for the requests of one conversation in this process."""
+    return hash((tenant_id, _beginning(messages[0]), _beginning(messages[:2][-1])))
+
+
+def _beginning(message: dict[str, Any]) -> str:
+    content = message.get("content")
+    if type(content) is list:  # the first part names it well enough; the others may be megabytes
+        content = content[0].get("text") if content else None
+    return content[:_BEGINNING] if type(content) is str else ""

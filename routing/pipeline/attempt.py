@@ -1,0 +1,138 @@
+"""One try of one route inside one request: it takes the channel's place, ends exactly once, and is its own record."""
+
+from __future__ import annotations
+
+import logging
+import time
+from types import TracebackType
+from typing import Any, Final, NoReturn, Self
+
+import msgspec
+
+from accounts.errors import GatewayError
+from routing.catalogue.snapshot import RouteView
+from routing.pipeline.outcomes import OF_FAULT, OF_MEANING, Consequence, Ending, Verdict, error_of
+from routing.providers.base import MalformedAnswer, Refusal
+from routing.selection.health import Health
+from routing.wire.client import UpstreamFault
+
+log = logging.getLogger(__name__)
+
+_MOST_DETAIL: Final = 500
+
+
+class AttemptRecord(msgspec.Struct):
+    """An attempt as it is stored with its request; milliseconds since the request began.
+
+    `detail` is for operators only.
+    """
+
+    channel: str
+    upstream_model: str
+    outcome: Ending | None
+    status: int | None
+    detail: str
+    started_ms: int
+    duration_ms: int
+
+
+class AttemptFailed(Exception):
+    """This route did not answer; another may. `error` is what the client is told if none does."""
+
+    def __init__(self, error: GatewayError, *, was_sent: bool) -> None:
+        super().__init__(error.message)
+        self.error = error
+        self.was_sent = was_sent
+
+
+class Attempt:
+    """Made with `with`: whatever leaves the block by an exception ends the attempt.
+
+    What leaves it as a stream is ended by the stream. The channel's place is given back with the end, and nowhere else.
+    """
+
+    __slots__ = ("_channel", "_health", "_is_over", "_started", "_state", "record", "route")
+
+    def __init__(self, health: Health, route: RouteView, *, request_started: float) -> None:
+        now = time.monotonic()
+        self.route = route
+        self._health = health
+        self._started = now
+        self._is_over = False
+        self._state = health.routes[route.id]
+        self._channel = health.channels[route.channel.id]
+        self._state.started(now)
+        self._channel.in_flight += 1
+        self.record = AttemptRecord(
+            route.channel.name, route.upstream_name, None, None, "", int((now - request_started) * 1000), 0
+        )
+
+    def answered(self, status: int) -> float:
+        """The answer has begun (a stream) or is there: good for the route. Returns the time, of the monotonic clock."""
+        now = time.monotonic()
+        self._note(Ending.ANSWERED, now, status)
+        self._state.succeeded(now, now - self._started)
+        return now
+
+    def end(self) -> None:
+        """The end of an attempt that was answered, or that says nothing of its route; gives the place back, once."""
+        if self._is_over:
+            return
+        self._is_over = True
+        self._channel.in_flight -= 1
+        if self.record.outcome is None:
+            self._note(Ending.CANCELLED, time.monotonic())
+            self._state.ended_without_verdict()
+
+    def fail(self, consequence: Consequence, detail: str, *, refusal: Refusal | None = None, status: int = 0) -> float:
+        """The end by a fault or a refusal; returns how long the route rests now, in seconds."""
+        now = time.monotonic()
+        if self.record.outcome is None:
+            self._note(consequence.ending, now, status or None, detail)
+        else:  # it had begun to answer
+            self.record.outcome, self.record.detail = consequence.ending, detail[:_MOST_DETAIL]
+        wait = 0.0
+        if consequence.verdict is Verdict.BAD:
+            self._state.failed(now)
+        elif consequence.verdict is Verdict.REST:
+            self._state.rest(now, refusal.retry_after if refusal else None)
+            wait = self._state.resting_until - now
+        else:
+            self._state.ended_without_verdict()
+        if consequence.verdict is Verdict.REST_CHANNEL:
+            log.error("channel %s refuses our key (%d); it rests", self.route.channel.id, status)
+            self._health.rest_channel(self.route.channel.id)
+        self.end()
+        return wait
+
+    def refuse(self, refusal: Refusal, status: int) -> NoReturn:
+        """Ends with the upstream's error: raises the client's fault as it is, any other as AttemptFailed."""
+        consequence = OF_MEANING[refusal.meaning]
+        wait = self.fail(consequence, refusal.detail, refusal=refusal, status=status)
+        error = error_of(consequence, refusal, status=status, wait=wait)
+        if consequence.ending is Ending.REFUSED_CONTENT:
+            raise error
+        raise AttemptFailed(error, was_sent=consequence.was_sent)
+
+    def _note(self, ending: Ending, now: float, status: int | None = None, detail: str = "") -> None:
+        record = self.record
+        record.outcome, record.status, record.detail = ending, status, detail[:_MOST_DETAIL]
+        record.duration_ms = int((now - self._started) * 1000)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> Any:
+        if isinstance(error, UpstreamFault):
+            self._fail_over(OF_FAULT[error.fault], error.detail, error)
+        if isinstance(error, MalformedAnswer):
+            self._fail_over(OF_FAULT["invalid_response"], str(error), error, status=200)
+        if error is not None:
+            self.end()
+
+    def _fail_over(self, consequence: Consequence, detail: str, cause: Exception, *, status: int = 0) -> NoReturn:
+        self.fail(consequence, detail, status=status)
+        error = error_of(consequence, None, status=status, wait=0.0)
+        raise AttemptFailed(error, was_sent=consequence.was_sent) from cause

@@ -1,0 +1,70 @@
+"""The values of one request: what was asked, what it may do, and what is sent back when the answer is whole."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+
+from accounts.authentication import Caller
+from billing.prices import Tariff
+from routing.catalogue.snapshot import ModelView, RouteView, Snapshot
+from routing.endpoints.base import Endpoint, EndpointRequest, Head, Needs
+from routing.selection.rank import Decision
+
+UntilGone = Callable[[], Awaitable[None]]
+"""Returns when the client has left."""
+
+
+class Call(msgspec.Struct, frozen=True):
+    """One request as the API plane hands it over: the frozen context of everything below."""
+
+    id: str
+    """32 hex digits: the reservation's and the usage record's key."""
+    caller: Caller
+    endpoint: Endpoint
+    request: EndpointRequest
+    body: dict[str, Any]
+    body_bytes: int
+    snapshot: Snapshot
+    wants_explanation: bool
+    started: float
+    """Of the monotonic clock."""
+    started_at: float
+    """Seconds since the epoch."""
+
+    def head(self, model: ModelView) -> Head:
+        """What makes an answer of this model ours."""
+        return Head(self.endpoint.id_prefix + self.id, model.name, int(self.started_at))
+
+
+class Option(msgspec.Struct, frozen=True):
+    """One thing to try: a route, the model that it serves, and the tenant's price for that model."""
+
+    route: RouteView
+    model: ModelView
+    price: Tariff
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """What the request may do: its models in order with their prices, its needs, and the ranked routes."""
+
+    call: Call
+    models: tuple[tuple[ModelView, Tariff], ...]
+    needs: Needs
+    decision: Decision
+    options: tuple[Option, ...]
+    """What to try, in this order."""
+
+    @property
+    def limited_tokens(self) -> int:
+        """What the request counts against tokens per minute until its usage is known."""
+        return self.needs.expected_input + self.needs.cap * self.needs.answers
+
+
+class WholeReply(msgspec.Struct, frozen=True):
+    """A whole answer, ready to be sent."""
+
+    headers: list[tuple[bytes, bytes]]
+    body: bytes

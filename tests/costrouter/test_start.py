@@ -1,0 +1,27 @@
+"""The server's start: what it does to its process, and what importing it does not."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from pathlib import Path
+
+from tests.databases import SqliteDatabases
+from tests.gateway import Gateway
+
+
+def test_importing_the_application_leaves_the_process_as_it_was() -> None:
+    before = os.sched_getscheduler(0)
+    importlib.import_module("costrouter.asgi")
+    assert os.sched_getscheduler(0) == before
+
+
+def test_every_thread_of_the_server_lets_the_others_finish(sqlite_databases: SqliteDatabases, tmp_path: Path) -> None:
+    gateway = Gateway(database_url=sqlite_databases.migrated(), var=tmp_path)
+    try:
+        (worker,) = gateway.pids
+        threads = list(Path(f"/proc/{worker}/task").iterdir())
+        policies = {os.sched_getscheduler(int(thread.name)) for thread in threads}
+    finally:
+        gateway.stop()
+    assert (len(threads) > 3, policies) == (True, {os.SCHED_BATCH})
