@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from bench import command, machine, peers, results, upstreams
+from bench import command, machine, network, peers, results, upstreams
 from bench.gateways import ROOT, Books, Running, open_books, start_gateway, start_null
 from bench.load import Target
 from bench.peers import PEERS, Peer
@@ -111,9 +111,10 @@ def _main(options: argparse.Namespace) -> int:
 
 
 def _prepare_peers() -> None:
-    """Installs what is missing."""
+    """Installs what is missing, then leaves the machine's network."""
     for peer in PEERS:
         peer.install()
+    network.isolate()
 
 
 def _start_peers(fleet: Fleet, books: Books, *, first_port: int, upstream_port: int) -> list[tuple[Peer, Running]]:

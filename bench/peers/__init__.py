@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from bench.gateways import Running
-from bench.peers import litellm, portkey
+from bench.peers import ferrogw, litellm, portkey, vllm_router
 from bench.peers.setting import Setting
 from bench.processes import Fleet
 
@@ -34,4 +34,7 @@ class Peer:
 PEERS: Final = (
     Peer(LITELLM, litellm.install, litellm.start, seconds=5, warm_up=8, drain=3),
     Peer(PORTKEY, portkey.install, portkey.start, seconds=3, warm_up=4, drain=3),
+    Peer(ferrogw.BARE, ferrogw.install, ferrogw.start_bare),
+    Peer(ferrogw.BOOKS, ferrogw.install, ferrogw.start_with_books),
+    Peer(vllm_router.NAME, vllm_router.install, vllm_router.start),
 )

@@ -17,7 +17,6 @@ from bench.processes import GATEWAY_CORE, BenchmarkError, Fleet, run
 NAME: Final = "portkey"
 
 _PINS = Path(__file__).with_name("package.json")
-_LOOPBACK = Path(__file__).with_name("loopback.cjs")
 _START_SECONDS = 120
 
 
@@ -42,7 +41,7 @@ def install() -> Path:
 def start(fleet: Fleet, setting: Setting) -> Running:
     server = fleet.start(
         NAME,
-        ["node", "--require", _LOOPBACK, install(), "--headless", f"--port={setting.port}"],
+        ["node", install(), "--headless", f"--port={setting.port}"],
         core=GATEWAY_CORE,
         env={"NODE_ENV": "production"},
         cwd=fleet.folder,
