@@ -33,7 +33,7 @@ check: .venv/synced ## lint, formats, types, layers, templates, Django's checks,
 bench: .venv/synced ## measure the hot path beside a null application, books on
 	$(PY) -m bench.hot_path $(ARGS)
 
-bench-peers: .venv/synced ## the same beside other gateways
+bench-peers: .venv/synced ## the same beside other gateways: LiteLLM, Portkey, ferrogw, vLLM's router
 	$(PY) -m bench.hot_path --peers $(ARGS)
 
 test-real: .venv/synced ## the chat scenarios against a real model (downloads 130 MB once)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bench import command, machine, peers, results, upstreams
+from bench import command, installs, machine, results, upstreams
 from bench.gateways import ROOT, Running, serve, start_null
 from bench.load import Target
 from bench.processes import Fleet
@@ -66,7 +66,7 @@ def _start(fleet: Fleet, name: str, *, port: int, direct: Target) -> Running:
     """Serves the forwarder over this client; foreign clients come from an environment of their own."""
     env = {"BENCH_JSON_PORT": str(direct.port), "BENCH_STREAM_PORT": str(direct.stream_port)}
     if name != OWN:
-        python = peers.virtualenv("clients", _REQUIREMENTS)
+        python = installs.virtualenv("clients", _REQUIREMENTS)
         env["PYTHONPATH"] = str(next(python.parent.parent.glob("lib/python3*/site-packages")))
     server = serve(fleet, name, f"bench.applications.{name}_client:application", port=port, env=env)
     return Running(Target(name, port), server)

@@ -12,9 +12,11 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from bench import command, machine, peers, results, upstreams
+from bench import command, machine, network, peers, results, upstreams
 from bench.gateways import ROOT, Books, Running, open_books, start_gateway, start_null
 from bench.load import Target
+from bench.peers import PEERS, Peer
+from bench.peers.setting import Setting
 from bench.processes import BenchmarkError, Fleet
 from bench.results import Bar
 from bench.samples import Samples
@@ -23,25 +25,20 @@ from bench.windows import SLOW_STREAMS, Plan, Windows
 _GATEWAY = "costrouter"
 _STREAM_FIGURES = ("paced_cpu_us_per_chunk", "burst_cpu_us_per_chunk", "added_ttfb_ms", "kib_per_open_stream")
 
-# LiteLLM answers some sixty requests a second: longer windows, so that one holds some hundreds.
-_PEER_SECONDS = {peers.LITELLM: 5, peers.PORTKEY: 3}
-_PEER_WARM_UP_SECONDS = {peers.LITELLM: 8, peers.PORTKEY: 4}
-_PEER_DRAIN_SECONDS = 3
-
 
 def measure(plan: Plan, *, only: set[str], with_peers: bool, first_port: int) -> tuple[Samples, dict[str, int]]:
     """Brings everything up, runs the rounds, proves the books and takes everything down.
 
     Returns the samples and how the requests stand in the books.
     """
-    nginx, stream, postgresql, redis, null, batched, gateway, litellm, portkey = range(first_port, first_port + 9)
+    nginx, stream, postgresql, redis, null, batched, gateway = range(first_port, first_port + 7)
     with Fleet() as fleet:
         upstreams.start(fleet, json_port=nginx, stream_port=stream, root=ROOT)
         books = open_books(fleet, postgresql_port=postgresql, redis_port=redis, json_port=nginx, stream_port=stream)
         direct = Target("upstream", nginx, stream_port=stream)
         windows = Windows(fleet, plan, direct, Samples(machine.SLOW_STATE))
         ours = start_gateway(fleet, books, port=gateway)
-        others = _start_peers(fleet, litellm, portkey, upstream_port=nginx) if with_peers else []
+        others = _start_peers(fleet, books, first_port=gateway + 1, upstream_port=nginx) if with_peers else []
         nulls = start_null(fleet, port=null), start_null(fleet, port=batched, batched=True)
         _run_rounds(windows, ours, nulls, others, only)
         return windows.samples, _proved(books, ours.target)
@@ -66,7 +63,7 @@ def report(samples: Samples, rounds: int, *, only: set[str], counted: dict[str, 
         document["stream"] = {figure: samples.median(f"{_GATEWAY} {figure}") for figure in _STREAM_FIGURES}
     document["peers"] = {
         name: {"cpu_us": samples.median(f"{name} cpu_us"), "rps": samples.median(f"{name} rps")}
-        for name in (peers.LITELLM, peers.PORTKEY)
+        for name in (peer.name for peer in PEERS)
         if f"{name} cpu_us" in samples.series
     }
     return document | {"books": counted} | results.provenance(samples, rounds)
@@ -93,7 +90,7 @@ def bars(document: dict[str, Any]) -> list[Bar]:
 
 def main() -> int:
     parser = command.parser("bench.hot_path", __doc__)
-    parser.add_argument("--peers", action="store_true", help="measure LiteLLM and Portkey in the same rounds")
+    parser.add_argument("--peers", action="store_true", help="measure other gateways in the same rounds")
     parser.add_argument("--only", default="json,stream", help="json, stream or both (the default)")
     return command.run(parser, _main)
 
@@ -103,6 +100,8 @@ def _main(options: argparse.Namespace) -> int:
     if options.peers and "json" not in only:
         raise BenchmarkError("the peers are measured by JSON requests; leave json in --only")
     plan = command.plan(options)
+    if options.peers:
+        _prepare_peers()
     samples, counted = measure(plan, only=only, with_peers=options.peers, first_port=options.port)
     document = report(samples, plan.rounds, only=only, counted=counted)
     judged = bars(document)
@@ -111,23 +110,35 @@ def _main(options: argparse.Namespace) -> int:
     return results.show_bars(judged)
 
 
-def _start_peers(fleet: Fleet, litellm: int, portkey: int, *, upstream_port: int) -> list[Running]:
+def _prepare_peers() -> None:
+    """Installs what is missing, then leaves the machine's network."""
+    for peer in PEERS:
+        peer.install()
+    network.isolate()
+
+
+def _start_peers(fleet: Fleet, books: Books, *, first_port: int, upstream_port: int) -> list[tuple[Peer, Running]]:
+    database_url = books.env["DATABASE_URL"]
     return [
-        peers.start_litellm(fleet, port=litellm, upstream_port=upstream_port),
-        peers.start_portkey(fleet, port=portkey, upstream_port=upstream_port),
+        (peer, peer.start(fleet, Setting(port, upstream_port, database_url)))
+        for port, peer in enumerate(PEERS, first_port)
     ]
 
 
 def _run_rounds(
-    windows: Windows, ours: Running, nulls: tuple[Running, Running], others: Sequence[Running], only: set[str]
+    windows: Windows,
+    ours: Running,
+    nulls: tuple[Running, Running],
+    others: Sequence[tuple[Peer, Running]],
+    only: set[str],
 ) -> None:
     null, batched = nulls
     results.progress("warm-up")
     for each in nulls:
         windows.warm_up(each, streams=False)
     windows.warm_up(ours, streams="stream" in only)
-    for peer in others:
-        windows.warm_up(peer, streams=False, seconds=_PEER_WARM_UP_SECONDS[peer.target.name])
+    for peer, running in others:
+        windows.warm_up(running, streams=False, seconds=peer.warm_up)
     if "stream" in only:
         results.progress(f"memory of {SLOW_STREAMS} open streams")
         windows.open_streams(ours)
@@ -136,8 +147,8 @@ def _run_rounds(
         if "json" in only:
             windows.json_beside_null(ours, null)
             windows.json(batched)
-            for peer in others:
-                windows.json(peer, seconds=_PEER_SECONDS[peer.target.name], drain=_PEER_DRAIN_SECONDS)
+            for peer, running in others:
+                windows.json(running, seconds=peer.seconds, drain=peer.drain)
             windows.latency(ours)
         if "stream" in only:
             windows.streams(ours)

@@ -8,6 +8,9 @@ import subprocess
 from pathlib import Path
 from typing import Final
 
+import psycopg
+from psycopg import sql
+
 from bench.processes import OTHER_CORE, BenchmarkError, Fleet
 
 STORES: Final = ("postgresql", "redis")
@@ -49,6 +52,13 @@ def start_postgresql(fleet: Fleet, *, port: int) -> str:
     )  # fmt: skip
     server.await_port(port)
     return f"postgres://costrouter@127.0.0.1:{port}/postgres"
+
+
+def create_database(url: str, name: str) -> str:
+    """Creates a database beside that of the URL and returns its own URL."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    return f"{url.rpartition('/')[0]}/{name}"
 
 
 def start_redis(fleet: Fleet, *, port: int) -> str:

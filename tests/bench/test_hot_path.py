@@ -4,7 +4,10 @@ import pytest
 
 from bench import hot_path
 from bench.gateways import GRANIAN, ROOT
+from bench.machine import SLOW_STATE
+from bench.peers import PEERS, ferrogw, vllm_router
 from bench.results import Bar
+from bench.samples import Samples
 
 GOOD: dict[str, Any] = {
     "json": {"to_null": 4.2, "rps": {"median": 3000.0}, "added_ms": {"p50": 5.0}},
@@ -18,6 +21,25 @@ def test_every_bar_is_judged_and_met_at_its_bound() -> None:
 
     assert [bar.bound for bar in bars] == ["<= 4.2", "<= 5", ">= 30", ">= 5", "<= 130", "<= 30", "<= 60"]
     assert all(bar.is_met for bar in bars)
+
+
+@pytest.mark.parametrize("name", [peer.name for peer in PEERS])
+def test_every_peer_that_was_measured_is_reported(name: str) -> None:
+    samples = Samples(slow_state=SLOW_STATE)
+    samples.add(f"{name} cpu_us", 300.0, probe_us=1.0)
+    samples.add(f"{name} rps", 2000.0, probe_us=1.0)
+
+    document = hot_path.report(samples, 1, only=set(), counted={})
+
+    assert document["peers"] == {name: {"cpu_us": 300.0, "rps": 2000.0}}
+
+
+def test_peers_without_a_bar_are_information_only() -> None:
+    unjudged = {name: {"rps": 1_000_000.0} for name in (ferrogw.BARE, ferrogw.BOOKS, vllm_router.NAME)}
+
+    bars = hot_path.bars({"json": GOOD["json"], "peers": unjudged})
+
+    assert [bar.bound for bar in bars] == ["<= 4.2", "<= 5"]
 
 
 def test_only_what_was_measured_is_judged() -> None:
