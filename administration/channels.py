@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
-from asgiref.sync import async_to_sync
 from django import forms
 from django.conf import settings
 from django.contrib import admin, messages
-from django.core.exceptions import ValidationError
+from django.db import transaction
 from django.db.models import Count, Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
@@ -21,10 +21,13 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldBooleanSwitchWidget
 
 from administration.frame import Admin, Inline, action, display
+from billing import amounts
+from routing.catalogue import channels
 from routing.catalogue.probe import Result, probe
 from routing.models import Channel, Route
 from routing.wire import addresses
-from routing.wire.addresses import ForbiddenAddress
+
+_MOST_TESTED = 10
 
 
 class ChannelForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable when it runs
@@ -49,34 +52,10 @@ class ChannelForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptab
             "idle_timeout", "total_timeout", "disconnect_policy", "concurrency",
         )  # fmt: skip
 
-    def clean_base_url(self) -> str:
-        text = str(self.cleaned_data["base_url"])
-        try:
-            origin = addresses.parse(text)
-            if origin.address is not None:
-                addresses.checked([origin.address], origin.scheme, addresses.networks(settings.CHANNEL_NETWORKS))
-        except ForbiddenAddress as refusal:
-            raise ValidationError(gettext(str(refusal))) from refusal
-        return text
-
     def clean_secret(self) -> str:
         secret = str(self.cleaned_data["secret"])
-        if not all("!" <= character <= "~" for character in secret):
-            raise ValidationError(_("The secret may contain only printable ASCII characters and no spaces."))
+        channels.check_secret(secret)
         return secret
-
-    def clean(self) -> dict[str, Any]:
-        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
-        is_fake_url = cleaned.get("base_url", "").startswith("fake:")
-        if "base_url" in cleaned and "provider" in cleaned and is_fake_url != (cleaned["provider"] == "fake"):
-            self.add_error("base_url", _("The fake provider has fake:// URLs, and it alone."))
-        return cleaned
-
-    @property
-    def moves_secret(self) -> bool:
-        """Whether a secret that was meant for another base URL would stay."""
-        had = bool(self.instance.sealed_secret)
-        return had and "base_url" in self.changed_data and not self.cleaned_data["secret"]
 
 
 class RouteInline(Inline):
@@ -136,19 +115,13 @@ class ChannelAdmin(Admin):
         return () if obj is None else self.inlines
 
     def save_model(self, request: HttpRequest, obj: Channel, form: ChannelForm, change: bool) -> None:
-        secret = form.cleaned_data["secret"]
-        if secret:
-            obj.set_secret(secret)
-        elif form.cleaned_data["remove_secret"]:
-            obj.set_secret("")
-        elif form.moves_secret:
-            obj.set_secret("")
+        secret, removes = form.cleaned_data["secret"], form.cleaned_data["remove_secret"]
+        if channels.save(obj, secret=secret, removes_secret=removes):
             self.message_user(
                 request,
                 gettext("The base URL has changed, so the secret was removed. Enter the secret for the new URL."),
                 messages.WARNING,
             )
-        super().save_model(request, obj, form, change)
 
     @display(description=_("secret"))
     def shown_secret(self, channel: Channel) -> str:
@@ -193,16 +166,43 @@ class ChannelAdmin(Admin):
 
     @action(description=_("Test the selected channels"), permissions=("change",))
     def test(self, request: HttpRequest, queryset: QuerySet[Channel]) -> None:
-        for channel in queryset[:10]:
+        for channel in queryset[:_MOST_TESTED]:
             self._report(request, channel)
 
-    @action(description=_("Save and test"), permissions=("change",), attrs={"name": "save_and_test"})
+    @action(description=_("Save and test"), permissions=("change",))
     def save_and_test(self, request: HttpRequest, obj: Channel) -> None:
-        self._report(request, obj)
+        """After the commit: this is called inside the transaction that saves, which must not wait for an upstream."""
+        transaction.on_commit(partial(self._report, request, obj))
 
     def _report(self, request: HttpRequest, channel: Channel) -> None:
-        """One real request to the channel's upstream, and its result as a message."""
-        result: Result = async_to_sync(probe)(channel, addresses.networks(settings.CHANNEL_NETWORKS))
-        status = "" if result.status is None else f" (HTTP {result.status})"
-        text = f"{channel.name}: {result.message}{status} · {result.latency_ms} ms"
-        self.message_user(request, text, messages.SUCCESS if result.ok else messages.ERROR)
+        """One real request for each enabled route, and what came of it as messages."""
+        routes = list(channel.routes.filter(is_enabled=True).select_related("model", "channel")[:_MOST_TESTED])
+        if not routes:
+            self.message_user(request, _no_route(channel), messages.WARNING)
+        for result in probe(channel, routes, addresses.networks(settings.CHANNEL_NETWORKS)):
+            self.message_user(request, _sentence(result), messages.SUCCESS if result.is_ok else messages.ERROR)
+
+
+def _no_route(channel: Channel) -> str:
+    text = gettext("%(channel)s has no enabled route to test. Add one, then test again.")
+    return text % {"channel": channel.name}
+
+
+def _sentence(result: Result) -> str:
+    """A test's result on one line: what, how fast, how much, at what cost, and the upstream's own words."""
+    parts = [f"{result.route}: {result.message}"]
+    if result.status is not None:
+        parts.append(f"HTTP {result.status}")
+    if result.first_token_ms is not None:
+        parts.append(gettext("first token after %(time)d ms") % {"time": result.first_token_ms})
+    parts.append(gettext("%(time)d ms in all") % {"time": result.duration_ms})
+    if result.usage is not None:
+        text = gettext("%(input)d → %(output)d tokens")
+        if result.is_estimated:
+            text = gettext("%(input)d → %(output)d tokens (estimated)")
+        parts.append(text % {"input": result.usage.input, "output": result.usage.output})
+    if result.cost is not None:
+        parts.append(amounts.shown(result.cost, result.currency))
+    if result.words:
+        parts.append(f"“{result.words.strip()}”")
+    return " · ".join(parts)

@@ -5,14 +5,19 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
+from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from billing.models import Rates
 from routing.catalogue import vault
 from routing.providers import choices as provider_choices
+from routing.wire import addresses
+from routing.wire.addresses import ForbiddenAddress
 
 _SECONDS = (MinValueValidator(0.1), MaxValueValidator(3600))
 
@@ -62,6 +67,17 @@ class Channel(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def clean(self) -> None:
+        """Raises ValidationError for a base URL that no request could or may be sent to."""
+        try:
+            origin = addresses.parse(self.base_url)
+            if origin.address is not None:
+                addresses.checked([origin.address], origin.scheme, addresses.networks(settings.CHANNEL_NETWORKS))
+        except ForbiddenAddress as refusal:
+            raise ValidationError({"base_url": gettext(str(refusal))}) from refusal
+        if (origin.scheme == "fake") != (self.provider == "fake"):
+            raise ValidationError({"base_url": _("The fake provider has fake:// URLs, and it alone.")})
 
     @property
     def secret(self) -> str:

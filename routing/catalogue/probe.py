@@ -1,122 +1,219 @@
-"""Testing a channel: one real, minimal request to its upstream, and what came of it in words for operators."""
+"""Testing a channel: one real, smallest request for each of its routes, streamed, and what came of it."""
 
 from __future__ import annotations
 
 import asyncio
-import ssl
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
-import httpx
+from asgiref.sync import async_to_sync
 from django.utils.translation import gettext
 from django.views.decorators.debug import sensitive_variables
 
-from routing.catalogue.models import Channel
+from billing.prices import Tariff, Usage, cost
+from routing.catalogue.models import Channel, Route
+from routing.catalogue.snapshot import RouteView, view_routes
 from routing.catalogue.vault import SealBroken
-from routing.wire import addresses
-from routing.wire.addresses import ForbiddenAddress, Network, Origin
+from routing.endpoints.base import Endpoint, Head, Relay
+from routing.endpoints.chat import CHAT
+from routing.providers import ADAPTERS, recognise
+from routing.providers.base import End, Event, MalformedAnswer, Reader, UpstreamCall
+from routing.wire import fake
+from routing.wire.addresses import Network
+from routing.wire.client import Answer, Client, Fault, Timeouts, UpstreamFault
 
 _LONGEST_SECONDS: Final = 20.0
+_MOST_WORDS: Final = 200
+_MOST_ERROR_BYTES: Final = 64 * 1024
+_HEAD: Final = Head("test", "test", 0)
+
+
+def _(message: str) -> str:
+    """Marks a text for translation; it is translated when the test runs, in the operator's language."""
+    return message
+
+
+FAULTS: Final[Mapping[Fault, str]] = {
+    "connect_failed": _("No connection could be made."),
+    "tls_failed": _("The TLS handshake failed: the certificate is not valid for this host."),
+    "connect_timeout": _("The connection timed out."),
+    "first_byte_timeout": _("The upstream did not answer in time."),
+    "idle_timeout": _("The upstream fell silent in the middle of its answer."),
+    "total_timeout": _("The answer took too long."),
+    "invalid_response": _("The upstream does not speak HTTP as it should."),
+    "broken_stream": _("The upstream broke the connection."),
+    "cancelled": _("The upstream broke the connection."),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a test found. `status` is the upstream's HTTP status, None if there was no answer.
+    """What a test of one route found.
 
-    The message is made here and never quotes the upstream, its address or the secret.
+    `status` is the upstream's HTTP status, None without an answer; times are milliseconds. `words` is what the upstream
+    said, its answer or its error, without our secret. `cost` is in ledger units of `currency`, by the route's cost
+    price; None where that or the usage is not known.
     """
 
-    ok: bool
-    status: int | None
-    latency_ms: int
+    route: str
+    is_ok: bool
     message: str
+    status: int | None = None
+    first_token_ms: int | None = None
+    duration_ms: int = 0
+    usage: Usage | None = None
+    is_estimated: bool = False
+    cost: int | None = None
+    currency: str = ""
+    words: str = ""
 
 
-@sensitive_variables("secret")
-async def probe(channel: Channel, networks: Sequence[Network]) -> Result:
-    """Asks the channel's upstream for its list of models, at an address that was checked, following no redirect."""
-    began = time.monotonic()
-
-    def result(message: str, *, ok: bool = False, status: int | None = None) -> Result:
-        return Result(ok, status, round((time.monotonic() - began) * 1000), message)
-
+@sensitive_variables()
+def probe(channel: Channel, routes: Sequence[Route], networks: Sequence[Network]) -> list[Result]:
+    """Sends one request for each route, one after the other, at addresses that were checked, following no redirect."""
     try:
-        origin, secret = addresses.parse(channel.base_url), channel.secret
-        if origin.scheme == "fake":
-            return result(gettext("The built-in upstream needs no test."), ok=True)
-        async with asyncio.timeout(_LONGEST_SECONDS):
-            status = await _status(origin, await addresses.resolve(origin, networks), secret, _timeout(channel))
+        views = view_routes(channel, routes)
     except SealBroken:
-        return result(gettext("The secret cannot be opened: its master key is missing or it belongs to another row."))
-    except ForbiddenAddress as refusal:
-        return result(gettext(str(refusal)))
-    except httpx.ConnectTimeout:
-        return result(gettext("The connection timed out."))
-    except (httpx.TimeoutException, TimeoutError):
-        return result(gettext("The upstream did not answer in time."))
-    except httpx.ConnectError as error:
-        return result(_connect_failure(error))
-    except httpx.HTTPError:
-        return result(gettext("The upstream broke the connection or does not speak HTTP."))
-    except OSError:
-        return result(gettext("The host name does not resolve."))
-    return result(_verdict(status), ok=200 <= status < 300, status=status)
+        text = gettext("The secret cannot be opened: its master key is missing or it belongs to another row.")
+        return [Result(str(route), False, text) for route in routes]
+    return async_to_sync(_probe_all)([(str(row), view) for row, view in zip(routes, views, strict=True)], networks)
 
 
-async def _status(origin: Origin, found: list[str], secret: str, limits: httpx.Timeout) -> int:
-    """The status of `GET {base}/models`, from the first of the addresses that lets us connect.
-
-    Redirects are not followed (httpx's default) and the body is not read.
-    """
-    headers = {"host": origin.authority, "accept": "application/json", "accept-encoding": "identity"}
-    if secret:
-        headers["authorization"] = f"Bearer {secret}"
-    async with httpx.AsyncClient(trust_env=False, timeout=limits) as client:
-        for address in found:
-            request = client.build_request(
-                "GET", _url(origin, address), headers=headers, extensions={"sni_hostname": origin.host}
-            )
-            try:
-                response = await client.send(request, stream=True)
-            except httpx.ConnectError:
-                if address == found[-1]:
-                    raise
-                continue
-            await response.aclose()
-            return response.status_code
-    raise AssertionError("resolve() never returns an empty list")
+async def _probe_all(routes: Sequence[tuple[str, RouteView]], networks: Sequence[Network]) -> list[Result]:
+    client = Client(networks)
+    try:
+        return [await _probe(name, route, client, CHAT) for name, route in routes]
+    finally:
+        client.close()
 
 
-def _url(origin: Origin, address: str) -> str:
-    host = f"[{address}]" if ":" in address else address
-    return f"{origin.scheme}://{host}:{origin.port}{origin.path}/models"
+async def _probe(name: str, route: RouteView, client: Client, endpoint: Endpoint) -> Result:
+    began = time.monotonic()
+    try:
+        async with asyncio.timeout(_LONGEST_SECONDS):
+            result = await _exchange(name, route, client, endpoint, began)
+    except UpstreamFault as fault:
+        text = FAULTS[fault.fault]
+        result = Result(name, False, gettext(text), words=fault.detail)
+    except TimeoutError:
+        text = FAULTS["total_timeout"]
+        result = Result(name, False, gettext(text))
+    result = replace(result, duration_ms=_milliseconds(began))
+    secret = route.channel.secret
+    return replace(result, words=result.words.replace(secret, "…")) if secret else result
 
 
-def _timeout(channel: Channel) -> httpx.Timeout:
-    return httpx.Timeout(min(channel.first_byte_timeout, _LONGEST_SECONDS), connect=channel.connect_timeout)
+async def _exchange(name: str, route: RouteView, client: Client, endpoint: Endpoint, began: float) -> Result:
+    """Raises UpstreamFault."""
+    provider, origin = route.channel.provider, route.channel.origin
+    if provider not in ADAPTERS or origin is None:
+        return Result(name, False, gettext("The channel’s provider or base URL is not valid."))
+    body = {"model": route.upstream_name, **endpoint.smallest, "stream": True}
+    call = UpstreamCall(
+        endpoint=endpoint.name,
+        path=endpoint.path,
+        body=body,
+        upstream_model=route.upstream_name,
+        host=origin.host,
+        secret=route.channel.secret,
+        cap=endpoint.smallest_cap,
+        answers=1,
+        is_stream=True,
+    )
+    asked = ADAPTERS[provider].request(call)
+    answer: Answer
+    if origin.scheme == "fake":
+        answer = await fake.answer(origin, asked.body)
+    else:
+        answer = await client.post(origin, asked.path, asked.headers, asked.body, _within(route.channel.timeouts))
+    try:
+        adapter = ADAPTERS[recognise(provider, answer.headers)]
+        if not 200 <= answer.status < 300:
+            error = (await answer.read())[:_MOST_ERROR_BYTES]
+            refusal = adapter.refusal(answer.status, answer.headers, error, call)
+            return Result(name, False, _refused(answer.status), answer.status, words=refusal.detail[:_MOST_WORDS])
+        listener = _Listener(endpoint, adapter.open(call), endpoint.relay(endpoint.read(body), _HEAD), began)
+        await listener.listen(answer)
+        return listener.result(name, answer.status, route.cost)
+    finally:
+        answer.close()
 
 
-def _connect_failure(error: httpx.ConnectError) -> str:
-    """httpx tells a refused connection from a refused certificate only by the cause."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ssl.SSLError):
-            return gettext("The TLS handshake failed: the certificate is not valid for this host.")
-        cause = cause.__cause__ or cause.__context__
-    return gettext("The connection was refused.")
+def _within(timeouts: Timeouts) -> Timeouts:
+    """The channel's own timeouts, as far as somebody who waits for a page has the patience."""
+    longest = _LONGEST_SECONDS
+    return Timeouts(
+        min(timeouts.connect, longest), min(timeouts.first_byte, longest), min(timeouts.idle, longest), longest
+    )
 
 
-def _verdict(status: int) -> str:
-    if 200 <= status < 300:
-        return gettext("The upstream answers.")
+class _Listener:
+    """One test's stream, read as a client's would be, and what it said."""
+
+    def __init__(self, endpoint: Endpoint, reader: Reader, relay: Relay, began: float) -> None:
+        self._endpoint = endpoint
+        self._reader = reader
+        self._relay = relay
+        self._began = began
+        self._words = ""
+        self._first_token_ms: int | None = None
+        self._error: MalformedAnswer | None = None
+
+    async def listen(self, answer: Answer) -> None:
+        """Returns when the answer is over, or cannot be read; raises UpstreamFault."""
+        data: bytes | None = b""
+        try:
+            while data is not None and not self._relay.is_done:
+                data = await answer.next()
+                for event in self._reader.feed(data):
+                    self._take(event)
+        except MalformedAnswer as error:
+            self._error = error
+
+    def _take(self, event: Event) -> None:
+        if type(event) is dict:
+            self._relay.relay(dict(event))
+            self._words += self._endpoint.words(event)
+            if self._words and self._first_token_ms is None:
+                self._first_token_ms = _milliseconds(self._began)
+        elif isinstance(event, End):
+            self._relay.is_done = True
+            if event.error is not None:
+                raise event.error
+
+    def result(self, name: str, status: int, tariff: Tariff | None) -> Result:
+        usage = self._reader.usage or Usage(output=self._relay.received_tokens())
+        is_ok = self._error is None and self._relay.is_complete
+        reason = str(self._error) if self._error else gettext("the stream ended before the answer was whole")
+        return Result(
+            route=name,
+            is_ok=is_ok,
+            message=gettext("The upstream answers.")
+            if is_ok
+            else gettext("The answer is not one: %(reason)s.") % {"reason": reason},
+            status=status,
+            first_token_ms=self._first_token_ms,
+            usage=usage,
+            is_estimated=self._reader.usage is None,
+            cost=None if tariff is None else cost(usage, tariff),
+            currency="" if tariff is None else tariff.currency,
+            words=self._words[:_MOST_WORDS],
+        )
+
+
+def _milliseconds(began: float) -> int:
+    return round((time.monotonic() - began) * 1000)
+
+
+def _refused(status: int) -> str:
     if 300 <= status < 400:
         return gettext("The upstream answers with a redirect, which is never followed; check the base URL.")
     if status in {401, 402, 403}:
         return gettext("The upstream refuses the secret.")
     if status in {404, 405}:
-        return gettext("The upstream has no list of models at this path; check the base URL.")
+        return gettext("The upstream has no such model or endpoint; check the upstream name and the base URL.")
     if status == 429:
         return gettext("The upstream answers, but is limiting requests.")
     return gettext("The upstream answers with an error.")

@@ -11,6 +11,7 @@ import logging
 import math
 import time
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -147,6 +148,13 @@ def build(version: int) -> Snapshot:
     }
     upcoming = CostPrice.objects.filter(effective_from__gt=now).aggregate(next=Min("effective_from"))["next"]
     return Snapshot(version, models, upcoming.timestamp() if upcoming else math.inf)
+
+
+def view_routes(channel: Channel, routes: Sequence[Route]) -> list[RouteView]:
+    """A channel's routes as requests would see them, enabled or not; raises SealBroken."""
+    channel.secret  # noqa: B018 - a channel whose secret cannot be opened is no channel to test
+    view, costs = _channel(channel), _latest_costs(timezone.now())
+    return [_route(row, view, costs.get(row.pk)) for row in routes]
 
 
 def _channel(row: Channel) -> ChannelView:

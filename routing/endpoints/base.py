@@ -151,6 +151,8 @@ class Endpoint(Protocol):
     """Below the API's root, at our side and at an upstream of the canonical format."""
     smallest: Mapping[str, Any]
     """The smallest body that gets an answer, but for the model: what a channel is tested with."""
+    smallest_cap: int
+    """Its output tokens."""
 
     def read(self, body: dict[str, Any]) -> EndpointRequest:
         """The checked request; raises an InvalidRequest that names the field in `param`."""
@@ -165,6 +167,9 @@ class Endpoint(Protocol):
 
     def estimate(self, answer: Mapping[str, Any], needs: Needs) -> Usage:
         """The usage of an answer whose upstream did not say."""
+
+    def words(self, chunk: Mapping[str, Any]) -> str:
+        """What a chunk says in words, for people who look at it; empty for whatever it cannot read."""
 
     def check(self, answer: dict[str, Any]) -> None:
         """Raises MalformedAnswer unless the answer has the canonical shape."""

@@ -14,5 +14,9 @@ from routing.providers.openai import OpenAI
 class Fake(OpenAI):
     label = "Fake (demo and tests)"
 
+    def speaks(self, endpoint: str) -> bool:
+        """What routing/wire/fake.py plays."""
+        return endpoint == "chat.completions"
+
 
 FAKE: Final = Fake()

@@ -41,10 +41,8 @@ class LlamaCpp(OpenAI):
 
 class LlamaCppReader(OpenAIReader):
     def __init__(self, answers: int, *, shows_timings: bool) -> None:
-        super().__init__()
-        self._answers = answers
+        super().__init__(answers)
         self._shows_timings = shows_timings
-        self._totals = 0
         self._is_told = False
         """Usage has come, which says more than the timings."""
 
@@ -67,17 +65,9 @@ class LlamaCppReader(OpenAIReader):
                 self.usage = Usage(input=cached + fresh, cached_input=cached, output=output)
 
     def note_usage(self, reported: Any, *, is_total: bool) -> None:
-        """Totals that come one a choice are summed: each names the whole prompt, so only the output is added."""
         before = self.usage
         super().note_usage(reported, is_total=is_total)
-        if self.usage is before or self.usage is None:
-            return
-        self._is_told = True
-        if is_total:
-            self._totals += 1
-            if before is not None and 1 < self._totals <= self._answers:
-                output, reasoning = before.output + self.usage.output, before.reasoning + self.usage.reasoning
-                self.usage = msgspec.structs.replace(self.usage, output=output, reasoning=reasoning)
+        self._is_told = self._is_told or self.usage is not before
 
     def whole(self, body: bytes) -> dict[str, Any]:
         """The counts are the upstream's own only where one choice was asked for, or log probabilities count all."""

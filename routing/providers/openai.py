@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final, NoReturn
 
+import msgspec
 import orjson
 
 from billing.prices import Usage
@@ -122,7 +123,7 @@ class OpenAI:
             body["max_completion_tokens" if _NEW_CAP_ONLY.search(call.host) else "max_tokens"] = call.cap
 
     def open(self, call: UpstreamCall) -> Reader:
-        return OpenAIReader()
+        return OpenAIReader(call.answers, has_output=bool(call.cap))
 
     def refusal(self, status: int, headers: Mapping[bytes, bytes], body: bytes, call: UpstreamCall) -> Refusal:
         error = _error_of(body)
@@ -144,10 +145,16 @@ class OpenAI:
 
 
 class OpenAIReader:
-    """One answer. Usage is taken out wherever it appears; the last figures that can be believed win."""
+    """One answer. Usage is taken out wherever it appears; the last figures that can be believed win.
 
-    def __init__(self) -> None:
+    Some servers tell a total for each of several choices. Each names the whole prompt, so only their output is added.
+    """
+
+    def __init__(self, answers: int = 1, *, has_output: bool = True) -> None:
         self._parser = EventParser()
+        self._answers = answers
+        self._has_output = has_output
+        self._totals = 0
         self.usage: Usage | None = None
         self.is_exact = True
         self.reported: Mapping[str, Any] = {}
@@ -184,14 +191,20 @@ class OpenAIReader:
 
     def note_usage(self, reported: Any, *, is_total: bool) -> None:
         """`is_total`: the figures came alone, behind the answer."""
-        usage = usage_of(reported)
-        if usage is not None:
-            self.usage, self.reported = usage, reported
+        usage, before = usage_of(reported, has_output=self._has_output), self.usage
+        if usage is None:
+            return
+        if is_total and self._answers > 1:
+            self._totals += 1
+            if before is not None and 1 < self._totals <= self._answers:
+                output, reasoning = before.output + usage.output, before.reasoning + usage.reasoning
+                usage = msgspec.structs.replace(usage, output=output, reasoning=reasoning)
+        self.usage, self.reported = usage, reported
 
     def whole(self, body: bytes) -> dict[str, Any]:
         answer = _object(body)
         reported = answer.get("usage")
-        self.usage = usage_of(reported)
+        self.usage = usage_of(reported, has_output=self._has_output)
         self.reported = reported if type(reported) is dict else {}
         return answer
 
@@ -205,11 +218,15 @@ def _says_something(choice: Any) -> bool:
     )
 
 
-def usage_of(reported: Any) -> Usage | None:
-    """The counts an upstream reported, None if they cannot be believed (negative, text, missing)."""
+def usage_of(reported: Any, *, has_output: bool = True) -> Usage | None:
+    """The counts an upstream reported, None if they cannot be believed (negative, text, missing).
+
+    An endpoint without output has no `completion_tokens`.
+    """
     if type(reported) is not dict:
         return None
-    input_, output = _count(reported, "prompt_tokens"), _count(reported, "completion_tokens")
+    input_ = _count(reported, "prompt_tokens")
+    output = _count(reported, "completion_tokens") if has_output else 0
     if input_ is None or output is None or input_ + output == 0:
         return None
     prompt = reported.get("prompt_tokens_details")

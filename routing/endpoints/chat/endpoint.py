@@ -11,14 +11,15 @@ from routing.endpoints.chat.answer import check_answer, complete_answer, estimat
 from routing.endpoints.chat.assembler import ChatAssembler
 from routing.endpoints.chat.needs import needs_of
 from routing.endpoints.chat.schema import ChatRequest, read
-from routing.endpoints.chat.stream import ChatRelay
+from routing.endpoints.chat.stream import ChatRelay, words_of
 
 
 class Chat:
     name = "chat.completions"
     id_prefix = "chatcmpl-"
     path = "/chat/completions"
-    smallest: Mapping[str, Any] = {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1}
+    smallest_cap = 16
+    smallest: Mapping[str, Any] = {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": smallest_cap}
 
     def read(self, body: dict[str, Any]) -> ChatRequest:
         return read(body)
@@ -39,6 +40,9 @@ class Chat:
 
     def estimate(self, answer: Mapping[str, Any], needs: Needs) -> Usage:
         return Usage(input=needs.expected_input, output=estimate_output(answer))
+
+    def words(self, chunk: Mapping[str, Any]) -> str:
+        return words_of(chunk)
 
     def check(self, answer: dict[str, Any]) -> None:
         check_answer(answer)

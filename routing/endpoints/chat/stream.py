@@ -6,6 +6,7 @@ requires.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import orjson
@@ -29,6 +30,14 @@ def check_chunk(chunk: dict[str, Any]) -> list[dict[str, Any]]:
         if type(choice) is not dict or type(choice.get("delta")) is not dict:
             raise MalformedAnswer("a choice has no delta")
     return choices
+
+
+def words_of(chunk: Mapping[str, Any]) -> str:
+    """The text of a chunk's first choice; empty if there is none."""
+    choices = chunk.get("choices")
+    delta = choices[0].get("delta") if type(choices) is list and choices and type(choices[0]) is dict else None
+    content = delta.get("content") if type(delta) is dict else None
+    return content if type(content) is str else ""
 
 
 class ChatRelay:

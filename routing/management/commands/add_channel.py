@@ -11,6 +11,7 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 
+from routing.catalogue import channels
 from routing.catalogue.offers import Rate, add_route, offer_model
 from routing.models import Channel
 from routing.providers import choices
@@ -76,14 +77,9 @@ class Command(BaseCommand):
 
 def _channel(options: dict[str, Any]) -> Channel:
     channel = Channel.objects.filter(name=options["name"]).first() or Channel(name=options["name"])
-    if channel.base_url != options["base_url"]:
-        channel.set_secret("")  # a secret stays with the host that it was given for
     channel.provider, channel.base_url = options["provider"], options["base_url"]
     channel.priority, channel.weight = options["priority"], options["weight"]
-    if options["secret_env"]:
-        channel.set_secret(_secret(options["secret_env"]))
-    channel.full_clean()
-    channel.save()
+    channels.save(channel, secret=_secret(options["secret_env"]) if options["secret_env"] else "")
     return channel
 
 

@@ -1,15 +1,16 @@
-"""The channel test: one real request to a real server on loopback."""
+"""The channel test: one real request for each route, to a real server on loopback."""
 
 from __future__ import annotations
 
-import asyncio
 import datetime as dt
+import itertools
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 from cryptography import x509
@@ -17,159 +18,189 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from routing.catalogue.probe import Result, probe
-from routing.models import Channel
+from billing.prices import Usage
+from routing.catalogue.probe import FAULTS, Result, probe
+from routing.models import CatalogueModel, Channel, CostPrice, Route
 from routing.wire.addresses import networks
+from routing.wire.client import Fault
+from tests import upstream as up
+from tests.upstream import Upstream
 
 CANARY = "sk-canary-0123456789"
 LOOPBACK = networks(["127.0.0.0/8"])
+_numbers = itertools.count(1)
 
 
-class Upstream(ThreadingHTTPServer):
-    """Answers every request with one status and keeps what it was asked."""
-
-    def __init__(self, status: int, location: str = "") -> None:
-        super().__init__(("127.0.0.1", 0), _Answer)
-        self.status = status
-        self.location = location
-        self.seen: list[tuple[str, dict[str, str]]] = []
-
-    @property
-    def origin(self) -> str:
-        return f"127.0.0.1:{self.server_address[1]}"
-
-
-class _Answer(BaseHTTPRequestHandler):
-    server: Upstream
-
-    def do_GET(self) -> None:
-        self.server.seen.append((self.path, {name.lower(): value for name, value in self.headers.items()}))
-        self.send_response(self.server.status)
-        self.send_header("content-length", "0")
-        if self.server.location:
-            self.send_header("location", self.server.location)
-        self.end_headers()
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the name of the base class
-        """Says nothing."""
+@pytest.fixture(scope="module")
+def upstream() -> Iterator[Upstream]:
+    started = Upstream().start()
+    yield started
+    started.stop()
 
 
 @pytest.fixture
-def start() -> Iterator[Callable[..., Upstream]]:
-    """Starts upstreams (`start(status, location)`), stopped at the end."""
-    started: list[Upstream] = []
-
-    def run(status: int = 200, location: str = "", context: ssl.SSLContext | None = None) -> Upstream:
-        upstream = Upstream(status, location)
-        if context is not None:
-            upstream.socket = context.wrap_socket(upstream.socket, server_side=True)
-        threading.Thread(target=upstream.serve_forever, args=(0.01,), daemon=True).start()
-        started.append(upstream)
-        return upstream
-
-    yield run
-    for upstream in started:
-        upstream.shutdown()
-        upstream.server_close()
+def _database(db: None) -> None:
+    """The tests below write channels, routes and prices."""
 
 
-def _channel(base_url: str, secret: str = CANARY) -> Channel:
-    channel = Channel(name="tested", provider="openai", base_url=base_url, connect_timeout=2, first_byte_timeout=0.5)
+pytestmark = pytest.mark.usefixtures("_database")
+
+
+def made(base_url: str, *, provider: str = "openai", secret: str = CANARY, prices: bool = True) -> Route:
+    """A route on a channel of its own, at 1 and 2 ledger units a token."""
+    name = f"tested-{next(_numbers)}"
+    channel = Channel(name=name, provider=provider, base_url=base_url, connect_timeout=2, first_byte_timeout=0.5)
     channel.set_secret(secret)
-    return channel
+    channel.save()
+    route = Route.objects.create(
+        channel=channel, model=CatalogueModel.objects.create(name=name), upstream_name=f"up-{name}"
+    )
+    if prices:
+        CostPrice.objects.create(route=route, input=1_000_000, output=2_000_000)
+    return route
 
 
-def _probe(channel: Channel) -> Result:
-    return asyncio.run(probe(channel, LOOPBACK))
+def one(route: Route, allowed: Any = LOOPBACK) -> Result:
+    (result,) = probe(route.channel, [route], allowed)
+    return result
 
 
-def test_answering_upstream_is_well(start: Callable[..., Upstream]) -> None:
-    upstream = start(200)
-    result = _probe(_channel(f"http://{upstream.origin}/v1"))
-    assert (result.ok, result.status, result.message) == (True, 200, "The upstream answers.")
-    assert 0 <= result.latency_ms < 5000
+# --- an upstream that answers ----------------------------------------------------------------------------------------
 
 
-def test_request_is_minimal_and_carries_the_secret(start: Callable[..., Upstream]) -> None:
-    upstream = start(200)
-    _probe(_channel(f"http://{upstream.origin}/v1"))
-    [(path, headers)] = upstream.seen
-    assert path == "/v1/models"
-    assert headers["host"] == upstream.origin
-    assert headers["authorization"] == f"Bearer {CANARY}"
-    assert "cookie" not in headers
+def test_answering_route_is_well_and_says_what_it_said_used_and_cost(upstream: Upstream) -> None:
+    route = made(upstream.url)
+    upstream.on(route.upstream_name, up.told("Hello over there", usage=up.USAGE, pause=0.02))
+    result = one(route)
+    assert (result.is_ok, result.status, result.message) == (True, 200, "The upstream answers.")
+    assert (result.words, result.usage, result.is_estimated) == ("Hello over there", Usage(input=12, output=5), False)
+    assert (result.cost, result.currency) == (12 + 2 * 5, "USD")
+    assert result.first_token_ms is not None
+    assert 0 < result.first_token_ms < result.duration_ms
 
 
-def test_channel_without_a_secret_sends_none(start: Callable[..., Upstream]) -> None:
-    upstream = start(200)
-    _probe(_channel(f"http://{upstream.origin}", secret=""))
-    assert "authorization" not in upstream.seen[0][1]
+def test_request_is_the_smallest_streamed_and_carries_the_secret(upstream: Upstream) -> None:
+    route = made(upstream.url)
+    one(route)
+    (received,) = upstream.received(route.upstream_name)
+    assert (received.method, received.path) == ("POST", "/v1/chat/completions")
+    assert (received.json["stream"], received.json["max_tokens"]) == (True, 16)
+    assert received.header("authorization") == f"Bearer {CANARY}"
+    assert received.header("host") == f"127.0.0.1:{upstream.port}"
 
 
-def test_name_is_resolved_once_and_stays_the_host(start: Callable[..., Upstream]) -> None:
-    upstream = start(200)
-    port = upstream.server_address[1]
-    assert _probe(_channel(f"http://localhost:{port}/v1")).ok is True
-    assert upstream.seen[0][1]["host"] == f"localhost:{port}"
+def test_every_route_is_tested_by_itself(upstream: Upstream) -> None:
+    first = made(upstream.url)
+    second = Route.objects.create(channel=first.channel, model=first.model, upstream_name="up-other")
+    upstream.on("up-other", up.plain(404, {"error": {"message": "no such model"}}))
+    good, bad = probe(first.channel, [first, second], LOOPBACK)
+    assert (good.is_ok, bad.is_ok, bad.status, bad.words) == (True, False, 404, "404: no such model")
+    assert bad.message.startswith("The upstream has no such model or endpoint")
+
+
+def test_usage_that_is_not_told_is_estimated(upstream: Upstream) -> None:
+    route = made(upstream.url)
+    upstream.on(route.upstream_name, up.told("One two", usage=up.ABSENT))
+    result = one(route)
+    assert (result.is_ok, result.is_estimated, result.usage) == (True, True, Usage(output=2))
+
+
+def test_route_without_a_cost_price_has_no_cost(upstream: Upstream) -> None:
+    result = one(made(upstream.url, prices=False))
+    assert (result.is_ok, result.cost, result.currency) == (True, None, "")
+
+
+def test_channel_without_a_secret_sends_none(upstream: Upstream) -> None:
+    route = made(upstream.url, secret="")
+    one(route)
+    assert upstream.received(route.upstream_name)[0].header("authorization") is None
+
+
+def test_name_is_resolved_once_and_stays_the_host(upstream: Upstream) -> None:
+    route = made(f"http://localhost:{upstream.port}/v1")
+    assert one(route).is_ok is True
+    assert upstream.received(route.upstream_name)[0].header("host") == f"localhost:{upstream.port}"
+
+
+def test_built_in_upstream_is_tested_too() -> None:
+    result = one(made("fake://cheap?tokens=3", provider="fake", secret=""))
+    assert (result.is_ok, result.usage is not None and result.usage.output) == (True, 3)
+
+
+# --- an upstream that does not ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("status", "message"),
     [
-        (204, "The upstream answers."),
+        (302, "The upstream answers with a redirect, which is never followed; check the base URL."),
         (401, "The upstream refuses the secret."),
         (403, "The upstream refuses the secret."),
-        (404, "The upstream has no list of models at this path; check the base URL."),
+        (404, "The upstream has no such model or endpoint; check the upstream name and the base URL."),
         (429, "The upstream answers, but is limiting requests."),
         (503, "The upstream answers with an error."),
     ],
 )
-def test_status_becomes_words(start: Callable[..., Upstream], status: int, message: str) -> None:
-    result = _probe(_channel(f"http://{start(status).origin}"))
-    assert (result.ok, result.status, result.message) == (status == 204, status, message)
+def test_status_becomes_words(upstream: Upstream, status: int, message: str) -> None:
+    route = made(upstream.url)
+    upstream.on(route.upstream_name, up.plain(status, {"error": {"message": "because"}}))
+    result = one(route)
+    assert (result.is_ok, result.status, result.message, result.words) == (False, status, message, f"{status}: because")
 
 
-def test_redirect_is_not_followed(start: Callable[..., Upstream]) -> None:
-    target = start(200)
-    result = _probe(_channel(f"http://{start(302, f'http://{target.origin}/steal').origin}"))
-    assert (result.ok, result.status) == (False, 302)
-    assert target.seen == []
+def test_upstream_that_answers_something_else_is_not_well(upstream: Upstream) -> None:
+    route = made(upstream.url)
+    upstream.on(route.upstream_name, up.stream(up.event({"data": []}), up.DONE))
+    result = one(route)
+    assert (result.is_ok, result.message) == (False, "The answer is not one: the chunk has no choices.")
 
 
-def test_proxy_of_the_environment_is_not_used(start: Callable[..., Upstream], monkeypatch: pytest.MonkeyPatch) -> None:
-    proxy, upstream = start(200), start(200)
-    monkeypatch.setenv("HTTP_PROXY", f"http://{proxy.origin}")
-    monkeypatch.setenv("ALL_PROXY", f"http://{proxy.origin}")
-    assert _probe(_channel(f"http://{upstream.origin}")).ok is True
-    assert (len(upstream.seen), proxy.seen) == (1, [])
+def test_stream_that_breaks_off_is_not_well(upstream: Upstream) -> None:
+    route = made(upstream.url)
+    upstream.on(route.upstream_name, up.stream(up.event(up.chunk({"content": "Hi"}))))
+    result = one(route)
+    assert (result.is_ok, result.words) == (False, "Hi")
+    assert result.message == "The answer is not one: the stream ended before the answer was whole."
 
 
-def test_forbidden_address_is_not_called(start: Callable[..., Upstream]) -> None:
-    upstream = start(200)
-    result = asyncio.run(probe(_channel(f"http://{upstream.origin}"), ()))
-    assert (result.ok, result.status) == (False, None)
-    assert "CHANNEL_NETWORKS" in result.message
-    assert upstream.seen == []
+def test_redirect_is_not_followed(upstream: Upstream) -> None:
+    route = made(upstream.url)
+    upstream.on(route.upstream_name, up.plain(302, b"", headers=[("location", f"{upstream.url}/steal")]))
+    one(route)
+    assert len(upstream.received(route.upstream_name)) == 1
+
+
+def test_proxy_of_the_environment_is_not_used(upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
+    assert one(made(upstream.url)).is_ok is True
+
+
+def test_forbidden_address_is_not_called(upstream: Upstream) -> None:
+    route = made(upstream.url)
+    result = one(route, allowed=())
+    assert (result.is_ok, result.status, "CHANNEL_NETWORKS" in result.words) == (False, None, True)
+    assert upstream.received(route.upstream_name) == []
 
 
 def test_refused_connection_is_told() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
-        result = _probe(_channel(f"http://127.0.0.1:{unused.getsockname()[1]}"))
-    assert (result.ok, result.message) == (False, "The connection was refused.")
+        result = one(made(f"http://127.0.0.1:{unused.getsockname()[1]}"))
+    assert (result.is_ok, result.message) == (False, "No connection could be made.")
 
 
 def test_silent_upstream_is_told() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        result = _probe(_channel(f"http://127.0.0.1:{silent.getsockname()[1]}"))
-    assert (result.ok, result.message) == (False, "The upstream did not answer in time.")
+        result = one(made(f"http://127.0.0.1:{silent.getsockname()[1]}"))
+    assert (result.is_ok, result.message) == (False, "The upstream did not answer in time.")
 
 
 def test_other_protocol_is_told() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         threading.Thread(target=lambda: _greet(server), daemon=True).start()
-        result = _probe(_channel(f"http://127.0.0.1:{server.getsockname()[1]}"))
-    assert (result.ok, result.message) == (False, "The upstream broke the connection or does not speak HTTP.")
+        result = one(made(f"http://127.0.0.1:{server.getsockname()[1]}"))
+    assert (result.is_ok, result.message) == (False, "The upstream does not speak HTTP as it should.")
 
 
 def _greet(server: socket.socket) -> None:
@@ -179,11 +210,21 @@ def _greet(server: socket.socket) -> None:
         connection.recv(65536)
 
 
-def test_certificate_that_nobody_signed_is_told(start: Callable[..., Upstream], tmp_path: Path) -> None:
-    upstream = start(200, context=_self_signed(tmp_path))
-    result = _probe(_channel(f"https://{upstream.origin}"))
+class _Silent(BaseHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name of the base class
+        """Says nothing."""
+
+
+def test_certificate_that_nobody_signed_is_told(tmp_path: Path) -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Silent)
+    server.socket = _self_signed(tmp_path).wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    try:
+        result = one(made(f"https://127.0.0.1:{server.server_address[1]}"))
+    finally:
+        server.shutdown()
+        server.server_close()
     assert result.message == "The TLS handshake failed: the certificate is not valid for this host."
-    assert upstream.seen == []
 
 
 def _self_signed(folder: Path) -> ssl.SSLContext:
@@ -206,26 +247,23 @@ def _self_signed(folder: Path) -> ssl.SSLContext:
     return context
 
 
-def test_secret_that_does_not_open_is_told(start: Callable[..., Upstream]) -> None:
-    upstream = start(200)
-    channel, other = _channel(f"http://{upstream.origin}"), _channel("http://127.0.0.1")
-    channel.sealed_secret = other.sealed_secret
-    assert _probe(channel).message.startswith("The secret cannot be opened")
-    assert upstream.seen == []
-
-
-def test_built_in_upstream_is_well_at_once() -> None:
-    result = _probe(Channel(name="fake", provider="fake", base_url="fake://cheap"))
-    assert (result.ok, result.status) == (True, None)
+def test_secret_that_does_not_open_is_told(upstream: Upstream) -> None:
+    route, other = made(upstream.url), made(upstream.url)
+    route.channel.sealed_secret = other.channel.sealed_secret
+    assert one(route).message.startswith("The secret cannot be opened")
+    assert upstream.received(route.upstream_name) == []
 
 
 def test_unknown_name_is_told() -> None:
-    assert _probe(_channel("https://no-such-host.invalid")).message == "The host name does not resolve."
+    result = one(made("https://no-such-host.invalid"))
+    assert (result.message, "did not resolve" in result.words) == ("No connection could be made.", True)
 
 
-@pytest.mark.parametrize("status", [200, 302, 401, 500])
-def test_message_never_holds_secret_or_address(start: Callable[..., Upstream], status: int) -> None:
-    upstream = start(status)
-    message = _probe(_channel(f"http://{upstream.origin}")).message
-    assert CANARY not in message
-    assert upstream.origin not in message
+def test_upstream_that_repeats_our_secret_is_not_quoted(upstream: Upstream) -> None:
+    route = made(upstream.url)
+    upstream.on(route.upstream_name, up.plain(401, {"error": {"message": f"bad key {CANARY}"}}))
+    assert one(route).words == "401: bad key …"
+
+
+def test_every_fault_of_the_client_has_words() -> None:
+    assert set(FAULTS) == set(get_args(Fault))

@@ -6,63 +6,33 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import Callable, Coroutine, Iterator, MutableMapping
+from collections.abc import Callable, Coroutine, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 import pytest
-from pytest_django.plugin import DjangoDbBlocker
 
 from accounts.authentication import Caller
 from accounts.models import Tenant
-from billing import ledger, processes
+from billing import ledger
 from billing.models import Balance, LedgerEntry, Price, Reservation, UsageRecord
 from billing.reservations import InsufficientQuota, new_id
-from costrouter import gateway as wiring
 from routing.api.plane import send_stream
 from routing.catalogue.snapshot import build
 from routing.endpoints.chat import CHAT
 from routing.errors import UpstreamError
 from routing.models import CatalogueModel, Channel, CostPrice, Route
 from routing.pipeline.call import Call, WholeReply
-from routing.pipeline.gateway import Gateway
 from routing.pipeline.run import ClientGone
 from routing.pipeline.serve import serve
 from routing.pipeline.stream import StreamReply
-from tests.bookkeeping import default_database
-from tests.databases import SqliteDatabases
+from tests.routing.pipeline.conftest import Stage
 
 FUNDS = 10**9
 QUICK = "fake://quick?tokens=5"
 SLOW = "fake://slow?delay_ms=5000"
 PACED = "fake://paced?chunk_ms=30&tokens=40"
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """An event loop, and the gateway that lives on it."""
-
-    runner: asyncio.Runner
-    gateway: Gateway
-
-
-@pytest.fixture(scope="module")
-def stage(sqlite_databases: SqliteDatabases, django_db_blocker: DjangoDbBlocker) -> Iterator[Stage]:
-    """A gateway that keeps its books in a SQLite database of its own."""
-    with default_database(sqlite_databases.migrated(), django_db_blocker), asyncio.Runner() as runner:
-        gateway, owner = wiring.build(), processes.register()
-        writer = gateway.reservations.writer
-
-        async def start() -> None:
-            writer.start(owner)
-
-        async def stop() -> None:
-            await asyncio.get_running_loop().run_in_executor(None, writer.stop)
-
-        runner.run(start())
-        yield Stage(runner, gateway)
-        runner.run(stop())
 
 
 @dataclass(slots=True)

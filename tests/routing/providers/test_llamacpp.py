@@ -125,27 +125,6 @@ def test_timings_that_cannot_be_are_ignored(garbage: Any) -> None:
 # --- several answers -------------------------------------------------------------------------------------------------
 
 
-def test_totals_that_come_one_an_answer_are_summed() -> None:
-    told = reader(3)
-    for output in (5, 7, 1):
-        told.note_usage(counts(23, output), is_total=True)
-    assert told.usage == Usage(input=23, output=13)
-
-
-def test_one_total_for_all_answers_is_taken_as_it_is() -> None:
-    told = reader(3)
-    told.note_usage(counts(23, 5), is_total=False)
-    told.note_usage(counts(23, 13), is_total=True)
-    assert told.usage == Usage(input=23, output=13)
-
-
-def test_more_totals_than_answers_are_running_totals() -> None:
-    told = reader(2)
-    for output in (5, 7, 14):
-        told.note_usage(counts(23, output), is_total=True)
-    assert told.usage == Usage(input=23, output=14)
-
-
 def test_recorded_stream_of_two_answers_is_counted_whole() -> None:
     told = reader(2)
     told.feed((FIXTURES / "llamacpp_two_choices.sse").read_bytes())

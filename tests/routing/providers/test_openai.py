@@ -9,7 +9,7 @@ import pytest
 
 from billing.prices import Usage
 from routing.providers.base import MOST_TOKENS, Refusal, UpstreamCall
-from routing.providers.openai import OPENAI, usage_of
+from routing.providers.openai import OPENAI, OpenAIReader, usage_of
 
 
 def call(**members: Any) -> UpstreamCall:
@@ -148,6 +148,31 @@ def test_parts_larger_than_their_whole_are_cut_to_it() -> None:
 def test_details_that_cannot_be_are_left_out(details: Any) -> None:
     reported = {"prompt_tokens": 10, "completion_tokens": 5, "prompt_tokens_details": details}
     assert usage_of(reported) == Usage(input=10, output=5)
+
+
+def counts(input_: int, output: int) -> dict[str, int]:
+    return {"prompt_tokens": input_, "completion_tokens": output}
+
+
+def test_totals_that_come_one_an_answer_are_summed() -> None:
+    told = OpenAIReader(3)
+    for output in (5, 7, 1):
+        told.note_usage(counts(23, output), is_total=True)
+    assert told.usage == Usage(input=23, output=13)
+
+
+def test_one_total_for_all_answers_is_taken_as_it_is() -> None:
+    told = OpenAIReader(3)
+    told.note_usage(counts(23, 5), is_total=False)
+    told.note_usage(counts(23, 13), is_total=True)
+    assert told.usage == Usage(input=23, output=13)
+
+
+def test_more_totals_than_answers_are_running_totals() -> None:
+    told = OpenAIReader(2)
+    for output in (5, 7, 14):
+        told.note_usage(counts(23, output), is_total=True)
+    assert told.usage == Usage(input=23, output=14)
 
 
 def test_several_answers_are_asked_for_as_a_stream_until_the_upstream_is_known() -> None:

@@ -1,0 +1,42 @@
+"""A gateway in this process, with its books in a SQLite database of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+from pytest_django.plugin import DjangoDbBlocker
+
+from billing import processes
+from costrouter import gateway as wiring
+from routing.pipeline.gateway import Gateway
+from tests.bookkeeping import default_database
+from tests.databases import SqliteDatabases
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """An event loop, and the gateway that lives on it."""
+
+    runner: asyncio.Runner
+    gateway: Gateway
+
+
+@pytest.fixture(scope="module")
+def stage(sqlite_databases: SqliteDatabases, django_db_blocker: DjangoDbBlocker) -> Iterator[Stage]:
+    """A gateway that keeps its books in a SQLite database of its own."""
+    with default_database(sqlite_databases.migrated(), django_db_blocker), asyncio.Runner() as runner:
+        gateway, owner = wiring.build(), processes.register()
+        writer = gateway.reservations.writer
+
+        async def start() -> None:
+            writer.start(owner)
+
+        async def stop() -> None:
+            await asyncio.get_running_loop().run_in_executor(None, writer.stop)
+
+        runner.run(start())
+        yield Stage(runner, gateway)
+        runner.run(stop())
