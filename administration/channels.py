@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
@@ -10,6 +11,7 @@ from django import forms
 from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
+from django.db import transaction
 from django.db.models import Count, Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
@@ -196,9 +198,10 @@ class ChannelAdmin(Admin):
         for channel in queryset[:10]:
             self._report(request, channel)
 
-    @action(description=_("Save and test"), permissions=("change",), attrs={"name": "save_and_test"})
+    @action(description=_("Save and test"), permissions=("change",))
     def save_and_test(self, request: HttpRequest, obj: Channel) -> None:
-        self._report(request, obj)
+        """After the commit: this is called inside the transaction that saves, which must not wait for an upstream."""
+        transaction.on_commit(partial(self._report, request, obj))
 
     def _report(self, request: HttpRequest, channel: Channel) -> None:
         """One real request to the channel's upstream, and its result as a message."""

@@ -16,20 +16,22 @@ import pytest
 import redis
 from django.conf import settings
 
-from accounts.models import Member, Tenant, User
+from accounts import keys
+from accounts.models import ApiKey, Member, Tenant, User
 from accounts.tenants import open_tenant
 from billing import ledger, money
 from billing.models import LedgerEntry
 from tests import servers
 from tests.databases import PostgresDatabases, SqliteDatabases
 from tests.gateway import Gateway
+from tests.pages import Browser
 
 # --- the cast --------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def alice(db: None) -> User:
-    """Nobody of the cast has a password: tests sign them in with `client.force_login`."""
+    """Nobody of the cast has a password: `Browser(alice)` is signed in."""
     return User.objects.create_user("alice@example.com", name="Alice")
 
 
@@ -48,6 +50,12 @@ def bob(tenant: Tenant) -> User:
 
 
 @pytest.fixture
+def api_key(tenant: Tenant) -> ApiKey:
+    """Of Alice's tenant."""
+    return keys.issue(tenant=tenant, name="production").api_key
+
+
+@pytest.fixture
 def charlie(db: None) -> User:
     """Nothing to do with Alice's tenant."""
     return User.objects.create_user("charlie@example.com", name="Charlie")
@@ -57,6 +65,30 @@ def charlie(db: None) -> User:
 def stranger_tenant(charlie: User) -> Tenant:
     """Charlie's, with 5 USD in its wallet."""
     return _funded(open_tenant(owner=charlie, name="Charlie Ltd"))
+
+
+@pytest.fixture
+def operator(db: None) -> User:
+    """A superuser without a tenant."""
+    return User.objects.create_superuser("olga@example.com", name="Olga")
+
+
+@pytest.fixture
+def browser(db: None) -> Browser:
+    """Nobody is signed in."""
+    return Browser()
+
+
+@pytest.fixture
+def alices(alice: User, tenant: Tenant) -> Browser:
+    """A browser in which Alice is signed in."""
+    return Browser(alice)
+
+
+@pytest.fixture
+def desk(operator: User) -> Browser:
+    """The operator's browser."""
+    return Browser(operator)
 
 
 def _funded(tenant: Tenant) -> Tenant:
