@@ -122,6 +122,7 @@ class ChannelAdmin(Admin):
                 gettext("The base URL has changed, so the secret was removed. Enter the secret for the new URL."),
                 messages.WARNING,
             )
+        super().save_model(request, obj, form, change)  # which also runs the button that was pressed
 
     @display(description=_("secret"))
     def shown_secret(self, channel: Channel) -> str:

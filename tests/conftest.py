@@ -8,6 +8,7 @@ import secrets
 import socket
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -15,21 +16,30 @@ from typing import Any
 import pytest
 import redis
 from django.conf import settings
+from pytest_django.plugin import DjangoDbBlocker
 
-from accounts.models import Member, Tenant, User
+from accounts import keys
+from accounts.models import ApiKey, Member, Tenant, User
 from accounts.tenants import open_tenant
 from billing import ledger, money
 from billing.models import LedgerEntry
+
+# What the shared modules assert is explained like what the tests assert, if this comes before their first import.
+pytest.register_assert_rewrite("tests.callers", "tests.envelopes", "tests.installation", "tests.pages")
+
 from tests import servers
+from tests.callers import Caller
 from tests.databases import PostgresDatabases, SqliteDatabases
 from tests.gateway import Gateway
+from tests.pages import Browser
+from tests.worlds import World, running
 
 # --- the cast --------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def alice(db: None) -> User:
-    """Nobody of the cast has a password: tests sign them in with `client.force_login`."""
+    """Nobody of the cast has a password: `Browser(alice)` is signed in."""
     return User.objects.create_user("alice@example.com", name="Alice")
 
 
@@ -48,6 +58,12 @@ def bob(tenant: Tenant) -> User:
 
 
 @pytest.fixture
+def api_key(tenant: Tenant) -> ApiKey:
+    """Of Alice's tenant."""
+    return keys.issue(tenant=tenant, name="production").api_key
+
+
+@pytest.fixture
 def charlie(db: None) -> User:
     """Nothing to do with Alice's tenant."""
     return User.objects.create_user("charlie@example.com", name="Charlie")
@@ -57,6 +73,30 @@ def charlie(db: None) -> User:
 def stranger_tenant(charlie: User) -> Tenant:
     """Charlie's, with 5 USD in its wallet."""
     return _funded(open_tenant(owner=charlie, name="Charlie Ltd"))
+
+
+@pytest.fixture
+def operator(db: None) -> User:
+    """A superuser without a tenant."""
+    return User.objects.create_superuser("olga@example.com", name="Olga")
+
+
+@pytest.fixture
+def browser(db: None) -> Browser:
+    """Nobody is signed in."""
+    return Browser()
+
+
+@pytest.fixture
+def alices(alice: User, tenant: Tenant) -> Browser:
+    """A browser in which Alice is signed in."""
+    return Browser(alice)
+
+
+@pytest.fixture
+def desk(operator: User) -> Browser:
+    """The operator's browser."""
+    return Browser(operator)
 
 
 def _funded(tenant: Tenant) -> Tenant:
@@ -130,6 +170,36 @@ def start_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable
     yield start
     for gateway in started:
         gateway.stop()
+
+
+def _starting(
+    tmp_path_factory: pytest.TempPathFactory, django_db_blocker: DjangoDbBlocker
+) -> Iterator[Callable[..., World]]:
+    """Starts worlds (the options are those of `worlds.running`), stopped at the end."""
+    with ExitStack() as stack:
+
+        def start(**options: Any) -> World:
+            var = tmp_path_factory.mktemp("world")
+            return stack.enter_context(running(var=var, blocker=django_db_blocker, **options))
+
+        yield start
+
+
+start_world = pytest.fixture(_starting, name="start_world")
+start_shared_world = pytest.fixture(_starting, name="start_shared_world", scope="session")
+
+
+@pytest.fixture
+def world(shared_world: World) -> Iterator[World]:
+    """The `shared_world` of the folder or module; afterwards its books add up and it holds nothing."""
+    with shared_world.checked() as world:
+        yield world
+
+
+@pytest.fixture
+def caller(world: World) -> Caller:
+    """An app with 10 USD."""
+    return world.caller()
 
 
 @pytest.fixture

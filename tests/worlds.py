@@ -40,6 +40,14 @@ class World:
     def offer(self, shape: Shape) -> Offer:
         return self.installation.offer(shape)
 
+    @contextlib.contextmanager
+    def checked(self, *, seconds: float = 3) -> Iterator[World]:
+        """Afterwards nobody is connected, the books add up, and within so many seconds nothing new is held."""
+        before = self.installation.newest_wallet()
+        yield self
+        self.dismiss()
+        self.installation.assert_books(seconds=seconds, after=before)
+
 
 @contextlib.contextmanager
 def running(

@@ -2,71 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
-from pytest_django.plugin import DjangoDbBlocker
 
 from tests.callers import Caller
 from tests.databases import PostgresDatabases, SqliteDatabases
 from tests.installation import DOUBLE, SINGLE, Offer
-from tests.worlds import World, redis_database, running
+from tests.worlds import World, redis_database
 
 
 @pytest.fixture(scope="session")
-def postgres_world(
-    postgres_databases: PostgresDatabases,
-    tmp_path_factory: pytest.TempPathFactory,
-    django_db_blocker: DjangoDbBlocker,
-) -> Iterator[World]:
-    with running(
-        database_url=postgres_databases.migrated(),
-        redis_url=redis_database(1),
-        var=tmp_path_factory.mktemp("postgres_world"),
-        blocker=django_db_blocker,
-        stock={SINGLE: 120, DOUBLE: 60},
-    ) as world:
-        yield world
+def shared_world(start_shared_world: Callable[..., World], postgres_databases: PostgresDatabases) -> World:
+    """The gateway on PostgreSQL and Redis."""
+    return start_shared_world(
+        database_url=postgres_databases.migrated(), redis_url=redis_database(1), stock={SINGLE: 120, DOUBLE: 60}
+    )
 
 
 @pytest.fixture(scope="session")
-def sqlite_world(
-    sqlite_databases: SqliteDatabases,
-    tmp_path_factory: pytest.TempPathFactory,
-    django_db_blocker: DjangoDbBlocker,
-) -> Iterator[World]:
-    with running(
-        database_url=sqlite_databases.migrated(),
-        var=tmp_path_factory.mktemp("sqlite_world"),
-        blocker=django_db_blocker,
-        stock={SINGLE: 12, DOUBLE: 6},
-    ) as world:
-        yield world
+def sqlite_world(start_shared_world: Callable[..., World], sqlite_databases: SqliteDatabases) -> World:
+    return start_shared_world(database_url=sqlite_databases.migrated(), stock={SINGLE: 12, DOUBLE: 6})
 
 
-@pytest.fixture
-def world(postgres_world: World) -> Iterator[World]:
-    """The gateway on PostgreSQL and Redis; afterwards its books add up and it holds nothing."""
-    before = postgres_world.installation.newest_wallet()
-    yield postgres_world
-    postgres_world.dismiss()
-    postgres_world.installation.assert_books(after=before)
-
-
-@pytest.fixture(params=["postgres_world", "sqlite_world"])
+@pytest.fixture(params=[pytest.param("shared_world", id="postgres"), pytest.param("sqlite_world", id="sqlite")])
 def each_world(request: pytest.FixtureRequest) -> Iterator[World]:
     """Both gateways, one after the other."""
-    world: World = request.getfixturevalue(request.param)
-    before = world.installation.newest_wallet()
-    yield world
-    world.dismiss()
-    world.installation.assert_books(after=before)
-
-
-@pytest.fixture
-def caller(world: World) -> Caller:
-    """An app with 10 USD."""
-    return world.caller()
+    running: World = request.getfixturevalue(request.param)
+    with running.checked() as world:
+        yield world
 
 
 @pytest.fixture

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable
 
 import pytest
 from hypothesis import HealthCheck, settings
-from pytest_django.plugin import DjangoDbBlocker
 
 from tests.databases import PostgresDatabases
-from tests.worlds import World, redis_database, running
+from tests.worlds import World, redis_database
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "20000"))
 """Bodies of the long form, all strategies together."""
@@ -28,15 +27,5 @@ settings.register_profile(
 
 
 @pytest.fixture(scope="session")
-def fuzz_world(
-    postgres_databases: PostgresDatabases,
-    tmp_path_factory: pytest.TempPathFactory,
-    django_db_blocker: DjangoDbBlocker,
-) -> Iterator[World]:
-    with running(
-        database_url=postgres_databases.migrated(),
-        redis_url=redis_database(3),
-        var=tmp_path_factory.mktemp("fuzz"),
-        blocker=django_db_blocker,
-    ) as world:
-        yield world
+def shared_world(start_shared_world: Callable[..., World], postgres_databases: PostgresDatabases) -> World:
+    return start_shared_world(database_url=postgres_databases.migrated(), redis_url=redis_database(3))

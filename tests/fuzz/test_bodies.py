@@ -161,20 +161,20 @@ def raw_bytes(_model: str) -> st.SearchStrategy[bytes]:
 
 
 @pytest.fixture(scope="module")
-def caller(fuzz_world: World) -> Caller:
-    return fuzz_world.caller(funds="1000000")
+def caller(shared_world: World) -> Caller:
+    return shared_world.caller(funds="1000000")
 
 
 @pytest.fixture(scope="module")
-def model(fuzz_world: World) -> str:
-    return fuzz_world.offer(SINGLE).name
+def model(shared_world: World) -> str:
+    return shared_world.offer(SINGLE).name
 
 
 @pytest.fixture(autouse=True)
-def _books(fuzz_world: World) -> Iterator[None]:
+def _books(shared_world: World) -> Iterator[None]:
     """After each rig: nothing is held and every balance adds up."""
     yield
-    fuzz_world.installation.assert_books()
+    shared_world.installation.assert_books()
 
 
 RIGS = {"raw bytes": raw_bytes, "near valid": requests, "mutated": mutations, "doubled, deep or wide": doubled}

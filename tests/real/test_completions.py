@@ -5,21 +5,20 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
 import openai
 import pytest
 from pydantic import BaseModel
-from pytest_django.plugin import DjangoDbBlocker
 
 from tests import schemas
 from tests.callers import Caller, decoded
 from tests.databases import PostgresDatabases
 from tests.installation import CHEAP, DEAR, Offer, Shape, Via
 from tests.real import llama
-from tests.worlds import World, redis_database, running
+from tests.worlds import World, redis_database
 
 MESSAGES: list[Any] = [{"role": "user", "content": "Count to one thousand, slowly."}]
 WEATHER: list[Any] = [{"role": "user", "content": "What is the weather in Paris?"}]
@@ -49,34 +48,22 @@ def llamas() -> Iterator[list[llama.Upstream]]:
         yield [first, second]
 
 
-@pytest.fixture(scope="module")
-def world(
-    llamas: list[llama.Upstream],
-    postgres_databases: PostgresDatabases,
-    tmp_path_factory: pytest.TempPathFactory,
-    django_db_blocker: DjangoDbBlocker,
-) -> Iterator[World]:
-    with running(
-        database_url=postgres_databases.migrated(),
-        redis_url=redis_database(4),
-        var=tmp_path_factory.mktemp("real"),
-        blocker=django_db_blocker,
-    ) as world:
+@pytest.fixture(scope="session")
+def shared_world(start_shared_world: Callable[..., World], postgres_databases: PostgresDatabases) -> World:
+    return start_shared_world(database_url=postgres_databases.migrated(), redis_url=redis_database(4))
+
+
+@pytest.fixture
+def world(shared_world: World) -> Iterator[World]:
+    """A real model may take its time to notice that nobody listens any more."""
+    with shared_world.checked(seconds=10) as world:
         yield world
 
 
 @pytest.fixture(scope="module")
-def model(world: World, llamas: list[llama.Upstream]) -> Offer:
+def model(shared_world: World, llamas: list[llama.Upstream]) -> Offer:
     """Both servers at one price: the load is shared."""
-    return world.offer(Shape(vias=tuple(Via(url=server.base_url) for server in llamas), context_window=4096))
-
-
-@pytest.fixture
-def caller(world: World) -> Iterator[Caller]:
-    caller = world.caller()
-    yield caller
-    world.dismiss()
-    world.installation.assert_books(seconds=10)
+    return shared_world.offer(Shape(vias=tuple(Via(url=server.base_url) for server in llamas), context_window=4096))
 
 
 @pytest.fixture

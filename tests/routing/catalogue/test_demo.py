@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 from django.core.management import call_command
-from django.test import Client
 from django.urls import reverse
 from pytest_django.fixtures import Settings
 
@@ -15,6 +14,7 @@ from billing import ledger
 from billing.models import Balance, Price
 from routing.catalogue import demo
 from routing.models import CatalogueModel, Channel, CostPrice, Route
+from tests.pages import Browser
 
 NO_VALUES: dict[str, str] = {}
 
@@ -91,12 +91,12 @@ def test_real_channels_are_switched_off_when_they_do_not_run(db: None) -> None:
         pytest.param("COSTROUTER_PORTAL_EMAIL", "COSTROUTER_PORTAL_PASSWORD", "portal:overview", id="owner"),
     ],
 )
-def test_printed_login_opens_its_page(client: Client, db: None, email: str, password: str, page: str) -> None:
+def test_printed_login_opens_its_page(browser: Browser, email: str, password: str, page: str) -> None:
     values = demo.furnish(NO_VALUES, real_base_urls=[])
 
-    client.post(reverse("account_login"), {"login": values[email], "password": values[password]})
+    browser.open(reverse("account_login")).press("Sign In", login=values[email], password=values[password])
 
-    assert client.get(reverse(page)).status_code == 200
+    assert browser.open(reverse(page)).status == 200
 
 
 def test_command_writes_a_file_that_only_its_owner_reads(db: None, settings: Settings, tmp_path: Path) -> None:

@@ -4,47 +4,24 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
-from pytest_django.plugin import DjangoDbBlocker
 
 from tests import upstream as up
 from tests.callers import Caller, Stream
 from tests.databases import SqliteDatabases
 from tests.installation import DOUBLE, SINGLE, Shape, Via
-from tests.worlds import World, running
+from tests.worlds import World
 
 NARROW = Shape(vias=(Via(concurrency=2),))
 
 
-@pytest.fixture(scope="module")
-def running_world(
-    sqlite_databases: SqliteDatabases, tmp_path_factory: pytest.TempPathFactory, django_db_blocker: DjangoDbBlocker
-) -> Iterator[World]:
-    with running(
-        database_url=sqlite_databases.migrated(),
-        var=tmp_path_factory.mktemp("completions"),
-        blocker=django_db_blocker,
-        stock={SINGLE: 60, DOUBLE: 20, NARROW: 2},
-    ) as world:
-        yield world
-
-
-@pytest.fixture
-def world(running_world: World) -> Iterator[World]:
-    before = running_world.installation.newest_wallet()
-    yield running_world
-    running_world.dismiss()
-    running_world.installation.assert_books(after=before)
-
-
-@pytest.fixture
-def caller(world: World) -> Caller:
-    return world.caller()
+@pytest.fixture(scope="session")
+def shared_world(start_shared_world: Callable[..., World], sqlite_databases: SqliteDatabases) -> World:
+    return start_shared_world(database_url=sqlite_databases.migrated(), stock={SINGLE: 60, DOUBLE: 20, NARROW: 2})
 
 
 def deep(levels: int) -> Any:
@@ -207,21 +184,15 @@ def waiting(futures: list[Any], count: int) -> list[Any]:
 
 
 def test_failures_without_an_alternative_leave_the_retry_budget_to_others(
-    sqlite_databases: SqliteDatabases, tmp_path: Path, django_db_blocker: DjangoDbBlocker
+    start_world: Callable[..., World], migrated_sqlite_url: Callable[[], str]
 ) -> None:
     broken = up.plain(500, {"error": "broken"})
-    with running(
-        database_url=sqlite_databases.migrated(),
-        var=tmp_path,
-        blocker=django_db_blocker,
-        stock={SINGLE: 4, DOUBLE: 1},
-        env={"RETRY_BUDGET": "0"},
-    ) as world:
-        caller = world.caller()
-        lonely = [world.offer(SINGLE) for _ in range(4)]
-        for model in lonely:
-            caller.upstream.on(model.upstream, broken)
-        failed = {caller.ask(model).status_code for model in lonely * 4}
-        double = world.offer(DOUBLE)
-        caller.upstream.on(double.upstreams[0], broken)
-        assert (failed, caller.ask(double).status_code) == ({502}, 200)
+    world = start_world(database_url=migrated_sqlite_url(), stock={SINGLE: 4, DOUBLE: 1}, env={"RETRY_BUDGET": "0"})
+    caller = world.caller()
+    lonely = [world.offer(SINGLE) for _ in range(4)]
+    for model in lonely:
+        caller.upstream.on(model.upstream, broken)
+    failed = {caller.ask(model).status_code for model in lonely * 4}
+    double = world.offer(DOUBLE)
+    caller.upstream.on(double.upstreams[0], broken)
+    assert (failed, caller.ask(double).status_code) == ({502}, 200)

@@ -1,0 +1,91 @@
+"""The operator's pages of models, routes and what routes cost."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+from django.urls import reverse
+from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries
+
+from billing.models import Price
+from routing.models import CatalogueModel, Channel, CostPrice, Route
+from tests.pages import Browser, Page
+
+
+@pytest.fixture
+def route(db: None) -> Route:
+    channel = Channel.objects.create(name="vendor", provider="openai", base_url="https://one.example/v1")
+    model = CatalogueModel.objects.create(name="demo-small")
+    return Route.objects.create(channel=channel, model=model, upstream_name="small-1")
+
+
+def _page(desk: Browser, route: Route) -> Page:
+    return desk.open(reverse("admin:routing_route_change", args=(route.pk,)))
+
+
+def test_model_shows_the_price_that_holds(desk: Browser, route: Route) -> None:
+    Price.objects.create(model="demo-small", input=250_000_000, output=2_000_000_000)
+    earlier, later = (timezone.now() + dt.timedelta(days=days) for days in (-1, 1))
+    Price.objects.create(model="demo-small", input=990_000_000, output=9_000_000_000, effective_from=later)
+    Price.objects.create(model="demo-small", input=880_000_000, output=9_000_000_000, effective_from=earlier)
+    page = desk.open(reverse("admin:routing_cataloguemodel_changelist")).text
+    assert "0.25\N{NO-BREAK SPACE}USD / 2.00\N{NO-BREAK SPACE}USD" in page
+    assert ("0.99" in page, "0.88" in page) == (False, False)
+
+
+def test_limits_of_a_model_must_fit_each_other(desk: Browser) -> None:
+    answer = desk.open(reverse("admin:routing_cataloguemodel_add")).press(
+        "Save", name="m", context_window="1000", output_limit="2000", default_output="10", prompt_overhead="1"
+    )
+    assert "must not exceed" in answer.text
+    assert CatalogueModel.objects.count() == 0
+
+
+def test_route_is_added_from_its_channel(desk: Browser, route: Route) -> None:
+    route.delete()
+    channel = desk.open(reverse("admin:routing_channel_change", args=(route.channel_id,)))
+    assert channel.click("Add a route").values("Save")["channel"] == [str(route.channel_id)]
+
+
+def test_cost_price_is_added_exactly(desk: Browser, route: Route) -> None:
+    form = _page(desk, route).click("New cost price")
+    assert form.press("Save", currency="USD", input="0.15", output="0.6", cached_input="0.0375").status == 302
+    cost_price = CostPrice.objects.get()
+    assert (cost_price.input, cost_price.output, cost_price.cached_input) == (150_000_000, 600_000_000, 37_500_000)
+    assert (cost_price.route, cost_price.version) == (route, 1)
+
+
+@pytest.mark.parametrize("page", ["change", "delete"])
+def test_written_cost_price_stays_against_a_forged_form(desk: Browser, route: Route, page: str) -> None:
+    cost_price = CostPrice.objects.create(route=route, input=1, output=1)
+    url = reverse(f"admin:routing_costprice_{page}", args=(cost_price.pk,))
+    assert desk.forge(url, {"input": "9", "output": "9", "post": "yes"}).status == 403
+    assert CostPrice.objects.get().input == 1
+
+
+def test_route_leads_to_its_next_cost_price(desk: Browser, route: Route) -> None:
+    CostPrice.objects.create(route=route, input=150_000_000, output=600_000_000)
+    assert _page(desk, route).click("New cost price").values("Save")["input"] == ["0.15"]
+
+
+def test_route_shows_the_cost_price_that_holds(desk: Browser, route: Route) -> None:
+    CostPrice.objects.create(route=route, input=150_000_000, output=600_000_000)
+    page = desk.open(reverse("admin:routing_route_changelist")).text
+    assert "0.15\N{NO-BREAK SPACE}USD / 0.60\N{NO-BREAK SPACE}USD" in page
+
+
+@pytest.mark.parametrize("rows", [1, 15])
+@pytest.mark.parametrize(("name", "queries"), [("cataloguemodel", 5), ("route", 5), ("costprice", 7)])
+def test_list_asks_the_same_number_of_queries(
+    desk: Browser, django_assert_num_queries: DjangoAssertNumQueries, name: str, queries: int, rows: int
+) -> None:
+    for number in range(rows):
+        channel = Channel.objects.create(name=f"c{number}", provider="fake", base_url="fake://c")
+        model = CatalogueModel.objects.create(name=f"m{number}")
+        route = Route.objects.create(channel=channel, model=model, upstream_name="u")
+        CostPrice.objects.create(route=route, input=1, output=1)
+        Price.objects.create(model=model.name, input=1, output=1)
+    with django_assert_num_queries(queries):
+        desk.get(reverse(f"admin:routing_{name}_changelist"))

@@ -1,0 +1,111 @@
+"""Who may open any page of the administration, and what all of its pages have in common."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from django.contrib import admin
+from django.db.models import Model
+from django.test import Client
+from django.urls import reverse
+
+from accounts.models import User
+from tests.pages import Browser
+
+
+@pytest.fixture
+def helper(db: None) -> User:
+    """Staff without any permission."""
+    return User.objects.create_user("henry@example.com", name="Henry", is_staff=True)
+
+
+def _urls() -> list[str]:
+    """One URL of every page of the administration, with ids that need not exist."""
+    patterns = [str(pattern.pattern) for pattern in admin.site.get_urls()]
+    inner = [
+        f"{model._meta.app_label}/{model._meta.model_name}/{pattern.pattern}"
+        for model, page in admin.site._registry.items()
+        for pattern in page.get_urls()
+    ]
+    plain = [re.sub(r"<[^>]+>", "1", path) for path in (*patterns, *inner)]
+    return [f"/admin/{path}" for path in plain if re.fullmatch(r"[a-z0-9_/]*", path)]
+
+
+OPEN_TO_ALL = {"/admin/login/", "/admin/logout/"}
+
+
+def test_every_page_is_among_the_urls() -> None:
+    assert {"/admin/", "/admin/billing/usagerecord/", "/admin/accounts/tenant/1/post_entry/"} <= set(_urls())
+
+
+def _doors(browser: Client, method: str) -> set[str]:
+    """Where the pages send whoever asks, be it with a forged form."""
+    answers = [getattr(browser, method)(url) for url in set(_urls()) - OPEN_TO_ALL]
+    return {answer["location"].partition("?")[0] for answer in answers}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("method", ["get", "post"])
+def test_anonymous_visitor_is_sent_to_sign_in(client: Client, method: str) -> None:
+    assert _doors(client, method) == {"/admin/login/"}
+
+
+@pytest.mark.parametrize("method", ["get", "post"])
+def test_tenant_user_comes_no_further_than_the_door(client: Client, alice: User, method: str) -> None:
+    client.force_login(alice)
+    assert _doors(client, method) == {"/admin/login/"}
+    assert client.get("/admin/login/").status_code == 403
+
+
+def test_sign_in_goes_through_the_page_that_knows_second_factors(browser: Browser) -> None:
+    answer = browser.open("/admin/login/?next=/admin/routing/channel/")
+    assert (answer.status, answer.location) == (302, "/accounts/login/?next=%2Fadmin%2Frouting%2Fchannel%2F")
+
+
+def test_forged_sign_in_goes_there_too(browser: Browser) -> None:
+    assert browser.forge("/admin/login/", {"username": "olga@example.com", "password": "x"}).status == 302
+
+
+def test_operator_changes_the_password_where_everybody_does(desk: Browser) -> None:
+    assert desk.open("/admin/password_change/").location == reverse("account_change_password")
+
+
+def test_sign_out_leads_to_sign_in(desk: Browser) -> None:
+    assert desk.open("/admin/").press("Log out").location == reverse("account_login")
+    assert desk.open("/admin/").status == 302
+
+
+def test_language_is_switched_here_as_well(desk: Browser) -> None:
+    assert '<html lang="vi"' in desk.open("/admin/").press("Tiếng Việt vi").landed().text
+
+
+def test_staff_without_permissions_opens_no_list(helper: User) -> None:
+    browser = Browser(helper)
+    urls = [reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist") for model in _models()]
+    assert {browser.open(url).status for url in urls} == {403}
+
+
+def _models() -> list[type[Model]]:
+    return list(admin.site._registry)
+
+
+def test_internal_tables_have_no_pages() -> None:
+    names = {f"{model._meta.app_label}.{model._meta.model_name}" for model in _models()}
+    assert names == {
+        "accounts.apikey", "accounts.tenant", "accounts.user", "auth.group",
+        "billing.balance", "billing.ledgerentry", "billing.price", "billing.process", "billing.reservation",
+        "billing.usagerecord",
+        "routing.cataloguemodel", "routing.channel", "routing.costprice", "routing.route",
+    }  # fmt: skip
+
+
+def test_scripts_come_from_our_own_host_alone(desk: Browser) -> None:
+    policy = dict(part.split(" ", 1) for part in desk.open("/admin/").response["content-security-policy"].split("; "))
+    assert policy["script-src"] == "'self' 'unsafe-eval'"
+    assert policy["style-src"] == "'self'"
+    assert policy["default-src"] == "'self'"
+
+
+def test_only_the_administration_evaluates_scripts(browser: Browser) -> None:
+    assert "unsafe" not in browser.open(reverse("account_login")).response["content-security-policy"]

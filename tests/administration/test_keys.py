@@ -1,0 +1,65 @@
+"""The operator's pages of API keys."""
+
+from __future__ import annotations
+
+import pytest
+from django.urls import reverse
+
+from accounts.models import ApiKey
+from tests.pages import Browser, Page
+
+KEYS = "admin:accounts_apikey_changelist"
+
+
+@pytest.fixture
+def page(desk: Browser, api_key: ApiKey) -> Page:
+    """The key's page."""
+    return desk.open(reverse("admin:accounts_apikey_change", args=(api_key.pk,)))
+
+
+@pytest.mark.parametrize(
+    ("before", "action", "after"),
+    [
+        pytest.param("active", "Pause the selected keys", "paused", id="pause"),
+        pytest.param("paused", "Resume the selected keys", "active", id="resume"),
+        pytest.param("active", "Revoke the selected keys for good", "revoked", id="revoke"),
+        pytest.param("revoked", "Resume the selected keys", "revoked", id="revoked for good"),
+    ],
+)
+def test_operator_moves_a_key(desk: Browser, api_key: ApiKey, before: str, action: str, after: str) -> None:
+    ApiKey.objects.update(status=before)
+    desk.open(reverse(KEYS)).run(action, api_key)
+    assert ApiKey.objects.get().status == after
+
+
+def test_key_is_limited_on_its_page(page: Page) -> None:
+    page.press(
+        "Save",
+        allowed_models="demo\n\n other ",
+        allowed_networks="203.0.113.0/24\n::1",
+        requests_per_minute="5",
+    )
+    stored = ApiKey.objects.get()
+    assert stored.allowed_models == ["demo", "other"]
+    assert stored.allowed_networks == ["203.0.113.0/24", "::1/128"]
+    assert stored.requests_per_minute == 5
+
+
+def test_state_and_digest_of_a_key_stay_against_a_forged_form(desk: Browser, api_key: ApiKey, page: Page) -> None:
+    answer = desk.forge(page.url, {"name": "renamed", "status": "revoked", "digest": "0" * 64})
+    stored = ApiKey.objects.get()
+    assert (answer.status, stored.name) == (302, "renamed")
+    assert (stored.status, stored.digest) == ("active", api_key.digest)
+
+
+def test_malformed_network_is_refused(page: Page) -> None:
+    answer = page.press("Save", name="renamed", allowed_networks="10.0.0.1/8")
+    assert "Enter networks such as" in answer.text
+    assert ApiKey.objects.get().name == "production"
+
+
+def test_key_is_neither_added_nor_deleted_by_a_forged_form(desk: Browser, api_key: ApiKey, page: Page) -> None:
+    assert "Delete API key" not in page.links
+    assert desk.forge(reverse("admin:accounts_apikey_add"), {"name": "x"}).status == 403
+    assert desk.forge(reverse("admin:accounts_apikey_delete", args=(api_key.pk,)), {"post": "yes"}).status == 403
+    assert ApiKey.objects.count() == 1

@@ -1,0 +1,73 @@
+"""The operator's pages of requests: each with its price sum, its decision and its attempts."""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+from django.urls import reverse
+
+from accounts.models import ApiKey
+from billing.models import UsageRecord
+from tests.pages import Browser
+
+RECORDS = "admin:billing_usagerecord_changelist"
+
+
+@pytest.mark.parametrize("spelling", ["{0.public_id}", "{0.id}", "{0.id.hex}", " {0.public_id} ", "demo-small"])
+def test_record_is_found_by_its_id_and_model(desk: Browser, record: UsageRecord, spelling: str) -> None:
+    page = desk.open(reverse(RECORDS), data={"q": spelling.format(record)}).text
+    assert reverse("admin:billing_usagerecord_change", args=(record.pk,)) in page
+
+
+@pytest.mark.parametrize("term", ["chatcmpl-" + "0" * 32, "%", "demo", "' OR 1=1--"])
+def test_other_search_finds_nothing(desk: Browser, record: UsageRecord, term: str) -> None:
+    page = desk.open(reverse(RECORDS), data={"q": term}).text
+    assert reverse("admin:billing_usagerecord_change", args=(record.pk,)) not in page
+
+
+@pytest.fixture
+def record_page(desk: Browser, record: UsageRecord) -> str:
+    return desk.open(reverse("admin:billing_usagerecord_change", args=(record.pk,))).text
+
+
+def _cells(*texts: str) -> str:
+    return "</td><td".join(f">{text}" for text in texts)
+
+
+def test_record_shows_its_price_sum(record_page: str) -> None:
+    text = record_page.replace('class="number"', "").replace('class=""', "").replace("\N{NO-BREAK SPACE}", " ")
+    text = text.replace("<td >", "<td>")
+    assert f"<td{_cells('input', '508', '0.25 USD', '0.000127 USD')}</td>" in text
+    assert f"<td{_cells('cached input', '1,024', '0.025 USD', '0.0000256 USD')}</td>" in text
+    assert f"<td{_cells('output', '253', '2.00 USD', '0.000506 USD')}</td>" in text
+    assert f"<td{_cells('reasoning', '64', '2.00 USD', '0.000128 USD')}</td>" in text
+    assert f"<td{_cells('fee per request', '', '', '0.000001 USD')}</td>" in text
+    assert "0.0007876 USD" in text
+
+
+def test_record_shows_its_decision_in_words(record_page: str) -> None:
+    assert "failing; the breaker is open" in record_page
+    assert "small-3" in record_page
+    assert "98%" in record_page
+
+
+def test_record_shows_attempts_with_their_detail_escaped(record_page: str) -> None:
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in record_page
+    assert "<script>alert(1)" not in record_page
+    assert "error status" in record_page
+
+
+def test_record_outlives_its_key(desk: Browser, record: UsageRecord) -> None:
+    ApiKey.objects.all().delete()
+    page = desk.open(reverse("admin:billing_usagerecord_change", args=(record.pk,)))
+    assert f"(#{record.api_key_id})" in page.text
+    assert desk.open(reverse(RECORDS)).status == 200
+
+
+def test_record_without_decision_or_attempts_can_be_read(desk: Browser, record: UsageRecord) -> None:
+    bare = UsageRecord.objects.get(pk=record.pk)
+    bare.pk, bare.decision, bare.attempts, bare.provider_cost = uuid.uuid4(), {}, [], None
+    bare._state.adding = True
+    bare.save()
+    assert desk.open(reverse("admin:billing_usagerecord_change", args=(bare.pk,))).status == 200

@@ -1,0 +1,262 @@
+"""The operator's pages of tenants: their wallet, and what is done for them."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Permission
+from django.urls import reverse
+from pytest_django import DjangoAssertNumQueries
+
+from accounts import keys
+from accounts.models import ApiKey, Member, Tenant, User
+from accounts.tenants import open_tenant
+from billing import ledger, money
+from billing.models import Balance, LedgerEntry
+from tests.pages import Browser, Page
+
+NANO = 10**9
+TENANTS = "admin:accounts_tenant_changelist"
+DORA = {"name": "Dora Ltd", "currency": "VND", "time_zone": "Asia/Ho_Chi_Minh"}
+
+
+@pytest.fixture
+def wallet(tenant: Tenant) -> Balance:
+    return ledger.open_wallet(tenant)
+
+
+@pytest.fixture
+def new_tenant(desk: Browser) -> Page:
+    """The page to add a tenant on."""
+    return desk.open(reverse("admin:accounts_tenant_add"))
+
+
+def _page(desk: Browser, tenant: Tenant) -> Page:
+    return desk.open(reverse("admin:accounts_tenant_change", args=(tenant.pk,)))
+
+
+def test_new_tenant_has_a_wallet(new_tenant: Page) -> None:
+    new_tenant.press("Save", **DORA)
+    wallet = Balance.objects.get(tenant__name="Dora Ltd")
+    assert (wallet.currency, wallet.available) == ("VND", 0)
+
+
+def test_unknown_time_zone_is_refused(new_tenant: Page) -> None:
+    answer = new_tenant.press("Save", **{**DORA, "time_zone": "Mars/Olympus"})
+    assert "This is not the name of a time zone" in answer.text
+    assert Tenant.objects.count() == 0
+
+
+def test_change_keeps_the_members(desk: Browser, tenant: Tenant, bob: User) -> None:
+    assert _page(desk, tenant).press("Save", name="Renamed").status == 302
+    tenant.refresh_from_db()
+    assert (tenant.name, tenant.members.count()) == ("Renamed", 2)
+
+
+def test_member_gets_another_role_and_another_one_leaves(desk: Browser, tenant: Tenant, bob: User) -> None:
+    _page(desk, tenant).press("Save", **{"members-0-role": "admin", "members-1-DELETE": True})
+    assert [member.role for member in tenant.members.all()] == ["admin"]
+
+
+def test_currency_of_a_tenant_stays_against_a_forged_form(desk: Browser, tenant: Tenant) -> None:
+    page = _page(desk, tenant)
+    sent = page.values("Save") | {"name": ["Renamed"], "currency": ["VND"]}
+    desk.forge(page.url, sent)
+    tenant.refresh_from_db()
+    assert "currency" not in page.values("Save")
+    assert (tenant.name, tenant.currency) == ("Renamed", "USD")
+
+
+def test_tenant_is_not_deleted_by_a_forged_form(desk: Browser, tenant: Tenant) -> None:
+    assert "Delete tenant" not in _page(desk, tenant).links
+    assert desk.forge(reverse("admin:accounts_tenant_delete", args=(tenant.pk,)), {"post": "yes"}).status == 403
+    assert Tenant.objects.filter(pk=tenant.pk).exists() is True
+
+
+@pytest.mark.parametrize(
+    ("action", "before", "after"),
+    [("Suspend the selected tenants", "active", "suspended"), ("Activate the selected tenants", "suspended", "active")],
+)
+def test_operator_suspends_and_activates(desk: Browser, tenant: Tenant, action: str, before: str, after: str) -> None:
+    Tenant.objects.update(status=before)
+    desk.open(reverse(TENANTS)).run(action, tenant)
+    tenant.refresh_from_db()
+    assert tenant.status == after
+    assert LogEntry.objects.get(object_id=str(tenant.pk)).get_change_message() == "Changed status."
+
+
+def test_list_shows_what_a_tenant_can_spend(desk: Browser, tenant: Tenant) -> None:
+    assert "5.00\N{NO-BREAK SPACE}USD" in desk.open(reverse(TENANTS)).text
+
+
+def test_tenant_is_found_by_a_member(desk: Browser, tenant: Tenant, bob: User, stranger_tenant: Tenant) -> None:
+    page = desk.open(reverse(TENANTS, query={"q": "bob@example.com"})).text
+    assert ("Alice Ltd" in page, "Charlie Ltd" in page) == (True, False)
+
+
+# --- ledger entries --------------------------------------------------------------------------------------------------
+
+ENTRY = {"kind": "top_up", "amount": "12.5", "reason": "bank transfer", "reference": "bank:77"}
+
+
+def _post_entry(desk: Browser, tenant: Tenant, **changes: str) -> str:
+    """Sends the form and returns the page that came back, empty if it was accepted."""
+    return _page(desk, tenant).click("Post a ledger entry").press("Post", **{**ENTRY, **changes}).text
+
+
+def _available(wallet: Balance) -> int:
+    return Balance.objects.get(pk=wallet.pk).available
+
+
+@pytest.mark.parametrize(
+    ("changes", "amount"),
+    [
+        pytest.param({}, 12_500_000_000, id="top-up"),
+        pytest.param({"kind": "grant", "amount": "0.000000001"}, 1, id="smallest grant"),
+        pytest.param({"kind": "refund", "amount": "2"}, -2 * NANO, id="refund takes away"),
+        pytest.param({"kind": "refund", "amount": "7"}, -7 * NANO, id="refund below zero"),
+        pytest.param({"kind": "adjustment", "amount": "-1.25"}, -1_250_000_000, id="adjustment down"),
+        pytest.param({"kind": "adjustment", "amount": "1"}, NANO, id="adjustment up"),
+    ],
+)
+def test_operator_posts_an_entry(
+    desk: Browser, operator: User, tenant: Tenant, wallet: Balance, changes: dict[str, str], amount: int
+) -> None:
+    assert _post_entry(desk, tenant, **changes) == ""
+    entry = LedgerEntry.objects.get(reference="bank:77")
+    assert (entry.amount, entry.note, entry.created_by, entry.balance) == (amount, "bank transfer", operator, wallet)
+    assert _available(wallet) == 5 * NANO + amount
+
+
+def test_same_reference_posts_once(desk: Browser, tenant: Tenant, wallet: Balance) -> None:
+    _post_entry(desk, tenant)
+    assert _post_entry(desk, tenant) == ""
+    assert LedgerEntry.objects.filter(reference="bank:77").count() == 1
+    assert _available(wallet) == 5 * NANO + 12_500_000_000
+
+
+def test_reference_of_another_entry_is_refused(desk: Browser, tenant: Tenant, wallet: Balance) -> None:
+    _post_entry(desk, tenant)
+    assert "This reference was used for another entry." in _post_entry(desk, tenant, amount="99")
+    assert _available(wallet) == 5 * NANO + 12_500_000_000
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"amount": "0"}, "Enter a positive amount"),
+        ({"amount": "-1"}, "Enter a positive amount"),
+        ({"kind": "refund", "amount": "-1"}, "Enter a positive amount"),
+        ({"amount": "0.0000000001"}, "at most 9 decimal places"),
+        ({"amount": "1e30"}, "no more than"),
+        ({"amount": "99999999999"}, "This amount is too large."),
+        ({"amount": "NaN"}, "Enter a number."),
+        ({"amount": ""}, "This field is required."),
+        ({"reason": ""}, "This field is required."),
+        ({"reference": ""}, "This field is required."),
+        ({"kind": "adjustment", "amount": "-5.01"}, "The balance does not cover this amount."),
+    ],
+)
+def test_refused_entry_changes_nothing(
+    desk: Browser, tenant: Tenant, wallet: Balance, changes: dict[str, str], message: str
+) -> None:
+    assert message in _post_entry(desk, tenant, **changes)
+    assert LedgerEntry.objects.filter(balance=wallet).count() == 1
+    assert _available(wallet) == 5 * NANO
+
+
+def test_forged_kind_is_refused(desk: Browser, tenant: Tenant, wallet: Balance) -> None:
+    url = reverse("admin:accounts_tenant_post_entry", args=(tenant.pk,))
+    assert "Select a valid choice." in desk.forge(url, {**ENTRY, "kind": "expiry"}).text
+    assert _available(wallet) == 5 * NANO
+
+
+def test_looking_at_the_form_posts_nothing(desk: Browser, tenant: Tenant, wallet: Balance) -> None:
+    assert desk.open(reverse("admin:accounts_tenant_post_entry", args=(tenant.pk,), query=ENTRY)).status == 200
+    assert _available(wallet) == 5 * NANO
+
+
+def test_posting_needs_its_own_permission_against_a_forged_form(tenant: Tenant, wallet: Balance) -> None:
+    editor = User.objects.create_user("henry@example.com", is_staff=True)
+    editor.user_permissions.add(*Permission.objects.filter(content_type__app_label="accounts"))
+    browser = Browser(editor)
+    assert "Post a ledger entry" not in _page(browser, tenant).links
+    assert browser.forge(reverse("admin:accounts_tenant_post_entry", args=(tenant.pk,)), ENTRY).status == 403
+    assert _available(wallet) == 5 * NANO
+
+
+def test_amounts_are_in_the_tenants_currency(desk: Browser, alice: User) -> None:
+    tenant = open_tenant(owner=alice, name="Dong Ltd", currency=Tenant.Currency.VND)
+    assert "at most 6 decimal places" in _post_entry(desk, tenant, amount="0.0000001")
+    assert _post_entry(desk, tenant, amount="50000") == ""
+    assert LedgerEntry.objects.get().amount == money.from_decimal(Decimal(50_000), "VND")
+
+
+def test_credit_line_is_set_in_currency_units(desk: Browser, tenant: Tenant, wallet: Balance) -> None:
+    _page(desk, tenant).click("Set the credit line").press("Save", credit_line="2.5")
+    wallet.refresh_from_db()
+    assert (wallet.credit_line, wallet.available) == (2_500_000_000, 7_500_000_000)
+
+
+def test_credit_line_in_use_is_not_lowered(desk: Browser, tenant: Tenant, wallet: Balance) -> None:
+    ledger.set_credit_line(balance=wallet, credit_line=2 * NANO)
+    ledger.post(balance=wallet, kind=LedgerEntry.Kind.ADJUSTMENT, amount=-6 * NANO, reference="spent")
+    form = _page(desk, tenant).click("Set the credit line")
+    assert "The balance does not cover this amount." in form.press("Save", credit_line="0").text
+    wallet.refresh_from_db()
+    assert (wallet.credit_line, wallet.available) == (2 * NANO, NANO)
+
+
+@pytest.mark.parametrize(
+    ("action", "button"),
+    [("Post a ledger entry", "Post"), ("Set the credit line", "Save"), ("Issue an API key", "Issue")],
+)
+def test_form_says_what_it_does(desk: Browser, tenant: Tenant, action: str, button: str) -> None:
+    page = _page(desk, tenant).click(action)
+    assert re.search(rf"<h2[^>]*>{action}</h2>", page.text)
+    assert button in page.buttons
+
+
+# --- a new key -------------------------------------------------------------------------------------------------------
+
+
+def test_issued_key_is_shown_this_once(desk: Browser, tenant: Tenant, operator: User) -> None:
+    answer = _page(desk, tenant).click("Issue an API key").press("Issue", name="robot")
+    [secret] = set(keys.PATTERN.findall(answer.text))
+    api_key = ApiKey.objects.get()
+    assert (api_key.digest, api_key.created_by) == (keys.digest(secret), operator)
+    assert "no-store" in answer.response["cache-control"]
+    pages = [desk.open(url).text for url in (
+        reverse("admin:accounts_apikey_changelist"),
+        reverse("admin:accounts_apikey_change", args=(api_key.pk,)),
+        reverse("admin:accounts_apikey_history", args=(api_key.pk,)),
+        reverse("admin:accounts_tenant_history", args=(tenant.pk,)),
+        reverse("admin:index"),
+    )]  # fmt: skip
+    assert [secret in page or api_key.digest in page for page in pages] == [False] * 5
+    assert api_key.masked in pages[0]
+
+
+# --- lists stay cheap ------------------------------------------------------------------------------------------------
+
+
+def _fill(rows: int) -> None:
+    for number in range(rows):
+        owner = User.objects.create_user(f"owner{number}@example.com")
+        tenant = open_tenant(owner=owner, name=f"Tenant {number}")
+        Member.objects.create(tenant=tenant, user=User.objects.create_user(f"m{number}@example.com"), role="billing")
+        ledger.open_wallet(tenant)
+        keys.issue(tenant=tenant, name="robot", created_by=owner)
+
+
+@pytest.mark.parametrize("rows", [1, 15])
+@pytest.mark.parametrize(("name", "queries"), [("user", 5), ("tenant", 5), ("apikey", 5)])
+def test_list_asks_the_same_number_of_queries(
+    desk: Browser, django_assert_num_queries: DjangoAssertNumQueries, name: str, queries: int, rows: int
+) -> None:
+    _fill(rows)
+    with django_assert_num_queries(queries):
+        desk.get(reverse(f"admin:accounts_{name}_changelist"))

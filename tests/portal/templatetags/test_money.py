@@ -1,0 +1,33 @@
+"""How amounts are written for people."""
+
+from __future__ import annotations
+
+import pytest
+
+from portal.templatetags import money
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "text"),
+    [
+        pytest.param(0, "USD", "0.000000", id="nothing"),
+        pytest.param(1_234_567_890_123, "USD", "1,234.567890", id="thousands"),
+        pytest.param(12_500, "USD", "0.000013", id="half up"),
+        pytest.param(999, "USD", "&lt; 0.000001", id="never posing as nothing"),
+        pytest.param(1_234_567_890, "VND", "1,234.57", id="dong"),
+    ],
+)
+def test_money_in_lists(amount: int, currency: str, text: str) -> None:
+    assert f">{text} <span" in money.money(amount, currency)
+
+
+def test_spendable_never_promises_more_than_there_is() -> None:
+    assert ">4.9999 <span" in money.spendable(4_999_999_999, "USD")
+
+
+@pytest.mark.parametrize(
+    ("amount", "text"),
+    [pytest.param(1, "0.000000001", id="one unit"), pytest.param(5_000_000_000, "5.00", id="whole")],
+)
+def test_exact_money_has_every_digit(amount: int, text: str) -> None:
+    assert f">{text} <span" in money.exact(amount, "USD")

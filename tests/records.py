@@ -1,0 +1,75 @@
+"""Usage records as the writer leaves them behind, with the decisions and attempts inside."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from typing import Any
+
+from accounts.models import ApiKey, Tenant
+from billing import ledger
+from billing.models import Price, UsageRecord
+
+NOON = dt.datetime(2026, 3, 1, 12, 0, tzinfo=dt.UTC)
+
+
+def usage_record(tenant: Tenant, price: Price, api_key: ApiKey, /, **fields: Any) -> UsageRecord:
+    """Writes one, of a second at noon unless the fields say otherwise; the wallet is left alone."""
+    started_at = fields.get("started_at", NOON)
+    given: dict[str, Any] = {
+        "id": uuid.uuid4(),
+        "tenant": tenant,
+        "balance": ledger.open_wallet(tenant),
+        "api_key": api_key,
+        "endpoint": "chat.completions",
+        "requested_model": price.model,
+        "model": price.model,
+        "price": price,
+        "currency": price.currency,
+        "outcome": "success",
+        "status": 200,
+        "usage_source": "upstream",
+        "input_tokens": 10,
+        "output_tokens": 5,
+        "cost": 20_000,
+        "held": 90_000,
+        "claimed_cost": fields.get("cost", 20_000),
+        "started_at": started_at,
+        "settled_at": started_at + dt.timedelta(seconds=1),
+        "duration_ms": 1000,
+    }
+    return UsageRecord.objects.create(**(given | fields))
+
+
+def decision(*candidates: dict[str, Any]) -> dict[str, Any]:
+    expected = {"input": 1200, "cached_input": 300, "output": 50}
+    return {"strategy": "cheapest", "expected": expected, "candidates": list(candidates)}
+
+
+def candidate(channel: str, state: str = "ready", **fields: Any) -> dict[str, Any]:
+    given = {
+        "route": 1,
+        "channel": channel,
+        "upstream_model": "upstream-name",
+        "state": state,
+        "reason": None,
+        "expected_cost": 100,
+        "currency": "USD",
+        "success_rate": 1.0,
+        "priority": 0,
+        "weight": 1,
+    }
+    return given | fields
+
+
+def attempt(channel: str, outcome: str = "answered", **fields: Any) -> dict[str, Any]:
+    given = {
+        "channel": channel,
+        "upstream_model": "upstream-name",
+        "outcome": outcome,
+        "status": 200,
+        "detail": "secret-host.internal refused key sk-upstream",
+        "started_ms": 3,
+        "duration_ms": 900,
+    }
+    return given | fields
