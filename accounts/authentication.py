@@ -10,7 +10,7 @@ import asyncio
 import ipaddress
 import secrets
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Final
@@ -87,6 +87,8 @@ class Caller:
     """Empty allows all."""
     limits: tuple[Limits, ...]
     """The key's own and its tenant's, where either has any."""
+    legs: tuple[int, ...] = ()
+    """The balances that its requests take from, by id; without any, nothing can be held."""
 
     is_authenticated: Final = True
 
@@ -110,13 +112,23 @@ class Caller:
             raise IpNotAuthorized
 
 
+LegsOf = Callable[[int, int], tuple[int, ...]]
+"""The legs of a tenant's and a key's requests, by their ids. Billing knows them, which accounts does not."""
+
+
+def _no_legs(_tenant_id: int, _key_id: int) -> tuple[int, ...]:
+    return ()
+
+
 class KeyCache:
     """Callers by the full digest of their key, read once for however many requests ask at the same time.
 
     The digest is this process's own, under a key that nobody else has: cheaper than the database's.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, legs: LegsOf = _no_legs) -> None:
+        self.legs = legs
+        """Asked once for every reading of a key, off the event loop."""
         self._pepper = secrets.token_bytes(32)
         self._callers: dict[bytes, tuple[float, Caller | None]] = {}
         self._loading: dict[bytes, asyncio.Task[Caller | None]] = {}
@@ -151,7 +163,7 @@ class KeyCache:
     async def _read(self, digest: bytes, digests: list[str]) -> Caller | None:
         asked_at = time.monotonic()  # what a slow database answers was true when it was asked
         try:
-            caller = await database.read(_load_caller, digests)
+            caller = await database.read(_load_caller, digests, self.legs)
         finally:
             del self._loading[digest]
         if len(self._callers) >= _MOST_CACHED:
@@ -165,7 +177,7 @@ class KeyCache:
         return used
 
 
-def _load_caller(digests: list[str]) -> Caller | None:
+def _load_caller(digests: list[str], legs: LegsOf) -> Caller | None:
     row = ApiKey.objects.select_related("tenant").filter(digest__in=digests).first()
     if row is None:
         return None
@@ -182,6 +194,7 @@ def _load_caller(digests: list[str]) -> Caller | None:
         allowed_models=frozenset(row.allowed_models),
         allowed_networks=_networks(row.allowed_networks),
         limits=tuple(limits for limits in (own, shared) if not limits.is_unlimited),
+        legs=legs(tenant.pk, row.pk),
     )
 
 

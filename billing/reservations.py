@@ -1,11 +1,13 @@
 """Hold and settle: the whole money mechanism of a request.
 
-- **Hold** lowers the wallet's `available` by the most that the request can cost, in an update that refuses to go below
-  zero, and inserts a reservation named by the request id. Refused means that nothing was changed.
-- **Settle** deletes the reservation, inserts the usage record and gives back hold minus cost, in one transaction.
-  Whoever deletes the reservation wins; anyone later finds it gone and does nothing.
+- **Hold** lowers `available` of every leg (the tenant's wallet, each quota that applies) by the most that the request
+  can cost, in an update that refuses to go below zero, and inserts a reservation named by the request id. Refused means
+  that nothing was changed.
+- **Settle** deletes the reservation, inserts the usage record and gives back hold minus cost, in one transaction; what
+  the usage costs beyond its hold is taken as far as the legs go. Whoever deletes the reservation wins; anyone later
+  finds it gone and does nothing.
 
-Both travel through this process's writer (billing/writer.py), which commits many of them together.
+Both travel through a journal, this process's writer (billing/writer/), which commits many of them together.
 """
 
 from __future__ import annotations
@@ -19,7 +21,8 @@ from typing import Final
 
 import msgspec
 
-from billing.books import Hold, Progress, Settlement
+from billing.books import HELD, Hold, Progress, Refused, Repeated, Settlement
+from billing.journal import Journal
 from billing.writer import Writer
 from costrouter.errors import GatewayError
 
@@ -30,7 +33,7 @@ writer = Writer()
 
 
 class InsufficientQuota(GatewayError):
-    """The wallet does not cover the most that the request can cost. `available` is in ledger units."""
+    """A balance does not cover the most that the request can cost. `available` is in ledger units."""
 
     status = 429
     type = "insufficient_quota"
@@ -60,30 +63,32 @@ def _second(seconds: int) -> str:
     return dt.datetime.fromtimestamp(seconds, dt.UTC).isoformat(" ")[:19]
 
 
-async def hold(wanted: Hold) -> None:
-    """Holds the amount; returns when that is committed.
+async def hold(wanted: Hold, journal: Journal = writer) -> None:
+    """Holds the amount on every leg; returns when that is committed.
 
     Raises InsufficientQuota (nothing changed) or ServiceUnavailable (what an absent database may still have
     committed is given back when it returns).
     """
     if wanted.amount > MOST_LEDGER_UNITS:
         raise InsufficientQuota("This request could cost more than any balance can hold.", available=0)
-    answer = writer.hold(wanted)
+    answer = journal.hold(wanted)
     try:
         outcome = await answer
     except asyncio.CancelledError:
         if not answer.cancelled():  # held, and gone before it heard of it
-            writer.release(wanted.id)
+            journal.release(wanted.id)
         raise
-    if not outcome.is_held:
+    if isinstance(outcome, Refused):
         raise InsufficientQuota("The balance does not cover this request.", available=outcome.available)
+    if outcome is not HELD and outcome != Repeated(wanted.id):
+        raise RuntimeError(f"{wanted.id} was answered with {outcome}")
 
 
-def settle(settlement: Settlement) -> None:
-    """Hands the outcome to the writer and returns at once; any exit may call it, a cancelled one too."""
+def settle(settlement: Settlement, journal: Journal = writer) -> None:
+    """Hands the outcome to the journal and returns at once; any exit may call it, a cancelled one too."""
     if max(settlement.claimed_cost, settlement.provider_cost or 0) > MOST_LEDGER_UNITS:
         settlement = _within_columns(settlement)
-    writer.settle(settlement)
+    journal.settle(settlement)
 
 
 def _within_columns(settlement: Settlement) -> Settlement:
@@ -96,6 +101,6 @@ def _within_columns(settlement: Settlement) -> Settlement:
     )
 
 
-def note_progress(progress: Progress) -> None:
+def note_progress(progress: Progress, journal: Journal = writer) -> None:
     """Writes down how far a stream has come; the notes of a process share one statement."""
-    writer.note_progress(progress)
+    journal.note(progress)

@@ -18,7 +18,7 @@ from django.db import Error, connection
 
 from accounts.authentication import key_cache, write_last_used
 from accounts.limits import limiter
-from billing import processes, recovery
+from billing import balances, processes, recovery
 from billing.reservations import writer
 from routing.catalogue.snapshot import catalogue
 from routing.pipeline.serve import client
@@ -50,6 +50,7 @@ class Scheduler:
     async def start(self) -> None:
         """Returns when requests can be served; raises if the database cannot be read."""
         loop = asyncio.get_running_loop()
+        key_cache.legs = balances.legs
         self._owner = await loop.run_in_executor(None, self._prepare)
         writer.start(self._owner)
         self._thread = threading.Thread(target=self._work, name="scheduler", daemon=True)
@@ -91,7 +92,7 @@ class Scheduler:
         try:
             job.run()
         except Error as error:
-            recovery.contact.lost()
+            recovery.contact.note_loss()
             connection.close()
             log.warning("job %s: the database is away: %s", job.name, error)
         except Exception:  # the last resort: the other jobs go on

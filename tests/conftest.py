@@ -18,7 +18,7 @@ from django.conf import settings
 
 from accounts.models import Member, Tenant, User
 from accounts.tenants import open_tenant
-from billing import ledger, money
+from billing import balances, ledger, money
 from billing.models import LedgerEntry
 from tests import servers
 from tests.databases import PostgresDatabases, SqliteDatabases
@@ -61,7 +61,7 @@ def stranger_tenant(charlie: User) -> Tenant:
 
 def _funded(tenant: Tenant) -> Tenant:
     ledger.post(
-        balance=ledger.open_wallet(tenant),
+        balance=balances.open_wallet(tenant),
         kind=LedgerEntry.Kind.GRANT,
         amount=money.from_decimal(Decimal(5), tenant.currency),
         reference=f"test:{tenant.pk}:{secrets.token_hex(4)}",

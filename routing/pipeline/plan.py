@@ -10,7 +10,7 @@ from msgspec import UNSET
 
 from accounts.authentication import Caller
 from billing.money import EXPONENT, PER_MILLION
-from billing.prices import Tariff, most
+from billing.prices import Tariff, ceiling
 from routing.catalogue.snapshot import ModelView, RouteView, Snapshot
 from routing.endpoints.chat.schema import ChatRequest, IntegerAboveMaxValue, ProviderPreferences
 from routing.errors import ContextLengthExceeded, ModelNotFound, NoAvailableChannel, NoMatchingRoute
@@ -71,7 +71,7 @@ class Plan(msgspec.Struct, frozen=True):
     def amount(self, cap: int) -> int:
         """The most that the request can cost with this cap, in ledger units."""
         output = cap * self.call.request.choices
-        return max([most(self.input_bound, output, price) for _model, price in self.models])
+        return max([ceiling(self.input_bound, output, price) for _model, price in self.models])
 
 
 def resolve(call: Call, health: Health) -> Plan:

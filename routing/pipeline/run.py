@@ -12,8 +12,9 @@ from django.conf import settings
 from accounts.limits import Standing, limiter
 from billing import reservations
 from billing.books import Settlement
-from billing.money import EXPONENT, decimal_text, plain
-from billing.prices import NOTHING, Tariff, Usage, cost, lines
+from billing.kinds import NOTHING, Usage
+from billing.money import EXPONENT, decimal_text, to_json_number
+from billing.prices import Tariff, cost, lines
 from costrouter.errors import GatewayError
 from routing.catalogue.snapshot import ModelView, RouteView
 from routing.errors import ContentRefused, UpstreamTimeout
@@ -21,6 +22,16 @@ from routing.pipeline.plan import Plan
 from routing.selection.health import Health
 
 _SHOWS_CHANNELS: Final = settings.SHOW_CHANNELS
+
+
+def produced_nothing(usage: Usage) -> bool:
+    """Then nothing is to be paid, not even the flat fee."""
+    return not (usage.output or usage.images)
+
+
+def cost_to_pay(usage: Usage, tariff: Tariff) -> int:
+    """What a usage costs, if anything was produced."""
+    return 0 if produced_nothing(usage) else cost(usage, tariff)
 
 
 class Run(msgspec.Struct):
@@ -49,7 +60,7 @@ class Run(msgspec.Struct):
     def claim(self, usage: Usage) -> int:
         """Ledger units that a usage costs the tenant, which may be more than was held."""
         if usage is not self.priced:
-            self.priced, self.claimed = usage, cost(usage, self.price)
+            self.priced, self.claimed = usage, cost_to_pay(usage, self.price)
         return self.claimed
 
     def note_attempt(self, outcome: str, *, started: float, status: int | None = None, detail: str = "") -> None:
@@ -96,6 +107,8 @@ class Run(msgspec.Struct):
         reservations.settle(
             Settlement(
                 id=call.id,
+                legs=call.caller.legs,
+                held=self.held,
                 tenant_id=call.caller.tenant_id,
                 requested_model=call.request.model,
                 model=self.model.name,
@@ -105,16 +118,9 @@ class Run(msgspec.Struct):
                 status=status,
                 error_code=error_code,
                 usage_source=source,
-                input_tokens=usage.input,
-                cached_input_tokens=usage.cached_input,
-                cache_write_tokens=usage.cache_write,
-                output_tokens=usage.output,
-                reasoning_tokens=usage.reasoning,
-                input_audio_tokens=usage.input_audio,
-                output_audio_tokens=usage.output_audio,
-                images=usage.images,
+                usage=usage,
                 claimed_cost=self.claim(usage),
-                provider_cost=None if route_cost is None else cost(usage, route_cost),
+                provider_cost=None if route_cost is None else cost_to_pay(usage, route_cost),
                 provider_currency="" if route_cost is None else route_cost.currency,
                 channel="" if route is None else route.channel.name,
                 upstream_model="" if route is None else route.upstream_name,
@@ -144,21 +150,21 @@ class Run(msgspec.Struct):
     # --- what the client sees of it ---
 
     def shown_cost(self, usage: Usage) -> tuple[str, dict[str, Any]]:
-        """What the tenant pays for a usage, as an exact decimal number of currency units: never more than was held.
+        """What a usage costs the tenant, as an exact decimal number of currency units.
 
         And the terms of its sum, exact before rounding.
         """
         price = self.price
         currency = price.currency
         details: dict[str, Any] = {"currency": currency}
-        if usage.is_empty:
+        if produced_nothing(usage):
             return "0", details
         places = EXPONENT[currency] + 6
         for line in lines(usage, price):
-            details[line.kind] = orjson.Fragment(decimal_text(line.exact_millionths, places))
+            details[line.kind.rate] = orjson.Fragment(decimal_text(line.exact_millionths, places))
         if price.request_fee:
-            details["request_fee"] = orjson.Fragment(plain(price.request_fee, currency))
-        return plain(min(self.claim(usage), self.held), currency), details
+            details["request_fee"] = orjson.Fragment(to_json_number(price.request_fee, currency))
+        return to_json_number(self.claim(usage), currency), details
 
     def headers(self) -> list[tuple[bytes, bytes]]:
         """The response headers that tell how the request was served."""
@@ -183,7 +189,7 @@ class Run(msgspec.Struct):
                 "reason": verdict.reason,
                 "expected_cost": None
                 if verdict.expected_cost is None or not _SHOWS_CHANNELS
-                else orjson.Fragment(plain(verdict.expected_cost, verdict.currency)),
+                else orjson.Fragment(to_json_number(verdict.expected_cost, verdict.currency)),
                 "success_rate": verdict.success_rate,
             }
             for verdict in decision.candidates

@@ -21,8 +21,8 @@ from django.conf import settings
 from accounts.limits import Standing, limiter
 from billing import reservations
 from billing.books import Hold
-from billing.money import PER_MILLION, plain
-from billing.prices import Usage
+from billing.kinds import Usage
+from billing.money import PER_MILLION, to_json_number
 from billing.reservations import InsufficientQuota
 from costrouter.errors import GatewayError
 from routing.endpoints.chat.stream import Assembler, Tally, complete_answer, public_usage, written
@@ -130,6 +130,7 @@ def _wanted(plan: Plan, amount: int) -> Hold:
     model, price = plan.models[0]
     return Hold(
         id=call.id,
+        legs=call.caller.legs,
         tenant_id=call.caller.tenant_id,
         amount=amount,
         api_key_id=call.caller.key_id,
@@ -138,7 +139,6 @@ def _wanted(plan: Plan, amount: int) -> Hold:
         price_id=price.id,
         is_stream=call.request.is_stream,
         created_at=reservations.timestamp(call.started_at),
-        input_tokens=plan.expected_input,
     )
 
 
@@ -153,9 +153,10 @@ def _affordable_cap(plan: Plan, available: int) -> int:
 
 def _insufficient(plan: Plan, available: int, affordable: int) -> InsufficientQuota:
     currency = plan.call.caller.currency
+    most, left = (to_json_number(amount, currency) for amount in (plan.amount(plan.cap), available))
     return InsufficientQuota(
-        f"You exceeded your current quota: this request can cost up to {plain(plan.amount(plan.cap), currency)} "
-        f"{currency} and {plain(available, currency)} {currency} are available, which affords {affordable} output "
+        f"You exceeded your current quota: this request can cost up to {most} {currency} and {left} {currency} are "
+        f"available, which affords {affordable} output "
         "tokens. Lower max_tokens or add credit.",
         available=available,
     )

@@ -18,7 +18,7 @@ from django.conf import settings
 
 from billing import reservations
 from billing.books import Progress
-from billing.prices import NOTHING, Usage
+from billing.kinds import NOTHING, Usage
 from costrouter.errors import GatewayError
 from routing.endpoints.chat.stream import ChatRelay, Tally, public_usage
 from routing.errors import UpstreamError, UpstreamTimeout
@@ -306,6 +306,4 @@ class StreamReply:
         self._note_at = time.monotonic() + PROGRESS_SECONDS
         usage, _source = self.usage()
         run = self._run
-        reservations.note_progress(
-            Progress(run.plan.call.id, self._route.channel.name, run.price.id, usage.input, usage.output)
-        )
+        reservations.note_progress(Progress(run.plan.call.id, self._route.channel.name, run.price.id, usage))

@@ -9,7 +9,7 @@ from typing import Any, Final, NoReturn
 import msgspec
 import orjson
 
-from billing.prices import Usage
+from billing.kinds import Usage
 from routing.providers.base import MOST_TOKENS, MalformedAnswer, Meaning, Order, Refusal, UpstreamRequest
 
 _EXTENSIONS: Final = frozenset(("models", "provider", "usage"))
@@ -167,13 +167,21 @@ class OpenAI:
         prompt = reported.get("prompt_tokens_details")
         completion = reported.get("completion_tokens_details")
         if not prompt and not completion:
-            return Usage(input_, output=output)
+            return Usage(input=input_, output=output)
         cached = min(_part(prompt, "cached_tokens"), input_)
         written = min(_part(prompt, "cache_write_tokens"), input_ - cached)
         heard = min(_part(prompt, "audio_tokens"), input_ - cached - written)
         reasoning = min(_part(completion, "reasoning_tokens"), output)
         spoken = min(_part(completion, "audio_tokens"), output - reasoning)
-        return Usage(input_, cached, written, output, reasoning, heard, spoken)
+        return Usage(
+            input=input_,
+            cached_input=cached,
+            cache_write=written,
+            input_audio=heard,
+            output=output,
+            reasoning=reasoning,
+            output_audio=spoken,
+        )
 
 
 def _tokens_of(choice: dict[str, Any]) -> tuple[int, bool]:

@@ -16,7 +16,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from accounts import keys
 from accounts.models import ApiKey, Tenant, User
-from billing import ledger
+from billing import balances, ledger
 from billing.models import Balance, LedgerEntry, Price, Process, Reservation, UsageRecord
 from routing.models import CatalogueModel
 
@@ -53,7 +53,7 @@ def record(tenant: Tenant, price: Price) -> UsageRecord:
 def _record(tenant: Tenant, price: Price, api_key: ApiKey) -> UsageRecord:
     began = timezone.now()
     return UsageRecord.objects.create(
-        id=uuid.uuid4(), tenant=tenant, balance=ledger.open_wallet(tenant), api_key=api_key, price=price,
+        id=uuid.uuid4(), tenant=tenant, legs=[balances.open_wallet(tenant).pk], api_key=api_key, price=price,
         endpoint="chat.completions", requested_model="demo-small:floor", model="demo-small", currency="USD",
         outcome="success", status=200, usage_source="upstream", input_tokens=1_532, cached_input_tokens=1_024,
         output_tokens=317, reasoning_tokens=64, cost=787_600, held=8_000_000, claimed_cost=787_600,
@@ -169,7 +169,7 @@ def test_written_price_stays(desk: Client, price: Price, page: str) -> None:
 
 
 def _balance(record: UsageRecord) -> Model:
-    return record.balance
+    return Balance.objects.get(tenant=record.tenant)
 
 
 def _entry(record: UsageRecord) -> Model:
@@ -178,7 +178,7 @@ def _entry(record: UsageRecord) -> Model:
 
 def _reservation(record: UsageRecord) -> Model:
     return Reservation.objects.create(
-        id=uuid.uuid4(), balance=record.balance, amount=7, owner=uuid.uuid4(), tenant_id=record.tenant_id,
+        id=uuid.uuid4(), legs=record.legs, amount=7, owner=uuid.uuid4(), tenant_id=record.tenant_id,
         api_key_id=record.api_key_id, endpoint="chat.completions", model="demo-small", price_id=record.price_id,
         created_at=timezone.now(),
     )  # fmt: skip
@@ -261,6 +261,22 @@ def test_record_shows_its_price_sum(record_page: str) -> None:
     assert "0.0007876 USD" in text
 
 
+def test_record_shows_what_was_written_off(desk: Client, record: UsageRecord) -> None:
+    passed = _passed_its_hold(record)
+    page = desk.get(reverse("admin:billing_usagerecord_change", args=(passed.pk,))).content.decode()
+    assert "Written off" in page
+    assert "0.00000123\N{NO-BREAK SPACE}USD" in page
+
+
+def _passed_its_hold(record: UsageRecord) -> UsageRecord:
+    """Another record, that cost 1,230 ledger units more than hold and balances could pay."""
+    passed = UsageRecord.objects.get(pk=record.pk)
+    passed.pk, passed.held, passed.cost, passed.claimed_cost = uuid.uuid4(), 500_000, 786_370, 787_600
+    passed._state.adding = True
+    passed.save()
+    return passed
+
+
 def test_record_shows_its_decision_in_words(record_page: str) -> None:
     assert "failing; the breaker is open" in record_page
     assert "small-3" in record_page
@@ -294,7 +310,7 @@ def test_record_without_decision_or_attempts_can_be_read(desk: Client, record: U
 def _fill(record: UsageRecord, operator: User, rows: int) -> None:
     for number in range(rows):
         tenant = Tenant.objects.create(name=f"Tenant {number}")
-        wallet = ledger.open_wallet(tenant)
+        wallet = balances.open_wallet(tenant)
         ledger.post(
             balance=wallet, kind=LedgerEntry.Kind.GRANT, amount=1, reference=f"fill:{number}", created_by=operator
         )
@@ -333,3 +349,22 @@ def test_first_page_counts_what_is_open(desk: Client, record: UsageRecord) -> No
 def test_balance_is_shown_exactly(desk: Client, record: UsageRecord) -> None:
     Balance.objects.update(available=-1)
     assert "-0.000000001\N{NO-BREAK SPACE}USD" in desk.get(reverse("admin:billing_balance_changelist")).content.decode()
+
+
+def test_first_page_says_how_often_holds_are_passed_and_what_it_costs(desk: Client, record: UsageRecord) -> None:
+    _passed_its_hold(record)
+    figures = {figure["label"]: figure["lines"] for figure in desk.get("/admin/").context["figures"]}
+    assert figures["Passed their hold today (UTC)"] == ("50.00 %",)
+    assert figures["Written off today (UTC)"] == ("0.00000123\N{NO-BREAK SPACE}USD",)
+
+
+def test_first_page_of_a_quiet_day(desk: Client) -> None:
+    figures = {figure["label"]: figure["lines"] for figure in desk.get("/admin/").context["figures"]}
+    assert (figures["Passed their hold today (UTC)"], figures["Written off today (UTC)"]) == (("0.00 %",), ("0",))
+
+
+def test_reservation_shows_what_was_used_so_far(desk: Client, record: UsageRecord) -> None:
+    row = _reservation(record)
+    Reservation.objects.filter(pk=row.pk).update(usage={"input": 1_200, "cached_input": 7})
+    page = desk.get(reverse("admin:billing_reservation_change", args=(row.pk,))).content.decode()
+    assert "input 1,200, cached input 7" in page

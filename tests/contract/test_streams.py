@@ -362,7 +362,7 @@ def test_cached_tokens_outside_the_prompt_are_not_believed(caller: Caller, model
 
     record = caller.only_record()
     assert response.status_code == 200
-    assert 0 <= record.cached_input_tokens <= 12
+    assert 0 <= record.usage.cached_input <= 12
     assert 12 * 500 + 5 * 8_000 <= record.cost <= COST
 
 

@@ -47,7 +47,7 @@ def record(tenant: Tenant, api_key: ApiKey, price: Price) -> Callable[..., Usage
         given = {
             "id": uuid.uuid4(),
             "tenant": tenant,
-            "balance": Balance.objects.get(tenant=tenant),
+            "legs": [Balance.objects.get(tenant=tenant).pk],
             "api_key": api_key,
             "endpoint": "chat/completions",
             "requested_model": "gpt-test",
@@ -87,7 +87,7 @@ def test_figures_are_of_the_tenants_own_day_and_month(tenant: Tenant, record: Ca
 def test_figures_show_what_is_held(tenant: Tenant, api_key: ApiKey, price: Price) -> None:
     Reservation.objects.create(
         id=uuid.uuid4(),
-        balance=Balance.objects.get(tenant=tenant),
+        legs=[Balance.objects.get(tenant=tenant).pk],
         amount=7,
         owner=uuid.uuid4(),
         tenant_id=tenant.pk,
@@ -104,7 +104,7 @@ def test_figures_show_what_is_held(tenant: Tenant, api_key: ApiKey, price: Price
 def test_figures_leave_out_other_tenants(
     tenant: Tenant, stranger_tenant: Tenant, record: Callable[..., UsageRecord]
 ) -> None:
-    record(tenant=stranger_tenant, balance=Balance.objects.get(tenant=stranger_tenant))
+    record(tenant=stranger_tenant, legs=[])
 
     assert reports.figures(tenant, NOON) == reports.Figures("USD", 5_000_000_000, 0, 0, 0, 0)
 
@@ -278,7 +278,7 @@ def test_the_key_of_another_tenant_narrows_nothing(
     alices: Client, stranger_tenant: Tenant, record: Callable[..., UsageRecord]
 ) -> None:
     theirs = keys.issue(tenant=stranger_tenant, name="theirs").api_key
-    record(tenant=stranger_tenant, api_key=theirs, balance=Balance.objects.get(tenant=stranger_tenant))
+    record(tenant=stranger_tenant, api_key=theirs, legs=[])
     own = record()
 
     assert listed(alices, key=str(theirs.pk)) == [own.pk]

@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 import orjson
 
-from billing.prices import Usage
+from billing.kinds import Usage
 from routing.providers.base import MOST_TOKENS, MalformedAnswer
 from routing.wire.events import DONE
 

@@ -16,7 +16,7 @@ from pytest_django.plugin import DjangoDbBlocker
 
 from accounts.authentication import Caller
 from accounts.models import Tenant
-from billing import ledger, processes
+from billing import balances, ledger, processes
 from billing.models import Balance, LedgerEntry, Price, Reservation, UsageRecord
 from billing.reservations import InsufficientQuota, new_id, writer
 from routing.api.plane import _send_stream
@@ -105,11 +105,11 @@ class Client:
 
     @property
     def records(self) -> list[UsageRecord]:
-        return list(UsageRecord.objects.filter(balance=self.wallet))
+        return list(UsageRecord.objects.filter(tenant=self.tenant))
 
     @property
     def reservations(self) -> int:
-        return Reservation.objects.filter(balance=self.wallet).count()
+        return Reservation.objects.filter(tenant=self.tenant).count()
 
     def assert_settled(self, outcome: str) -> UsageRecord:
         """One record says so, the money adds up, and nothing is open any more."""
@@ -132,7 +132,7 @@ def client(runner: asyncio.Runner) -> Callable[..., Client]:
     def make(url: str, *, is_stream: bool, funds: int = FUNDS, **channel: Any) -> Client:
         name = f"m-{secrets.token_hex(4)}"
         tenant = Tenant.objects.create(name=name, currency="USD")
-        wallet = ledger.open_wallet(tenant)
+        wallet = balances.open_wallet(tenant)
         ledger.post(balance=wallet, kind=LedgerEntry.Kind.GRANT, amount=funds, reference=name)
         row = Channel.objects.create(name=name, provider="fake", base_url=url, **channel)
         model = CatalogueModel.objects.create(name=name)
@@ -151,6 +151,7 @@ def client(runner: asyncio.Runner) -> Callable[..., Client]:
             allowed_models=frozenset(),
             allowed_networks=(),
             limits=(),
+            legs=(wallet.pk,),
         )
         call = Call(
             id=new_id(),

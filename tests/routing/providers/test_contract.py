@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 import pytest
 
-from billing.prices import Usage
+from billing.kinds import Usage
 from routing.providers import ADAPTERS, choices
 from routing.providers.base import Adapter, MalformedAnswer, Order
 

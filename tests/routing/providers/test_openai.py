@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from billing.prices import Usage
+from billing.kinds import Usage
 from routing.providers.base import MOST_TOKENS, Order, Refusal
 from routing.providers.openai import OPENAI
 
@@ -141,7 +141,9 @@ def test_parts_are_counted_inside_their_whole() -> None:
         "prompt_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 3, "audio_tokens": 2},
         "completion_tokens_details": {"reasoning_tokens": 5, "audio_tokens": 1},
     }
-    assert OPENAI.usage(reported) == Usage(10, 4, 3, 8, 5, 2, 1)
+    assert OPENAI.usage(reported) == Usage(
+        input=10, cached_input=4, cache_write=3, output=8, reasoning=5, input_audio=2, output_audio=1
+    )
 
 
 def test_parts_larger_than_their_whole_are_cut_to_it() -> None:
@@ -151,7 +153,7 @@ def test_parts_larger_than_their_whole_are_cut_to_it() -> None:
         "prompt_tokens_details": {"cached_tokens": 7, "cache_write_tokens": 7, "audio_tokens": 7},
         "completion_tokens_details": {"reasoning_tokens": 50, "audio_tokens": 50},
     }
-    assert OPENAI.usage(reported) == Usage(10, 7, 3, 8, 8, 0, 0)
+    assert OPENAI.usage(reported) == Usage(input=10, cached_input=7, cache_write=3, output=8, reasoning=8)
 
 
 @pytest.mark.parametrize(

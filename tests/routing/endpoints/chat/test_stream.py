@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from billing.prices import Usage
+from billing.kinds import Usage
 from routing.endpoints.chat.stream import (
     Assembler,
     ChatRelay,
