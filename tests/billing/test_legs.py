@@ -260,7 +260,10 @@ def test_two_usages_beyond_their_holds_race_for_the_same_rest(database: str, boo
     books.post(holds, [], OWNER)
 
     def settle(hold: Hold) -> Callable[[Books], None]:
-        return lambda mine: mine.post([], [rich.settlement(hold.id, 600, held=300)], OWNER) and None
+        def run(mine: Books) -> None:
+            mine.post([], [rich.settlement(hold.id, 600, held=300)], OWNER)
+
+        return run
 
     assert _race(*map(settle, holds)) == []
 

@@ -327,17 +327,16 @@ INFLATED = {"prompt_tokens": 12, "completion_tokens": 1_000, "total_tokens": 1_0
 
 
 @pytest.mark.parametrize("is_stream", [False, True])
-def test_usage_beyond_the_cap_is_billed_up_to_the_hold_and_the_claim_is_kept(
-    caller: Caller, model: Offer, is_stream: bool
-) -> None:
+def test_usage_beyond_the_cap_is_paid_beyond_the_hold(caller: Caller, model: Offer, is_stream: bool) -> None:
     caller.upstream.on(model.upstream, up.told(usage=INFLATED) if is_stream else up.answer(usage=INFLATED))
+    before = caller.available
 
     caller.ask(model, stream=is_stream, max_tokens=100)
 
     record = caller.only_record()
-    assert record.cost <= record.held
-    assert record.claimed_cost == 12 * 2_000 + 1_000 * 8_000
-    assert record.claimed_cost > record.held
+    assert record.cost == record.claimed_cost == 12 * 2_000 + 1_000 * 8_000
+    assert record.cost > record.held
+    assert caller.available == before - record.cost
 
 
 def test_absurd_usage_neither_wraps_nor_breaks_the_books(caller: Caller, model: Offer) -> None:
