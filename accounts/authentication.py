@@ -10,7 +10,7 @@ import asyncio
 import ipaddress
 import secrets
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Final
@@ -86,6 +86,8 @@ class Caller:
     """Empty allows all."""
     limits: tuple[Limits, ...]
     """The key's own and its tenant's, where either has any."""
+    legs: tuple[int, ...] = ()
+    """The balances that its requests take from, by id; without any, nothing can be held."""
 
     is_authenticated: Final = True
 
@@ -114,13 +116,23 @@ class Caller:
             raise IpNotAuthorized
 
 
+LegsOf = Callable[[int, int], tuple[int, ...]]
+"""The legs of a tenant's and a key's requests, by their ids. Billing knows them, which accounts does not."""
+
+
+def _no_legs(_tenant_id: int, _key_id: int) -> tuple[int, ...]:
+    return ()
+
+
 class KeyCache:
     """Callers by the full digest of their key, read once for however many requests ask at the same time.
 
     The digest is this process's own, under a key that nobody else has: cheaper than the database's.
     """
 
-    def __init__(self, trusted_proxies: Sequence[Network] = ()) -> None:
+    def __init__(self, legs: LegsOf = _no_legs, trusted_proxies: Sequence[Network] = ()) -> None:
+        self.legs = legs
+        """Asked once for every reading of a key, off the event loop."""
         self.trusted_proxies = trusted_proxies
         """Networks whose `X-Forwarded-For` is believed."""
         self._pepper = secrets.token_bytes(32)
@@ -157,7 +169,7 @@ class KeyCache:
     async def _read(self, digest: bytes, digests: list[str]) -> Caller | None:
         asked_at = time.monotonic()  # what a slow database answers was true when it was asked
         try:
-            caller = await database.read(_load_caller, digests)
+            caller = await database.read(_load_caller, digests, self.legs)
         finally:
             del self._loading[digest]
         if len(self._callers) >= _MOST_CACHED:
@@ -171,7 +183,7 @@ class KeyCache:
         return used
 
 
-def _load_caller(digests: list[str]) -> Caller | None:
+def _load_caller(digests: list[str], legs: LegsOf) -> Caller | None:
     row = ApiKey.objects.select_related("tenant").filter(digest__in=digests).first()
     if row is None:
         return None
@@ -188,6 +200,7 @@ def _load_caller(digests: list[str]) -> Caller | None:
         allowed_models=frozenset(row.allowed_models),
         allowed_networks=networks(row.allowed_networks),
         limits=tuple(limits for limits in (own, shared) if not limits.is_unlimited),
+        legs=legs(tenant.pk, row.pk),
     )
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from django.contrib import admin
+from django.utils.formats import number_format
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
 
 from accounts.models import User
 from administration.frame import ReadOnlyAdmin, display
 from billing import amounts
+from billing.kinds import KINDS
 from billing.models import Balance, LedgerEntry, Process, Reservation
 
 
@@ -24,11 +27,11 @@ class BalanceAdmin(ReadOnlyAdmin):
 
     @display(description=_("available"), ordering="available")
     def shown_available(self, balance: Balance) -> SafeString:
-        return amounts.marked(balance.available, balance.currency)
+        return amounts.amount_html(balance.available, balance.currency)
 
     @display(description=_("credit line"), ordering="credit_line")
     def shown_credit_line(self, balance: Balance) -> SafeString:
-        return amounts.marked(balance.credit_line, balance.currency)
+        return amounts.amount_html(balance.credit_line, balance.currency)
 
 
 @admin.register(LedgerEntry)
@@ -52,26 +55,29 @@ class LedgerEntryAdmin(ReadOnlyAdmin):
 
     @display(description=_("amount"), ordering="amount")
     def shown_amount(self, entry: LedgerEntry) -> SafeString:
-        return amounts.marked(entry.amount, entry.balance.currency)
+        return amounts.amount_html(entry.amount, entry.balance.currency)
 
 
 @admin.register(Reservation)
 class ReservationAdmin(ReadOnlyAdmin):
     list_display = ("id", "created_at", "tenant", "model", "channel", "shown_amount", "is_stream", "owner")
-    list_select_related = ("balance__tenant",)
+    list_select_related = ("tenant",)
     search_fields = ("=id", "=owner")
     date_hierarchy = "created_at"
     ordering = ("-created_at",)
-    fields = ("id", "tenant", "model", "channel", "endpoint", "is_stream", "shown_amount", "input_tokens",
-              "output_tokens", "owner", "created_at")  # fmt: skip
-
-    @display(description=_("tenant"), ordering="balance__tenant__name")
-    def tenant(self, reservation: Reservation) -> str:
-        return reservation.balance.tenant.name
+    fields = ("id", "tenant", "model", "channel", "endpoint", "is_stream", "shown_amount", "progress", "owner",
+              "created_at")  # fmt: skip
 
     @display(description=_("amount"), ordering="amount")
     def shown_amount(self, reservation: Reservation) -> SafeString:
-        return amounts.marked(reservation.amount, reservation.balance.currency)
+        return amounts.amount_html(reservation.amount, reservation.tenant.currency)
+
+    @display(description=_("used so far"))
+    def progress(self, reservation: Reservation) -> str:
+        used = reservation.noted_usage
+        counts = [(kind.label, getattr(used, kind.name)) for kind in KINDS]
+        shown = (f"{gettext(label)} {number_format(count, force_grouping=True)}" for label, count in counts if count)
+        return ", ".join(shown) or amounts.ABSENT
 
 
 @admin.register(Process)

@@ -20,7 +20,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import AutocompleteSelectFilter
 
 from administration.frame import Admin, action, display
-from administration.rates import KINDS, RatesAdmin, RatesForm, shown_pair
+from administration.rates import RATES, RatesAdmin, RatesForm, format_pair
 from billing.models import Price
 from routing.models import CatalogueModel, CostPrice, Route
 
@@ -73,7 +73,7 @@ class CatalogueModelAdmin(Admin):
 
     @display(description=_("input / output per million"))
     def shown_price(self, model: CatalogueModel) -> SafeString | str:
-        return shown_pair(getattr(model, "price_input", None), getattr(model, "price_output", None), "USD")
+        return format_pair(getattr(model, "price_input", None), getattr(model, "price_output", None), "USD")
 
 
 @admin.register(Route)
@@ -103,7 +103,7 @@ class RouteAdmin(Admin):
     @display(description=_("input / output per million"))
     def shown_cost_price(self, route: Route) -> SafeString | str:
         rates = (getattr(route, name, None) for name in ("cost_input", "cost_output", "cost_currency"))
-        return shown_pair(*rates)
+        return format_pair(*rates)
 
     def has_price_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """A method, because Unfold looks up permissions given by name in the database when it checks the project."""
@@ -126,7 +126,7 @@ class RouteAdmin(Admin):
 class CostPriceForm(RatesForm):
     class Meta:
         model = CostPrice
-        fields = ("route", "currency", "effective_from", *KINDS)
+        fields = ("route", "currency", "effective_from", *RATES)
 
 
 @admin.register(CostPrice)
@@ -165,5 +165,5 @@ def _cost_price_form(route_id: int, earlier: CostPrice | None) -> str:
     query: dict[str, Any] = {"route": route_id}
     if earlier is not None:
         query |= {"currency": earlier.currency}
-        query |= {kind: getattr(earlier, kind) for kind in KINDS if getattr(earlier, kind) is not None}
+        query |= {name: getattr(earlier, name) for name in RATES if getattr(earlier, name) is not None}
     return f"{reverse('admin:routing_costprice_add')}?{urlencode(query)}"

@@ -203,7 +203,7 @@ def _sentence(result: Result) -> str:
             text = gettext("%(input)d → %(output)d tokens (estimated)")
         parts.append(text % {"input": result.usage.input, "output": result.usage.output})
     if result.cost is not None:
-        parts.append(amounts.shown(result.cost, result.currency))
+        parts.append(amounts.format_amount(result.cost, result.currency))
     if result.words:
         parts.append(f"“{result.words.strip()}”")
     return " · ".join(parts)

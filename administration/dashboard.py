@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from django.db.models import Count, Sum
+from django.db.models import Count, F, Q, Sum
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
@@ -22,23 +23,31 @@ def figures(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     today = list(
         UsageRecord.objects.filter(started_at__gte=midnight)
         .order_by("currency")
-        .values_list("currency")
-        .annotate(Count("pk"), Sum("cost"))
+        .values("currency")
+        .annotate(
+            requests=Count("pk"),
+            passed=Count("pk", filter=Q(claimed_cost__gt=F("held"))),
+            spent=Sum("cost"),
+            unpaid=Sum(F("claimed_cost") - F("cost")),
+        )
     )
     held = list(
-        Reservation.objects.order_by("balance__currency")
-        .values_list("balance__currency")
+        Reservation.objects.order_by("tenant__currency")
+        .values_list("tenant__currency")
         .annotate(Count("pk"), Sum("amount"))
     )
+    requests, passed = (sum(row[name] for row in today) for name in ("requests", "passed"))
     disabled = Channel.objects.filter(status=Channel.Status.DISABLED).count()
     records = reverse("admin:billing_usagerecord_changelist")
     reservations = reverse("admin:billing_reservation_changelist")
     channels = reverse("admin:routing_channel_changelist")
     context["figures"] = [
-        _figure(gettext("Requests today (UTC)"), records, _count(sum(row[1] for row in today))),
-        _figure(gettext("Spent today (UTC)"), records, *(amounts.shown(row[2], row[0]) for row in today)),
+        _figure(gettext("Requests today (UTC)"), records, _count(requests)),
+        _figure(gettext("Spent today (UTC)"), records, *_amounts(today, "spent")),
+        _figure(gettext("Passed their hold today (UTC)"), records, _share(passed, requests)),
+        _figure(gettext("Written off today (UTC)"), records, *_amounts(today, "unpaid")),
         _figure(gettext("Open reservations"), reservations, _count(sum(row[1] for row in held))),
-        _figure(gettext("Held now"), reservations, *(amounts.shown(row[2], row[0]) for row in held)),
+        _figure(gettext("Held now"), reservations, *(amounts.format_amount(row[2], row[0]) for row in held)),
         _figure(gettext("Disabled channels"), f"{channels}?status__exact=disabled", _count(disabled)),
     ]
     return context
@@ -46,6 +55,16 @@ def figures(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
 
 def _figure(label: str, link: str, *lines: str) -> dict[str, Any]:
     return {"label": label, "link": link, "lines": lines or ("0",)}
+
+
+def _amounts(rows: Sequence[Mapping[str, Any]], name: str) -> list[str]:
+    """The amount of this name in every currency."""
+    return [amounts.format_amount(row[name], row["currency"]) for row in rows]
+
+
+def _share(part: int, whole: int) -> str:
+    """In percent, to two decimals: one in ten thousand must be seen."""
+    return f"{number_format(100 * part / whole if whole else 0, 2)} %"
 
 
 def _count(number: int) -> str:

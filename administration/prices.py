@@ -17,7 +17,7 @@ from unfold.widgets import UnfoldAdminSelectWidget
 
 from accounts.models import User
 from administration.frame import action, display
-from administration.rates import KINDS, RatesAdmin, RatesForm
+from administration.rates import RATES, RatesAdmin, RatesForm
 from billing.models import Price
 from routing.models import CatalogueModel
 
@@ -34,7 +34,7 @@ class PriceForm(RatesForm):
 
     class Meta:
         model = Price
-        fields = ("model", "currency", "effective_from", *KINDS)
+        fields = ("model", "currency", "effective_from", *RATES)
 
 
 @admin.register(Price)
@@ -66,6 +66,6 @@ class PriceAdmin(RatesAdmin):
     def new_version(self, request: HttpRequest, object_id: str) -> HttpResponseRedirect:
         """The form to add a price, filled with this one's rates."""
         price = get_object_or_404(Price, pk=object_id)
-        rates = {kind: getattr(price, kind) for kind in KINDS if getattr(price, kind) is not None}
+        rates = {name: getattr(price, name) for name in RATES if getattr(price, name) is not None}
         query = urlencode({"model": price.model, "currency": price.currency, **rates})
         return HttpResponseRedirect(f"{reverse('admin:billing_price_add')}?{query}")

@@ -19,12 +19,12 @@ from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldAdminSplitDateTi
 from administration.frame import AddOnlyAdmin, display
 from billing import amounts, money
 from billing.amounts import AmountField
+from billing.kinds import KINDS
 from billing.models import Rates
 
-KINDS = (
-    "input", "cached_input", "cache_write", "output", "reasoning", "input_audio", "output_audio", "image",
-    "request_fee",
-)  # fmt: skip
+_LABELS = {kind.rate: _(kind.label) for kind in KINDS} | {"request_fee": _("fee per request")}
+RATES = tuple(_LABELS)
+"""The fields of a tariff: a rate for every kind of usage, and the flat fee."""
 
 
 def _amount(label: Any, *, required: bool = False, initial: int | None = None) -> AmountField:
@@ -41,16 +41,6 @@ class RatesForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable
         widget=UnfoldAdminSplitDateTimeWidget(),
         help_text=_("Empty: from now on. A price never changes the past."),
     )
-
-    input = _amount(_("input"), required=True)
-    cached_input = _amount(_("cached input"))
-    cache_write = _amount(_("cache write"))
-    output = _amount(_("output"), required=True)
-    reasoning = _amount(_("reasoning"))
-    input_audio = _amount(_("input audio"))
-    output_audio = _amount(_("output audio"))
-    image = _amount(_("image"))
-    request_fee = _amount(_("fee per request"), initial=0)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -70,20 +60,25 @@ class RatesForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable
         if currency is None:
             return cleaned
         cleaned["request_fee"] = cleaned.get("request_fee") or Decimal(0)
-        for kind in KINDS:
-            value = cleaned.get(kind)
+        for name in RATES:
+            value = cleaned.get(name)
             if value is not None:
                 try:
-                    cleaned[kind] = amounts.ledger_units(value, currency)
+                    cleaned[name] = amounts.ledger_units(value, currency)
                 except ValidationError as error:
-                    self.add_error(kind, error)
+                    self.add_error(name, error)
         return cleaned
 
 
-def _shown_rate(kind: str, label: Any) -> Any:
+for _kind in KINDS:
+    RatesForm.declared_fields[_kind.rate] = _amount(_LABELS[_kind.rate], required=_kind.is_required)
+RatesForm.declared_fields["request_fee"] = _amount(_LABELS["request_fee"], initial=0)
+
+
+def _shown_rate(name: str, label: Any) -> Any:
     @display(description=label)
     def rate(self: RatesAdmin, rates: Rates) -> SafeString:
-        return amounts.marked(getattr(rates, kind), rates.currency, absent=gettext("no price of its own"))
+        return amounts.amount_html(getattr(rates, name), rates.currency, absent=gettext("no price of its own"))
 
     return rate
 
@@ -91,17 +86,7 @@ def _shown_rate(kind: str, label: Any) -> Any:
 class RatesAdmin(AddOnlyAdmin):
     """What prices and cost prices share: the form to add a version, and the same rates to read."""
 
-    rate_fields: ClassVar[tuple[str, ...]] = tuple(f"shown_{kind}" for kind in KINDS)
-
-    shown_input = _shown_rate("input", _("input"))
-    shown_cached_input = _shown_rate("cached_input", _("cached input"))
-    shown_cache_write = _shown_rate("cache_write", _("cache write"))
-    shown_output = _shown_rate("output", _("output"))
-    shown_reasoning = _shown_rate("reasoning", _("reasoning"))
-    shown_input_audio = _shown_rate("input_audio", _("input audio"))
-    shown_output_audio = _shown_rate("output_audio", _("output audio"))
-    shown_image = _shown_rate("image", _("image"))
-    shown_request_fee = _shown_rate("request_fee", _("fee per request"))
+    shown_rates: ClassVar[tuple[str, ...]] = tuple(f"shown_{name}" for name in RATES)
 
     def has_price_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Who may add a version; Unfold asks with a row, Django's own check for adding takes none."""
@@ -114,11 +99,11 @@ class RatesAdmin(AddOnlyAdmin):
             (
                 _("Currency units per million tokens"),
                 {
-                    "fields": KINDS if adding else self.rate_fields,
+                    "fields": RATES if adding else self.shown_rates,
                     "description": _(
-                        "Where a kind has no price of its own, cached input and cache writes cost what input costs, "
-                        "reasoning what output costs; audio and images are refused. The fee is per request, not per "
-                        "million."
+                        "A kind without a price of its own costs what the kind costs that contains it: cached input, "
+                        "cache writes and input audio what input costs, reasoning and output audio what output costs. "
+                        "If nothing contains it, it is free. The fee is per request, not per million."
                     ),
                 },
             ),
@@ -129,16 +114,19 @@ class RatesAdmin(AddOnlyAdmin):
         """A link may carry an earlier version's rates in ledger units, which the form shows as currency units."""
         initial: dict[str, Any] = super().get_changeform_initial_data(request)
         currency = initial.get("currency", "")
-        for kind in KINDS:
-            if kind in initial and currency in money.EXPONENT and str(initial[kind]).isdecimal():
-                initial[kind] = money.plain(int(initial[kind]), currency)
+        for name in RATES:
+            if name in initial and currency in money.EXPONENT and str(initial[name]).isdecimal():
+                initial[name] = money.to_json_number(int(initial[name]), currency)
         return initial
 
 
-def shown_pair(input_rate: int | None, output_rate: int | None, currency: str | None) -> SafeString | str:
+for _name, _label in _LABELS.items():
+    setattr(RatesAdmin, f"shown_{_name}", _shown_rate(_name, _label))
+
+
+def format_pair(input_rate: int | None, output_rate: int | None, currency: str | None) -> SafeString | str:
     """Input and output rates of the version that holds, for lists."""
     if input_rate is None or output_rate is None or currency is None:
         return amounts.ABSENT
-    return format_html(
-        '<span class="amount">{} / {}</span>', amounts.shown(input_rate, currency), amounts.shown(output_rate, currency)
-    )
+    rates = (amounts.format_amount(rate, currency) for rate in (input_rate, output_rate))
+    return format_html('<span class="amount">{} / {}</span>', *rates)

@@ -19,52 +19,18 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdo
 
 from accounts.models import ApiKey
 from administration.frame import ReadOnlyAdmin, display, table
-from billing import amounts, money, prices, tariffs
+from billing import amounts, money, prices
 from billing.models import UsageRecord
+from routing.endpoints import public_id
+from routing.pipeline import outcomes
+from routing.pipeline.outcomes import Ending
+from routing.selection import reasons
+from routing.selection.reasons import Reason
 
-_PUBLIC_ID = re.compile(r"(?:chatcmpl-)?([0-9a-f]{8}(?:-?[0-9a-f]{4}){3}-?[0-9a-f]{12})", re.IGNORECASE)
+_PUBLIC_ID = re.compile(r"(?:[a-z]+-)?([0-9a-f]{8}(?:-?[0-9a-f]{4}){3}-?[0-9a-f]{12})", re.IGNORECASE)
 _ABSENT = "\N{EN DASH}"
 
-KINDS = {
-    "input": _("input"),
-    "cached_input": _("cached input"),
-    "cache_write": _("cache write"),
-    "input_audio": _("input audio"),
-    "output": _("output"),
-    "reasoning": _("reasoning"),
-    "output_audio": _("output audio"),
-    "image": _("image"),
-}
 STATES = {"chosen": _("chosen"), "ready": _("ready"), "out": _("out")}
-REASONS = {
-    "channel_disabled": _("the channel is disabled"),
-    "route_disabled": _("the route is disabled"),
-    "no_cost_price": _("no cost price"),
-    "no_secret": _("no secret"),
-    "no_tools": _("no tools"),
-    "no_images": _("no images"),
-    "no_json_schema": _("no JSON schema"),
-    "context_too_short": _("the context window is too short"),
-    "breaker_open": _("failing; the breaker is open"),
-    "resting": _("resting, as the upstream asked"),
-    "channel_busy": _("the channel is busy"),
-    "over_max_price": _("over the caller's highest price"),
-    "excluded_by_request": _("excluded by the request"),
-}
-OUTCOMES = {
-    "answered": _("answered"),
-    "connect_failed": _("no connection"),
-    "tls_failed": _("TLS failed"),
-    "connect_timeout": _("connecting timed out"),
-    "first_byte_timeout": _("no first byte in time"),
-    "idle_timeout": _("fell silent"),
-    "total_timeout": _("took too long"),
-    "bad_status": _("error status"),
-    "invalid_response": _("invalid response"),
-    "broken_stream": _("broken stream"),
-    "refused_content": _("refused the content"),
-    "cancelled": _("cancelled"),
-}
 
 
 @admin.register(UsageRecord)
@@ -91,7 +57,7 @@ class UsageRecordAdmin(ReadOnlyAdmin):
                            "upstream_model", "is_stream", "outcome", "status", "error_code")}),
         (_("Times"), {"fields": ("started_at", "first_byte_ms", "duration_ms", "settled_at")}),
         (_("Price"), {"fields": ("usage_source", "price_sum", "price", "shown_cost", "shown_held", "shown_claimed_cost",
-                                 "shown_provider_cost")}),
+                                 "shown_written_off", "shown_provider_cost")}),
         (_("Routing"), {"fields": ("strategy", "candidates", "tried")}),
     )  # fmt: skip
 
@@ -133,7 +99,7 @@ class UsageRecordAdmin(ReadOnlyAdmin):
 
     @display(description=_("tokens in → out"))
     def tokens(self, record: UsageRecord) -> SafeString:
-        counts = (record.input_tokens, record.output_tokens)
+        counts = (record.usage.input, record.usage.output)
         shown = (number_format(count, force_grouping=True) for count in counts)
         return format_html('<span class="amount">{} → {}</span>', *shown)
 
@@ -143,40 +109,44 @@ class UsageRecordAdmin(ReadOnlyAdmin):
 
     @display(description=_("request id"))
     def public_id(self, record: UsageRecord) -> str:
-        return record.public_id
+        return public_id(record.endpoint, record.id.hex)
 
     @display(description=_("cost"), ordering="cost")
     def shown_cost(self, record: UsageRecord) -> SafeString:
-        return amounts.marked(record.cost, record.currency)
+        return amounts.amount_html(record.cost, record.currency)
 
     @display(description=_("held"))
     def shown_held(self, record: UsageRecord) -> SafeString:
-        return amounts.marked(record.held, record.currency)
+        return amounts.amount_html(record.held, record.currency)
 
     @display(description=_("claimed cost"))
     def shown_claimed_cost(self, record: UsageRecord) -> SafeString:
-        return amounts.marked(record.claimed_cost, record.currency)
+        return amounts.amount_html(record.claimed_cost, record.currency)
+
+    @display(description=_("written off"))
+    def shown_written_off(self, record: UsageRecord) -> SafeString:
+        return amounts.amount_html(record.written_off, record.currency)
 
     @display(description=_("provider cost"))
     def shown_provider_cost(self, record: UsageRecord) -> SafeString:
         known = record.provider_cost if record.provider_currency else None
-        return amounts.marked(known, record.provider_currency)
+        return amounts.amount_html(known, record.provider_currency)
 
     @display(description=_("price sum"))
     def price_sum(self, record: UsageRecord) -> SafeString:
         """Quantity times rate of every kind that was used, as it was added up before the one rounding."""
-        tariff = tariffs.tariff_of(record.price)
+        tariff = record.price.tariff
         rows: list[tuple[Any, ...]] = [
             (
-                KINDS.get(line.kind, line.kind),
+                gettext(line.kind.label),
                 number_format(line.quantity, force_grouping=True),
-                amounts.shown(line.rate, tariff.currency),
-                amounts.shown_millionths(line.exact_millionths, tariff.currency),
+                amounts.format_amount(line.rate, tariff.currency),
+                amounts.format_millionths(line.exact_millionths, tariff.currency),
             )
-            for line in prices.lines(tariffs.usage_of(record), tariff)
+            for line in prices.lines(record.usage, tariff)
         ]
-        rows.append((gettext("fee per request"), "", "", amounts.shown(tariff.request_fee, tariff.currency)))
-        headers = [gettext("kind"), gettext("tokens"), gettext("per million"), gettext("amount")]
+        rows.append((gettext("fee per request"), "", "", amounts.format_amount(tariff.request_fee, tariff.currency)))
+        headers = [gettext("kind"), gettext("quantity"), gettext("per million"), gettext("amount")]
         return table(headers, rows, numeric=frozenset({1, 2, 3}))
 
     @display(description=_("strategy"))
@@ -207,8 +177,8 @@ def _candidate(candidate: dict[str, Any]) -> tuple[Any, ...]:
         candidate.get("channel", ""),
         candidate.get("upstream_model", ""),
         STATES.get(state, state),
-        REASONS.get(reason, reason) if reason else _ABSENT,
-        _ABSENT if cost is None or currency not in money.EXPONENT else amounts.shown(cost, currency),
+        _reason(reason) if reason else _ABSENT,
+        _ABSENT if cost is None or currency not in money.EXPONENT else amounts.format_amount(cost, currency),
         _ABSENT if rate is None else f"{rate:.0%}",
         candidate.get("priority", ""),
         candidate.get("weight", ""),
@@ -220,9 +190,17 @@ def _attempt(attempt: dict[str, Any]) -> tuple[Any, ...]:
     return (
         attempt.get("channel", ""),
         attempt.get("upstream_model", ""),
-        OUTCOMES.get(outcome, outcome),
+        _ending(outcome),
         _ABSENT if status is None else status,
         attempt.get("started_ms", ""),
         attempt.get("duration_ms", ""),
         attempt.get("detail", ""),
     )
+
+
+def _reason(name: str) -> str:
+    return gettext(reasons.WORDS[Reason(name)].operator) if name in set(Reason) else name
+
+
+def _ending(name: str) -> str:
+    return gettext(outcomes.WORDS[Ending(name)].operator) if name in set(Ending) else name

@@ -27,9 +27,9 @@ from accounts import keys
 from accounts.errors import GatewayError
 from accounts.models import Member, Tenant
 from administration.frame import Admin, Inline, action, back_to, display, form_page, secret_page
-from billing import amounts, ledger, money
+from billing import amounts, balances, ledger, money
 from billing.amounts import AmountField
-from billing.models import Balance, LedgerEntry
+from billing.models import LedgerEntry
 
 # The kinds that an operator posts, with the sign of what they do; expiry is the gateway's own.
 _KINDS = (LedgerEntry.Kind.TOP_UP, LedgerEntry.Kind.GRANT, LedgerEntry.Kind.REFUND, LedgerEntry.Kind.ADJUSTMENT)
@@ -144,7 +144,7 @@ class TenantAdmin(Admin):
     )  # fmt: skip
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Tenant]:
-        wallet = Balance.objects.filter(tenant=OuterRef("pk"), kind=Balance.Kind.WALLET)
+        wallet = balances.wallets().filter(tenant=OuterRef("pk"))
         rows: QuerySet[Tenant] = super().get_queryset(request)
         return rows.annotate(
             available=Subquery(wallet.values("available")[:1]), credit_line=Subquery(wallet.values("credit_line")[:1])
@@ -170,15 +170,15 @@ class TenantAdmin(Admin):
 
     def save_model(self, request: HttpRequest, obj: Tenant, form: forms.ModelForm[Tenant], change: bool) -> None:
         super().save_model(request, obj, form, change)
-        ledger.open_wallet(obj)
+        balances.open_wallet(obj)
 
     @display(description=_("available"), ordering="available")
     def shown_available(self, tenant: Tenant) -> SafeString:
-        return amounts.marked(getattr(tenant, "available", None), tenant.currency)
+        return amounts.amount_html(getattr(tenant, "available", None), tenant.currency)
 
     @display(description=_("credit line"))
     def shown_credit_line(self, tenant: Tenant) -> SafeString:
-        return amounts.marked(getattr(tenant, "credit_line", None), tenant.currency)
+        return amounts.amount_html(getattr(tenant, "credit_line", None), tenant.currency)
 
     @action(description=_("Suspend the selected tenants"), permissions=("change",))
     def suspend(self, request: HttpRequest, queryset: QuerySet[Tenant]) -> None:
@@ -210,7 +210,7 @@ class TenantAdmin(Admin):
 
     def _post(self, request: HttpRequest, tenant: Tenant, form: EntryForm) -> bool:
         """Posts the entry; on a refusal says why on the form. A repetition of the same form posts nothing new."""
-        wallet, data = ledger.open_wallet(tenant), form.cleaned_data
+        wallet, data = balances.open_wallet(tenant), form.cleaned_data
         earlier = LedgerEntry.objects.filter(reference=data["reference"]).first()
         if earlier is not None and (earlier.balance_id, earlier.kind, earlier.amount) != (
             wallet.pk, data["kind"], data["amount"],
@@ -239,8 +239,8 @@ class TenantAdmin(Admin):
     @action(description=_("Set the credit line"), permissions=("grant_credit",), icon="credit_card")
     def set_credit_line(self, request: HttpRequest, object_id: str) -> HttpResponse:
         tenant = get_object_or_404(Tenant, pk=object_id)
-        wallet = ledger.open_wallet(tenant)
-        shown = money.plain(wallet.credit_line, wallet.currency)
+        wallet = balances.open_wallet(tenant)
+        shown = money.to_json_number(wallet.credit_line, wallet.currency)
         form = CreditLineForm(request.POST or None, initial={"credit_line": shown}, currency=wallet.currency)
         if form.is_valid():
             try:

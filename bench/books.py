@@ -22,7 +22,7 @@ from accounts import keys  # noqa: E402
 from accounts.models import Tenant, User  # noqa: E402
 from accounts.tenants import open_tenant  # noqa: E402
 from bench import payloads  # noqa: E402
-from billing import ledger, money  # noqa: E402
+from billing import balances, ledger, money  # noqa: E402
 from billing.models import LedgerEntry, Price, Reservation, UsageRecord  # noqa: E402
 from routing.models import CatalogueModel, Channel, CostPrice, Route  # noqa: E402
 
@@ -35,7 +35,7 @@ def open_books(json_port: int, stream_port: int) -> str:
     """One tenant with money and a limited key; one channel and route to each upstream, with prices. Returns the key."""
     owner = User.objects.create_user("bench@example.com")
     tenant = open_tenant(owner=owner, name="Benchmark")
-    wallet = ledger.open_wallet(tenant)
+    wallet = balances.open_wallet(tenant)
     amount = money.from_decimal(_FUNDS, tenant.currency)
     ledger.post(balance=wallet, kind=LedgerEntry.Kind.TOP_UP, amount=amount, reference="bench")
     _open_catalogue(_channel("bench-json", json_port), _channel("bench-streams", stream_port))

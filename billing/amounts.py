@@ -20,26 +20,52 @@ LARGEST: Final = 10**18
 """Ledger units; sums of such amounts still fit the database's 64 bits."""
 
 
-def shown(amount: int, currency: str) -> str:
+def format_amount(amount: int, currency: str) -> str:
     """Ledger units as exact localised text with its currency: at least the minor unit's places, no other zeros."""
-    return _text(money.to_decimal(amount, currency), currency)
+    return _with_currency(format_exact(amount, currency, _MINOR_PLACES[currency]), currency)
 
 
-def shown_millionths(amount: int, currency: str) -> str:
+def format_millionths(amount: int, currency: str) -> str:
     """The same of millionths of a ledger unit, as the terms of a price sum are before rounding."""
-    return _text(money.to_decimal(amount, currency).scaleb(-6), currency)
+    return _with_currency(format_exact_millionths(amount, currency, _MINOR_PLACES[currency]), currency)
 
 
-def _text(value: Decimal, currency: str) -> str:
-    exponent = value.normalize().as_tuple().exponent
-    places = max(_MINOR_PLACES[currency], -exponent if isinstance(exponent, int) else 0)
+def _with_currency(text: str, currency: str) -> str:
     # A no-break space keeps the number and its currency on one line.
-    return f"{number_format(value, places, use_l10n=True, force_grouping=True)}\N{NO-BREAK SPACE}{currency}"
+    return f"{text}\N{NO-BREAK SPACE}{currency}"
 
 
-def marked(amount: int | None, currency: str, *, absent: str = ABSENT) -> SafeString:
-    """The same as an element that pages align as a number; `absent` stands for None."""
-    return format_html('<span class="amount">{}</span>', absent if amount is None else shown(amount, currency))
+def format_exact(amount: int, currency: str, least_places: int) -> str:
+    """Ledger units as every digit they have in currency units, and at least so many decimals; without the currency."""
+    return _digits(money.to_decimal(amount, currency), least_places)
+
+
+def format_exact_millionths(amount: int, currency: str, least_places: int) -> str:
+    """The same of millionths of a ledger unit."""
+    return _digits(money.to_decimal(amount, currency).scaleb(-6), least_places)
+
+
+def _digits(value: Decimal, least_places: int) -> str:
+    exponent = value.normalize().as_tuple().exponent
+    places = max(least_places, -exponent if isinstance(exponent, int) else 0)
+    return number_format(value, places, use_l10n=True, force_grouping=True)
+
+
+def format_rounded(amount: int, currency: str, places: int, rounding: str) -> str:
+    """Ledger units with so many decimals; an amount too small for them says so instead of posing as zero.
+
+    `rounding` is one of decimal's, such as ROUND_HALF_UP. Without the currency.
+    """
+    unit = Decimal(1).scaleb(-places)
+    value = money.to_decimal(amount, currency)
+    if 0 < value < unit:
+        return f"< {number_format(unit, places)}"
+    return number_format(value.quantize(unit, rounding), places, use_l10n=True, force_grouping=True)
+
+
+def amount_html(amount: int | None, currency: str, *, absent: str = ABSENT) -> SafeString:
+    """An exact amount as an element that pages align as a number; `absent` stands for None."""
+    return format_html('<span class="amount">{}</span>', absent if amount is None else format_amount(amount, currency))
 
 
 def ledger_units(value: Decimal, currency: str) -> int:

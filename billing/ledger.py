@@ -1,4 +1,4 @@
-"""The ledger: wallets, postings that are not usage, and the identity that proves them.
+"""The ledger: postings that are not usage, and the identity that proves the books.
 
 Per balance, at every moment: available + open holds = credit line + ledger entries - usage.
 """
@@ -6,14 +6,15 @@ Per balance, at every moment: available + open holds = credit line + ledger entr
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models import F, Sum
 from django.utils.translation import gettext_lazy as _
 
 from accounts.errors import GatewayError
-from accounts.models import Tenant, User
-from billing.models import Balance, LedgerEntry, Reservation, UsageRecord
+from accounts.models import User
+from billing.models import Balance, LedgerEntry
 
 
 class InsufficientFunds(GatewayError):
@@ -26,14 +27,6 @@ class InsufficientFunds(GatewayError):
 
 # The kinds that may take a wallet below zero: money that has left already.
 _MAY_OVERDRAW = frozenset({LedgerEntry.Kind.REFUND})
-
-
-def open_wallet(tenant: Tenant) -> Balance:
-    """The tenant's wallet, created empty if it has none yet."""
-    wallet, _created = Balance.objects.get_or_create(
-        tenant=tenant, kind=Balance.Kind.WALLET, defaults={"currency": tenant.currency}
-    )
-    return wallet
 
 
 def post(
@@ -100,12 +93,12 @@ class Account:
 def accounts() -> list[Account]:
     """The identity's terms of every balance, read in one snapshot of the database."""
     with transaction.atomic():
-        if transaction.get_connection().vendor == "postgresql":
-            with transaction.get_connection().cursor() as cursor:
+        if connection.vendor == "postgresql":
+            with connection.cursor() as cursor:
                 cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        held = _sums(Reservation, "amount")
-        posted = _sums(LedgerEntry, "amount")
-        used = _sums(UsageRecord, "cost")
+        held = _sums_by_leg("billing_reservation", "amount")
+        posted = dict(LedgerEntry.objects.order_by().values_list("balance_id").annotate(total=Sum("amount")))
+        used = _sums_by_leg("billing_usagerecord", "cost")
         return [
             Account(
                 row.pk, row.available, held.get(row.pk, 0), row.credit_line, posted.get(row.pk, 0), used.get(row.pk, 0)
@@ -114,6 +107,15 @@ def accounts() -> list[Account]:
         ]
 
 
-def _sums(model: type[Reservation | LedgerEntry | UsageRecord], column: str) -> dict[int, int]:
-    rows = model.objects.order_by().values_list("balance_id").annotate(total=Sum(column))
-    return dict(rows)
+_LEGS: Final = {"postgresql": "jsonb_array_elements_text(legs) AS leg(id)", "sqlite": "json_each(legs) AS leg"}
+_LEG_ID: Final = {"postgresql": "leg.id::bigint", "sqlite": "leg.value"}
+
+
+def _sums_by_leg(table: str, column: str) -> dict[int, int]:
+    """What the rows took from each balance; every one of their legs gave the whole."""
+    vendor = connection.vendor
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT {_LEG_ID[vendor]}, sum({column}) FROM {table}, {_LEGS[vendor]} GROUP BY 1"  # noqa: S608 - constants
+        )
+        return {balance_id: int(total) for balance_id, total in cursor.fetchall()}

@@ -42,10 +42,10 @@ def from_decimal(value: Decimal, currency: str) -> int:
 _TEN_TO: Final = tuple(10**places for places in range(32))
 
 
-def plain(amount: int, currency: str) -> str:
+def to_json_number(amount: int, currency: str) -> str:
     """Ledger units as an exact decimal number without exponent or trailing zeros, as JSON may carry it.
 
-    >>> plain(12_500, "USD")
+    >>> to_json_number(12_500, "USD")
     '0.0000125'
     """
     return decimal_text(amount, EXPONENT[currency])

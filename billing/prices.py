@@ -1,80 +1,96 @@
-"""What a usage costs at a tariff. Pure: values in, values out."""
+"""What a usage costs at a tariff. Pure: values in, values out.
+
+Plain arithmetic: whether a request has to be paid at all (one that produced nothing has not) is its outcome's rule.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
 
+from billing.kinds import KINDS, Kind, Usage
 from billing.money import PER_MILLION, round_half_up
 
-
-class Usage(msgspec.Struct, frozen=True, gc=False):
-    """Token counts by kind.
-
-    `input` counts every input token and contains `cached_input`, `cache_write` and `input_audio`; `output` contains
-    `reasoning` and `output_audio` (OpenAI's identities: https://platform.openai.com/docs/api-reference/chat/object).
-    """
-
-    input: int = 0
-    cached_input: int = 0
-    cache_write: int = 0
-    output: int = 0
-    reasoning: int = 0
-    input_audio: int = 0
-    output_audio: int = 0
-    images: int = 0
-
-    @property
-    def is_empty(self) -> bool:
-        return not (self.output or self.images)
-
-    @property
-    def is_text_only(self) -> bool:
-        """Whether there are no kinds but fresh input and output."""
-        return not (
-            self.cached_input
-            or self.cache_write
-            or self.reasoning
-            or self.input_audio
-            or self.output_audio
-            or self.images
-        )
+_RATES: Final = frozenset(kind.rate for kind in KINDS)
+_PLACES: Final = {kind.name: place for place, kind in enumerate(KINDS)}
+_REQUIRED: Final = frozenset(kind.rate for kind in KINDS if kind.is_required)
 
 
-NOTHING: Final = Usage()
+@dataclass(frozen=True, slots=True, init=False)
+class Tariff:
+    """One version of a price, customer's or operator's: ledger units per million by kind, and a fee per request.
 
-
-class Tariff(msgspec.Struct, frozen=True, gc=False):
-    """One version of a price, customer's or operator's: ledger units per million tokens by kind.
-
-    None means that a kind has no price of its own. Then cached input, cache writes and input audio cost what input
-    costs, reasoning and output audio what output costs; requests for audio are refused before they get here.
+    A kind without a rate of its own costs what the kind that contains it costs; nothing if none does. Zero is a rate.
     """
 
     id: int
     currency: str
-    input: int
-    output: int
-    cached_input: int | None = None
-    cache_write: int | None = None
-    reasoning: int | None = None
-    input_audio: int | None = None
-    output_audio: int | None = None
-    image: int | None = None
-    request_fee: int = 0
+    request_fee: int
+    rates: tuple[int, ...]
+    """What each kind costs, in the order of KINDS."""
+    input: int = field(compare=False)
+    output: int = field(compare=False)
+    _highest_input: int = field(compare=False, repr=False)
+    _highest_output: int = field(compare=False, repr=False)
+    _differences: tuple[tuple[str, int], ...] = field(compare=False, repr=False)
+    """Of kinds other than input and output: by how much their rate differs from that of the kind that contains them."""
+
+    def __init__(self, id: int, currency: str, *, request_fee: int = 0, **own: int | None) -> None:  # noqa: A002
+        """`own` has a rate, or None, by the names that KINDS gives them (`input=...`); TypeError if one is unknown."""
+        if not _REQUIRED <= own.keys() <= _RATES:
+            raise TypeError(f"a tariff has the rates {sorted(_RATES)}, not {sorted(own)}")
+        rates = _in_full(own)
+        values = {
+            "id": id,
+            "currency": currency,
+            "request_fee": request_fee,
+            "rates": tuple(rates.values()),
+            "input": rates["input"],
+            "output": rates["output"],
+            "_highest_input": _highest("input", rates),
+            "_highest_output": _highest("output", rates),
+            "_differences": _differences(rates),
+        }
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+    def rate(self, name: str) -> int:
+        """What the kind of this name costs per million, be it by a rate of its own or not."""
+        return self.rates[_PLACES[name]]
 
     def highest_input_rate(self) -> int:
-        return max(self.input, self.cached_input or 0, self.cache_write or 0, self.input_audio or 0)
+        return self._highest_input
 
     def highest_output_rate(self) -> int:
-        return max(self.output, self.reasoning or 0, self.output_audio or 0)
+        return self._highest_output
+
+
+def _in_full(own: dict[str, int | None]) -> dict[str, int]:
+    """Every kind's rate, by its name."""
+    rates: dict[str, int] = {}
+    for kind in KINDS:
+        rate = own.get(kind.rate)
+        rates[kind.name] = rates.get(kind.within, 0) if rate is None else rate
+    return rates
+
+
+def _highest(name: str, rates: dict[str, int]) -> int:
+    """The highest rate that a token of this kind can be counted at: its own, or that of a kind within it."""
+    return max([rates[name], *(_highest(kind.name, rates) for kind in KINDS if kind.within == name)])
+
+
+def _differences(rates: dict[str, int]) -> tuple[tuple[str, int], ...]:
+    rest = [kind for kind in KINDS if kind.name not in {"input", "output"}]
+    found = ((kind.name, rates[kind.name] - rates.get(kind.within, 0)) for kind in rest)
+    return tuple((name, difference) for name, difference in found if difference)
 
 
 class Line(msgspec.Struct, frozen=True, gc=False):
-    """One term of a price sum: `quantity` tokens at `rate` per million, exact before rounding."""
+    """One term of a price sum: `quantity` of a kind at `rate` per million, exact before rounding."""
 
-    kind: str
+    kind: Kind
     quantity: int
     rate: int
 
@@ -83,45 +99,26 @@ class Line(msgspec.Struct, frozen=True, gc=False):
         return self.quantity * self.rate
 
 
+_WITHIN: Final = tuple((_PLACES[kind.name], _PLACES[kind.within]) for kind in KINDS if kind.within)
+"""Places in the table, in its order: of a kind, and of the one that contains it."""
+
+
 def lines(usage: Usage, tariff: Tariff) -> list[Line]:
     """The terms of a request's price, the kinds that were not used left out; the flat fee is not among them."""
-    fresh = usage.input - usage.cached_input - usage.cache_write - usage.input_audio
-    text = usage.output - usage.reasoning - usage.output_audio
-    terms = []
-    if fresh:
-        terms.append(Line("input", fresh, tariff.input))
-    if usage.cached_input:
-        terms.append(Line("cached_input", usage.cached_input, _rate(tariff.cached_input, tariff.input)))
-    if usage.cache_write:
-        terms.append(Line("cache_write", usage.cache_write, _rate(tariff.cache_write, tariff.input)))
-    if usage.input_audio:
-        terms.append(Line("input_audio", usage.input_audio, _rate(tariff.input_audio, tariff.input)))
-    if text:
-        terms.append(Line("output", text, tariff.output))
-    if usage.reasoning:
-        terms.append(Line("reasoning", usage.reasoning, _rate(tariff.reasoning, tariff.output)))
-    if usage.output_audio:
-        terms.append(Line("output_audio", usage.output_audio, _rate(tariff.output_audio, tariff.output)))
-    if usage.images:
-        terms.append(Line("image", usage.images, _rate(tariff.image, 0)))
-    return terms
-
-
-def _rate(own: int | None, fallback: int) -> int:
-    return fallback if own is None else own
+    quantities = [*msgspec.structs.astuple(usage)]
+    for part, whole in _WITHIN:
+        if quantities[part]:
+            quantities[whole] -= quantities[part]
+    rates = tariff.rates
+    return [Line(KINDS[place], quantity, rates[place]) for place, quantity in enumerate(quantities) if quantity]
 
 
 def cost(usage: Usage, tariff: Tariff) -> int:
-    """Ledger units that this usage costs: the exact sum, rounded once, half up.
-
-    A request that produced nothing costs nothing, not even the flat fee.
-    """
-    if usage.is_empty:
-        return 0
-    if usage.is_text_only:
-        exact = usage.input * tariff.input + usage.output * tariff.output
-    else:
-        exact = sum([line.exact_millionths for line in lines(usage, tariff)])
+    """Ledger units that this usage costs: the exact sum of its lines, rounded once, half up, and the flat fee."""
+    exact = usage.input * tariff.input + usage.output * tariff.output
+    # What is within another kind was counted at that one's rate already.
+    for name, difference in tariff._differences:  # noqa: SLF001 - a tariff's own arithmetic
+        exact += getattr(usage, name) * difference
     return round_half_up(exact, PER_MILLION) + tariff.request_fee
 
 

@@ -18,10 +18,10 @@ from django.db.models.functions import Now
 
 from billing import processes
 from billing.books import Settlement, open_books
+from billing.kinds import NOTHING
 from billing.models import Price, Reservation, UsageRecord
-from billing.prices import Usage, cost
+from billing.prices import cost
 from billing.reservations import MOST_LEDGER_UNITS
-from billing.tariffs import tariff_of
 
 log = logging.getLogger(__name__)
 
@@ -39,11 +39,11 @@ class Contact:
     def __init__(self) -> None:
         self._since: float | None = None
 
-    def lost(self) -> None:
+    def note_loss(self) -> None:
         self._since = None
 
-    def lasted(self) -> float:
-        """Seconds; begins to count with the first call after a loss."""
+    def seconds(self) -> float:
+        """How long by now; begins to count with the first call after a loss."""
         if self._since is None:
             self._since = time.monotonic()
         return time.monotonic() - self._since
@@ -52,12 +52,12 @@ class Contact:
 def settle_dead_owners(contact: Contact) -> int:
     """Settles what dead processes held; returns how many reservations were closed."""
     try:
-        if contact.lasted() < settings.OWNER_DEAD_SECONDS + 1:
+        if contact.seconds() < settings.OWNER_DEAD_SECONDS + 1:
             return 0
         rows = Reservation.objects.exclude(owner__in=processes.live().values("id"))
         return _close(rows[:1000], UsageRecord.Outcome.RECOVERED)
     except Error:
-        contact.lost()
+        contact.note_loss()
         raise
 
 
@@ -90,10 +90,13 @@ def _close(reservations: Iterable[Reservation], outcome: UsageRecord.Outcome) ->
 
 
 def _settlement(row: Reservation, price: Price, outcome: UsageRecord.Outcome) -> Settlement:
-    """What is known of a request that ended without a word: no output seen, nothing to pay."""
-    usage = Usage(input=row.input_tokens, output=row.output_tokens) if row.output_tokens else Usage()
+    """What is known of a request that ended without a word: nothing seen of its answer, nothing to pay."""
+    noted = row.noted_usage
+    usage = noted if noted.output or noted.images else NOTHING
     return Settlement(
         id=row.id.hex,
+        legs=tuple(row.legs),
+        held=row.amount,
         tenant_id=row.tenant_id,
         requested_model=row.model,
         model=price.model,
@@ -102,10 +105,9 @@ def _settlement(row: Reservation, price: Price, outcome: UsageRecord.Outcome) ->
         outcome=outcome,
         status=500,
         error_code="interrupted",
-        usage_source=UsageRecord.Source.ESTIMATED if row.output_tokens else UsageRecord.Source.NONE,
-        input_tokens=usage.input,
-        output_tokens=usage.output,
-        claimed_cost=min(cost(usage, tariff_of(price)), MOST_LEDGER_UNITS),
+        usage_source=UsageRecord.Source.NONE if usage is NOTHING else UsageRecord.Source.ESTIMATED,
+        usage=usage,
+        claimed_cost=0 if usage is NOTHING else min(cost(usage, price.tariff), MOST_LEDGER_UNITS),
         channel=row.channel,
         attempts=[],
         decision={},

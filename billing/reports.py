@@ -10,7 +10,8 @@ from zoneinfo import ZoneInfo
 from django.db.models import Count, Q, QuerySet, Sum
 
 from accounts.models import Tenant
-from billing.models import Balance, Price, Reservation, UsageRecord
+from billing import balances
+from billing.models import Price, Reservation, UsageRecord
 
 _JSON = ("decision", "attempts")
 
@@ -69,18 +70,18 @@ class RequestPage:
 
 def figures(tenant: Tenant, now: dt.datetime) -> Figures:
     """What the tenant can spend and has spent; money is spent when its request is settled, as on invoices."""
-    wallet = _wallet(tenant)
+    wallet = balances.wallet_of(tenant)
     if wallet is None:
         return Figures(tenant.currency, 0, 0, 0, 0, 0)
     today = start_of_day(tenant, _local_day(tenant, now))
     spent = UsageRecord.objects.filter(
-        balance=wallet, settled_at__gte=start_of_day(tenant, _local_day(tenant, now).replace(day=1))
+        tenant=tenant, settled_at__gte=start_of_day(tenant, _local_day(tenant, now).replace(day=1))
     ).aggregate(
         today=Sum("cost", filter=Q(settled_at__gte=today)),
         month=Sum("cost"),
         requests=Count("pk", filter=Q(settled_at__gte=today)),
     )
-    held = Reservation.objects.filter(balance=wallet).aggregate(sum=Sum("amount"))["sum"]
+    held = Reservation.objects.filter(tenant=tenant).aggregate(sum=Sum("amount"))["sum"]
     return Figures(
         wallet.currency, wallet.available, held or 0, spent["today"] or 0, spent["month"] or 0, spent["requests"]
     )
@@ -106,7 +107,7 @@ def fingerprint(tenant: Tenant, chosen: Filter, *, limit: int) -> str:
     Pages ask for it every second, and for their figures only when it has changed.
     """
     newest = _filtered(tenant, chosen).order_by("-started_at", "-id").values_list("pk", flat=True)[:limit]
-    wallet = _wallet(tenant)
+    wallet = balances.wallet_of(tenant)
     seen = "".join(pk.hex for pk in newest)
     return f"{uuid.uuid5(uuid.NAMESPACE_OID, seen).hex[:12]}-{wallet.available if wallet else 0}"
 
@@ -123,10 +124,6 @@ def start_of_day(tenant: Tenant, day: dt.date) -> dt.datetime:
 
 def _local_day(tenant: Tenant, now: dt.datetime) -> dt.date:
     return now.astimezone(ZoneInfo(tenant.time_zone)).date()
-
-
-def _wallet(tenant: Tenant) -> Balance | None:
-    return Balance.objects.filter(tenant=tenant, kind=Balance.Kind.WALLET).first()
 
 
 def _filtered(tenant: Tenant, chosen: Filter) -> QuerySet[UsageRecord]:

@@ -1,11 +1,13 @@
 """Hold and settle: the whole money mechanism of a request.
 
-- **Hold** lowers the wallet's `available` by the most that the request can cost, in an update that refuses to go below
-  zero, and inserts a reservation named by the request id. Refused means that nothing was changed.
-- **Settle** deletes the reservation, inserts the usage record and gives back hold minus cost, in one transaction.
-  Whoever deletes the reservation wins; anyone later finds it gone and does nothing.
+- **Hold** lowers `available` of every leg (the tenant's wallet, each quota that applies) by the most that the request
+  can cost, in an update that refuses to go below zero, and inserts a reservation named by the request id. Refused means
+  that nothing was changed.
+- **Settle** deletes the reservation, inserts the usage record and gives back hold minus cost, in one transaction; what
+  the usage costs beyond its hold is taken as far as the legs go. Whoever deletes the reservation wins; anyone later
+  finds it gone and does nothing.
 
-Both travel through this process's writer (billing/writer.py), which commits many of them together.
+Both travel through a journal, this process's writer (billing/writer/), which commits many of them together.
 """
 
 from __future__ import annotations
@@ -20,15 +22,15 @@ from typing import Final
 import msgspec
 
 from accounts.errors import GatewayError
-from billing.books import Hold, Progress, Settlement
-from billing.writer import Writer
+from billing.books import HELD, Hold, Progress, Refused, Repeated, Settlement
+from billing.journal import Journal
 
 MOST_LEDGER_UNITS: Final = 2**62
 """No single hold may pass this: the sum of two still fits a 64-bit column."""
 
 
 class InsufficientQuota(GatewayError):
-    """The wallet does not cover the most that the request can cost. `available` is in ledger units."""
+    """A balance does not cover the most that the request can cost. `available` is in ledger units."""
 
     status = 429
     type = "insufficient_quota"
@@ -59,38 +61,40 @@ def _second(seconds: int) -> str:
 
 
 class Reservations:
-    """The journal of a process: what it holds and settles, through its one writer."""
+    """What the way of a request tells the books, within the bounds of their columns."""
 
-    def __init__(self, writer: Writer) -> None:
-        self.writer = writer
+    def __init__(self, journal: Journal) -> None:
+        self.journal = journal
 
     async def hold(self, wanted: Hold) -> None:
-        """Holds the amount; returns when that is committed.
+        """Holds the amount on every leg; returns when that is committed.
 
         Raises InsufficientQuota (nothing changed) or ServiceUnavailable (what an absent database may still have
         committed is given back when it returns).
         """
         if wanted.amount > MOST_LEDGER_UNITS:
             raise InsufficientQuota("This request could cost more than any balance can hold.", available=0)
-        answer = self.writer.hold(wanted)
+        answer = self.journal.hold(wanted)
         try:
             outcome = await answer
         except asyncio.CancelledError:
             if not answer.cancelled():  # held, and gone before it heard of it
-                self.writer.release(wanted.id)
+                self.journal.release(wanted.id)
             raise
-        if not outcome.is_held:
+        if isinstance(outcome, Refused):
             raise InsufficientQuota("The balance does not cover this request.", available=outcome.available)
+        if outcome is not HELD and outcome != Repeated(wanted.id):
+            raise RuntimeError(f"{wanted.id} was answered with {outcome}")
 
     def settle(self, settlement: Settlement) -> None:
-        """Hands the outcome to the writer and returns at once; any exit may call it, a cancelled one too."""
+        """Hands the outcome to the journal and returns at once; any exit may call it, a cancelled one too."""
         if max(settlement.claimed_cost, settlement.provider_cost or 0) > MOST_LEDGER_UNITS:
             settlement = _within_columns(settlement)
-        self.writer.settle(settlement)
+        self.journal.settle(settlement)
 
-    def note_progress(self, progress: Progress) -> None:
+    def note(self, progress: Progress) -> None:
         """Writes down how far a stream has come; the notes of a process share one statement."""
-        self.writer.note_progress(progress)
+        self.journal.note(progress)
 
 
 def _within_columns(settlement: Settlement) -> Settlement:

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db import transaction
 
 from accounts.models import Tenant
-from billing import ledger
+from billing import balances, ledger
 from billing.models import Balance, LedgerEntry
 from billing.money import from_decimal
 
@@ -20,7 +20,7 @@ def start(tenant: Tenant) -> Balance:
     """
     credit = from_decimal(Decimal(settings.TRIAL_CREDIT), tenant.currency)
     with transaction.atomic():
-        wallet = ledger.open_wallet(tenant)
+        wallet = balances.open_wallet(tenant)
         if credit:
             ledger.post(balance=wallet, kind=LedgerEntry.Kind.GRANT, amount=credit, reference=f"trial:{tenant.pk}")
     return wallet

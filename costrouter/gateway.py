@@ -6,6 +6,7 @@ from django.conf import settings
 
 from accounts.authentication import KeyCache, networks
 from accounts.limits import Limiter
+from billing import balances
 from billing.reservations import Reservations
 from billing.writer import Writer
 from routing.catalogue.snapshot import Catalogue
@@ -17,6 +18,7 @@ from routing.wire.client import Client
 
 def build() -> Gateway:
     """A gateway that has not started yet (costrouter/scheduler.py starts it): nothing runs, nothing is read."""
+    writer = Writer()
     return Gateway(
         options=Options(
             most_attempts=settings.MAX_ATTEMPTS,
@@ -24,9 +26,10 @@ def build() -> Gateway:
             keep_alive_seconds=settings.KEEP_ALIVE_SECONDS,
             most_body_bytes=settings.MAX_BODY_BYTES,
         ),
-        key_cache=KeyCache(networks(settings.TRUSTED_PROXIES)),
+        key_cache=KeyCache(balances.legs, networks(settings.TRUSTED_PROXIES)),
         limiter=Limiter(settings.REDIS_URL),
-        reservations=Reservations(Writer()),
+        writer=writer,
+        reservations=Reservations(writer),
         catalogue=Catalogue(),
         health=Health(settings.RETRY_BUDGET),
         client=Client(addresses.networks(settings.CHANNEL_NETWORKS)),

@@ -42,7 +42,7 @@ class Scheduler:
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
-        self._writer = gateway.reservations.writer
+        self._writer = gateway.writer
         self._contact = Contact()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -92,7 +92,7 @@ class Scheduler:
         try:
             job.run()
         except Error as error:
-            self._contact.lost()
+            self._contact.note_loss()
             connection.close()
             log.warning("job %s: the database is away: %s", job.name, error)
         except Exception:  # the last resort: the other jobs go on

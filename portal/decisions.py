@@ -11,51 +11,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.utils.formats import number_format
-from django.utils.functional import Promise
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import ngettext
 
-Text = str | Promise
+from routing.pipeline import outcomes
+from routing.pipeline.outcomes import Ending
+from routing.selection import reasons
+from routing.selection.reasons import Reason
 
-_REASONS: Mapping[str, Text] = {
-    "channel_disabled": gettext_lazy("Out: the channel is switched off."),
-    "route_disabled": gettext_lazy("Out: this model is switched off on the channel."),
-    "no_cost_price": gettext_lazy("Out: its cost is not known, and an unknown cost is never taken for a low one."),
-    "no_secret": gettext_lazy("Out: the channel has no credentials."),
-    "no_tools": gettext_lazy("Out: the request has tools, which this model does not support here."),
-    "no_images": gettext_lazy("Out: the request has images, which this model does not support here."),
-    "no_json_schema": gettext_lazy("Out: the request asks for a JSON schema, which this model does not support here."),
-    "context_too_short": gettext_lazy("Out: the request does not fit into its context window."),
-    "breaker_open": gettext_lazy("Out: it failed several times in a row and rests until a trial request succeeds."),
-    "resting": gettext_lazy("Out: it asked for a pause and rests as long as it said."),
-    "channel_busy": gettext_lazy("Out: as many requests as the channel may serve at once were running."),
-    "over_max_price": gettext_lazy("Out: it costs more than the request’s own price limit."),
-    "excluded_by_request": gettext_lazy("Out: the request itself excluded it."),
-}
-_STRATEGIES: Mapping[str, Text] = {
-    "cheapest": gettext_lazy("The cheapest healthy channel was wanted."),
-    "fastest": gettext_lazy("The fastest healthy channel was wanted."),
-    "balanced": gettext_lazy("A balance of price and speed was wanted."),
-    "priority": gettext_lazy("The channels were wanted in the operator’s order."),
-}
-_OUTCOMES: Mapping[str, Text] = {
-    "answered": gettext_lazy("answered"),
-    "connect_failed": gettext_lazy("no connection"),
-    "tls_failed": gettext_lazy("no secure connection"),
-    "connect_timeout": gettext_lazy("no connection in time"),
-    "first_byte_timeout": gettext_lazy("no first byte in time"),
-    "idle_timeout": gettext_lazy("fell silent"),
-    "total_timeout": gettext_lazy("took too long"),
-    "bad_status": gettext_lazy("error status"),
-    "invalid_response": gettext_lazy("unusable answer"),
-    "broken_stream": gettext_lazy("stream broke off"),
-    "refused_content": gettext_lazy("content refused"),
-    "cancelled": gettext_lazy("cancelled"),
-}
-
-_TONES: Mapping[str, str] = {"answered": "good", "refused_content": "warn", "cancelled": "warn"}
-# The upstream began to answer; what came between is not the channel's refusal to serve.
-_BEGUN = frozenset({"answered", "broken_stream", "cancelled", "refused_content"})
+_TONES: Mapping[str, str] = {Ending.ANSWERED: "good", Ending.REFUSED_CONTENT: "warn", Ending.CANCELLED: "warn"}
 
 
 class ChannelNames:
@@ -76,7 +40,7 @@ class Candidate:
     name: str
     upstream_model: str
     state: str
-    sentence: Text
+    sentence: str
     expected_cost: int | None
     currency: str
 
@@ -96,7 +60,7 @@ class Attempt:
 
     name: str
     upstream_model: str
-    outcome: Text
+    outcome: str
     tone: str
     status: int | None
     started_ms: int
@@ -123,12 +87,12 @@ def attempts(given: Iterable[Mapping[str, Any]], names: ChannelNames) -> list[At
         Attempt(
             name=names[attempt["channel"]],
             upstream_model=attempt["upstream_model"] if names.shown else "",
-            outcome=_OUTCOMES.get(attempt["outcome"], attempt["outcome"]),
+            outcome=_ending(attempt["outcome"]),
             tone=_TONES.get(attempt["outcome"], "bad"),
             status=attempt["status"],
             started_ms=attempt["started_ms"],
             duration_ms=attempt["duration_ms"],
-            has_answered=attempt["outcome"] in _BEGUN,
+            has_answered=attempt["outcome"] in outcomes.BEGUN,
         )
         for attempt in given
     ]
@@ -142,7 +106,7 @@ def _summary(decision: Mapping[str, Any], given: list[Mapping[str, Any]]) -> str
     ready = sum(candidate["state"] != "out" for candidate in given)
     considered = ngettext("%(count)d route was considered", "%(count)d routes were considered", len(given))
     able = ngettext("%(count)d of them could serve the request.", "%(count)d of them could serve the request.", ready)
-    strategy = _STRATEGIES.get(decision.get("strategy", ""), "")
+    strategy = _strategy(decision.get("strategy", ""))
     return f"{considered % {'count': len(given)}}, {able % {'count': ready}} {strategy}".strip()
 
 
@@ -178,11 +142,25 @@ def _candidate(candidate: Mapping[str, Any], chosen: Mapping[str, Any] | None, n
     )
 
 
-def _sentence(candidate: Mapping[str, Any], chosen: Mapping[str, Any] | None) -> Text:
+def _sentence(candidate: Mapping[str, Any], chosen: Mapping[str, Any] | None) -> str:
     if candidate["state"] == "out":
-        return _REASONS.get(candidate["reason"] or "", _("Out."))
+        return _reason(candidate["reason"])
     chance = _("It answers %(percent)s %% of requests.") % {"percent": _percent(candidate["success_rate"])}
     return f"{_standing(candidate, chosen)} {chance}"
+
+
+def _reason(name: str | None) -> str:
+    words = reasons.WORDS.get(Reason(name)) if name in set(Reason) else None
+    return _(words.tenant) if words else _("Out.")
+
+
+def _ending(name: str) -> str:
+    return _(outcomes.WORDS[Ending(name)].tenant) if name in set(Ending) else name
+
+
+def _strategy(name: str) -> str:
+    words = reasons.STRATEGIES.get(name)
+    return _(words) if words else ""
 
 
 def _percent(share: float) -> str:

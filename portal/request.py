@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from django.conf import settings
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, render
-from django.utils.functional import Promise
-from django.utils.translation import gettext_lazy as _
+from django.utils.text import capfirst
+from django.utils.translation import gettext
 from django.views.decorators.http import require_safe
 
 from accounts.access import TenantRequest, tenant_page
@@ -17,27 +17,16 @@ from accounts.models import ApiKey
 from billing import prices
 from billing.models import UsageRecord
 from billing.money import EXPONENT, PER_MILLION, round_half_up
-from billing.tariffs import tariff_of, usage_of
 from portal import decisions
 from portal.decisions import ChannelNames
-
-_KINDS: dict[str, str | Promise] = {
-    "input": _("Input"),
-    "cached_input": _("Cached input"),
-    "cache_write": _("Cache write"),
-    "input_audio": _("Input audio"),
-    "output": _("Output"),
-    "reasoning": _("Reasoning"),
-    "output_audio": _("Output audio"),
-    "image": _("Images"),
-}
+from routing.endpoints import public_id
 
 
 @dataclass(frozen=True, slots=True)
 class Term:
     """One line of a price sum. The rate is in ledger units per million tokens, the amount in millionths of a unit."""
 
-    label: str | Promise
+    label: str
     quantity: int
     rate: int
     amount: int
@@ -47,7 +36,7 @@ class Term:
 class PriceSum:
     """From token counts to the cost, every step of it. Amounts in millionths of a ledger unit end in `_millionths`.
 
-    exact + rounding + fee + not_charged = cost.
+    exact + rounding + fee + not_charged = cost = held - given_back + taken_beyond.
     """
 
     currency: str
@@ -58,11 +47,12 @@ class PriceSum:
     not_charged: int
     cost: int
     given_back: int
+    taken_beyond: int
 
     @property
     def places(self) -> int:
         """The decimal places of the currency unit that write every amount of the sum in full, so that they line up."""
-        units = (self.request_fee, self.not_charged, self.cost, self.given_back)
+        units = (self.request_fee, self.not_charged, self.cost, self.given_back, self.taken_beyond)
         millionths = [term.amount for term in self.terms] + [unit * PER_MILLION for unit in units]
         finest = EXPONENT[self.currency] + 6
         return next(
@@ -81,6 +71,7 @@ def request_detail(request: TenantRequest, request_id: uuid.UUID) -> HttpRespons
     tried = decisions.attempts(record.attempts, names)
     context = {
         "record": record,
+        "public_id": public_id(record.endpoint, record.id.hex),
         "api_key": ApiKey.objects.filter(tenant=request.tenant, pk=record.api_key_id).first(),
         "sum": price_sum(record),
         "decision": decisions.explain(record.decision, tried, names),
@@ -92,19 +83,22 @@ def request_detail(request: TenantRequest, request_id: uuid.UUID) -> HttpRespons
 
 def price_sum(record: UsageRecord) -> PriceSum:
     """How the record's cost came about, from its token counts and the price version it was admitted at."""
-    usage, tariff = usage_of(record), tariff_of(record.price)
-    lines = prices.lines(usage, tariff)
+    tariff = record.price.tariff
+    lines = prices.lines(record.usage, tariff)
     exact = sum(line.exact_millionths for line in lines)
     rounded = round_half_up(exact, PER_MILLION)
     return PriceSum(
         currency=record.currency,
-        terms=[Term(_KINDS[line.kind], line.quantity, line.rate, line.exact_millionths) for line in lines],
+        terms=[
+            Term(capfirst(gettext(line.kind.label)), line.quantity, line.rate, line.exact_millionths) for line in lines
+        ],
         exact_millionths=exact,
         rounding_millionths=rounded * PER_MILLION - exact,
         request_fee=tariff.request_fee,
         not_charged=record.cost - rounded - tariff.request_fee,
         cost=record.cost,
-        given_back=record.held - record.cost,
+        given_back=max(0, record.held - record.cost),
+        taken_beyond=record.taken_beyond,
     )
 
 

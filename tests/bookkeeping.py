@@ -16,8 +16,9 @@ from django.db import connections
 from pytest_django.plugin import DjangoDbBlocker
 
 from accounts.models import Tenant
-from billing import ledger
+from billing import balances, ledger
 from billing.books import Hold, Settlement
+from billing.kinds import Usage
 from billing.models import Balance, LedgerEntry, Price, Reservation, UsageRecord
 from billing.reservations import new_id, timestamp
 
@@ -56,15 +57,16 @@ class Account:
 
     @property
     def reservations(self) -> set[str]:
-        return {row.id.hex for row in Reservation.objects.filter(balance=self.wallet)}
+        return {row.id.hex for row in Reservation.objects.filter(tenant=self.tenant)}
 
     @property
     def records(self) -> list[UsageRecord]:
-        return list(UsageRecord.objects.filter(balance=self.wallet).order_by("id"))
+        return list(UsageRecord.objects.filter(tenant=self.tenant).order_by("id"))
 
     def hold(self, amount: int, **fields: Any) -> Hold:
         given: dict[str, Any] = {
             "id": new_id(),
+            "legs": (self.wallet.pk,),
             "tenant_id": self.tenant.pk,
             "amount": amount,
             "api_key_id": 1,
@@ -73,13 +75,15 @@ class Account:
             "price_id": self.price.pk,
             "is_stream": False,
             "created_at": timestamp(time.time()),
-            "input_tokens": 10,
         }
         return Hold(**(given | fields))
 
     def settlement(self, id_: str, cost: int, **fields: Any) -> Settlement:
+        """Of a hold of at least so much, unless `held` says otherwise."""
         given: dict[str, Any] = {
             "id": id_,
+            "legs": (self.wallet.pk,),
+            "held": cost,
             "tenant_id": self.tenant.pk,
             "requested_model": self.price.model,
             "model": self.price.model,
@@ -89,14 +93,7 @@ class Account:
             "status": 200,
             "error_code": "",
             "usage_source": "upstream",
-            "input_tokens": 10,
-            "cached_input_tokens": 0,
-            "cache_write_tokens": 0,
-            "output_tokens": 5,
-            "reasoning_tokens": 0,
-            "input_audio_tokens": 0,
-            "output_audio_tokens": 0,
-            "images": 0,
+            "usage": Usage(input=10, output=5),
             "claimed_cost": cost,
             "provider_cost": None,
             "provider_currency": "",
@@ -113,7 +110,7 @@ class Account:
 def account(funds: int, *, input_rate: int = 1_000_000, output_rate: int = 2_000_000) -> Account:
     """A new tenant with so many ledger units, and a price of its own (by default 1 and 2 ledger units a token)."""
     tenant = Tenant.objects.create(name=f"tenant {next(_numbers)}")
-    wallet = ledger.open_wallet(tenant)
+    wallet = balances.open_wallet(tenant)
     if funds:
         ledger.post(
             balance=wallet, kind=LedgerEntry.Kind.GRANT, amount=funds, reference=f"grant-{secrets.token_hex(8)}"

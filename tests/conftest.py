@@ -21,7 +21,7 @@ from pytest_django.plugin import DjangoDbBlocker
 from accounts import keys
 from accounts.models import ApiKey, Member, Tenant, User
 from accounts.tenants import open_tenant
-from billing import ledger, money
+from billing import balances, ledger, money
 from billing.models import LedgerEntry
 
 # What the shared modules assert is explained like what the tests assert, if this comes before their first import.
@@ -101,7 +101,7 @@ def desk(operator: User) -> Browser:
 
 def _funded(tenant: Tenant) -> Tenant:
     ledger.post(
-        balance=ledger.open_wallet(tenant),
+        balance=balances.open_wallet(tenant),
         kind=LedgerEntry.Kind.GRANT,
         amount=money.from_decimal(Decimal(5), tenant.currency),
         reference=f"test:{tenant.pk}:{secrets.token_hex(4)}",

@@ -25,7 +25,7 @@ from pytest_django.plugin import DjangoDbBlocker
 
 from accounts import keys
 from accounts.models import ApiKey, Tenant
-from billing import ledger, money
+from billing import balances, ledger, money
 from billing.models import Balance, LedgerEntry, Price, Reservation, UsageRecord
 from routing.models import CatalogueModel, Channel, CostPrice, Route
 
@@ -224,7 +224,7 @@ class Installation:
         """A new tenant with so much money, and a key of it with these limits."""
         with self.database():
             row = Tenant.objects.create(name=f"tenant {next(_numbers)}", currency=currency, **(tenant or {}))
-            wallet = ledger.open_wallet(row)
+            wallet = balances.open_wallet(row)
             if amount := money.from_decimal(Decimal(funds), currency):
                 ledger.post(
                     balance=wallet,
@@ -243,12 +243,12 @@ class Installation:
     def reservations(self, holder: Holder) -> int:
         """How many of the wallet's reservations are open."""
         with self.database():
-            return Reservation.objects.filter(balance=holder.wallet).count()
+            return Reservation.objects.filter(tenant=holder.tenant).count()
 
     def records(self, holder: Holder) -> list[UsageRecord]:
         """The wallet's usage records, oldest first."""
         with self.database():
-            return list(UsageRecord.objects.filter(balance=holder.wallet).order_by("started_at"))
+            return list(UsageRecord.objects.filter(tenant=holder.tenant).order_by("started_at"))
 
     # --- the books ---------------------------------------------------------------------------------------------------
 
@@ -260,7 +260,7 @@ class Installation:
     def assert_books(self, *, seconds: float = 3, after: int = 0) -> None:
         """Every balance adds up, and within so many seconds no wallet made `after` that one holds money any more."""
         with self.database():
-            held = Reservation.objects.filter(balance__gt=after)
+            held = Reservation.objects.filter(tenant__balances__gt=after)
             deadline = time.monotonic() + seconds
             while held.exists() and time.monotonic() < deadline:
                 time.sleep(0.02)

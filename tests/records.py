@@ -6,9 +6,11 @@ import datetime as dt
 import uuid
 from typing import Any
 
+from django.utils import timezone
+
 from accounts.models import ApiKey, Tenant
-from billing import ledger
-from billing.models import Price, UsageRecord
+from billing import balances
+from billing.models import Price, Reservation, UsageRecord
 
 NOON = dt.datetime(2026, 3, 1, 12, 0, tzinfo=dt.UTC)
 
@@ -19,7 +21,7 @@ def usage_record(tenant: Tenant, price: Price, api_key: ApiKey, /, **fields: Any
     given: dict[str, Any] = {
         "id": uuid.uuid4(),
         "tenant": tenant,
-        "balance": ledger.open_wallet(tenant),
+        "legs": [balances.open_wallet(tenant).pk],
         "api_key": api_key,
         "endpoint": "chat.completions",
         "requested_model": price.model,
@@ -73,3 +75,12 @@ def attempt(channel: str, outcome: str = "answered", **fields: Any) -> dict[str,
         "duration_ms": 900,
     }
     return given | fields
+
+
+def reservation(record: UsageRecord) -> Reservation:
+    """Seven ledger units held by a request like the recorded one."""
+    return Reservation.objects.create(
+        id=uuid.uuid4(), legs=record.legs, amount=7, owner=uuid.uuid4(), tenant_id=record.tenant_id,
+        api_key_id=record.api_key_id, endpoint="chat.completions", model=record.model, price_id=record.price_id,
+        created_at=timezone.now(),
+    )  # fmt: skip

@@ -12,7 +12,7 @@ import pytest
 import redis
 
 from accounts.models import Tenant, User
-from billing import ledger
+from billing import balances
 from tests.gateway import Gateway
 
 
@@ -21,7 +21,7 @@ def test_the_cast_owns_joins_and_stays_out(
 ) -> None:
     assert {member.user for member in tenant.members.all()} == {alice, bob}
     assert {member.user for member in stranger_tenant.members.all()} == {charlie}
-    assert ledger.open_wallet(tenant).available == 5_000_000_000
+    assert balances.open_wallet(tenant).available == 5_000_000_000
 
 
 def test_each_postgres_database_is_empty_and_apart(postgres_url: Callable[[], str]) -> None:

@@ -1,6 +1,6 @@
 """The statements that move money: many holds, or many settlements, in one short transaction.
 
-Used only by the writer's thread (billing/writer.py) and by recovery.
+Used only by the writer's thread (billing/writer/) and by recovery.
 """
 
 from __future__ import annotations
@@ -12,17 +12,31 @@ import psycopg
 from django.db import connections
 
 from billing.books.postgresql import PostgresBooks
-from billing.books.rows import HELD, Books, Hold, HoldOutcome, Progress, Settlement, choose
+from billing.books.rows import (
+    HELD,
+    Books,
+    Held,
+    Hold,
+    HoldOutcome,
+    Progress,
+    Refused,
+    Repeated,
+    Settlement,
+    choose,
+)
 from billing.books.sqlite import SqliteBooks
 
 __all__ = [
     "AWAY",
     "HELD",
     "Books",
+    "Held",
     "Hold",
     "HoldOutcome",
     "PostgresBooks",
     "Progress",
+    "Refused",
+    "Repeated",
     "Settlement",
     "SqliteBooks",
     "choose",

@@ -7,7 +7,7 @@ costs PostgreSQL less than json, for it is read once (ADR 0004).
 from __future__ import annotations
 
 import select
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -21,6 +21,7 @@ from billing.books.rows import (
     FROM_HOLD,
     HELD,
     HOLD_COLUMNS,
+    HOLD_FIELDS,
     RECORD_COLUMNS,
     SETTLEMENT_COLUMNS,
     Hold,
@@ -28,7 +29,9 @@ from billing.books.rows import (
     Progress,
     Settlement,
     choose,
+    report_written_off,
 )
+from billing.kinds import KINDS
 
 _TYPES: Final = {
     "tenant_id": "bigint",
@@ -40,14 +43,6 @@ _TYPES: Final = {
     "status": "smallint",
     "error_code": "text",
     "usage_source": "text",
-    "input_tokens": "bigint",
-    "cached_input_tokens": "bigint",
-    "cache_write_tokens": "bigint",
-    "output_tokens": "bigint",
-    "reasoning_tokens": "bigint",
-    "input_audio_tokens": "bigint",
-    "output_audio_tokens": "bigint",
-    "images": "bigint",
     "claimed_cost": "bigint",
     "provider_cost": "bigint",
     "provider_currency": "text",
@@ -57,6 +52,19 @@ _TYPES: Final = {
     "decision": "jsonb",
     "first_byte_ms": "integer",
     "duration_ms": "integer",
+}
+"""Of a settlement's columns; its usage travels nested."""
+_HOLD_TYPES: Final = {
+    "id": "uuid",
+    "legs": "jsonb",
+    "tenant_id": "bigint",
+    "amount": "bigint",
+    "api_key_id": "bigint",
+    "endpoint": "text",
+    "model": "text",
+    "price_id": "bigint",
+    "is_stream": "boolean",
+    "created_at": "timestamptz",
 }
 
 
@@ -70,70 +78,112 @@ def _settled_value(name: str) -> str:
 
 _DEFAULTS: Final = {field.name: field.default for field in msgspec.structs.fields(Settlement)}
 _RECORD_VALUES: Final = ", ".join(
-    (*map(_settled_value, SETTLEMENT_COLUMNS), *(f"closed.{name}" for name in FROM_HOLD.values()))
+    (
+        *map(_settled_value, SETTLEMENT_COLUMNS),
+        *(f"coalesce((outcome.usage->>'{kind.name}')::bigint, 0)" for kind in KINDS),
+        *(f"closed.{name}" for name in FROM_HOLD.values()),
+    )
 )
-_HOLD_ROWS: Final = """
-    jsonb_to_recordset(%(rows)s::jsonb) AS wanted(
-        id uuid, tenant_id bigint, amount bigint, api_key_id bigint, endpoint text, model text, price_id bigint,
-        is_stream boolean, created_at timestamptz, input_tokens bigint)
+_HOLD_ROWS: Final = f"""
+    jsonb_to_recordset(%(rows)s::jsonb) AS wanted({", ".join(f"{name} {_HOLD_TYPES[name]}" for name in HOLD_FIELDS)})
 """
+_OUTCOMES: Final = f"""
+    outcome AS MATERIALIZED (
+        SELECT * FROM jsonb_to_recordset(%(rows)s::jsonb) AS r(
+            id uuid, usage jsonb, {", ".join(f"{name} {_TYPES[name]}" for name in SETTLEMENT_COLUMNS)}))
+"""  # noqa: S608 - constants only
+_CLOSED: Final = f"RETURNING v.id, v.legs, v.amount AS held, {', '.join(f'v.{name}' for name in FROM_HOLD.values())}"
 
 # Balance rows are locked in row order before they are changed, so that two processes never wait for each other.
-_SQL_LOCK = """
-SELECT id FROM billing_balance WHERE kind = 'wallet' AND tenant_id = ANY(%(tenants)s::bigint[]) ORDER BY id FOR UPDATE
-"""
+_SQL_LOCK = "SELECT id, available FROM billing_balance WHERE id = ANY(%(balances)s::bigint[]) ORDER BY id FOR UPDATE"
+# What fits when it is looked at under the lock fits when it is taken. A hold with a leg whose sum does not fit takes
+# from none of its legs.
 _SQL_HOLD = f"""
 WITH wanted AS MATERIALIZED (SELECT * FROM {_HOLD_ROWS}),
-sums AS (SELECT tenant_id, sum(amount)::bigint AS total FROM wanted GROUP BY tenant_id),
+leg AS MATERIALIZED (
+    SELECT wanted.id, wanted.amount, value::bigint AS balance_id
+    FROM wanted, jsonb_array_elements_text(wanted.legs) AS value),
+locked AS MATERIALIZED (
+    SELECT b.id, b.available FROM billing_balance b
+    WHERE b.id IN (SELECT balance_id FROM leg) ORDER BY b.id FOR UPDATE),
+short AS MATERIALIZED (
+    SELECT sums.balance_id
+    FROM (SELECT balance_id, sum(amount) AS total FROM leg GROUP BY balance_id) AS sums
+    LEFT JOIN locked ON locked.id = sums.balance_id
+    WHERE locked.available IS NULL OR locked.available < sums.total),
+fitting AS MATERIALIZED (
+    SELECT * FROM wanted
+    WHERE jsonb_array_length(legs) > 0
+      AND NOT EXISTS (SELECT FROM leg JOIN short USING (balance_id) WHERE leg.id = wanted.id)),
 taken AS (
     UPDATE billing_balance b SET available = b.available - sums.total
-    FROM sums WHERE b.tenant_id = sums.tenant_id AND b.kind = 'wallet' AND b.available >= sums.total
-    RETURNING b.id AS balance_id, b.tenant_id)
-INSERT INTO billing_reservation (balance_id, owner, channel, output_tokens, {HOLD_COLUMNS})
-SELECT balance_id, %(owner)s::uuid, '', 0, {HOLD_COLUMNS.replace("tenant_id", "wanted.tenant_id")}
-FROM wanted JOIN taken USING (tenant_id)
+    FROM (SELECT balance_id, sum(leg.amount)::bigint AS total FROM leg JOIN fitting USING (id) GROUP BY 1) AS sums
+    WHERE b.id = sums.balance_id AND b.available >= sums.total)
+INSERT INTO billing_reservation (owner, channel, usage, {HOLD_COLUMNS})
+SELECT %(owner)s::uuid, '', '{{}}', {HOLD_COLUMNS} FROM fitting
 RETURNING id
 """  # noqa: S608 - constants only
 _SQL_INSERT_HOLDS = f"""
-INSERT INTO billing_reservation (balance_id, owner, channel, output_tokens, {HOLD_COLUMNS})
-SELECT b.id, %(owner)s, '', 0, {", ".join("wanted." + name.strip() for name in HOLD_COLUMNS.split(","))}
-FROM {_HOLD_ROWS} JOIN billing_balance b ON b.tenant_id = wanted.tenant_id AND b.kind = 'wallet'
+INSERT INTO billing_reservation (owner, channel, usage, {HOLD_COLUMNS})
+SELECT %(owner)s, '', '{{}}', {HOLD_COLUMNS} FROM {_HOLD_ROWS}
 """  # noqa: S608 - constants only
+_SQL_TAKE = "UPDATE billing_balance SET available = available - %s WHERE id = %s AND available >= %s"
+_SQL_TIED_UP = "SELECT coalesce(sum(amount), 0)::bigint FROM billing_reservation WHERE legs @> to_jsonb(%s::bigint)"
 _SQL_SETTLE = f"""
-WITH outcome AS MATERIALIZED (
-    SELECT * FROM jsonb_to_recordset(%(rows)s::jsonb) AS r(
-        id uuid, {", ".join(f"{name} {_TYPES[name]}" for name in SETTLEMENT_COLUMNS)})),
+WITH {_OUTCOMES},
 closed AS (
-    DELETE FROM billing_reservation v USING outcome WHERE v.id = outcome.id
-    RETURNING v.id, v.balance_id, v.amount AS held, {", ".join(f"v.{name}" for name in FROM_HOLD.values())}),
+    DELETE FROM billing_reservation v USING outcome WHERE v.id = outcome.id AND v.amount >= outcome.claimed_cost
+    {_CLOSED}),
 recorded AS (
-    INSERT INTO billing_usagerecord (id, balance_id, held, cost, settled_at, {RECORD_COLUMNS})
-    SELECT id, balance_id, held, least(claimed_cost, held), statement_timestamp(), {_RECORD_VALUES}
+    INSERT INTO billing_usagerecord (id, legs, held, cost, settled_at, {RECORD_COLUMNS})
+    SELECT id, closed.legs, held, claimed_cost, statement_timestamp(), {_RECORD_VALUES}
     FROM outcome JOIN closed USING (id)
-    RETURNING id, balance_id, held - cost AS unused),
-back AS (SELECT balance_id, sum(unused)::bigint AS total FROM recorded GROUP BY balance_id),
+    RETURNING id, legs, held - cost AS unused),
+back AS (
+    SELECT value::bigint AS balance_id, sum(unused)::bigint AS total
+    FROM recorded, jsonb_array_elements_text(legs) AS value GROUP BY 1),
 given AS (
     UPDATE billing_balance b SET available = b.available + back.total
     FROM back WHERE b.id = back.balance_id AND back.total > 0)
 SELECT id FROM recorded
 """  # noqa: S608 - constants only
+# Of one settlement, whose cost depends on what the balances have left: as much of each as the one with the least has.
+_SQL_SETTLE_BEYOND = f"""
+WITH {_OUTCOMES},
+closed AS (DELETE FROM billing_reservation v USING outcome WHERE v.id = outcome.id {_CLOSED}),
+leg AS MATERIALIZED (SELECT value::bigint AS balance_id FROM closed, jsonb_array_elements_text(legs) AS value),
+spare AS MATERIALIZED (
+    SELECT greatest(coalesce(min(b.available), 0), 0) AS most FROM billing_balance b JOIN leg ON b.id = leg.balance_id),
+recorded AS (
+    INSERT INTO billing_usagerecord (id, legs, held, cost, settled_at, {RECORD_COLUMNS})
+    SELECT id, closed.legs, held,
+           CASE WHEN claimed_cost > held THEN held + least(claimed_cost - held, most) ELSE claimed_cost END,
+           statement_timestamp(), {_RECORD_VALUES}
+    FROM outcome JOIN closed USING (id) CROSS JOIN spare
+    RETURNING id, held - cost AS unused, claimed_cost - cost AS written_off),
+moved AS (
+    UPDATE billing_balance b SET available = b.available + recorded.unused
+    FROM recorded CROSS JOIN leg
+    WHERE b.id = leg.balance_id AND (recorded.unused >= 0 OR b.available >= -recorded.unused))
+SELECT id, written_off FROM recorded
+"""  # noqa: S608 - constants only
 _SQL_RELEASE = """
-WITH freed AS (DELETE FROM billing_reservation WHERE id = %s RETURNING balance_id, amount)
-UPDATE billing_balance b SET available = b.available + freed.amount FROM freed WHERE b.id = freed.balance_id
+WITH freed AS (DELETE FROM billing_reservation WHERE id = %s RETURNING legs, amount)
+UPDATE billing_balance b SET available = b.available + freed.amount
+FROM freed, jsonb_array_elements_text(freed.legs) AS value WHERE b.id = value::bigint
 """
 _SQL_PROGRESS = """
-UPDATE billing_reservation v
-SET channel = n.channel, price_id = n.price_id, input_tokens = n.input_tokens, output_tokens = n.output_tokens
-FROM jsonb_to_recordset(%(rows)s::jsonb)
-    AS n(id uuid, channel text, price_id bigint, input_tokens bigint, output_tokens bigint)
+UPDATE billing_reservation v SET channel = n.channel, price_id = n.price_id, usage = n.usage
+FROM jsonb_to_recordset(%(rows)s::jsonb) AS n(id uuid, channel text, price_id bigint, usage jsonb)
 WHERE v.id = n.id
 """
 
 
-_LOCK, _SETTLE, _HOLD = b"lock", b"settle", b"hold"
+_LOCK, _SETTLE, _SETTLE_BEYOND, _HOLD = b"lock", b"settle", b"settle_beyond", b"hold"
 _PREPARED: Final = {
-    _LOCK: _SQL_LOCK % {"tenants": "$1"},
+    _LOCK: _SQL_LOCK % {"balances": "$1"},
     _SETTLE: _SQL_SETTLE % {"rows": "$1"},
+    _SETTLE_BEYOND: _SQL_SETTLE_BEYOND % {"rows": "$1"},
     _HOLD: _SQL_HOLD % {"rows": "$1", "owner": "$2"},
 }
 _FAILED: Final = frozenset((ExecStatus.FATAL_ERROR, ExecStatus.BAD_RESPONSE))
@@ -178,21 +228,27 @@ class PostgresBooks:
     def post(
         self, holds: Sequence[Hold], settlements: Sequence[Settlement], owner: str
     ) -> tuple[list[HoldOutcome], set[str]]:
-        tenants = {row.tenant_id for row in holds} | {row.tenant_id for row in settlements}
+        within = [row for row in settlements if row.claimed_cost <= row.held]
+        beyond = [row for row in settlements if row.claimed_cost > row.held]
         # What is sent between two syncs of a pipeline is one transaction, and one round trip.
         with self._pipeline():
-            self._send(_LOCK, f"{{{','.join(map(str, tenants))}}}")
-            if settlements:
-                self._send(_SETTLE, msgspec.json.encode(settlements))
+            self._send(_LOCK, _balances((*holds, *settlements)))
+            if within:
+                self._send(_SETTLE, msgspec.json.encode(within))
+            for settlement in beyond:
+                self._send(_SETTLE_BEYOND, msgspec.json.encode([settlement]))
             if holds:
                 self._send(_HOLD, msgspec.json.encode(holds), owner)
             _locked, *answers = self._results()
-        settled = _ids(answers[0], settlements) if settlements else set()
-        held = _ids(answers[-1], holds) if holds else set()
+        held = _ids(answers.pop(), holds) if holds else set()
+        settled = _ids(answers.pop(0), within) if within else set()
+        settled |= _settled_beyond(answers)
+        if len(settled) < len(settlements):  # late, or held less than their settlements thought
+            settled |= self._settle_one_by_one([row for row in within if row.id not in settled])
         if len(held) == len(holds):
             return [HELD] * len(holds), settled
         rest = [hold for hold in holds if hold.id not in held]
-        outcomes = dict.fromkeys(held, HELD)
+        outcomes: dict[str, HoldOutcome] = dict.fromkeys(held, HELD)
         outcomes.update(zip([hold.id for hold in rest], self._hold_one_by_one(rest, owner), strict=True))
         return [outcomes[hold.id] for hold in holds], settled
 
@@ -235,35 +291,41 @@ class PostgresBooks:
                 raise psycopg.errors.error_from_result(result, encoding="utf-8")
         return results
 
+    def _settle_one_by_one(self, settlements: Sequence[Settlement]) -> set[str]:
+        """For settlements that the statement of many left out; the ids of those whose reservation was open."""
+        with self._pipeline():
+            self._send(_LOCK, _balances(settlements))
+            for settlement in settlements:
+                self._send(_SETTLE_BEYOND, msgspec.json.encode([settlement]))
+            _locked, *answers = self._results()
+        return _settled_beyond(answers)
+
     def _hold_one_by_one(self, holds: Sequence[Hold], owner: str) -> list[HoldOutcome]:
-        """For tenants whose sum did not fit: under their rows' locks, as many as fit, in order."""
-        tenants = [hold.tenant_id for hold in holds]
+        """For holds on balances whose sum did not fit: under their rows' locks, as many as fit, in order."""
         with self._connection.transaction():
-            available = dict(
-                self._connection.execute(
-                    "SELECT tenant_id, available FROM billing_balance "
-                    "WHERE kind = 'wallet' AND tenant_id = ANY(%s) ORDER BY id FOR UPDATE",
-                    [tenants],
-                ).fetchall()
-            )
-            outcomes, taken = choose(holds, available)
-            for tenant_id, amount in taken.items():
-                self._connection.execute(
-                    "UPDATE billing_balance SET available = available - %s "
-                    "WHERE kind = 'wallet' AND tenant_id = %s AND available >= %s",
-                    [amount, tenant_id, amount],
-                )
-            fitting = [hold for hold, outcome in zip(holds, outcomes, strict=True) if outcome.is_held]
+            available = dict(self._connection.execute(_SQL_LOCK, {"balances": _balances(holds)}).fetchall())
+            outcomes, taken = choose(holds, available, self._tied_up)
+            for balance, amount in taken.items():
+                self._connection.execute(_SQL_TAKE, [amount, balance, amount])
+            fitting = [hold for hold, outcome in zip(holds, outcomes, strict=True) if outcome is HELD]
             if fitting:
                 self._connection.execute(_SQL_INSERT_HOLDS, {"rows": _document(fitting), "owner": owner})
         return outcomes
+
+    def _tied_up(self, balance: int) -> int:
+        (amount,) = self._connection.execute(_SQL_TIED_UP, [balance]).fetchone() or (0,)
+        return int(amount)
 
     def held_ids(self, ids: Sequence[str]) -> set[str]:
         found = self._connection.execute("SELECT id FROM billing_reservation WHERE id = ANY(%s::uuid[])", [list(ids)])
         return {row[0].hex for row in found}
 
     def release(self, id_: str) -> None:
-        self._connection.execute(_SQL_RELEASE, [id_])
+        with self._connection.transaction():
+            found = self._connection.execute("SELECT legs FROM billing_reservation WHERE id = %s", [id_]).fetchone()
+            if found is not None:
+                self._connection.execute(_SQL_LOCK, {"balances": found[0]})
+                self._connection.execute(_SQL_RELEASE, [id_])
 
     def note_progress(self, notes: Sequence[Progress]) -> None:
         self._connection.execute(_SQL_PROGRESS, {"rows": _document(notes)})
@@ -277,6 +339,22 @@ def _ids(result: PGresult, rows: Sequence[Hold] | Sequence[Settlement]) -> set[s
     if result.ntuples == len(rows):
         return {row.id for row in rows}
     return {(result.get_value(row, 0) or b"").hex() for row in range(result.ntuples)}
+
+
+def _settled_beyond(results: Sequence[PGresult]) -> set[str]:
+    """Which settlements were made one by one, after an alarm over what had to be written off."""
+    settled = set()
+    for result in results:
+        if result.ntuples:
+            id_ = (result.get_value(0, 0) or b"").hex()
+            report_written_off(id_, int.from_bytes(result.get_value(0, 1) or b"", signed=True))
+            settled.add(id_)
+    return settled
+
+
+def _balances(rows: Iterable[Hold | Settlement]) -> str:
+    """The ids of the balances that these rows touch, as PostgreSQL writes an array."""
+    return f"{{{','.join(map(str, {leg for row in rows for leg in row.legs}))}}}"
 
 
 def _document(rows: Sequence[msgspec.Struct]) -> str:

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 import msgspec
 
+from billing.kinds import KINDS, NOTHING, Usage
+
+log = logging.getLogger(__name__)
+
 
 class Hold(msgspec.Struct, frozen=True):
     """A reservation to be: everything that anyone needs to settle it should its owner die.
 
-    `amount` is in ledger units; `id` is the request's UUID in hex; `created_at` UTC text (`timestamp`).
+    `amount` is in ledger units and taken from every leg; `legs` are balance ids in rising order; `id` is the request's
+    UUID in hex; `created_at` UTC text (`timestamp`).
     """
 
     id: str
+    legs: tuple[int, ...]
     tenant_id: int
     amount: int
     api_key_id: int
@@ -25,28 +32,49 @@ class Hold(msgspec.Struct, frozen=True):
     price_id: int
     is_stream: bool
     created_at: str
-    input_tokens: int
 
 
 @dataclass(frozen=True, slots=True)
-class HoldOutcome:
-    """`available` is what the wallet had left when it refused, in ledger units."""
+class Held:
+    """The amount was taken from every leg."""
 
-    is_held: bool
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Nothing was taken. `balance` is the id of the leg with the least left; None if the hold had no legs.
+
+    It had `available` ledger units left, and `tied_up` in open reservations, some of which will come back.
+    """
+
+    balance: int | None
     available: int = 0
+    tied_up: int = 0
 
 
-HELD: Final = HoldOutcome(True)
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """The request of this id was held before, by a commit whose answer got lost."""
+
+    request: str
+
+
+HoldOutcome = Held | Refused | Repeated
+HELD: Final = Held()
 
 
 class Settlement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A usage record to be, without what the reservation knows (key, endpoint, beginning) or only the database.
 
-    `claimed_cost` is what the usage costs; the record's cost is that or the hold, whichever is smaller. What has its
-    default does not travel: most requests succeed and use two kinds of tokens.
+    `claimed_cost` is what the usage costs. What it costs beyond the hold is taken when it settles, as far as every leg
+    goes; the record's cost is what was held and taken of it, and only the rest is written off.
+
+    `legs` are those of the hold, `held` is its amount: a hint for the shorter way, which the reservation's own amount
+    overrules. What has its default does not travel: most requests succeed and use two kinds of tokens.
     """
 
     id: str
+    legs: tuple[int, ...]
+    held: int
     tenant_id: int
     requested_model: str
     model: str
@@ -56,14 +84,7 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     status: int = 200
     error_code: str = ""
     usage_source: str = "upstream"
-    input_tokens: int = 0
-    cached_input_tokens: int = 0
-    cache_write_tokens: int = 0
-    output_tokens: int = 0
-    reasoning_tokens: int = 0
-    input_audio_tokens: int = 0
-    output_audio_tokens: int = 0
-    images: int = 0
+    usage: Usage = NOTHING
     claimed_cost: int
     provider_cost: int | None = None
     provider_currency: str = ""
@@ -82,8 +103,7 @@ class Progress(msgspec.Struct, frozen=True):
     channel: str
     price_id: int
     """Of the model that answers, which may be a fallback."""
-    input_tokens: int
-    output_tokens: int
+    usage: Usage
 
 
 class Books(Protocol):
@@ -92,7 +112,7 @@ class Books(Protocol):
     def post(
         self, holds: Sequence[Hold], settlements: Sequence[Settlement], owner: str
     ) -> tuple[list[HoldOutcome], set[str]]:
-        """Closes each open reservation with its usage record, then takes each hold from its wallet or refuses it.
+        """Closes each open reservation with its usage record, then takes each hold from its legs or refuses it.
 
         One transaction, so one wait for the disk: what the settlements give back is there for the holds. Returns the
         holds' outcomes in their order, and the ids of the reservations that were still open.
@@ -109,21 +129,48 @@ class Books(Protocol):
     def close(self) -> None: ...
 
 
-def choose(holds: Iterable[Hold], available: dict[int, int]) -> tuple[list[HoldOutcome], dict[int, int]]:
-    """Tries holds one by one against what each tenant has: the outcomes, and what to take from whom."""
-    outcomes = []
+def choose(
+    holds: Iterable[Hold], available: Mapping[int, int], tied_up: Callable[[int], int]
+) -> tuple[list[HoldOutcome], dict[int, int]]:
+    """Tries holds one by one against what each balance has: the outcomes, and what to take from which.
+
+    A hold takes from all of its legs or from none. `tied_up` says what was held on a balance before.
+    """
+    outcomes: list[HoldOutcome] = []
     taken: dict[int, int] = defaultdict(int)
+
+    def left(balance: int) -> int:
+        return available.get(balance, -1) - taken[balance]
+
     for hold in holds:
-        left = available.get(hold.tenant_id, -1) - taken[hold.tenant_id]
-        if hold.amount <= left:
-            taken[hold.tenant_id] += hold.amount
-            outcomes.append(HELD)
+        tightest = min(hold.legs, key=left, default=None)
+        if tightest is None:
+            outcomes.append(Refused(None))
+        elif left(tightest) < hold.amount:
+            outcomes.append(Refused(tightest, max(left(tightest), 0), tied_up(tightest) + taken[tightest]))
         else:
-            outcomes.append(HoldOutcome(False, max(left, 0)))
-    return outcomes, {tenant_id: amount for tenant_id, amount in taken.items() if amount}
+            outcomes.append(HELD)
+            for balance in hold.legs:
+                taken[balance] += hold.amount
+    return outcomes, {balance: amount for balance, amount in taken.items() if amount}
 
 
-SETTLEMENT_COLUMNS: Final = tuple(name for name in Settlement.__struct_fields__ if name != "id")
+def report_written_off(id_: str, amount: int) -> None:
+    """Raises the alarm over a usage that neither its hold nor its balances could pay; nothing if the amount is 0."""
+    if amount:
+        log.error("request %s: %d ledger units were written off, its balances could not pay them", id_, amount)
+
+
+def usage_columns(usage: Usage) -> dict[str, int]:
+    """The counts under the names of the usage record's columns."""
+    return {kind.column: getattr(usage, kind.name) for kind in KINDS}
+
+
+USAGE_COLUMNS: Final = tuple(kind.column for kind in KINDS)
+SETTLEMENT_COLUMNS: Final = tuple(
+    name for name in Settlement.__struct_fields__ if name not in {"id", "legs", "held", "usage"}
+)
+"""Columns of the record that a settlement has under the same name."""
 FROM_HOLD: Final = {
     "api_key_id": "api_key_id",
     "endpoint": "endpoint",
@@ -132,7 +179,6 @@ FROM_HOLD: Final = {
 }
 """The record's columns that the reservation has, under its names."""
 HELD_COLUMNS: Final = ", ".join(FROM_HOLD.values())
-RECORD_COLUMNS: Final = ", ".join((*SETTLEMENT_COLUMNS, *FROM_HOLD))
-HOLD_COLUMNS: Final = (
-    "id, amount, tenant_id, api_key_id, endpoint, model, price_id, is_stream, created_at, input_tokens"
-)
+RECORD_COLUMNS: Final = ", ".join((*SETTLEMENT_COLUMNS, *USAGE_COLUMNS, *FROM_HOLD))
+HOLD_FIELDS: Final = Hold.__struct_fields__
+HOLD_COLUMNS: Final = ", ".join(HOLD_FIELDS)

@@ -4,38 +4,55 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
 import msgspec
 from django.db import connections
 
 from billing.books.rows import (
     FROM_HOLD,
+    HELD,
     HELD_COLUMNS,
     HOLD_COLUMNS,
+    HOLD_FIELDS,
     RECORD_COLUMNS,
     SETTLEMENT_COLUMNS,
+    USAGE_COLUMNS,
     Hold,
     HoldOutcome,
     Progress,
     Settlement,
     choose,
+    report_written_off,
+    usage_columns,
 )
 
-_SQL_DELETE_RESERVATION: Final = (
-    f"DELETE FROM billing_reservation WHERE id = ? RETURNING balance_id, amount, {HELD_COLUMNS}"  # noqa: S608
-)
+_SQL_DELETE_RESERVATION: Final = f"DELETE FROM billing_reservation WHERE id = ? RETURNING legs, amount, {HELD_COLUMNS}"  # noqa: S608
 _SQL_TIME: Final = "strftime('%Y-%m-%d %H:%M:%f', 'now')"
-_SQL_INSERT_HOLD = f"""
-INSERT INTO billing_reservation (balance_id, owner, channel, output_tokens, {HOLD_COLUMNS})
-SELECT b.id, :owner, '', 0, {", ".join(":" + name.strip() for name in HOLD_COLUMNS.split(","))}
-FROM billing_balance b WHERE b.tenant_id = :tenant_id AND b.kind = 'wallet'
+_SQL_INSERT_HOLD: Final = f"""
+INSERT INTO billing_reservation (owner, channel, usage, {HOLD_COLUMNS})
+VALUES (:owner, '', '{{}}', {", ".join(":" + name for name in HOLD_FIELDS)})
 """  # noqa: S608 - constants only
-_SQL_INSERT_RECORD = f"""
-INSERT INTO billing_usagerecord (id, balance_id, held, cost, settled_at, {RECORD_COLUMNS})
-VALUES (:id, :balance_id, :held, min(:claimed_cost, :held), {_SQL_TIME},
-        {", ".join(":" + name for name in (*SETTLEMENT_COLUMNS, *FROM_HOLD))})
+_SQL_INSERT_RECORD: Final = f"""
+INSERT INTO billing_usagerecord (id, legs, held, cost, settled_at, {RECORD_COLUMNS})
+VALUES (:id, :legs, :held, :cost, {_SQL_TIME},
+        {", ".join(":" + name for name in (*SETTLEMENT_COLUMNS, *USAGE_COLUMNS, *FROM_HOLD))})
 """  # noqa: S608 - constants only
+_SQL_LEAST_AVAILABLE: Final = """
+SELECT coalesce(min(available), 0) FROM billing_balance WHERE id IN (SELECT value FROM json_each(?))
+"""
+_SQL_GIVE: Final = """
+UPDATE billing_balance SET available = available + :amount WHERE id IN (SELECT value FROM json_each(:legs))
+"""
+_SQL_TAKE: Final = """
+UPDATE billing_balance SET available = available - :amount
+WHERE id IN (SELECT value FROM json_each(:legs)) AND available >= :amount
+"""
+_SQL_TIED_UP: Final = """
+SELECT coalesce(sum(amount), 0) FROM billing_reservation
+WHERE EXISTS (SELECT 1 FROM json_each(legs) WHERE value = ?)
+"""
 
 
 class SqliteBooks:
@@ -53,13 +70,18 @@ class SqliteBooks:
         self, holds: Sequence[Hold], settlements: Sequence[Settlement], owner: str
     ) -> tuple[list[HoldOutcome], set[str]]:
         with _Immediate(self._connection) as run:
-            settled = {row.id for row in settlements if _settle_one(run, row)}
-            return _hold_all(run, holds, owner), settled
+            # What is given back is there for those that need more than they held.
+            by_need = sorted(settlements, key=lambda row: row.claimed_cost > row.held)
+            written_off = {row.id: _settle(run, row) for row in by_need}
+            outcomes = _hold_all(run, holds, owner)
+        settled = {id_: amount for id_, amount in written_off.items() if amount is not None}
+        for id_, amount in settled.items():
+            report_written_off(id_, amount)
+        return outcomes, set(settled)
 
     def held_ids(self, ids: Sequence[str]) -> set[str]:
         found = self._connection.execute(
-            "SELECT id FROM billing_reservation WHERE id IN (SELECT value FROM json_each(?))",
-            [msgspec.json.encode(list(ids)).decode()],
+            "SELECT id FROM billing_reservation WHERE id IN (SELECT value FROM json_each(?))", [_json(list(ids))]
         )
         return {row[0] for row in found}
 
@@ -67,54 +89,67 @@ class SqliteBooks:
         with _Immediate(self._connection) as run:
             freed = run.execute(_SQL_DELETE_RESERVATION, [id_]).fetchone()
             if freed is not None:
-                run.execute("UPDATE billing_balance SET available = available + ? WHERE id = ?", [freed[1], freed[0]])
+                run.execute(_SQL_GIVE, {"legs": freed[0], "amount": freed[1]})
 
     def note_progress(self, notes: Sequence[Progress]) -> None:
         with _Immediate(self._connection) as run:
             run.executemany(
-                "UPDATE billing_reservation SET channel = :channel, price_id = :price_id, "
-                "input_tokens = :input_tokens, output_tokens = :output_tokens WHERE id = :id",
-                [msgspec.structs.asdict(note) for note in notes],
+                "UPDATE billing_reservation SET channel = :channel, price_id = :price_id, usage = :usage "
+                "WHERE id = :id",
+                [msgspec.structs.asdict(note) | {"usage": _json(note.usage)} for note in notes],
             )
 
     def close(self) -> None:
         self._connection.close()
 
 
-def _settle_one(run: sqlite3.Connection, settlement: Settlement) -> bool:
+def _settle(run: sqlite3.Connection, settlement: Settlement) -> int | None:
+    """What had to be written off, usually 0; None if there is no such reservation any more."""
     closed = run.execute(_SQL_DELETE_RESERVATION, [settlement.id]).fetchone()
     if closed is None:
-        return False
-    balance_id, held, *rest = closed
-    row = msgspec.structs.asdict(settlement) | dict(zip(FROM_HOLD, rest, strict=True))
-    row |= {"balance_id": balance_id, "held": held}
-    row["attempts"] = msgspec.json.encode(settlement.attempts).decode()
-    row["decision"] = msgspec.json.encode(settlement.decision).decode()
+        return None
+    legs, held, *rest = closed
+    beyond = max(0, settlement.claimed_cost - held)
+    if beyond:
+        (left,) = run.execute(_SQL_LEAST_AVAILABLE, [legs]).fetchone()
+        beyond = min(beyond, max(0, left))
+    cost: int = min(settlement.claimed_cost, held + beyond)
+    row = msgspec.structs.asdict(settlement) | usage_columns(settlement.usage) | dict(zip(FROM_HOLD, rest, strict=True))
+    row |= {"legs": legs, "held": held, "cost": cost}
+    row |= {"attempts": _json(settlement.attempts), "decision": _json(settlement.decision)}
     run.execute(_SQL_INSERT_RECORD, row)
-    run.execute(
-        "UPDATE billing_balance SET available = available + ? WHERE id = ?",
-        [held - min(settlement.claimed_cost, held), balance_id],
-    )
-    return True
+    if cost > held:
+        run.execute(_SQL_TAKE, {"legs": legs, "amount": beyond})
+    else:
+        run.execute(_SQL_GIVE, {"legs": legs, "amount": held - cost})
+    return settlement.claimed_cost - cost
 
 
 def _hold_all(run: sqlite3.Connection, holds: Sequence[Hold], owner: str) -> list[HoldOutcome]:
-    available = {}
-    for tenant_id in {hold.tenant_id for hold in holds}:
-        row = run.execute(
-            "SELECT available FROM billing_balance WHERE kind = 'wallet' AND tenant_id = ?", [tenant_id]
-        ).fetchone()
-        available[tenant_id] = row[0] if row else -1
-    outcomes, taken = choose(holds, available)
-    for tenant_id, amount in taken.items():
+    if not holds:
+        return []
+    wanted = _json(sorted({leg for hold in holds for leg in hold.legs}))
+    available = dict(
         run.execute(
-            "UPDATE billing_balance SET available = available - ? "
-            "WHERE kind = 'wallet' AND tenant_id = ? AND available >= ?",
-            [amount, tenant_id, amount],
-        )
-    held = [hold for hold, outcome in zip(holds, outcomes, strict=True) if outcome.is_held]
-    run.executemany(_SQL_INSERT_HOLD, [msgspec.structs.asdict(hold) | {"owner": owner} for hold in held])
+            "SELECT id, available FROM billing_balance WHERE id IN (SELECT value FROM json_each(?))", [wanted]
+        ).fetchall()
+    )
+    outcomes, taken = choose(holds, available, partial(_tied_up, run))
+    for balance, amount in taken.items():
+        run.execute(_SQL_TAKE, {"legs": _json([balance]), "amount": amount})
+    held = [hold for hold, outcome in zip(holds, outcomes, strict=True) if outcome is HELD]
+    run.executemany(
+        _SQL_INSERT_HOLD, [msgspec.structs.asdict(hold) | {"legs": _json(hold.legs), "owner": owner} for hold in held]
+    )
     return outcomes
+
+
+def _tied_up(run: sqlite3.Connection, balance: int) -> int:
+    return int(run.execute(_SQL_TIED_UP, [balance]).fetchone()[0])
+
+
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
 
 
 class _Immediate:

@@ -73,9 +73,9 @@ def _pricing(price: Tariff) -> dict[str, str]:
     rates = {
         "prompt": price.input,
         "completion": price.output,
-        "input_cache_read": price.input if price.cached_input is None else price.cached_input,
-        "input_cache_write": price.input if price.cache_write is None else price.cache_write,
-        "internal_reasoning": price.output if price.reasoning is None else price.reasoning,
+        "input_cache_read": price.rate("cached_input"),
+        "input_cache_write": price.rate("cache_write"),
+        "internal_reasoning": price.rate("reasoning"),
     }
     pricing = {name: decimal_text(rate, EXPONENT[price.currency] + 6) for name, rate in rates.items()}
     return {**pricing, "request": decimal_text(price.request_fee, EXPONENT[price.currency]), "currency": price.currency}

@@ -12,7 +12,8 @@ from asgiref.sync import async_to_sync
 from django.utils.translation import gettext
 from django.views.decorators.debug import sensitive_variables
 
-from billing.prices import Tariff, Usage, cost
+from billing.kinds import Usage
+from billing.prices import Tariff, cost
 from routing.catalogue.models import Channel, Route
 from routing.catalogue.snapshot import RouteView, view_routes
 from routing.catalogue.vault import SealBroken

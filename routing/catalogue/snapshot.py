@@ -20,7 +20,6 @@ from django.utils import timezone
 
 from billing.models import Price, Rates
 from billing.prices import Tariff
-from billing.tariffs import tariff_of
 from routing.catalogue.models import CatalogueModel, CatalogueVersion, Channel, CostPrice, Route
 from routing.catalogue.vault import SealBroken
 from routing.providers import ADAPTERS
@@ -201,7 +200,7 @@ def _route(row: Route, channel: ChannelView, cost: Tariff | None) -> RouteView:
 
 def _latest_costs(now: dt.datetime) -> dict[int, Tariff]:
     rows = CostPrice.objects.filter(effective_from__lte=now).order_by("route_id", "effective_from", "version")
-    return {row.route_id: tariff_of(row) for row in rows}
+    return {row.route_id: row.tariff for row in rows}
 
 
 def _prices() -> dict[str, dict[str, tuple[tuple[float, Tariff], ...]]]:
@@ -210,7 +209,7 @@ def _prices() -> dict[str, dict[str, tuple[tuple[float, Tariff], ...]]]:
         rows[row.model, row.currency].append(row)
     prices: dict[str, dict[str, tuple[tuple[float, Tariff], ...]]] = defaultdict(dict)
     for (model, currency), versions in rows.items():
-        prices[model][currency] = tuple((row.effective_from.timestamp(), tariff_of(row)) for row in versions)
+        prices[model][currency] = tuple((row.effective_from.timestamp(), row.tariff) for row in versions)
     return prices
 
 

@@ -12,7 +12,8 @@ from typing import Any, Final, Protocol
 import msgspec
 import orjson
 
-from billing.prices import Tariff, Usage, ceiling
+from billing.kinds import Usage
+from billing.prices import Tariff, ceiling
 from routing.endpoints.preferences import ProviderPreferences
 from routing.providers.base import MalformedAnswer
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from accounts.authentication import KeyCache
 from accounts.limits import Limiter
 from billing.reservations import Reservations
+from billing.writer import Writer
 from routing.catalogue.snapshot import Catalogue
 from routing.selection.health import Health
 from routing.wire.client import Client
@@ -31,7 +32,9 @@ class Gateway:
     options: Options
     key_cache: KeyCache
     limiter: Limiter
+    writer: Writer
     reservations: Reservations
+    """What requests tell the writer."""
     catalogue: Catalogue
     health: Health
     client: Client

@@ -12,8 +12,8 @@ from typing import Final
 import msgspec
 
 from accounts.errors import GatewayError
+from billing.kinds import NOTHING, Usage
 from billing.models import UsageRecord
-from billing.prices import NOTHING, Usage
 from routing.errors import ContentRefused, NoAvailableChannel, UpstreamError, UpstreamTimeout
 from routing.providers.base import Refusal
 from routing.wire.client import Fault

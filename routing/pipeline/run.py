@@ -12,8 +12,9 @@ import orjson
 from accounts.errors import GatewayError
 from accounts.limits import Standing
 from billing.books import Progress, Settlement
-from billing.money import EXPONENT, decimal_text, plain
-from billing.prices import NOTHING, Tariff, Usage, cost, lines
+from billing.kinds import NOTHING, Usage
+from billing.money import EXPONENT, decimal_text, to_json_number
+from billing.prices import Tariff, cost, lines
 from routing.catalogue.snapshot import ModelView, RouteView
 from routing.endpoints.base import Bill
 from routing.pipeline.attempt import Attempt, AttemptRecord
@@ -87,6 +88,8 @@ class Run(msgspec.Struct):
         self.gateway.reservations.settle(
             Settlement(
                 id=call.id,
+                legs=call.caller.legs,
+                held=self.held,
                 tenant_id=call.caller.tenant_id,
                 requested_model=call.request.model,
                 model=self.model.name,
@@ -96,14 +99,7 @@ class Run(msgspec.Struct):
                 status=close.status,
                 error_code=close.code,
                 usage_source=source,
-                input_tokens=usage.input,
-                cached_input_tokens=usage.cached_input,
-                cache_write_tokens=usage.cache_write,
-                output_tokens=usage.output,
-                reasoning_tokens=usage.reasoning,
-                input_audio_tokens=usage.input_audio,
-                output_audio_tokens=usage.output_audio,
-                images=usage.images,
+                usage=usage,
                 claimed_cost=self.claim(usage),
                 provider_cost=None if route_cost is None else cost(usage, route_cost),
                 provider_currency="" if route_cost is None else route_cost.currency,
@@ -119,9 +115,7 @@ class Run(msgspec.Struct):
     def note_progress(self, usage: Usage) -> None:
         """Writes down how far the answer has come: what recovery bills should this process die."""
         if self.route is not None and self.plan.call.endpoint.has_produced(usage):
-            self.gateway.reservations.note_progress(
-                Progress(self.plan.call.id, self.route.channel.name, self.price.id, usage.input, usage.output)
-            )
+            self.gateway.reservations.note(Progress(self.plan.call.id, self.route.channel.name, self.price.id, usage))
 
     def teach(self, usage: Usage) -> None:
         """What a reported usage says about the conversation, the model and the tenant."""
@@ -138,7 +132,7 @@ class Run(msgspec.Struct):
     # --- what the client sees of it ---
 
     def bill(self, usage: Usage, reported: Any) -> Bill:
-        """What the tenant pays for a usage: never more than was held, and the terms of its sum, before rounding."""
+        """What a usage costs the tenant, and the terms of its sum, before rounding."""
         price, currency = self.price, self.price.currency
         details: dict[str, Any] = {"currency": currency}
         claimed = self.claim(usage)
@@ -146,10 +140,10 @@ class Run(msgspec.Struct):
             return Bill(usage, reported, "0", details)
         places = EXPONENT[currency] + 6
         for line in lines(usage, price):
-            details[line.kind] = orjson.Fragment(decimal_text(line.exact_millionths, places))
+            details[line.kind.rate] = orjson.Fragment(decimal_text(line.exact_millionths, places))
         if price.request_fee:
-            details["request_fee"] = orjson.Fragment(plain(price.request_fee, currency))
-        return Bill(usage, reported, plain(min(claimed, self.held), currency), details)
+            details["request_fee"] = orjson.Fragment(to_json_number(price.request_fee, currency))
+        return Bill(usage, reported, to_json_number(claimed, currency), details)
 
     def headers(self) -> list[tuple[bytes, bytes]]:
         """The response headers that tell how the request was served."""
@@ -176,7 +170,7 @@ class Run(msgspec.Struct):
                 "reason": verdict.reason,
                 "expected_cost": None
                 if verdict.expected_cost is None or not is_shown
-                else orjson.Fragment(plain(verdict.expected_cost, verdict.currency)),
+                else orjson.Fragment(to_json_number(verdict.expected_cost, verdict.currency)),
                 "success_rate": verdict.success_rate,
             }
             for verdict in decision.candidates

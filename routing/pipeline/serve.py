@@ -14,7 +14,7 @@ import time
 
 from accounts.limits import Standing
 from billing.books import Hold
-from billing.money import PER_MILLION, plain
+from billing.money import PER_MILLION, to_json_number
 from billing.reservations import InsufficientQuota, timestamp
 from routing.catalogue.snapshot import RouteView
 from routing.endpoints.base import LEAST_USEFUL_OUTPUT, ceiling_of
@@ -103,6 +103,7 @@ def _wanted(plan: Plan, amount: int) -> Hold:
     model, price = plan.models[0]
     return Hold(
         id=call.id,
+        legs=call.caller.legs,
         tenant_id=call.caller.tenant_id,
         amount=amount,
         api_key_id=call.caller.key_id,
@@ -111,7 +112,6 @@ def _wanted(plan: Plan, amount: int) -> Hold:
         price_id=price.id,
         is_stream=call.request.is_stream,
         created_at=timestamp(call.started_at),
-        input_tokens=plan.needs.expected_input,
     )
 
 
@@ -126,10 +126,10 @@ def _affordable_cap(plan: Plan, available: int) -> int:
 
 def _insufficient(plan: Plan, available: int, affordable: int) -> InsufficientQuota:
     currency = plan.call.caller.currency
-    cost = plain(_amount(plan, plan.needs.cap), currency)
+    cost = to_json_number(_amount(plan, plan.needs.cap), currency)
     return InsufficientQuota(
         f"You exceeded your current quota: this request can cost up to {cost} {currency} and "
-        f"{plain(available, currency)} {currency} are available, which affords {affordable} output tokens. "
+        f"{to_json_number(available, currency)} {currency} are available, which affords {affordable} output tokens. "
         "Lower max_tokens or add credit.",
         available=available,
     )

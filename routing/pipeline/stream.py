@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import orjson
 
-from billing.prices import NOTHING, Usage
+from billing.kinds import NOTHING, Usage
 from routing.pipeline.attempt import Attempt
 from routing.pipeline.outcomes import LEFT, OF_FAULT, SUCCESS, Close, Consequence, error_of
 from routing.pipeline.run import ClientGone, Run

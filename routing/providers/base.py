@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, Protocol
 
 import msgspec
 
-from billing.prices import Usage
+from billing.kinds import Usage
 from routing.wire.events import Comment
 
 MOST_TOKENS: Final = 100_000_000

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from billing.prices import Usage
+from billing.kinds import Usage
 from routing.providers.base import MOST_TOKENS, Reader, UpstreamCall, UpstreamRequest
 from routing.providers.openai import OpenAI, OpenAIReader, text_of
 

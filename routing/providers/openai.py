@@ -9,7 +9,7 @@ from typing import Any, Final, NoReturn
 import msgspec
 import orjson
 
-from billing.prices import Usage
+from billing.kinds import Usage
 from routing.providers.base import (
     END,
     MOST_TOKENS,

@@ -110,3 +110,9 @@ LACKS: Final = {
     "json_schema": Reason.NO_JSON_SCHEMA,
 }
 """The reason where a capability is missing, in the order in which they are looked at."""
+
+STRATEGIES: Final = {
+    "cheapest": _("The cheapest healthy channel was wanted."),
+    "fastest": _("The fastest healthy channel was wanted."),
+}
+"""What a request may ask for, in words for tenants."""

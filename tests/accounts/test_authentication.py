@@ -250,6 +250,19 @@ def test_requests_at_the_same_time_read_a_key_once(issued: IssuedKey) -> None:
     run(story)
 
 
+def test_caller_has_the_legs_that_the_wiring_knows(issued: IssuedKey) -> None:
+    async def story() -> tuple[int, ...]:
+        caller = await KeyCache(lambda tenant_id, key_id: (tenant_id, key_id)).find(issued.secret)
+        assert caller is not None
+        return caller.legs
+
+    assert run(story) == (issued.api_key.tenant_id, issued.api_key.pk)
+
+
+def test_caller_has_no_legs_before_anything_is_wired(issued: IssuedKey) -> None:
+    assert ask(bearer(issued)).legs == ()
+
+
 def test_cached_key_is_used_and_renewed_without_waiting(issued: IssuedKey) -> None:
     async def story() -> None:
         cache = KeyCache()

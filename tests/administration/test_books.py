@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable
 
 import pytest
@@ -12,14 +11,14 @@ from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from accounts.models import Tenant, User
-from billing import ledger
+from billing import balances, ledger
 from billing.models import Balance, LedgerEntry, Process, Reservation, UsageRecord
 from tests.pages import Browser
-from tests.records import usage_record
+from tests.records import reservation, usage_record
 
 
 def _balance(record: UsageRecord) -> Model:
-    return record.balance
+    return Balance.objects.get(tenant=record.tenant)
 
 
 def _entry(record: UsageRecord) -> Model:
@@ -27,11 +26,7 @@ def _entry(record: UsageRecord) -> Model:
 
 
 def _reservation(record: UsageRecord) -> Model:
-    return Reservation.objects.create(
-        id=uuid.uuid4(), balance=record.balance, amount=7, owner=uuid.uuid4(), tenant_id=record.tenant_id,
-        api_key_id=record.api_key_id, endpoint="chat.completions", model="demo-small", price_id=record.price_id,
-        created_at=timezone.now(),
-    )  # fmt: skip
+    return reservation(record)
 
 
 def _process(record: UsageRecord) -> Model:
@@ -89,7 +84,7 @@ def test_balance_is_shown_exactly(desk: Browser, record: UsageRecord) -> None:
 def _fill(record: UsageRecord, operator: User, rows: int) -> None:
     for number in range(rows):
         tenant = Tenant.objects.create(name=f"Tenant {number}")
-        wallet = ledger.open_wallet(tenant)
+        wallet = balances.open_wallet(tenant)
         ledger.post(
             balance=wallet, kind=LedgerEntry.Kind.GRANT, amount=1, reference=f"fill:{number}", created_by=operator
         )
@@ -115,3 +110,10 @@ def test_list_asks_the_same_number_of_queries(
     _fill(record, operator, rows)
     with django_assert_num_queries(queries):
         desk.get(reverse(f"admin:billing_{name}_changelist"))
+
+
+def test_reservation_shows_what_was_used_so_far(desk: Browser, record: UsageRecord) -> None:
+    row = reservation(record)
+    Reservation.objects.filter(pk=row.pk).update(usage={"input": 1_200, "cached_input": 7})
+    page = desk.open(reverse("admin:billing_reservation_change", args=(row.pk,)))
+    assert "input 1,200, cached input 7" in page.text

@@ -5,7 +5,6 @@ What a button does to its rows is tested beside its page.
 
 from __future__ import annotations
 
-import uuid
 from typing import Any, Final
 
 import pytest
@@ -16,9 +15,10 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import ApiKey, User
-from billing.models import LedgerEntry, Process, Reservation, UsageRecord
+from billing.models import Balance, LedgerEntry, Process, UsageRecord
 from routing.models import CatalogueModel, Channel, CostPrice, Route
 from tests.pages import Browser, Page
+from tests.records import reservation
 
 FRAME: Final = ["English en", "Tiếng Việt vi", "Log out"]
 SAVING: Final = ["Save", "Save and continue editing", "Save and add another"]
@@ -116,13 +116,11 @@ def rows(record: UsageRecord, charlie: User, api_key: ApiKey) -> dict[str, Model
     served = Route.objects.create(channel=channel, model=CatalogueModel.objects.get(), upstream_name="u")
     spare = CatalogueModel.objects.create(name="spare")
     made: list[Any] = [
-        api_key, record.tenant, charlie, record, record.balance, record.price, LedgerEntry.objects.get(), spare,
+        api_key, record.tenant, charlie, record, Balance.objects.get(tenant=record.tenant), record.price,
+        LedgerEntry.objects.get(), spare,
         Group.objects.create(name="spare"),
         Process.objects.create(host="web-1", pid=1, started_at=timezone.now(), heartbeat_at=timezone.now()),
-        Reservation.objects.create(
-            id=uuid.uuid4(), balance=record.balance, amount=7, owner=uuid.uuid4(), tenant_id=record.tenant_id,
-            api_key_id=api_key.pk, model="demo-small", price_id=record.price_id, created_at=timezone.now(),
-        ),
+        reservation(record),
         Channel.objects.create(name="spare", provider="fake", base_url="fake://spare"),
         CostPrice.objects.create(route=served, input=1, output=1),
         Route.objects.create(channel=channel, model=CatalogueModel.objects.create(name="other"), upstream_name="u"),

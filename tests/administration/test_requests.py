@@ -10,11 +10,14 @@ from django.urls import reverse
 from accounts.models import ApiKey
 from billing.models import UsageRecord
 from tests.pages import Browser
+from tests.records import usage_record
 
 RECORDS = "admin:billing_usagerecord_changelist"
 
 
-@pytest.mark.parametrize("spelling", ["{0.public_id}", "{0.id}", "{0.id.hex}", " {0.public_id} ", "demo-small"])
+@pytest.mark.parametrize(
+    "spelling", ["chatcmpl-{0.id.hex}", "{0.id}", "{0.id.hex}", " chatcmpl-{0.id.hex} ", "demo-small"]
+)
 def test_record_is_found_by_its_id_and_model(desk: Browser, record: UsageRecord, spelling: str) -> None:
     page = desk.open(reverse(RECORDS), data={"q": spelling.format(record)}).text
     assert reverse("admin:billing_usagerecord_change", args=(record.pk,)) in page
@@ -71,3 +74,12 @@ def test_record_without_decision_or_attempts_can_be_read(desk: Browser, record: 
     bare._state.adding = True
     bare.save()
     assert desk.open(reverse("admin:billing_usagerecord_change", args=(bare.pk,))).status == 200
+
+
+def test_record_shows_what_was_written_off(desk: Browser, record: UsageRecord) -> None:
+    passed = usage_record(
+        record.tenant, record.price, record.api_key, held=500_000, cost=786_370, claimed_cost=787_600
+    )  # fmt: skip
+    page = desk.open(reverse("admin:billing_usagerecord_change", args=(passed.pk,)))
+    assert "Written off" in page.text
+    assert "0.00000123\N{NO-BREAK SPACE}USD" in page.text

@@ -14,7 +14,7 @@ from pytest_django import DjangoAssertNumQueries
 from accounts import keys
 from accounts.models import ApiKey, Member, Tenant, User
 from accounts.tenants import open_tenant
-from billing import ledger, money
+from billing import balances, ledger, money
 from billing.models import Balance, LedgerEntry
 from tests.pages import Browser, Page
 
@@ -25,7 +25,7 @@ DORA = {"name": "Dora Ltd", "currency": "VND", "time_zone": "Asia/Ho_Chi_Minh"}
 
 @pytest.fixture
 def wallet(tenant: Tenant) -> Balance:
-    return ledger.open_wallet(tenant)
+    return balances.open_wallet(tenant)
 
 
 @pytest.fixture
@@ -248,7 +248,7 @@ def _fill(rows: int) -> None:
         owner = User.objects.create_user(f"owner{number}@example.com")
         tenant = open_tenant(owner=owner, name=f"Tenant {number}")
         Member.objects.create(tenant=tenant, user=User.objects.create_user(f"m{number}@example.com"), role="billing")
-        ledger.open_wallet(tenant)
+        balances.open_wallet(tenant)
         keys.issue(tenant=tenant, name="robot", created_by=owner)
 
 

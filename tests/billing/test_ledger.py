@@ -9,7 +9,6 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import IntegrityError, connections
 
-from accounts.models import Tenant
 from billing import ledger
 from billing.books import Books
 from billing.ledger import InsufficientFunds
@@ -116,15 +115,6 @@ def test_negative_credit_line_is_an_error(rich: Account) -> None:
     with pytest.raises(IntegrityError):
         ledger.set_credit_line(balance=rich.wallet, credit_line=-1)
     assert rich.available == 1000
-
-
-def test_wallet_is_opened_once(database: str) -> None:
-    tenant = Tenant.objects.create(name="New")
-
-    first, second = ledger.open_wallet(tenant), ledger.open_wallet(tenant)
-
-    assert first == second
-    assert (first.available, first.currency) == (0, "USD")
 
 
 def test_postings_racing_each_other_all_count(rich: Account) -> None:

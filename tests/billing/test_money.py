@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing.money import EXPONENT, decimal_text, from_decimal, plain, round_half_up, to_decimal
+from billing.money import EXPONENT, decimal_text, from_decimal, round_half_up, to_decimal, to_json_number
 
 AMOUNTS = st.integers(-(2**63), 2**63 - 1)
 CURRENCIES = st.sampled_from(sorted(EXPONENT))
@@ -36,7 +36,7 @@ def test_every_amount_survives_its_decimal_form(amount: int, currency: str) -> N
 
 @given(amount=AMOUNTS, currency=CURRENCIES)
 def test_plain_text_is_exact_and_as_json_carries_it(amount: int, currency: str) -> None:
-    text = plain(amount, currency)
+    text = to_json_number(amount, currency)
 
     assert Decimal(text) == to_decimal(amount, currency)
     assert "E" not in text.upper()
@@ -57,7 +57,7 @@ def test_plain_text_is_exact_and_as_json_carries_it(amount: int, currency: str) 
     ],
 )
 def test_plain_text(amount: int, currency: str, text: str) -> None:
-    assert plain(amount, currency) == text
+    assert to_json_number(amount, currency) == text
 
 
 def test_text_of_millionths_of_a_ledger_unit() -> None:

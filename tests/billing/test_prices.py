@@ -1,30 +1,26 @@
-"""What a usage costs: exact, rounded once, and never more than what was held for it."""
+"""What a usage costs: plain arithmetic, exact, rounded once."""
 
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import Any
 
+import msgspec
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
+from billing.kinds import KINDS, NOTHING, Usage
 from billing.money import PER_MILLION, round_half_up
-from billing.prices import NOTHING, Line, Tariff, Usage, ceiling, cost, lines
+from billing.prices import Tariff, ceiling, cost, lines
 
 RATES = st.integers(0, 10**12)
-OWN_RATES = st.none() | RATES
 TARIFFS = st.builds(
     Tariff,
     id=st.just(1),
     currency=st.just("USD"),
-    input=RATES,
-    output=RATES,
-    cached_input=OWN_RATES,
-    cache_write=OWN_RATES,
-    reasoning=OWN_RATES,
-    input_audio=OWN_RATES,
-    output_audio=OWN_RATES,
     request_fee=st.integers(0, 10**10),
+    **{kind.rate: RATES if kind.is_required else st.none() | RATES for kind in KINDS},
 )
 
 
@@ -38,11 +34,28 @@ def usages(draw: st.DrawFn) -> Usage:
     output = draw(st.integers(0, 500_000))
     reasoning = draw(st.integers(0, output))
     spoken = draw(st.integers(0, output - reasoning))
-    return Usage(input_, cached, written, output, reasoning, heard, spoken)
+    return Usage(
+        input=input_,
+        cached_input=cached,
+        cache_write=written,
+        input_audio=heard,
+        output=output,
+        reasoning=reasoning,
+        output_audio=spoken,
+        images=draw(st.integers(0, 20)),
+    )
 
 
 PLAIN = Tariff(id=1, currency="USD", input=2_000_000_000, output=8_000_000_000)
 """2 and 8 USD per million tokens."""
+EVERY = Tariff(
+    2, "USD", input=10**6, output=2 * 10**6, cached_input=3 * 10**6, cache_write=5 * 10**6, reasoning=7 * 10**6,
+    input_audio=11 * 10**6, output_audio=13 * 10**6, image=17 * 10**6, request_fee=19,
+)  # fmt: skip
+"""A rate of its own for every kind, all of them different."""
+OF_ALL = Usage(
+    input=1000, cached_input=100, cache_write=10, output=200, reasoning=20, input_audio=1, output_audio=2, images=4
+)
 
 
 @pytest.mark.parametrize(
@@ -50,7 +63,7 @@ PLAIN = Tariff(id=1, currency="USD", input=2_000_000_000, output=8_000_000_000)
     [
         (Usage(input=1, output=1), 10_000),
         (Usage(input=1000, output=500), 6_000_000),
-        (Usage(input=1000), 0),
+        (Usage(input=1000), 2_000_000),
         (Usage(output=1), 8_000),
         (NOTHING, 0),
     ],
@@ -60,44 +73,87 @@ def test_cost_of_plain_text(usage: Usage, expected: int) -> None:
     assert cost(usage, PLAIN) == expected
 
 
+def test_input_alone_costs_what_it_costs() -> None:
+    embeddings = Tariff(id=1, currency="USD", input=130_000_000, output=0)
+    assert cost(Usage(input=1_000_000), embeddings) == 130_000_000
+
+
+def test_flat_fee_counts_whatever_was_used() -> None:
+    tariff = Tariff(id=1, currency="USD", input=10**9, output=10**9, request_fee=500)
+    assert [cost(usage, tariff) for usage in (NOTHING, Usage(input=99), Usage(input=99, output=1))] == [
+        500, 99_500, 100_500,
+    ]  # fmt: skip
+
+
 def test_every_kind_at_its_own_rate() -> None:
-    tariff = Tariff(1, "USD", 10**6, 10**6 * 2, 10**6 * 3, 10**6 * 5, 10**6 * 7, 10**6 * 11, 10**6 * 13, 10**6 * 17, 19)
-    usage = Usage(
-        input=1000, cached_input=100, cache_write=10, output=200, reasoning=20, input_audio=1, output_audio=2, images=4
-    )
+    terms = lines(OF_ALL, EVERY)
 
-    assert lines(usage, tariff) == [
-        Line("input", 889, 10**6),
-        Line("cached_input", 100, 3 * 10**6),
-        Line("cache_write", 10, 5 * 10**6),
-        Line("input_audio", 1, 11 * 10**6),
-        Line("output", 178, 2 * 10**6),
-        Line("reasoning", 20, 7 * 10**6),
-        Line("output_audio", 2, 13 * 10**6),
-        Line("image", 4, 17 * 10**6),
+    assert [(term.kind.name, term.quantity, term.rate) for term in terms] == [
+        ("input", 889, 10**6),
+        ("cached_input", 100, 3 * 10**6),
+        ("cache_write", 10, 5 * 10**6),
+        ("input_audio", 1, 11 * 10**6),
+        ("output", 178, 2 * 10**6),
+        ("reasoning", 20, 7 * 10**6),
+        ("output_audio", 2, 13 * 10**6),
+        ("images", 4, 17 * 10**6),
     ]
-    assert cost(usage, tariff) == 889 + 300 + 50 + 11 + 356 + 140 + 26 + 68 + 19
+    assert cost(OF_ALL, EVERY) == 889 + 300 + 50 + 11 + 356 + 140 + 26 + 68 + 19
 
 
-def test_kinds_without_a_price_cost_what_their_whole_costs() -> None:
-    usage = Usage(input=1000, cached_input=100, cache_write=10, output=200, reasoning=20, input_audio=1, output_audio=2)
-    assert cost(usage, PLAIN) == cost(Usage(input=1000, output=200), PLAIN)
+@pytest.mark.parametrize(
+    ("kind", "rate"),
+    [
+        ("input", 2_000_000_000),
+        ("cached_input", 2_000_000_000),
+        ("cache_write", 2_000_000_000),
+        ("input_audio", 2_000_000_000),
+        ("output", 8_000_000_000),
+        ("reasoning", 8_000_000_000),
+        ("output_audio", 8_000_000_000),
+        ("images", 0),
+    ],
+)
+def test_kind_without_a_rate_costs_what_its_whole_costs(kind: str, rate: int) -> None:
+    assert PLAIN.rate(kind) == rate
+
+
+def test_kinds_without_a_rate_cost_what_their_whole_costs() -> None:
+    assert cost(OF_ALL, PLAIN) == cost(Usage(input=1000, output=200), PLAIN)
 
 
 def test_zero_is_a_price() -> None:
     tariff = Tariff(id=1, currency="USD", input=2_000_000, output=0, cached_input=0)
-    assert cost(Usage(input=100, cached_input=40, output=5), tariff) == 120
-
-
-def test_nothing_produced_costs_not_even_the_fee() -> None:
-    tariff = Tariff(id=1, currency="USD", input=10**9, output=10**9, request_fee=500)
-    assert (cost(Usage(input=99), tariff), cost(Usage(input=99, output=1), tariff)) == (0, 100_500)
+    assert (cost(Usage(input=100, cached_input=40, output=5), tariff), tariff.rate("cached_input")) == (120, 0)
 
 
 def test_many_small_terms_are_rounded_together() -> None:
     """Three terms of 0.4 are 1.2, not three times nothing."""
     tariff = Tariff(id=1, currency="USD", input=400_000, output=400_000, cached_input=400_000)
     assert cost(Usage(input=2, cached_input=1, output=1), tariff) == 1
+
+
+@pytest.mark.parametrize(
+    "rates",
+    [{"input": 1}, {"output": 1}, {"input": 1, "output": 1, "images": 1}],
+    ids=["no output", "no input", "unknown"],
+)
+def test_tariff_needs_input_and_output_and_knows_no_other_rates(rates: dict[str, Any]) -> None:
+    with pytest.raises(TypeError, match="a tariff has the rates"):
+        Tariff(1, "USD", **rates)
+
+
+def test_tariffs_are_values() -> None:
+    same = Tariff(id=1, currency="USD", input=2_000_000_000, output=8_000_000_000, image=None)
+
+    assert (same == PLAIN, hash(same) == hash(PLAIN)) == (True, True)
+    assert Tariff(id=1, currency="USD", input=2_000_000_000, output=8_000_000_000, request_fee=1) != PLAIN
+    assert (PLAIN.input, PLAIN.output) == (2_000_000_000, 8_000_000_000)
+
+
+def test_highest_rates_are_those_of_a_kind_and_of_what_is_within_it() -> None:
+    assert (EVERY.highest_input_rate(), EVERY.highest_output_rate()) == (11 * 10**6, 13 * 10**6)
+    assert (PLAIN.highest_input_rate(), PLAIN.highest_output_rate()) == (2_000_000_000, 8_000_000_000)
 
 
 @given(usage=usages(), tariff=TARIFFS)
@@ -107,46 +163,50 @@ def test_cost_is_the_exact_sum_rounded_once(usage: Usage, tariff: Tariff) -> Non
     rounded = round_half_up(exact.numerator, exact.denominator)
 
     assert sum(term.exact_millionths for term in terms) == exact * PER_MILLION
-    assert cost(usage, tariff) == (rounded + tariff.request_fee if usage.output else 0)
+    assert cost(usage, tariff) == rounded + tariff.request_fee
 
 
 @given(usage=usages(), tariff=TARIFFS)
-def test_lines_account_for_every_token(usage: Usage, tariff: Tariff) -> None:
+def test_lines_account_for_everything_once(usage: Usage, tariff: Tariff) -> None:
     terms = lines(usage, tariff)
 
     assert all(term.quantity > 0 for term in terms)
-    assert len({term.kind for term in terms}) == len(terms)
-    assert sum(term.quantity for term in terms) == usage.input + usage.output
+    assert len({term.kind.name for term in terms}) == len(terms)
+    assert sum(term.quantity for term in terms) == usage.input + usage.output + usage.images
 
 
-@given(usage=usages(), tariff=TARIFFS, more=st.integers(0, 1000))
-def test_more_tokens_never_cost_less(usage: Usage, tariff: Tariff, more: int) -> None:
-    assume(usage.output)
-    prompted = Usage(
-        usage.input + more, usage.cached_input, usage.cache_write, usage.output, usage.reasoning, usage.input_audio,
-        usage.output_audio,
-    )  # fmt: skip
-    answered = Usage(
-        usage.input, usage.cached_input, usage.cache_write, usage.output + more, usage.reasoning, usage.input_audio,
-        usage.output_audio,
-    )  # fmt: skip
+@given(usage=usages(), tariff=TARIFFS, more=st.integers(0, 1000), kind=st.sampled_from(["input", "output", "images"]))
+def test_more_never_costs_less(usage: Usage, tariff: Tariff, more: int, kind: str) -> None:
+    grown = msgspec.structs.replace(usage, **{kind: getattr(usage, kind) + more})
 
-    assert cost(prompted, tariff) >= cost(usage, tariff)
-    assert cost(answered, tariff) >= cost(usage, tariff)
+    assert cost(grown, tariff) >= cost(usage, tariff)
 
 
 @given(usage=usages(), tariff=TARIFFS, spare_input=st.integers(0, 1_000_000), spare_output=st.integers(0, 1_000_000))
-def test_most_is_never_less_than_any_usage_within_its_bounds_costs(
+def test_ceiling_is_never_less_than_any_text_within_its_bounds_costs(
     usage: Usage, tariff: Tariff, spare_input: int, spare_output: int
 ) -> None:
-    bound = ceiling(input_tokens=usage.input + spare_input, output_tokens=usage.output + spare_output, tariff=tariff)
+    text = msgspec.structs.replace(usage, images=0)
 
-    assert bound >= cost(usage, tariff)
+    assert ceiling(usage.input + spare_input, usage.output + spare_output, tariff) >= cost(text, tariff)
 
 
 @given(tariff=TARIFFS, input_tokens=st.integers(0, 10**6), output_tokens=st.integers(1, 10**6))
-def test_most_is_reached_where_all_kinds_cost_the_same(tariff: Tariff, input_tokens: int, output_tokens: int) -> None:
+def test_ceiling_is_reached_where_all_kinds_cost_the_same(
+    tariff: Tariff, input_tokens: int, output_tokens: int
+) -> None:
     flat = Tariff(id=1, currency="USD", input=tariff.input, output=tariff.output, request_fee=tariff.request_fee)
-    bound = ceiling(input_tokens=input_tokens, output_tokens=output_tokens, tariff=flat)
+    bound = ceiling(input_tokens, output_tokens, flat)
 
     assert bound - cost(Usage(input=input_tokens, output=output_tokens), flat) in {0, 1}
+
+
+@pytest.mark.parametrize(
+    ("input_tokens", "output_tokens", "expected"), [(0, 0, 19), (1, 0, 30), (0, 1, 32), (10, 20, 110 + 260 + 19)]
+)
+def test_ceiling_is_at_the_highest_rates_and_the_fee(input_tokens: int, output_tokens: int, expected: int) -> None:
+    assert ceiling(input_tokens, output_tokens, EVERY) == expected
+
+
+def test_ceiling_is_rounded_up() -> None:
+    assert ceiling(1, 0, Tariff(id=1, currency="USD", input=1, output=0)) == 1

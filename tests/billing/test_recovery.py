@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from billing import processes, recovery
 from billing.books import Books, Progress
+from billing.kinds import NOTHING, Usage
 from billing.models import Price, Process, UsageRecord
 from billing.recovery import Contact, release_orphans
 from billing.reservations import timestamp
@@ -32,7 +33,7 @@ def _in_contact(database: str) -> Iterator[None]:
     _reach()
     Process.objects.all().delete()
     settle_dead_owners()
-    contact.lost()
+    contact.note_loss()
 
 
 def _reach() -> None:
@@ -63,7 +64,7 @@ def test_dead_owners_reservation_without_progress_costs_nothing(books: Books, ri
 def test_dead_owners_stream_is_settled_from_its_last_progress(books: Books, rich: Account, dead: str) -> None:
     held = rich.hold(300, is_stream=True)
     books.post([held], [], dead)
-    books.note_progress([Progress(held.id, "first", rich.price.pk, 20, 30)])
+    books.note_progress([Progress(held.id, "first", rich.price.pk, Usage(input=20, output=30))])
 
     assert settle_dead_owners() == 1
 
@@ -74,11 +75,40 @@ def test_dead_owners_stream_is_settled_from_its_last_progress(books: Books, rich
     assert_books_add_up()
 
 
+def test_what_was_cached_of_a_dead_owners_stream_is_billed_at_the_cached_price(
+    books: Books, rich: Account, dead: str
+) -> None:
+    price = Price.objects.create(model="cached", input=10_000, cached_input=1_000, output=20_000_000)
+    held = rich.hold(950, is_stream=True)
+    books.post([held], [], dead)
+    usage = Usage(input=100_000, cached_input=95_000, output=10)
+    books.note_progress([Progress(held.id, "first", price.pk, usage)])
+
+    assert settle_dead_owners() == 1
+
+    (record,) = rich.records
+    assert (record.usage, record.cost) == (usage, 50 + 95 + 200)
+    assert (rich.available, record.usage_source) == (1000 - 345, "estimated")
+    assert_books_add_up()
+
+
+def test_dead_owners_stream_of_which_nothing_was_seen_costs_nothing(books: Books, rich: Account, dead: str) -> None:
+    held = rich.hold(300, is_stream=True)
+    books.post([held], [], dead)
+    books.note_progress([Progress(held.id, "first", rich.price.pk, Usage(input=20))])
+
+    assert settle_dead_owners() == 1
+
+    (record,) = rich.records
+    assert (record.cost, record.claimed_cost, record.usage, record.usage_source) == (0, 0, NOTHING, "none")
+    assert rich.available == 1000
+
+
 def test_dead_owners_fallback_stream_is_settled_at_its_models_price(books: Books, rich: Account, dead: str) -> None:
     fallback = Price.objects.create(model="a fallback", input=3_000_000, output=4_000_000)
     held = rich.hold(300, is_stream=True)
     books.post([held], [], dead)
-    books.note_progress([Progress(held.id, "second", fallback.pk, 20, 30)])
+    books.note_progress([Progress(held.id, "second", fallback.pk, Usage(input=20, output=30))])
 
     assert settle_dead_owners() == 1
 
@@ -88,14 +118,16 @@ def test_dead_owners_fallback_stream_is_settled_at_its_models_price(books: Books
     assert_books_add_up()
 
 
-def test_progress_past_the_hold_costs_the_hold(books: Books, rich: Account, dead: str) -> None:
+def test_progress_past_the_hold_is_paid_as_far_as_the_wallet_goes(books: Books, rich: Account, dead: str) -> None:
     held = rich.hold(50)
     books.post([held], [], dead)
-    books.note_progress([Progress(held.id, "first", rich.price.pk, 2**62, 2**62)])
+    books.note_progress([Progress(held.id, "first", rich.price.pk, Usage(input=2**62, output=2**62))])
 
     assert settle_dead_owners() == 1
 
-    assert (rich.records[0].cost, rich.available) == (50, 950)
+    (record,) = rich.records
+    assert (record.cost, record.held, record.claimed_cost, rich.available) == (1000, 50, 2**62, 0)
+    assert_books_add_up()
 
 
 def test_reservation_of_a_process_that_said_goodbye_is_recovered(books: Books, rich: Account) -> None:
@@ -136,7 +168,7 @@ def test_late_outcome_of_a_recovered_request_changes_nothing(books: Books, rich:
 
 def test_nobody_is_declared_dead_before_contact_has_lasted(books: Books, rich: Account, dead: str) -> None:
     books.post([rich.hold(300)], [], dead)
-    contact.lost()
+    contact.note_loss()
 
     assert settle_dead_owners() == 0
     assert rich.available == 700
@@ -144,11 +176,11 @@ def test_nobody_is_declared_dead_before_contact_has_lasted(books: Books, rich: A
 
 def test_contact_begins_anew_when_the_database_fails(books: Books, rich: Account, dead: str) -> None:
     books.post([rich.hold(300)], [], dead)
-    assert contact.lasted() > dead_seconds() + 1
+    assert contact.seconds() > dead_seconds() + 1
 
-    contact.lost()
+    contact.note_loss()
 
-    assert contact.lasted() < 1
+    assert contact.seconds() < 1
 
 
 def test_request_older_than_any_duration_column_is_recovered(books: Books, rich: Account, dead: str) -> None:
@@ -166,7 +198,7 @@ def test_reservation_that_cannot_be_priced_does_not_keep_the_others_open(
 ) -> None:
     lost, good = rich.hold(300, price_id=999_999), rich.hold(200)
     books.post([lost, good], [], dead)
-    books.note_progress([Progress(row.id, "first", row.price_id, 10, 10) for row in (good, lost)])
+    books.note_progress([Progress(row.id, "first", row.price_id, Usage(input=10, output=10)) for row in (good, lost)])
 
     settle_dead_owners()
 
@@ -247,4 +279,4 @@ def test_nothing_to_recover_is_nothing_done(database: str) -> None:
     fresh = account(10)
 
     assert settle_dead_owners() == 0
-    assert UsageRecord.objects.filter(balance=fresh.wallet).count() == 0
+    assert UsageRecord.objects.filter(tenant=fresh.tenant).count() == 0

@@ -39,7 +39,7 @@ def test_figures_are_of_the_tenants_own_day_and_month(tenant: Tenant, record: Ca
 def test_figures_show_what_is_held(tenant: Tenant, api_key: ApiKey, price: Price) -> None:
     Reservation.objects.create(
         id=uuid.uuid4(),
-        balance=Balance.objects.get(tenant=tenant),
+        legs=[Balance.objects.get(tenant=tenant).pk],
         amount=7,
         owner=uuid.uuid4(),
         tenant_id=tenant.pk,
@@ -56,7 +56,7 @@ def test_figures_show_what_is_held(tenant: Tenant, api_key: ApiKey, price: Price
 def test_figures_leave_out_other_tenants(
     tenant: Tenant, stranger_tenant: Tenant, record: Callable[..., UsageRecord]
 ) -> None:
-    record(tenant=stranger_tenant, balance=Balance.objects.get(tenant=stranger_tenant))
+    record(tenant=stranger_tenant, legs=[])
 
     assert reports.figures(tenant, NOON) == reports.Figures("USD", 5_000_000_000, 0, 0, 0, 0)
 

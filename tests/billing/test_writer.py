@@ -16,7 +16,19 @@ from django.db import connection, connections
 from pytest_django.plugin import DjangoDbBlocker
 
 from accounts.errors import ServiceUnavailable
-from billing.books import HELD, Books, Hold, HoldOutcome, PostgresBooks, Progress, Settlement, open_books
+from billing.books import (
+    HELD,
+    Books,
+    Hold,
+    HoldOutcome,
+    PostgresBooks,
+    Progress,
+    Refused,
+    Repeated,
+    Settlement,
+    open_books,
+)
+from billing.kinds import Usage
 from billing.models import Reservation
 from billing.reservations import Reservations
 from billing.writer import MOST_WAITING, Writer
@@ -46,7 +58,7 @@ class Desk:
 
     def note(self, *notes: Progress) -> None:
         for note in notes:
-            self.loop.call_soon_threadsafe(self.writer.note_progress, note)
+            self.loop.call_soon_threadsafe(self.writer.note, note)
 
     def close(self) -> None:
         self._call(lambda: None)  # what was handed over before
@@ -176,7 +188,7 @@ def test_hold_is_committed_before_it_is_answered_and_a_settlement_soon_after(des
 
 
 def test_refused_hold_is_not_in_flight(desk: Desk, rich: Account) -> None:
-    assert desk.hold(rich.hold(1001)).result(5) == HoldOutcome(False, 1000)
+    assert desk.hold(rich.hold(1001)).result(5) == Refused(rich.wallet.pk, 1000)
     assert desk.writer.in_flight == set()
     assert (rich.available, rich.reservations) == (1000, set())
 
@@ -228,14 +240,14 @@ def test_latest_progress_is_the_one_that_stays(watched: tuple[Desk, Watched], ri
     blocker = desk.hold(rich.hold(1))
     wait_until(lambda: books.batches)
 
-    desk.note(*(Progress(streamed.id, "first", rich.price.pk, 10, count) for count in range(1, 40)))
+    desk.note(*(Progress(streamed.id, "first", rich.price.pk, Usage(input=10, output=count)) for count in range(1, 40)))
     desk.hold(rich.hold(1))
     wait_until(lambda: len(desk.writer.in_flight) == 4)
     books.gate.set()
     blocker.result(5)
 
-    wait_until(lambda: Reservation.objects.get(pk=streamed.id).output_tokens)
-    assert Reservation.objects.get(pk=streamed.id).output_tokens == 39
+    wait_until(lambda: Reservation.objects.get(pk=streamed.id).usage)
+    assert Reservation.objects.get(pk=streamed.id).noted_usage == Usage(input=10, output=39)
 
 
 def test_stopping_writes_what_was_handed_over(database: str, rich: Account) -> None:
@@ -348,18 +360,19 @@ def test_story_that_the_database_refuses_does_not_make_an_answer_free(desk: Desk
     assert rich.records[0].attempts in ([], [{"detail": "\x00 from an upstream"}])
 
 
-def test_claim_that_no_column_can_hold_is_paid_by_the_hold(database: str, rich: Account) -> None:
-    wanted, journal = rich.hold(100), Reservations(Writer())
+def test_claim_that_no_column_can_hold_is_paid_as_far_as_the_wallet_goes(database: str, rich: Account) -> None:
+    wanted, writer = rich.hold(100), Writer()
 
     async def story() -> None:
-        journal.writer.start(OWNER)
-        await journal.hold(wanted)
-        journal.settle(rich.settlement(wanted.id, 2**70, provider_cost=2**80))
-        await asyncio.get_running_loop().run_in_executor(None, journal.writer.stop)
+        writer.start(OWNER)
+        await Reservations(writer).hold(wanted)
+        Reservations(writer).settle(rich.settlement(wanted.id, 2**70, held=100, provider_cost=2**80))
+        await asyncio.get_running_loop().run_in_executor(None, writer.stop)
 
     asyncio.run(story())
 
-    assert (rich.records[0].cost, rich.available) == (100, 900)
+    (record,) = rich.records
+    assert (record.cost, record.claimed_cost, record.provider_cost, rich.available) == (1000, 2**62, 2**62, 0)
 
 
 def test_database_that_goes_away_beside_a_poisonous_row_loses_no_settlement(
@@ -474,9 +487,10 @@ def test_hold_whose_answer_got_lost_is_not_taken_twice(far: tuple[Desk, Wire], a
     desk.hold(rich.hold(0)).result(5)
 
     wire.lose_next_answer()
-    waiting = [desk.hold(rich.hold(amount)) for amount in amounts]
+    holds = [rich.hold(amount) for amount in amounts]
+    waiting = [desk.hold(hold) for hold in holds]
 
-    assert waiting[0].result(5) is HELD
+    assert waiting[0].result(5) == Repeated(holds[0].id)
     assert rich.available == 1000 - amounts[0]
     assert len(rich.reservations) == 2
     assert_books_add_up()

@@ -67,7 +67,7 @@ def test_usage_record_tells_the_whole_story(caller: Caller, model: Offer) -> Non
     assert record.price_id == model.price_id
     assert (record.outcome, record.status, record.error_code) == ("success", 200, "")
     assert (record.usage_source, record.is_stream) == ("upstream", False)
-    assert (record.input_tokens, record.output_tokens, record.cached_input_tokens) == (12, 5, 0)
+    assert (record.input_tokens, record.output_tokens, record.usage.cached_input) == (12, 5, 0)
     assert record.claimed_cost == record.cost
     assert (record.provider_cost, record.provider_currency) == (12 * 1_000 + 5 * 4_000, "USD")
     assert record.cost <= record.held
@@ -185,7 +185,7 @@ def test_cached_tokens_have_their_own_price(caller: Caller, model: Offer) -> Non
 
     cost = 100 * 2_000 + 900 * 500 + 10 * 8_000
     record = caller.only_record()
-    assert (record.input_tokens, record.cached_input_tokens, record.cost) == (1000, 900, cost)
+    assert (record.input_tokens, record.usage.cached_input, record.cost) == (1000, 900, cost)
     assert body["usage"]["cost"] == Decimal(cost).scaleb(-9)
     assert body["usage"]["prompt_tokens_details"]["cached_tokens"] == 900
 
@@ -202,7 +202,7 @@ def test_reasoning_tokens_are_part_of_the_output(caller: Caller, model: Offer) -
     caller.ask(model)
 
     record = caller.only_record()
-    assert (record.output_tokens, record.reasoning_tokens) == (50, 40)
+    assert (record.usage.output, record.usage.reasoning) == (50, 40)
     assert record.cost == 12 * 2_000 + 50 * 8_000
 
 

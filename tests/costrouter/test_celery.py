@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from accounts.models import Tenant
 from accounts.tasks import clear_expired_sessions
-from billing import ledger
+from billing import balances
 from billing.models import Price, Process, Reservation, UsageRecord
 from bin import leash
 from costrouter.celery import app
@@ -32,11 +32,11 @@ def abandoned(transactional_db: None, tenant: Tenant) -> Reservation:
     minute_ago = timezone.now() - dt.timedelta(minutes=1)
     owner = Process.objects.create(host="gone", pid=1, started_at=minute_ago, heartbeat_at=minute_ago)
     price = Price.objects.create(model="demo", input=1, output=1)
-    wallet = ledger.open_wallet(tenant)
+    wallet = balances.open_wallet(tenant)
     type(wallet).objects.filter(pk=wallet.pk).update(available=wallet.available - HELD)
     return Reservation.objects.create(
         id=uuid.uuid4(),
-        balance=wallet,
+        legs=[wallet.pk],
         amount=HELD,
         owner=owner.pk,
         tenant_id=tenant.pk,
@@ -93,7 +93,7 @@ def test_worker_and_beat_settle_what_a_dead_process_held(
 
     record = UsageRecord.objects.get()
     assert (record.id, record.outcome, record.cost) == (abandoned.id, UsageRecord.Outcome.RECOVERED, 0)
-    assert ledger.open_wallet(abandoned.balance.tenant).available == 5_000_000_000
+    assert balances.open_wallet(abandoned.tenant).available == 5_000_000_000
     assert list(tmp_path.glob("beat*")), "beat's file is what its health check looks at"
 
 

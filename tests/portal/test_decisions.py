@@ -9,13 +9,10 @@ from django.utils import translation
 
 from portal import decisions
 from portal.decisions import ChannelNames
+from routing.selection.reasons import Reason
 from tests.records import attempt, candidate, decision
 
 SHOWN = ChannelNames(shown=True, channels=())
-REASONS = (
-    "channel_disabled", "route_disabled", "no_cost_price", "no_secret", "no_tools", "no_images", "no_json_schema",
-    "context_too_short", "breaker_open", "resting", "channel_busy", "over_max_price", "excluded_by_request",
-)  # fmt: skip
 
 
 def sentences(*candidates: dict[str, Any]) -> list[str]:
@@ -74,9 +71,9 @@ def test_a_chance_is_never_rounded_up_to_certainty() -> None:
 @pytest.mark.parametrize("language", ["en", "vi"])
 def test_every_reason_has_words_of_its_own(language: str) -> None:
     with translation.override(language):
-        words = sentences(*(candidate(reason, "out", reason=reason, expected_cost=None) for reason in REASONS))
+        words = sentences(*(candidate(reason, "out", reason=reason, expected_cost=None) for reason in Reason))
 
-    assert len(set(words)) == len(REASONS)
+    assert len(set(words)) == len(Reason)
     assert "Out." not in words
 
 

@@ -12,7 +12,6 @@ from pytest_django import DjangoAssertNumQueries, Settings
 from accounts.models import ApiKey, Tenant, User
 from billing.models import Price, UsageRecord
 from billing.prices import cost
-from billing.tariffs import tariff_of, usage_of
 from portal.request import price_sum
 from tests.pages import Browser
 from tests.records import attempt, candidate, decision, usage_record
@@ -50,7 +49,7 @@ def test_the_price_sum_adds_up_line_by_line(record: Callable[..., UsageRecord]) 
     ]
     assert (total.exact_millionths, total.rounding_millionths, total.not_charged) == (100_000_000_000, 0, 0)
     assert (total.cost, total.given_back) == (100_000, 200_000)
-    assert total.cost == cost(usage_of(written), tariff_of(written.price))
+    assert total.cost == cost(written.usage, written.price.tariff)
 
 
 def test_rounding_is_a_line_of_its_own(alices: Browser, record: Callable[..., UsageRecord]) -> None:
@@ -81,13 +80,36 @@ def test_a_request_that_produced_nothing_shows_that_it_was_not_charged(
     assert "Nothing was produced: not charged" in page(alices, written)
 
 
-def test_usage_beyond_the_hold_shows_that_it_was_not_charged(
+def test_usage_beyond_hold_and_balance_shows_that_it_was_written_off(
     alices: Browser, record: Callable[..., UsageRecord]
 ) -> None:
-    written = record(held=70_000, cost=70_000)
+    written = record(held=70_000, cost=75_000, claimed_cost=100_000)
 
-    assert price_sum(written).not_charged == -30_000
-    assert "More than was held: not charged" in page(alices, written)
+    total = price_sum(written)
+    assert (total.not_charged, total.taken_beyond, total.given_back) == (-25_000, 5_000, 0)
+    assert "More than your balance could pay: written off" in page(alices, written)
+    assert "Nothing was produced" not in page(alices, written)
+
+
+def test_usage_beyond_the_hold_shows_what_was_taken(alices: Browser, record: Callable[..., UsageRecord]) -> None:
+    written = record(held=70_000)
+
+    total = price_sum(written)
+    assert (total.cost, total.not_charged, total.taken_beyond, total.given_back) == (100_000, 0, 30_000, 0)
+    shown = page(alices, written)
+    assert "Taken beyond the hold when it was settled" in shown
+    assert "0.00003 <span" in shown
+    assert "Given back" not in shown
+    assert "written off" not in shown
+
+
+def test_usage_within_the_hold_shows_what_was_given_back(alices: Browser, record: Callable[..., UsageRecord]) -> None:
+    written = record()
+
+    total = price_sum(written)
+    assert (total.taken_beyond, total.given_back) == (0, 200_000)
+    assert "Given back when it was settled" in page(alices, written)
+    assert "beyond the hold" not in page(alices, written)
 
 
 def test_the_amounts_of_a_sum_line_up(record: Callable[..., UsageRecord]) -> None:

@@ -22,14 +22,9 @@ def test_channel_model_route_and_prices_are_made(db: None) -> None:
     route = Route.objects.get()
     assert (route.channel.name, route.model.name, route.upstream_name) == ("Vendor", "small", "vendor-small-v2")
     assert route.model.context_window == 32_000
-    cost, price = CostPrice.objects.get(), Price.objects.get()
-    assert (cost.input, cost.output, cost.cached_input) == (100_000_000, 400_000_000, None)
-    assert (price.model, price.input, price.output, price.cached_input) == (
-        "small",
-        150_000_000,
-        600_000_000,
-        75_000_000,
-    )
+    rates = ("input", "output", "cached_input")
+    assert list(CostPrice.objects.values_list(*rates)) == [(100_000_000, 400_000_000, None)]
+    assert list(Price.objects.values_list("model", *rates)) == [("small", 150_000_000, 600_000_000, 75_000_000)]
 
 
 def test_repetition_changes_nothing(db: None) -> None:

@@ -12,7 +12,7 @@ from django.db import transaction
 
 from accounts.models import Tenant, User
 from accounts.tenants import open_tenant
-from billing import ledger
+from billing import balances, ledger
 from billing.models import LedgerEntry
 from billing.money import from_decimal
 
@@ -30,7 +30,7 @@ class Command(BaseCommand):
         amount = _amount(credit, currency)
         with transaction.atomic():
             tenant = open_tenant(owner=_user(owner), name=name, currency=Tenant.Currency(currency))
-            wallet = ledger.open_wallet(tenant)
+            wallet = balances.open_wallet(tenant)
             if amount:
                 ledger.post(
                     balance=wallet,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from billing.prices import Usage
+from billing.kinds import Usage
 from routing.endpoints.base import Assembler, Bill, Endpoint, Head, Learned, ModelFacts, Needs, Relay, to_json
 from routing.endpoints.chat.answer import check_answer, complete_answer, estimate_output, public_usage
 from routing.endpoints.chat.assembler import ChatAssembler

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from billing.prices import Usage
+from billing.kinds import Usage
 from routing.catalogue.probe import FAULTS, Result, probe
 from routing.models import CatalogueModel, Channel, CostPrice, Route
 from routing.wire.addresses import networks

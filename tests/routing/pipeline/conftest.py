@@ -29,7 +29,7 @@ def stage(sqlite_databases: SqliteDatabases, django_db_blocker: DjangoDbBlocker)
     """A gateway that keeps its books in a SQLite database of its own."""
     with default_database(sqlite_databases.migrated(), django_db_blocker), asyncio.Runner() as runner:
         gateway, owner = wiring.build(), processes.register()
-        writer = gateway.reservations.writer
+        writer = gateway.writer
 
         async def start() -> None:
             writer.start(owner)

@@ -15,7 +15,7 @@ import pytest
 
 from accounts.authentication import Caller
 from accounts.models import Tenant
-from billing import ledger
+from billing import balances, ledger
 from billing.models import Balance, LedgerEntry, Price, Reservation, UsageRecord
 from billing.reservations import InsufficientQuota, new_id
 from routing.api.plane import send_stream
@@ -87,11 +87,11 @@ class Client:
 
     @property
     def records(self) -> list[UsageRecord]:
-        return list(UsageRecord.objects.filter(balance=self.wallet))
+        return list(UsageRecord.objects.filter(tenant=self.tenant))
 
     @property
     def reservations(self) -> int:
-        return Reservation.objects.filter(balance=self.wallet).count()
+        return Reservation.objects.filter(tenant_id=self.tenant.pk).count()
 
     def assert_settled(self, outcome: str) -> UsageRecord:
         """One record says so, the money adds up, and nothing is open any more."""
@@ -102,7 +102,7 @@ class Client:
         return record
 
     def assert_nothing_open(self) -> None:
-        assert (self.reservations, self.call.id in self.stage.gateway.reservations.writer.in_flight) == (0, False)
+        assert (self.reservations, self.call.id in self.stage.gateway.writer.in_flight) == (0, False)
         health = self.stage.gateway.health
         assert health.channels[self.channel_id].in_flight == 0
         assert {route.is_probing for route in health.routes.values()} <= {False}
@@ -115,7 +115,7 @@ def client(stage: Stage) -> Callable[..., Client]:
     def make(url: str, *, is_stream: bool, funds: int = FUNDS, **channel: Any) -> Client:
         name = f"m-{secrets.token_hex(4)}"
         tenant = Tenant.objects.create(name=name, currency="USD")
-        wallet = ledger.open_wallet(tenant)
+        wallet = balances.open_wallet(tenant)
         ledger.post(balance=wallet, kind=LedgerEntry.Kind.GRANT, amount=funds, reference=name)
         row = Channel.objects.create(name=name, provider="fake", base_url=url, **channel)
         model = CatalogueModel.objects.create(name=name)
@@ -134,6 +134,7 @@ def client(stage: Stage) -> Callable[..., Client]:
             allowed_models=frozenset(),
             allowed_networks=(),
             limits=(),
+            legs=(wallet.pk,),
         )
         call = Call(
             id=new_id(),
@@ -276,7 +277,7 @@ def test_server_that_cancels_a_stream(client: Callable[..., Client], after: floa
     app.run(cancelled(app.listen(), after=after), count=0)
     outcomes = {record.outcome for record in app.records}
     assert outcomes <= {"client_gone", "internal_error"}
-    assert app.call.id not in app.stage.gateway.reservations.writer.in_flight
+    assert app.call.id not in app.stage.gateway.writer.in_flight
     assert app.stage.gateway.health.channels[app.channel_id].in_flight == 0
 
 

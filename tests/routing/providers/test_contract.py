@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 import pytest
 
-from billing.prices import Usage
+from billing.kinds import Usage
 from routing.endpoints.chat import CHAT
 from routing.endpoints.chat.stream import check_chunk
 from routing.providers import ADAPTERS, choices

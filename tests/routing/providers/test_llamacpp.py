@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
-from billing.prices import Usage
+from billing.kinds import Usage
 from routing.providers import recognise
 from routing.providers.base import UpstreamCall
 from routing.providers.llamacpp import LLAMACPP, LlamaCppReader

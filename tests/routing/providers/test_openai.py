@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from billing.prices import Usage
+from billing.kinds import Usage
 from routing.providers.base import MOST_TOKENS, Refusal, UpstreamCall
 from routing.providers.openai import OPENAI, OpenAIReader, usage_of
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from billing.prices import Usage
+from billing.kinds import Usage
 from routing.endpoints.base import Bill, Head
 from routing.endpoints.chat import CHAT
 from routing.endpoints.chat.answer import complete_answer, public_usage

@@ -7,7 +7,7 @@ from typing import Any, Final, NoReturn
 
 from msgspec import Struct
 
-from billing.prices import Usage
+from billing.kinds import Usage
 from routing.endpoints.base import Bill, Head, Learned, ModelFacts, Needs, to_json
 from routing.endpoints.invalid import convert
 from routing.endpoints.preferences import ModelName, ProviderPreferences

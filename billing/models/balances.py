@@ -1,0 +1,47 @@
+"""Balances: the rows that money is held on."""
+
+from __future__ import annotations
+
+from typing import Any, Never
+
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import Tenant
+
+
+class Balance(models.Model):
+    """The row behind a wallet (and, with a period in its key, behind a quota).
+
+    `available` already contains the credit line and is lowered only by an update that refuses to pass below zero.
+    At every moment: available + open holds = credit line + ledger entries - usage.
+    """
+
+    class Kind(models.TextChoices):
+        WALLET = "wallet", _("wallet")
+
+    tenant = models.ForeignKey(Tenant, models.PROTECT, related_name="balances", verbose_name=_("tenant"))
+    kind = models.CharField(_("kind"), max_length=12, choices=Kind, default=Kind.WALLET)
+    currency = models.CharField(_("currency"), max_length=3, choices=Tenant.Currency)
+    available = models.BigIntegerField(_("available"), default=0, editable=False)
+    credit_line = models.BigIntegerField(_("credit line"), default=0, editable=False)
+    created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
+
+    class Meta:
+        verbose_name = _("balance")
+        verbose_name_plural = _("balances")
+        constraints = (
+            models.UniqueConstraint(
+                fields=("tenant",), condition=models.Q(kind="wallet"), name="billing_balance_one_wallet"
+            ),
+            models.CheckConstraint(condition=models.Q(credit_line__gte=0), name="billing_balance_credit_line"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.tenant} ({self.get_kind_display()})"
+
+    def delete(self, *args: Any, **kwargs: Any) -> Never:
+        """Reservations and usage records name balances by id, which no foreign key protects."""
+        raise ValidationError(_("A balance cannot be deleted: the history of its tenant names it."))

@@ -1,0 +1,77 @@
+"""Prices: versioned tariffs, written once. Their rates are the table of usage kinds (billing/kinds.py)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.validators import MinValueValidator
+from django.db import models
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import Tenant, User
+from billing.kinds import KINDS, Kind
+from billing.models.base import AppendOnly
+from billing.prices import Tariff
+
+
+class Rates(AppendOnly):
+    """One version of a tariff: ledger units per million by kind of usage, and a flat fee per request.
+
+    Empty means "no rate of its own": the kind then costs what the kind that contains it costs. Zero is a price.
+    """
+
+    input: int
+    output: int
+    currency = models.CharField(_("currency"), max_length=3, choices=Tenant.Currency, default=Tenant.Currency.USD)
+    version = models.PositiveIntegerField(_("version"), editable=False)
+    effective_from = models.DateTimeField(_("effective from"), default=timezone.now)
+    request_fee = models.BigIntegerField(_("fee per request"), default=0, validators=[MinValueValidator(0)])
+    created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
+
+    class Meta:
+        abstract = True
+
+    @property
+    def tariff(self) -> Tariff:
+        """The immutable value behind the row."""
+        own = {kind.rate: getattr(self, kind.rate) for kind in KINDS}
+        return Tariff(self.pk, self.currency, request_fee=self.request_fee, **own)
+
+
+def _rate(kind: Kind) -> models.BigIntegerField[Any, Any]:
+    may_be_empty = not kind.is_required
+    return models.BigIntegerField(
+        _(kind.label), null=may_be_empty, blank=may_be_empty, validators=[MinValueValidator(0)]
+    )
+
+
+for _kind in KINDS:
+    Rates.add_to_class(_kind.rate, _rate(_kind))
+
+
+class Price(Rates):
+    """What a tenant pays for a model. The version that holds is the latest whose time has come."""
+
+    model = models.CharField(_("model"), max_length=200, help_text=_("The public name that clients send."))
+    created_by = models.ForeignKey(User, models.SET_NULL, null=True, blank=True, editable=False, related_name="+")
+
+    class Meta:
+        verbose_name = _("price")
+        verbose_name_plural = _("prices")
+        ordering = ("model", "currency", "-version")
+        constraints = (
+            models.UniqueConstraint(fields=("model", "currency", "version"), name="billing_price_version_once"),
+            models.CheckConstraint(
+                condition=models.Q(input__gte=0, output__gte=0, request_fee__gte=0), name="billing_price_not_negative"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.model} v{self.version} {self.currency}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        if self._state.adding and not self.version:
+            rows = Price.objects.filter(model=self.model, currency=self.currency)
+            self.version = (rows.aggregate(last=models.Max("version"))["last"] or 0) + 1
+        super().save(*args, **kwargs)

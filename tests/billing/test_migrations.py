@@ -1,0 +1,147 @@
+"""A database of the former version, with its history, becomes one of this version and can go back."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.db import DatabaseError, connection
+from django.test import Client, override_settings
+from django.urls import reverse
+from pytest_django.plugin import DjangoDbBlocker
+
+from accounts.models import Member, Tenant, User
+from billing.kinds import NOTHING, Usage
+from billing.models import LedgerEntry, Price, Reservation, UsageRecord
+from billing.prices import cost
+from tests.bookkeeping import assert_books_add_up, default_database, is_postgres
+from tests.databases import PostgresDatabases, SqliteDatabases
+
+FORMER = "0003_reservation_balance_unconstrained"
+SETTLED, OVER, WAITING, STREAMING = (uuid.UUID(int=number) for number in range(1, 5))
+
+
+@dataclass(frozen=True, slots=True)
+class Former:
+    """What stood in the former version's database: a wallet with 5,000 units granted."""
+
+    tenant: Tenant
+    wallet: int
+    price: Price
+
+
+def _insert(table: str, **values: Any) -> None:
+    names, marks = ", ".join(values), ", ".join(["%s"] * len(values))
+    with connection.cursor() as cursor:
+        cursor.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", list(values.values()))
+
+
+def _id(value: uuid.UUID) -> Any:
+    return value if is_postgres() else value.hex
+
+
+def _migrate(target: str) -> None:
+    call_command("migrate", "billing", target, verbosity=0)
+
+
+@pytest.fixture(params=["postgres_databases", "sqlite_databases"], ids=["postgresql", "sqlite"])
+def former(request: pytest.FixtureRequest, django_db_blocker: DjangoDbBlocker) -> Iterator[Former]:
+    """The schema of the former version with a wallet, its ledger, two records and two open reservations in it."""
+    databases: PostgresDatabases | SqliteDatabases = request.getfixturevalue(request.param)
+    with default_database(databases.migrated(), django_db_blocker):
+        _migrate(FORMER)
+        yield _fill()
+
+
+def _fill() -> Former:
+    now = "2026-03-01 12:00:00+00" if is_postgres() else "2026-03-01 12:00:00"
+    tenant = Tenant.objects.create(name="Former Ltd")
+    _insert("billing_balance", tenant_id=tenant.pk, kind="wallet", currency="USD", available=4_505, credit_line=0,
+            created_at=now)  # fmt: skip
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT id FROM billing_balance WHERE tenant_id = %s", [tenant.pk])
+        (wallet,) = cursor.fetchone()
+    _insert("billing_ledgerentry", balance_id=wallet, kind="grant", amount=5_000, reference="former", note="",
+            created_at=now)  # fmt: skip
+    price = Price.objects.create(model="former", input=1_000_000, cached_input=100_000, output=2_000_000)
+    record = {
+        "tenant_id": tenant.pk, "balance_id": wallet, "api_key_id": 1, "endpoint": "chat.completions",
+        "requested_model": "former", "model": "former", "price_id": price.pk, "currency": "USD", "outcome": "success",
+        "status": 200, "error_code": "", "is_stream": False, "usage_source": "upstream", "cache_write_tokens": 0,
+        "reasoning_tokens": 0, "input_audio_tokens": 0, "output_audio_tokens": 0, "images": 0,
+        "provider_currency": "", "channel": "first", "upstream_model": "up", "attempts": "[]", "decision": "{}",
+        "started_at": now, "duration_ms": 7, "settled_at": now,
+    }  # fmt: skip
+    _insert("billing_usagerecord", id=_id(SETTLED), input_tokens=100, cached_input_tokens=50, output_tokens=20, cost=95,
+            held=200, claimed_cost=95, **record)  # fmt: skip
+    _insert("billing_usagerecord", id=_id(OVER), input_tokens=10, cached_input_tokens=0, output_tokens=200, cost=100,
+            held=100, claimed_cost=410, **record)  # fmt: skip
+    reservation = {
+        "balance_id": wallet, "amount": 150, "owner": _id(uuid.uuid4()), "tenant_id": tenant.pk, "api_key_id": 1,
+        "endpoint": "chat.completions", "model": "former", "price_id": price.pk, "is_stream": True, "created_at": now,
+        "channel": "",
+    }  # fmt: skip
+    _insert("billing_reservation", id=_id(WAITING), input_tokens=40, output_tokens=0, **reservation)
+    _insert("billing_reservation", id=_id(STREAMING), input_tokens=41, output_tokens=12, **reservation)
+    return Former(tenant, wallet, price)
+
+
+def test_history_of_the_former_version_is_kept_and_adds_up(former: Former) -> None:
+    _migrate("0009_cost_within_claim")
+
+    settled, over = (UsageRecord.objects.select_related("price").get(pk=pk) for pk in (SETTLED, OVER))
+    assert (settled.legs, over.legs) == ([former.wallet], [former.wallet])
+    assert settled.usage == Usage(input=100, cached_input=50, output=20)
+    assert settled.cost == cost(settled.usage, settled.price.tariff) == 95
+    assert (over.cost, over.written_off) == (100, 310)
+    waiting, streaming = (Reservation.objects.get(pk=pk) for pk in (WAITING, STREAMING))
+    assert (waiting.legs, waiting.tenant, waiting.noted_usage) == ([former.wallet], former.tenant, NOTHING)
+    assert (streaming.amount, streaming.noted_usage) == (150, Usage(input=41, output=12))
+    assert LedgerEntry.objects.get().amount == 5_000
+    assert_books_add_up()
+    call_command("verify", verbosity=0)
+
+
+def test_records_of_the_former_version_are_shown(former: Former) -> None:
+    _migrate("0009_cost_within_claim")
+    owner, operator = User.objects.create_user("a@example.com"), User.objects.create_superuser("o@example.com")
+    Member.objects.create(tenant=former.tenant, user=owner, role=Member.Role.OWNER)
+    browser, desk = Client(), Client()
+    browser.force_login(owner, backend="django.contrib.auth.backends.ModelBackend")
+    desk.force_login(operator, backend="django.contrib.auth.backends.ModelBackend")
+
+    with override_settings(ALLOWED_HOSTS=["testserver"]):
+        pages = [browser.get(reverse("portal:request", args=[pk])).content.decode() for pk in (SETTLED, OVER)]
+        records = [desk.get(reverse("admin:billing_usagerecord_change", args=[pk])) for pk in (SETTLED, OVER)]
+        reservation = desk.get(reverse("admin:billing_reservation_change", args=[STREAMING]))
+        price = desk.get(reverse("admin:billing_price_change", args=[former.price.pk]))
+
+    assert "0.000000095 <span" in pages[0]
+    assert "written off" in pages[1]
+    assert "0.00000031\N{NO-BREAK SPACE}USD" in records[1].content.decode()
+    assert [page.status_code for page in (*records, reservation, price)] == [200] * 4
+
+
+def test_former_version_can_be_gone_back_to(former: Former) -> None:
+    _migrate("0009_cost_within_claim")
+
+    _migrate(FORMER)
+
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT DISTINCT balance_id FROM billing_usagerecord")
+        assert cursor.fetchall() == [(former.wallet,)]
+        cursor.execute("SELECT balance_id, tenant_id, input_tokens, output_tokens FROM billing_reservation ORDER BY id")
+        assert cursor.fetchall() == [(former.wallet, former.tenant.pk, 0, 0), (former.wallet, former.tenant.pk, 41, 12)]
+
+
+def test_history_is_guarded_again_when_the_migrations_are_through(former: Former) -> None:
+    _migrate("0009_cost_within_claim")
+
+    if is_postgres():
+        with connection.cursor() as cursor, pytest.raises(DatabaseError, match="append-only"):
+            cursor.execute("UPDATE billing_usagerecord SET cost = 0")
+    assert UsageRecord.objects.get(pk=SETTLED).cost == 95
