@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.core.validators import MinValueValidator
-from django.db import models
+from django.db import IntegrityError, models, transaction
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -13,6 +13,8 @@ from accounts.models import Tenant, User
 from billing.kinds import KINDS, Kind
 from billing.models.base import AppendOnly
 from billing.prices import Tariff
+
+_MOST_ATTEMPTS = 5
 
 
 class Rates(AppendOnly):
@@ -31,6 +33,24 @@ class Rates(AppendOnly):
 
     class Meta:
         abstract = True
+
+    def versions(self) -> models.QuerySet[Any]:
+        """The rows that are versions of the same price."""
+        raise NotImplementedError
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Numbers a new row. Two operators may be about to save the same number: the second one takes the next."""
+        numbers_itself = self._state.adding and not self.version
+        for attempts_left in reversed(range(_MOST_ATTEMPTS if numbers_itself else 1)):
+            try:
+                with transaction.atomic():
+                    if numbers_itself:
+                        self.version = (self.versions().aggregate(last=models.Max("version"))["last"] or 0) + 1
+                    return super().save(*args, **kwargs)
+            except IntegrityError:
+                if not attempts_left:
+                    raise
+        return None
 
     @property
     def tariff(self) -> Tariff:
@@ -70,8 +90,5 @@ class Price(Rates):
     def __str__(self) -> str:
         return f"{self.model} v{self.version} {self.currency}"
 
-    def save(self, *args: Any, **kwargs: Any) -> None:
-        if self._state.adding and not self.version:
-            rows = Price.objects.filter(model=self.model, currency=self.currency)
-            self.version = (rows.aggregate(last=models.Max("version"))["last"] or 0) + 1
-        super().save(*args, **kwargs)
+    def versions(self) -> models.QuerySet[Price]:
+        return Price.objects.filter(model=self.model, currency=self.currency)

@@ -10,7 +10,7 @@ import logging
 import math
 from collections.abc import Awaitable, Callable
 from types import CoroutineType
-from typing import Any, Final, NoReturn, Protocol, overload
+from typing import Any, Final, NoReturn, overload
 
 import msgspec
 import orjson
@@ -33,15 +33,27 @@ log = logging.getLogger(__name__)
 Headers = list[tuple[bytes, bytes]]
 
 
-class RequestHeaders(Protocol):
-    """A request's headers by their names in lower case."""
+class RequestHeaders:
+    """A request's headers by their names in lower case, read only when they are asked for."""
+
+    __slots__ = ("_pairs", "_values")
+
+    def __init__(self, pairs: list[tuple[bytes, bytes]]) -> None:
+        self._pairs = pairs
+        self._values = dict(pairs)
 
     @overload
     def get(self, name: str, /) -> str | None: ...
     @overload
     def get(self, name: str, default: str, /) -> str: ...
-    def get_all(self, name: str, /) -> list[str]:
+    def get(self, name: str, default: str | None = None, /) -> str | None:
+        value = self._values.get(name.encode())
+        return default if value is None else value.decode("latin-1")
+
+    def get_all(self, name: str) -> list[str]:
         """Every value of a header that may come more than once."""
+        wanted = name.encode()
+        return [value.decode("latin-1") for each, value in self._pairs if each == wanted]
 
 
 class ApiRequest(msgspec.Struct):

@@ -14,7 +14,7 @@ from typing import Any, Final
 from django.urls import Resolver404, get_resolver
 
 from billing.reservations import new_id
-from routing.api.base import ApiRequest, ApiResponse, Headers, error_response
+from routing.api.base import ApiRequest, ApiResponse, Headers, RequestHeaders, error_response
 from routing.api.body import RequestTooLarge
 from routing.api.errors import RequestTimeout, UnknownUrl
 from routing.pipeline.gateway import Gateway
@@ -45,7 +45,7 @@ class ApiPlane:
         """Views of paths without parameters, once resolved."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = _Headers(scope["headers"])
+        headers = RequestHeaders(scope["headers"])
         client = scope.get("client")
         request = ApiRequest(
             id=new_id(),
@@ -73,7 +73,7 @@ class ApiPlane:
         await send({"type": "http.response.start", "status": response.status, "headers": response.headers})
         await send({"type": "http.response.body", "body": response.body})
 
-    def _read_body(self, headers: _Headers, receive: Receive) -> Awaitable[bytes]:
+    def _read_body(self, headers: RequestHeaders, receive: Receive) -> Awaitable[bytes]:
         """The whole body; raises RequestTooLarge as soon as it is declared or grows larger than the limit."""
         most = self._gateway.options.most_body_bytes
         declared = headers.get("content-length")
@@ -92,24 +92,6 @@ class ApiPlane:
             if not match.kwargs:
                 self._views[path] = view
         return view
-
-
-class _Headers:
-    """A request's headers by their names in lower case, read only when they are asked for."""
-
-    __slots__ = ("_pairs", "_values")
-
-    def __init__(self, pairs: list[tuple[bytes, bytes]]) -> None:
-        self._pairs = pairs
-        self._values = dict(pairs)
-
-    def get(self, name: str, default: str | None = None) -> Any:
-        value = self._values.get(name.encode())
-        return default if value is None else value.decode("latin-1")
-
-    def get_all(self, name: str) -> list[str]:
-        wanted = name.encode()
-        return [value.decode("latin-1") for each, value in self._pairs if each == wanted]
 
 
 async def _read_parts(receive: Receive, most: int) -> bytes:
@@ -174,14 +156,13 @@ async def send_stream(stream: StreamReply, headers: Headers, send: Send) -> None
         return send({"type": "http.response.body", "body": data, "more_body": True})
 
     try:
-        await send({"type": "http.response.start", "status": 200, "headers": headers + _STREAM_HEAD})
-        await stream.write(write)
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
-        await stream.finish()
+        with stream:
+            await send({"type": "http.response.start", "status": 200, "headers": headers + _STREAM_HEAD})
+            await stream.write(write)
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            await stream.finish()
     except ClientGone:
         return
-    finally:
-        stream.close()
 
 
 async def _until_gone(receive: Receive) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -171,11 +170,8 @@ class CostPrice(Rates):
     def __str__(self) -> str:
         return f"{self.route} v{self.version}"
 
-    def save(self, *args: Any, **kwargs: Any) -> None:
-        if self._state.adding and not self.version:
-            rows = CostPrice.objects.filter(route=self.route)
-            self.version = (rows.aggregate(last=models.Max("version"))["last"] or 0) + 1
-        super().save(*args, **kwargs)
+    def versions(self) -> models.QuerySet[CostPrice]:
+        return CostPrice.objects.filter(route=self.route)
 
 
 class CatalogueVersion(models.Model):

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import orjson
 
@@ -58,7 +58,10 @@ class ClientWatch:
 
 
 class StreamReply:
-    """A stream that has begun: its head is known, its body is written by `write`."""
+    """A stream that has begun: its head is known, its body is written by `write`.
+
+    Used with `with`: whatever leaves the block, the stream is settled and closed.
+    """
 
     def __init__(self, run: Run, attempt: Attempt, reader: Reader, answer: Answer, watch: ClientWatch) -> None:
         call = run.plan.call
@@ -84,6 +87,12 @@ class StreamReply:
         self._still_since = self._note_at = time.monotonic()
         self._is_sending = False
         self.headers: list[tuple[bytes, bytes]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_leaving: object) -> None:
+        self.close()
 
     # --- before the head ---
 
@@ -133,7 +142,7 @@ class StreamReply:
     async def write(self, send: Send) -> None:
         """Writes the body with the server's `send`; raises ClientGone where the client cannot be reached.
 
-        Never raises for the upstream; `close` must follow, whatever happens.
+        Never raises for the upstream.
         """
         self._client: Send = send
         self._task = asyncio.current_task()

@@ -19,7 +19,7 @@ from accounts import keys
 from accounts.models import Tenant
 from billing import balances, ledger
 from billing.models import LedgerEntry, Price, Reservation, UsageRecord
-from routing.api.base import ApiRequest, ApiResponse
+from routing.api.base import ApiRequest, ApiResponse, RequestHeaders
 from routing.api.views import EndpointView
 from routing.catalogue.models import CatalogueModel, Channel, CostPrice, Route
 from tests import upstream as up
@@ -36,11 +36,6 @@ ANSWER = {"object": "list", "data": [{"index": 0, "embedding": [0.5]}], "usage":
 
 class VectorsView(EndpointView):
     endpoint = VECTORS
-
-
-class Headers(dict[str, str]):
-    def get_all(self, name: str) -> list[str]:
-        return [self[name]] if name in self else []
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +95,9 @@ class App:
                 id=secrets.token_hex(16),
                 method="POST",
                 path="/v1/vectors",
-                headers=Headers({"authorization": f"Bearer {self.secret}", "content-type": "application/json"}),
+                headers=RequestHeaders(
+                    [(b"authorization", b"Bearer " + self.secret.encode()), (b"content-type", b"application/json")]
+                ),
                 peer="127.0.0.1",
                 started=time.monotonic(),
                 started_at=time.time(),
