@@ -13,7 +13,7 @@ import pytest
 from tests import upstream as up
 from tests.callers import Caller, Stream
 from tests.databases import SqliteDatabases
-from tests.installation import DOUBLE, SINGLE, Shape, Via
+from tests.installation import DOLLAR, DOUBLE, SINGLE, Shape, Via
 from tests.worlds import World
 
 NARROW = Shape(vias=(Via(concurrency=2),))
@@ -145,12 +145,12 @@ def test_usage_that_cannot_be_is_estimated_and_recorded(
     assert 0 < record.output_tokens < 10
 
 
-def test_usage_beyond_the_hold_is_recorded_and_paid_up_to_the_hold(world: World, caller: Caller) -> None:
+def test_usage_beyond_the_hold_is_paid_as_far_as_the_wallet_goes(world: World, caller: Caller) -> None:
     model = world.offer(SINGLE)
     caller.upstream.on(model.upstream, up.answer(usage={"prompt_tokens": 12, "completion_tokens": 90_000_000}))
     assert caller.ask(model, max_tokens=5).status_code == 200
     record = caller.only_record()
-    assert (record.cost, record.output_tokens) == (record.held, 90_000_000)
+    assert (record.cost, record.output_tokens, caller.available) == (10 * DOLLAR, 90_000_000, 0)
     assert record.claimed_cost == 12 * 2_000 + 90_000_000 * 8_000
 
 
