@@ -30,7 +30,9 @@ Send = Callable[[bytes], Awaitable[None]]
 STALL_SECONDS: Final = 30.0
 """A client that takes nothing for so long is treated as gone."""
 PROGRESS_SECONDS: Final = 5.0
+"""How often a stream's usage so far is written down."""
 END_SECONDS: Final = 0.1
+"""How long the upstream's clean end is waited for, after it has said that it is done."""
 
 
 class ClientWatch:
@@ -60,7 +62,7 @@ class ClientWatch:
 class StreamReply:
     """A stream that has begun: its head is known, its body is written by `write`.
 
-    Used with `with`: whatever leaves the block, the stream is settled and closed.
+    Used with `with`, as `write` and then `finish`: whatever leaves the block, the stream is settled and closed.
     """
 
     def __init__(self, run: Run, attempt: Attempt, reader: Reader, answer: Answer, watch: ClientWatch) -> None:
@@ -104,7 +106,8 @@ class StreamReply:
             if len(self._first) > PAUSE_BYTES:
                 raise MalformedAnswer("nothing but comments came")
             self._first += self._digest(await self._answer.next())
-        self._run.first_byte = self._attempt.answered(self._answer.status)
+        self._run.first_byte = now = time.monotonic()
+        self._attempt.answered(self._answer.status, first_byte=now)
         self._note_at = self._run.first_byte + PROGRESS_SECONDS
         self._watch.when_gone(self._on_gone)
         self.headers = self._run.headers()
@@ -181,7 +184,7 @@ class StreamReply:
         while not self._is_at_end:
             if pending and not self._is_client_gone:
                 self._is_sending = True
-                try:  # what `_send` does, here without its call: every chunk of every stream comes this way
+                try:  # as `_send` does, without its call: every chunk of every stream comes this way
                     await self._client(pending)
                 except Exception as error:
                     raise ClientGone from error

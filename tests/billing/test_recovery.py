@@ -75,6 +75,19 @@ def test_dead_owners_stream_is_settled_from_its_last_progress(books: Books, rich
     assert_books_add_up()
 
 
+def test_whatever_kind_was_written_down_is_billed(books: Books, rich: Account, dead: str) -> None:
+    held = rich.hold(300)
+    books.post([held], [], dead)
+    books.note_progress([Progress(held.id, "first", rich.price.pk, Usage(input=20))])
+
+    assert settle_dead_owners() == 1
+
+    (record,) = rich.records
+    assert (record.cost, record.input_tokens, record.usage_source) == (20, 20, "estimated")
+    assert rich.available == 1000 - 20
+    assert_books_add_up()
+
+
 def test_what_was_cached_of_a_dead_owners_stream_is_billed_at_the_cached_price(
     books: Books, rich: Account, dead: str
 ) -> None:
