@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from types import TracebackType
-from typing import Any, Final, NoReturn, Self
+from typing import Final, NoReturn, Self
 
 import msgspec
 
@@ -126,13 +126,14 @@ class Attempt:
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> Any:
+    ) -> None:
+        if error is None:
+            return
         if isinstance(error, UpstreamFault):
             self._fail_over(OF_FAULT[error.fault], error.detail, error)
         if isinstance(error, MalformedAnswer):
             self._fail_over(OF_FAULT["invalid_response"], str(error), error, status=200)
-        if error is not None:
-            self.end()
+        self.end()
 
     def _fail_over(self, consequence: Consequence, detail: str, cause: Exception, *, status: int = 0) -> NoReturn:
         self.fail(consequence, detail, status=status)

@@ -55,11 +55,13 @@ class Run(msgspec.Struct):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if error is None:
+            return
         if isinstance(error, GatewayError):
             self.settle(close_refused(error))
         elif isinstance(error, ClientGone):
             self.settle(LEFT_EARLY)
-        elif error is not None:
+        else:
             self.settle(FAULT_OF_OURS)
 
     def attempt(self, option: Option) -> Attempt:

@@ -72,7 +72,7 @@ def _fill() -> Former:
     _insert("billing_ledgerentry", balance_id=wallet, kind="grant", amount=5_000, reference="former", note="",
             created_at=now)  # fmt: skip
     _insert("billing_price", id=PRICE, model="former", currency="USD", version=1, effective_from=now, request_fee=0,
-            input=1_000_000, cached_input=100_000, output=2_000_000)  # fmt: skip
+            input=1_000_000, cached_input=100_000, output=2_000_000, created_at=now)  # fmt: skip
     record = {
         "tenant_id": tenant.pk, "balance_id": wallet, "api_key_id": 1, "endpoint": "chat.completions",
         "requested_model": "former", "model": "former", "price_id": PRICE, "currency": "USD", "outcome": "success",
