@@ -22,7 +22,7 @@ from typing import Final
 import msgspec
 
 from accounts.errors import GatewayError
-from billing.books import HELD, Hold, Progress, Refused, Repeated, Settlement
+from billing.books import Hold, Progress, Refused, Repeated, Settlement
 from billing.journal import Journal
 
 MOST_LEDGER_UNITS: Final = 2**62
@@ -30,15 +30,39 @@ MOST_LEDGER_UNITS: Final = 2**62
 
 
 class InsufficientQuota(GatewayError):
-    """A balance does not cover the most that the request can cost. `available` is in ledger units."""
+    """A balance does not cover the most that the request can cost.
+
+    It has `available` ledger units, and `tied_up` in requests in flight.
+    """
 
     status = 429
     type = "insufficient_quota"
     code = "insufficient_quota"
 
-    def __init__(self, message: str, *, available: int) -> None:
+    def __init__(self, message: str, *, available: int, tied_up: int = 0) -> None:
         super().__init__(message)
         self.available = available
+        self.tied_up = tied_up
+
+
+class FundsInFlight(GatewayError):
+    """Only what the tenant's own requests in flight hold is missing: it may come back at any moment."""
+
+    status = 429
+    type = "rate_limit_error"
+    code = "funds_in_flight"
+    retriable = True
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, retry_after=1)
+
+
+class KeyStands(Exception):
+    """Nothing was held: the request's idempotency key stands for another, `first`."""
+
+    def __init__(self, first: Repeated) -> None:
+        super().__init__(first.request)
+        self.first = first
 
 
 def new_id() -> str:
@@ -69,8 +93,8 @@ class Reservations:
     async def hold(self, wanted: Hold) -> None:
         """Holds the amount on every leg; returns when that is committed.
 
-        Raises InsufficientQuota (nothing changed) or ServiceUnavailable (what an absent database may still have
-        committed is given back when it returns).
+        Raises InsufficientQuota or KeyStands (nothing changed) or ServiceUnavailable (what an absent database may still
+        have committed is given back when it returns).
         """
         if wanted.amount > MOST_LEDGER_UNITS:
             raise InsufficientQuota("This request could cost more than any balance can hold.", available=0)
@@ -82,9 +106,11 @@ class Reservations:
                 self.journal.release(wanted.id)
             raise
         if isinstance(outcome, Refused):
-            raise InsufficientQuota("The balance does not cover this request.", available=outcome.available)
-        if outcome is not HELD and outcome != Repeated(wanted.id):
-            raise RuntimeError(f"{wanted.id} was answered with {outcome}")
+            raise InsufficientQuota(
+                "The balance does not cover this request.", available=outcome.available, tied_up=outcome.tied_up
+            )
+        if isinstance(outcome, Repeated) and outcome.request != wanted.id:
+            raise KeyStands(outcome)
 
     def settle(self, settlement: Settlement) -> None:
         """Hands the outcome to the journal and returns at once; any exit may call it, a cancelled one too."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from billing import processes, recovery
+from billing import idempotency, processes, recovery
 
 _contact = recovery.Contact()
 """A worker's own: it lives as long as its process."""
@@ -18,3 +18,9 @@ def settle_dead_owners() -> None:
 @shared_task
 def forget_dead_processes() -> None:
     processes.forget_dead()
+
+
+@shared_task
+def forget_expired_keys() -> None:
+    while idempotency.forget_expired():
+        pass

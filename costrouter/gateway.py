@@ -10,6 +10,7 @@ from billing import balances
 from billing.reservations import Reservations
 from billing.writer import Writer
 from routing.catalogue.snapshot import Catalogue
+from routing.pipeline.answers import Answers
 from routing.pipeline.gateway import Gateway, Options
 from routing.selection.health import Health
 from routing.wire import addresses
@@ -33,4 +34,5 @@ def build() -> Gateway:
         catalogue=Catalogue(),
         health=Health(settings.RETRY_BUDGET),
         client=Client(addresses.networks(settings.CHANNEL_NETWORKS)),
+        answers=Answers(),
     )

@@ -17,7 +17,7 @@ from django.conf import settings
 from django.db import Error, connection
 
 from accounts.authentication import write_last_used
-from billing import processes, recovery
+from billing import idempotency, processes, recovery
 from billing.recovery import Contact
 from routing.pipeline.gateway import Gateway
 
@@ -102,6 +102,7 @@ class Scheduler:
         write_last_used(self._gateway.key_cache.take_used())
         self._gateway.limiter.processes = max(1, processes.live().count())
         processes.forget_dead()
+        idempotency.forget_expired()
 
     def _leave(self) -> None:
         try:

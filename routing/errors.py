@@ -56,6 +56,50 @@ class UpstreamTimeout(GatewayError):
         super().__init__("The upstream did not answer in time. Please retry.", retry_after=1)
 
 
+class IdempotencyKeyInUse(GatewayError):
+    """The first request with this key has not ended yet."""
+
+    status = 409
+    type = "invalid_request_error"
+    code = "idempotency_key_in_use"
+    retriable = True
+
+    def __init__(self, first: str) -> None:
+        super().__init__(
+            f"The request {first} with this Idempotency-Key is still in flight. Please retry in 1 s.", retry_after=1
+        )
+
+
+class IdempotencyKeyUsed(GatewayError):
+    """The first request with this key has ended and was accounted for; its answer is not at hand. `first` is its id."""
+
+    status = 409
+    type = "invalid_request_error"
+    code = "idempotency_key_used"
+
+    def __init__(self, first: str) -> None:
+        super().__init__(
+            f"The request with this Idempotency-Key has ended, and what it used was billed as {first}; nothing was "
+            f"billed for this one. See GET /v1/generation?id={first}. To ask once more, use another key."
+        )
+        self.first = first
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {**super().headers, "x-costrouter-first-request": self.first}
+
+
+class IdempotencyKeyMismatch(GatewayError):
+    """The first request with this key had another body, or went to another endpoint."""
+
+    status = 422
+    type = "invalid_request_error"
+    code = "idempotency_key_mismatch"
+
+    def __init__(self) -> None:
+        super().__init__("This Idempotency-Key was used with another request. Use a key for one request only.")
+
+
 class ContentRefused(GatewayError):
     """The upstream refused the content of the request; its status, and its words as far as they are ours to repeat."""
 

@@ -15,11 +15,21 @@ from billing.kinds import KINDS, NOTHING, Usage
 log = logging.getLogger(__name__)
 
 
-class Hold(msgspec.Struct, frozen=True):
+class Idempotency(msgspec.Struct, frozen=True):
+    """By what a client makes several requests one: SHA-256 digests, in hex."""
+
+    value: str
+    """Of the `Idempotency-Key` header's value."""
+    body: str
+    """Of the path and the body."""
+
+
+class Hold(msgspec.Struct, frozen=True, omit_defaults=True):
     """A reservation to be: everything that anyone needs to settle it should its owner die.
 
     `amount` is in ledger units and taken from every leg; `legs` are balance ids in rising order; `id` is the request's
-    UUID in hex; `created_at` UTC text (`timestamp`).
+    UUID in hex; `created_at` UTC text (`timestamp`). With an `idempotency` it is made only if no earlier request of the
+    same API key stands for the same value.
     """
 
     id: str
@@ -32,6 +42,12 @@ class Hold(msgspec.Struct, frozen=True):
     price_id: int
     is_stream: bool
     created_at: str
+    idempotency: Idempotency | None = None
+
+    @property
+    def key(self) -> tuple[int, str] | None:
+        """What names its idempotency key in the books; None if it carries none."""
+        return None if self.idempotency is None else (self.api_key_id, self.idempotency.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +69,32 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Repeated:
-    """The request of this id was held before, by a commit whose answer got lost."""
+    """Nothing was taken: `request` was held before.
+
+    It is this very hold, where the answer to an earlier commit got lost, or the first request with its idempotency key,
+    which is still in flight or was answered, paid for or recovered; `is_same` is False if that one's body was another.
+    """
 
     request: str
+    is_in_flight: bool = True
+    is_same: bool = True
+
+
+class First(msgspec.Struct, frozen=True):
+    """The request that an idempotency key stands for."""
+
+    request: str
+    body: str
+    is_in_flight: bool
+
+    def repeated(self, hold: Hold) -> Repeated:
+        """What a later hold with this key is answered."""
+        is_same = hold.idempotency is not None and hold.idempotency.body == self.body
+        return Repeated(self.request, self.is_in_flight, is_same)
+
+
+Firsts = Mapping[tuple[int, str], First]
+"""By API key and value."""
 
 
 HoldOutcome = Held | Refused | Repeated
@@ -130,21 +169,26 @@ class Books(Protocol):
 
 
 def choose(
-    holds: Iterable[Hold], available: Mapping[int, int], tied_up: Callable[[int], int]
+    holds: Iterable[Hold], available: Mapping[int, int], tied_up: Callable[[int], int], firsts: Firsts | None = None
 ) -> tuple[list[HoldOutcome], dict[int, int]]:
     """Tries holds one by one against what each balance has: the outcomes, and what to take from which.
 
-    A hold takes from all of its legs or from none. `tied_up` says what was held on a balance before.
+    A hold takes from all of its legs or from none. `tied_up` says what was held on a balance before, `firsts` what the
+    holds' idempotency keys stand for: that comes before money, which the first request may have spent.
     """
     outcomes: list[HoldOutcome] = []
     taken: dict[int, int] = defaultdict(int)
+    bound = dict(firsts or {})
 
     def left(balance: int) -> int:
         return available.get(balance, -1) - taken[balance]
 
     for hold in holds:
+        first = None if hold.key is None else bound.get(hold.key)
         tightest = min(hold.legs, key=left, default=None)
-        if tightest is None:
+        if first is not None:
+            outcomes.append(first.repeated(hold))
+        elif tightest is None:
             outcomes.append(Refused(None))
         elif left(tightest) < hold.amount:
             outcomes.append(Refused(tightest, max(left(tightest), 0), tied_up(tightest) + taken[tightest]))
@@ -152,6 +196,8 @@ def choose(
             outcomes.append(HELD)
             for balance in hold.legs:
                 taken[balance] += hold.amount
+            if hold.idempotency is not None:
+                bound[hold.api_key_id, hold.idempotency.value] = First(hold.id, hold.idempotency.body, True)
     return outcomes, {balance: amount for balance, amount in taken.items() if amount}
 
 
@@ -180,5 +226,5 @@ FROM_HOLD: Final = {
 """The record's columns that the reservation has, under its names."""
 HELD_COLUMNS: Final = ", ".join(FROM_HOLD.values())
 RECORD_COLUMNS: Final = ", ".join((*SETTLEMENT_COLUMNS, *USAGE_COLUMNS, *FROM_HOLD))
-HOLD_FIELDS: Final = Hold.__struct_fields__
+HOLD_FIELDS: Final = tuple(name for name in Hold.__struct_fields__ if name != "idempotency")
 HOLD_COLUMNS: Final = ", ".join(HOLD_FIELDS)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any, Final
 
 import msgspec
 from django.db import connections
 
+from billing.books.keys import LIFE, STANDS
 from billing.books.rows import (
     FROM_HOLD,
     HELD,
@@ -19,6 +20,8 @@ from billing.books.rows import (
     RECORD_COLUMNS,
     SETTLEMENT_COLUMNS,
     USAGE_COLUMNS,
+    First,
+    Firsts,
     Hold,
     HoldOutcome,
     Progress,
@@ -48,6 +51,18 @@ UPDATE billing_balance SET available = available + :amount WHERE id IN (SELECT v
 _SQL_TAKE: Final = """
 UPDATE billing_balance SET available = available - :amount
 WHERE id IN (SELECT value FROM json_each(:legs)) AND available >= :amount
+"""
+_PAST: Final = f"strftime('%Y-%m-%d %H:%M:%f', 'now', '-{LIFE.total_seconds():.0f} seconds')"
+_SQL_FREE_KEY: Final = f"""
+DELETE FROM billing_idempotencykey AS k WHERE api_key_id = ? AND value = ? AND NOT {STANDS.format(past=_PAST)}
+"""  # noqa: S608 - constants only
+_SQL_FIRST: Final = """
+SELECT request_id, body, EXISTS (SELECT 1 FROM billing_reservation v WHERE v.id = k.request_id)
+FROM billing_idempotencykey k WHERE api_key_id = ? AND value = ?
+"""
+_SQL_INSERT_KEY: Final = """
+INSERT INTO billing_idempotencykey (api_key_id, value, body, request_id, created_at)
+VALUES (:api_key_id, :value, :body, :id, :created_at)
 """
 _SQL_TIED_UP: Final = """
 SELECT coalesce(sum(amount), 0) FROM billing_reservation
@@ -134,14 +149,28 @@ def _hold_all(run: sqlite3.Connection, holds: Sequence[Hold], owner: str) -> lis
             "SELECT id, available FROM billing_balance WHERE id IN (SELECT value FROM json_each(?))", [wanted]
         ).fetchall()
     )
-    outcomes, taken = choose(holds, available, partial(_tied_up, run))
+    outcomes, taken = choose(holds, available, cache(partial(_tied_up, run)), _firsts(run, holds))
     for balance, amount in taken.items():
         run.execute(_SQL_TAKE, {"legs": _json([balance]), "amount": amount})
     held = [hold for hold, outcome in zip(holds, outcomes, strict=True) if outcome is HELD]
     run.executemany(
         _SQL_INSERT_HOLD, [msgspec.structs.asdict(hold) | {"legs": _json(hold.legs), "owner": owner} for hold in held]
     )
+    for hold in held:
+        if hold.idempotency is not None:
+            run.execute(_SQL_INSERT_KEY, msgspec.structs.asdict(hold) | msgspec.structs.asdict(hold.idempotency))
     return outcomes
+
+
+def _firsts(run: sqlite3.Connection, holds: Sequence[Hold]) -> Firsts:
+    """The requests that the holds' idempotency keys stand for, after those were freed that stand for nothing."""
+    firsts: dict[tuple[int, str], First] = {}
+    for key in {hold.key for hold in holds if hold.key is not None}:
+        run.execute(_SQL_FREE_KEY, key)
+        found = run.execute(_SQL_FIRST, key).fetchone()
+        if found is not None:
+            firsts[key] = First(found[0], found[1], bool(found[2]))
+    return firsts
 
 
 def _tied_up(run: sqlite3.Connection, balance: int) -> int:

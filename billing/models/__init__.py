@@ -5,6 +5,7 @@ Amounts are integers in the currency's ledger unit (billing/money.py). Prices ar
 
 from billing.models.balances import Balance
 from billing.models.base import AppendOnly
+from billing.models.keys import IdempotencyKey
 from billing.models.ledger import LedgerEntry
 from billing.models.prices import Price, Rates
 from billing.models.reservations import Process, Reservation
@@ -13,6 +14,7 @@ from billing.models.usage import UsageRecord
 __all__ = [
     "AppendOnly",
     "Balance",
+    "IdempotencyKey",
     "LedgerEntry",
     "Price",
     "Process",

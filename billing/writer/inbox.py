@@ -149,7 +149,7 @@ class Inbox:
         """A hold whose request is gone already is given back."""
         self._waiting_count -= len(answers)
         for waiting, answer in answers:
-            is_held = answer is HELD or isinstance(answer, Repeated)
+            is_held = answer is HELD or answer == Repeated(waiting.hold.id)
             if not is_held:
                 self.in_flight.discard(waiting.hold.id)
             if waiting.future.done():

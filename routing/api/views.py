@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from routing.api import body, models
+from routing.api import body, idempotency, models
 from routing.api.base import ApiRequest, ApiResponse, GatewayView, json_response
 from routing.endpoints.base import Endpoint
 from routing.endpoints.chat import CHAT
@@ -34,6 +34,7 @@ class EndpointView(GatewayView):
             wants_explanation=headers.get("x-costrouter-explain", "") == "true",
             started=request.started,
             started_at=request.started_at,
+            idempotency=idempotency.read(headers, request.path, raw),
         )
         reply = await serve(call, request.gateway, request.until_gone)
         if isinstance(reply, StreamReply):

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from accounts.authentication import Caller
+from billing.books import Idempotency
 from billing.prices import Tariff
 from routing.catalogue.snapshot import ModelView, RouteView, Snapshot
 from routing.endpoints.base import Endpoint, EndpointRequest, Head, Needs
@@ -33,10 +34,16 @@ class Call(msgspec.Struct, frozen=True):
     """Of the monotonic clock."""
     started_at: float
     """Seconds since the epoch."""
+    idempotency: Idempotency | None = None
+    """Whereby its client makes it one with others."""
+
+    def public_id(self, request_id: str) -> str:
+        """How clients know a request of this endpoint."""
+        return self.endpoint.id_prefix + request_id
 
     def head(self, model: ModelView) -> Head:
         """What makes an answer of this model ours."""
-        return Head(self.endpoint.id_prefix + self.id, model.name, int(self.started_at))
+        return Head(self.public_id(self.id), model.name, int(self.started_at))
 
 
 class Option(msgspec.Struct, frozen=True):

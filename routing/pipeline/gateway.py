@@ -9,6 +9,7 @@ from accounts.limits import Limiter
 from billing.reservations import Reservations
 from billing.writer import Writer
 from routing.catalogue.snapshot import Catalogue
+from routing.pipeline.answers import Answers
 from routing.selection.health import Health
 from routing.wire.client import Client
 
@@ -38,3 +39,5 @@ class Gateway:
     catalogue: Catalogue
     health: Health
     client: Client
+    answers: Answers
+    """For requests that are sent again with their idempotency key."""

@@ -6,6 +6,9 @@ no route can serve is refused without one (ADR 0003). Whatever happens after the
 once, which also gives back what the rate limits counted: what leaves the run's block by an exception is settled there,
 a whole answer where it is read, a stream where it ends. A stream is returned begun but unsettled; the API plane writes
 it (routing/api/plane.py), and its `close` is the last resort.
+
+A request whose idempotency key stands for another one is not admitted: it gets that one's answer, or is told its id
+(`repeat`, ADR 0013).
 """
 
 from __future__ import annotations
@@ -14,12 +17,12 @@ import asyncio
 import time
 
 from accounts.limits import Standing
-from billing.books import Hold
+from billing.books import Hold, Repeated
 from billing.money import PER_MILLION, to_json_number
-from billing.reservations import InsufficientQuota, timestamp
+from billing.reservations import FundsInFlight, InsufficientQuota, KeyStands, timestamp
 from routing.catalogue.snapshot import RouteView
 from routing.endpoints.base import LEAST_USEFUL_OUTPUT, ceiling_of
-from routing.errors import NoAvailableChannel
+from routing.errors import IdempotencyKeyInUse, IdempotencyKeyMismatch, IdempotencyKeyUsed, NoAvailableChannel
 from routing.pipeline.attempt import Attempt, AttemptFailed
 from routing.pipeline.call import Call, Option, Plan, UntilGone, WholeReply
 from routing.pipeline.gateway import Gateway
@@ -33,6 +36,8 @@ from routing.wire import fake
 from routing.wire.client import MAX_BODY_BYTES, Answer
 
 _MOST_ERROR_BYTES = 64 * 1024
+_HOLD_PAUSES = (0.015, 0.035, 0.075, 0.125)
+"""Seconds between the tries of a hold that lacks only what the tenant's own requests hold: 250 ms in all."""
 Reply = WholeReply | StreamReply
 
 
@@ -44,9 +49,11 @@ async def serve(call: Call, gateway: Gateway, until_gone: UntilGone) -> Reply:
     plan = resolve(call, gateway.health)
     standing = await gateway.limiter.admit(call.id, call.caller.limits, plan.limited_tokens)
     try:
-        run = await hold_most(plan, standing, gateway)
-    except BaseException:
+        run = await admit(plan, standing, gateway)
+    except BaseException as error:
         gateway.limiter.finish(call.id, call.caller.limits, asked=plan.limited_tokens, used=0)
+        if isinstance(error, KeyStands):
+            return repeat(error.first, call, standing, gateway)
         raise
     with run:
         if call.request.is_stream:
@@ -69,11 +76,51 @@ async def _first_stream(run: Run, until_gone: UntilGone) -> Reply:
         raise
 
 
-# --- hold: the most it can cost --------------------------------------------------------------------------------------
+# --- repeat: what stands for an idempotency key already --------------------------------------------------------------
+
+
+def repeat(first: Repeated, call: Call, standing: Standing, gateway: Gateway) -> WholeReply:
+    """The answer that the first request with this key got, as long as it is at hand in this process.
+
+    Raises IdempotencyKeyMismatch, IdempotencyKeyInUse or IdempotencyKeyUsed.
+    """
+    if not first.is_same:
+        raise IdempotencyKeyMismatch
+    public_id = call.public_id(first.request)
+    if first.is_in_flight:
+        raise IdempotencyKeyInUse(public_id)
+    reply = gateway.answers.find(first.request)
+    if reply is None:
+        raise IdempotencyKeyUsed(public_id)
+    headers = [pair for pair in reply.headers if not pair[0].startswith(b"x-ratelimit-")]
+    return WholeReply([*headers, *standing.headers, (b"idempotent-replayed", b"true")], reply.body)
+
+
+# --- admit: hold the most it can cost --------------------------------------------------------------------------------
+
+
+async def admit(plan: Plan, standing: Standing, gateway: Gateway) -> Run:
+    """Holds the most that the request can cost, and returns the run that owes the settling.
+
+    What only the tenant's own requests in flight keep from it may come back at any moment, so the hold is tried again
+    for a while: each try takes this process's queued settlements along, and other processes write theirs within
+    milliseconds. Raises FundsInFlight after that, InsufficientQuota or KeyStands; then nothing is held.
+    """
+    pauses = iter(_HOLD_PAUSES)
+    while True:
+        try:
+            return await hold_most(plan, standing, gateway)
+        except InsufficientQuota as error:
+            if not _will_fit(plan, error):
+                raise
+            pause = next(pauses, None)
+            if pause is None:
+                raise _funds_in_flight(plan, error) from None
+        await asyncio.sleep(pause)
 
 
 async def hold_most(plan: Plan, standing: Standing, gateway: Gateway) -> Run:
-    """Holds the most that the request can cost, and returns the run that owes the settling.
+    """One try to hold it, or two.
 
     Where the cap is ours, it is lowered once to what the wallet affords, as long as that is still useful. Raises
     InsufficientQuota with the affordable number, nothing held.
@@ -84,11 +131,11 @@ async def hold_most(plan: Plan, standing: Standing, gateway: Gateway) -> Run:
     except InsufficientQuota as error:
         cap = _affordable_cap(plan, error.available)
         if not plan.needs.is_cap_ours or not LEAST_USEFUL_OUTPUT <= cap < plan.needs.cap:
-            raise _insufficient(plan, error.available, cap) from None
+            raise _insufficient(plan, error, cap) from None
     try:
         return await _hold(plan, standing, gateway, cap)
     except InsufficientQuota as error:  # somebody else was faster
-        raise _insufficient(plan, error.available, _affordable_cap(plan, error.available)) from None
+        raise _insufficient(plan, error, _affordable_cap(plan, error.available)) from None
 
 
 async def _hold(plan: Plan, standing: Standing, gateway: Gateway, cap: int) -> Run:
@@ -118,6 +165,7 @@ def _hold_of(plan: Plan, amount: int) -> Hold:
         price_id=price.id,
         is_stream=call.request.is_stream,
         created_at=timestamp(call.started_at),
+        idempotency=call.idempotency,
     )
 
 
@@ -130,18 +178,36 @@ def _affordable_cap(plan: Plan, available: int) -> int:
     return plan.needs.cap if rate == 0 else rest * PER_MILLION // rate
 
 
-def _insufficient(plan: Plan, available: int, affordable: int) -> InsufficientQuota:
+def _insufficient(plan: Plan, refused: InsufficientQuota, affordable: int) -> InsufficientQuota:
     currency = plan.call.caller.currency
     cost = to_json_number(_amount(plan, plan.needs.cap), currency)
     message = (
         f"You exceeded your current quota: this request can cost up to {cost} {currency} and "
-        f"{to_json_number(available, currency)} {currency} are available"
+        f"{to_json_number(refused.available, currency)} {currency} are available"
     )
     if plan.needs.cap:
         message += f", which affords {affordable} output tokens. Lower max_tokens or add credit."
     else:
         message += ". Add credit."
-    return InsufficientQuota(message, available=available)
+    return InsufficientQuota(message, available=refused.available, tied_up=refused.tied_up)
+
+
+def _will_fit(plan: Plan, refused: InsufficientQuota) -> bool:
+    """Whether the request could be admitted if everything came back that requests in flight hold."""
+    cap = min(plan.needs.cap, LEAST_USEFUL_OUTPUT) if plan.needs.is_cap_ours else plan.needs.cap
+    return refused.tied_up > 0 and _amount(plan, cap) <= refused.available + refused.tied_up
+
+
+def _funds_in_flight(plan: Plan, refused: InsufficientQuota) -> FundsInFlight:
+    currency = plan.call.caller.currency
+    cost, available, held = (
+        to_json_number(amount, currency)
+        for amount in (_amount(plan, plan.needs.cap), refused.available, refused.tied_up)
+    )
+    return FundsInFlight(
+        f"This request can cost up to {cost} {currency}; {available} {currency} are available, and your requests in "
+        f"flight hold {held} {currency}. Please try again in 1 s, when some of them have ended."
+    )
 
 
 # --- try: the routes in order ----------------------------------------------------------------------------------------
@@ -254,6 +320,8 @@ async def _whole(run: Run, attempt: Attempt, reader: Reader, answer: Answer, *, 
         run.teach(usage)
     reply = WholeReply([*run.headers(), (b"x-costrouter-cost", bill.cost.encode())], whole)
     run.settle(SUCCESS, usage, "upstream" if is_reported else "estimated")
+    if run.plan.call.idempotency is not None:
+        run.gateway.answers.keep(run.plan.call.id, reply)
     return reply
 
 

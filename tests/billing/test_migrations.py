@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 from django.core.management import call_command
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, IntegrityError, connection
 from django.test import Client, override_settings
 from django.urls import reverse
 from pytest_django.plugin import DjangoDbBlocker
 
 from accounts.models import Member, Tenant, User
 from billing.kinds import NOTHING, Usage
-from billing.models import LedgerEntry, Reservation, UsageRecord
+from billing.models import IdempotencyKey, LedgerEntry, Reservation, UsageRecord
 from billing.prices import cost
 from tests.bookkeeping import assert_books_add_up, default_database, is_postgres
 from tests.databases import PostgresDatabases, SqliteDatabases
@@ -150,3 +150,20 @@ def test_history_is_guarded_again_when_the_migrations_are_through(former: Former
         with connection.cursor() as cursor, pytest.raises(DatabaseError, match="append-only"):
             cursor.execute("UPDATE billing_usagerecord SET cost = 0")
     assert UsageRecord.objects.get(pk=SETTLED).cost == 95
+
+
+def test_idempotency_keys_come_and_go_with_their_migration(former: Former) -> None:
+    _migrate("0010_idempotency_keys")
+    table = IdempotencyKey._meta.db_table
+    IdempotencyKey.objects.create(
+        api_key_id=1, value="0" * 64, body="1" * 64, request_id=WAITING, created_at="2026-03-01T12:00:00Z"
+    )
+    there = table in connection.introspection.table_names()
+    with pytest.raises(IntegrityError):
+        IdempotencyKey.objects.create(
+            api_key_id=1, value="0" * 64, body="2" * 64, request_id=SETTLED, created_at="2026-03-01T12:00:00Z"
+        )
+
+    _migrate("0009_cost_within_claim")
+
+    assert (there, table in connection.introspection.table_names()) == (True, False)

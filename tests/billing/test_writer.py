@@ -22,6 +22,7 @@ from billing.books import (
     Held,
     Hold,
     HoldOutcome,
+    Idempotency,
     PostgresBooks,
     Progress,
     Refused,
@@ -31,7 +32,7 @@ from billing.books import (
 )
 from billing.kinds import Usage
 from billing.models import Reservation
-from billing.reservations import Reservations
+from billing.reservations import KeyStands, Reservations
 from billing.writer import MOST_WAITING, Writer
 from tests.bookkeeping import Account, account, assert_books_add_up, default_database
 from tests.databases import PostgresDatabases
@@ -318,6 +319,65 @@ def test_request_that_leaves_just_as_its_hold_is_answered_gets_its_money_back(da
     assert asyncio.run(leave_at_the_last_moment())
     assert (rich.available, rich.reservations, rich.records) == (1000, set(), [])
     assert wanted.id not in writer.in_flight
+
+
+# --- idempotency keys ------------------------------------------------------------------------------------------------
+
+
+def keyed() -> Idempotency:
+    return Idempotency(secrets.token_hex(32), "0" * 64)
+
+
+def test_repetition_is_answered_with_the_first_and_holds_nothing(desk: Desk, rich: Account) -> None:
+    same = keyed()
+    first, second = rich.hold(100, idempotency=same), rich.hold(100, idempotency=same)
+
+    outcomes = [desk.hold(hold).result(5) for hold in (first, second)]
+
+    assert outcomes == [HELD, Repeated(first.id)]
+    assert desk.writer.in_flight == {first.id}
+    assert (rich.available, rich.reservations) == (900, {first.id})
+
+
+def test_repetition_whose_request_has_left_gives_nothing_back(watched: tuple[Desk, Watched], rich: Account) -> None:
+    desk, books = watched
+    same = keyed()
+    first, second = rich.hold(100, idempotency=same), rich.hold(100, idempotency=same)
+    desk.hold(first).result(5)
+    books.gate.clear()
+    desk.hold(second).cancel()
+    books.gate.set()
+
+    desk.settle(rich.settlement(first.id, 10))
+
+    wait_until(lambda: len(rich.records) == 1)
+    assert (rich.available, rich.reservations) == (990, set())
+
+
+def test_keyed_hold_whose_commit_got_no_answer_is_its_own(watched: tuple[Desk, Watched], rich: Account) -> None:
+    desk, books = watched
+    wanted = rich.hold(100, idempotency=keyed())
+    books.post([wanted], [], OWNER)
+    books.faults = [psycopg.OperationalError("the answer is lost")]
+
+    assert desk.hold(wanted).result(5) == Repeated(wanted.id)
+    assert (rich.available, desk.writer.in_flight >= {wanted.id}) == (900, True)
+
+
+def test_reservation_of_a_repetition_says_what_its_key_stands_for(database: str, rich: Account) -> None:
+    writer, same = Writer(), keyed()
+    first, second = rich.hold(100, idempotency=same), rich.hold(100, idempotency=same)
+
+    async def story() -> Repeated:
+        writer.start(OWNER)
+        await Reservations(writer).hold(first)
+        with pytest.raises(KeyStands) as stands:
+            await Reservations(writer).hold(second)
+        await asyncio.get_running_loop().run_in_executor(None, writer.stop)
+        return stands.value.first
+
+    assert asyncio.run(story()) == Repeated(first.id)
+    assert (rich.available, rich.reservations) == (900, {first.id})
 
 
 # --- poison ----------------------------------------------------------------------------------------------------------

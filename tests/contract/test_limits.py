@@ -89,20 +89,70 @@ def test_failed_request_gives_the_whole_hold_back_at_once(each_world: World) -> 
     assert statuses == [502, 200, 429]
 
 
-def test_money_in_flight_cannot_be_spent_again(world: World) -> None:
-    caller, model = world.caller(funds="0.05"), world.offer(FLAT)
+def test_money_in_flight_cannot_be_spent_again(each_world: World) -> None:
+    caller, model = each_world.caller(funds="0.05"), each_world.offer(FLAT)
     gate = threading.Event()
-    world.upstream.on(model.upstream, up.Reply((up.Until(gate), *up.answer().steps)))
+    each_world.upstream.on(model.upstream, up.Reply((up.Until(gate), *up.answer().steps)))
 
     with ThreadPoolExecutor() as pool:
         first = pool.submit(caller.ask, model)
-        world.upstream.wait_for(model.upstream)
+        each_world.upstream.wait_for(model.upstream)
         second = caller.ask(model)
         gate.set()
         answered = first.result()
 
-    assert_error(second, 429, "insufficient_quota", "insufficient_quota")
+    error = assert_error(second, 429, "rate_limit_error", "funds_in_flight", param=None)
+    assert_retriable(second, at_most=5)
+    assert "0 USD are available" in error["message"]
+    assert "in flight hold 0.05 USD" in error["message"]
     assert answered.status_code == 200
+    assert caller.only_record().cost == DOLLAR // 20
+
+
+def test_hold_waits_a_moment_for_money_that_comes_back(each_world: World) -> None:
+    caller, model = each_world.caller(funds="0.05"), each_world.offer(SINGLE)
+    each_world.upstream.on(model.upstream, up.Reply((up.Pause(0.15), *up.answer().steps)), up.answer())
+
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(caller.ask, model, max_tokens=4_000)
+        each_world.upstream.wait_for(model.upstream)
+        second = caller.ask(model, max_tokens=4_000)
+
+    assert (first.result().status_code, second.status_code) == (200, 200)
+
+
+def test_request_that_would_not_fit_with_what_is_in_flight_is_final(each_world: World) -> None:
+    caller, model, gate = each_world.caller(funds="0.05"), each_world.offer(SINGLE), threading.Event()
+    each_world.upstream.on(model.upstream, up.Reply((up.Until(gate), *up.answer().steps)))
+
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(caller.ask, model, max_tokens=4_000)
+        each_world.upstream.wait_for(model.upstream)
+        started = time.monotonic()
+        second = caller.ask(model, max_tokens=16_000)
+        took = time.monotonic() - started
+        gate.set()
+        first.result()
+
+    assert_error(second, 429, "insufficient_quota", "insufficient_quota")
+    assert_final(second)
+    assert took < 0.15
+
+
+def test_request_without_a_cap_takes_what_money_in_flight_leaves(world: World) -> None:
+    caller, model, gate = world.caller(funds="0.05"), world.offer(SINGLE), threading.Event()
+    world.upstream.on(model.upstream, up.Reply((up.Until(gate), *up.answer().steps)), up.answer())
+
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(caller.ask, model, max_tokens=4_000)
+        world.upstream.wait_for(model.upstream)
+        second = caller.ask(model)
+        gate.set()
+        first.result()
+
+    assert second.status_code == 200
+    cap = world.upstream.received(model.upstream)[1].json
+    assert (cap.get("max_tokens") or cap["max_completion_tokens"]) < 4_096
 
 
 def test_forty_parallel_requests_spend_exactly_what_there_is(each_world: World) -> None:

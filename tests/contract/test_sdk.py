@@ -194,3 +194,18 @@ def test_closing_a_stream_early_is_noticed(sdk: openai.OpenAI, caller: Caller, m
 def test_models_are_listed_and_retrieved(sdk: openai.OpenAI, model: Offer) -> None:
     assert model.name in [item.id for item in sdk.models.list()]
     assert sdk.models.retrieve(model.name).id == model.name
+
+
+def test_sdk_retries_with_its_key_until_the_first_request_is_answered(
+    sdk: openai.OpenAI, caller: Caller, model: Offer
+) -> None:
+    """It hangs up after half a second and asks again: the request is sent upstream once, and billed once."""
+    caller.upstream.on(model.upstream, up.Reply((up.Pause(1.2), *up.answer().steps)))
+
+    answer = sdk.with_options(timeout=0.5, max_retries=4).chat.completions.create(
+        model=model.name, messages=ASK, extra_headers={"Idempotency-Key": "the order of today"}
+    )
+
+    assert answer.choices[0].message.content == "Hello there!"
+    assert len(caller.upstream.received(model.upstream)) == 1
+    caller.only_record()

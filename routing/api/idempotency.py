@@ -1,0 +1,35 @@
+"""The `Idempotency-Key` header (draft-ietf-httpapi-idempotency-key-header), by which clients make requests one."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import ClassVar, Final
+
+from accounts.errors import InvalidRequest
+from billing.books import Idempotency
+from routing.api.base import RequestHeaders
+
+NAME: Final = "idempotency-key"
+MOST_CHARACTERS: Final = 255
+
+
+class InvalidIdempotencyKey(InvalidRequest):
+    code: ClassVar[str] = "invalid_idempotency_key"
+
+    def __init__(self) -> None:
+        super().__init__(
+            f"The Idempotency-Key header must be sent once, with 1 to {MOST_CHARACTERS} characters and no control "
+            "characters."
+        )
+
+
+def read(headers: RequestHeaders, path: str, body: bytes) -> Idempotency | None:
+    """What makes a request one with others; None without the header. Raises InvalidIdempotencyKey."""
+    value = headers.get(NAME)
+    if value is None:
+        return None
+    if not value.strip() or len(value) > MOST_CHARACTERS or not value.isprintable() or len(headers.get_all(NAME)) > 1:
+        raise InvalidIdempotencyKey
+    asked = hashlib.sha256(path.encode() + b"\n")
+    asked.update(body)
+    return Idempotency(hashlib.sha256(value.encode()).hexdigest(), asked.hexdigest())
