@@ -33,14 +33,15 @@ def cors(response: httpx.Response) -> set[str]:
     return {name for name in response.headers if name.startswith("access-control-")}
 
 
-def test_preflight_from_an_allowed_origin_is_answered(app: Caller) -> None:
-    response = preflight(app, APP)
+def test_preflight_from_an_allowed_origin_is_answered(each_world: World) -> None:
+    response = preflight(each_world.caller(allowed_origins=[APP]), APP)
 
     assert (response.status_code, response.content) == (204, b"")
     assert response.headers["access-control-allow-origin"] == APP
     assert response.headers["access-control-allow-methods"] == "POST, OPTIONS"
     assert response.headers["access-control-allow-headers"] == "authorization,content-type"
     assert "Origin" in response.headers["vary"]
+    assert response.headers["allow"] == "POST, OPTIONS"
     assert "access-control-allow-credentials" not in response.headers
 
 
