@@ -7,10 +7,9 @@ everywhere within two seconds.
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import secrets
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Final
@@ -22,9 +21,7 @@ from accounts import database, keys
 from accounts.errors import GatewayError
 from accounts.limits import Limits
 from accounts.models import ApiKey, Tenant
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+from accounts.networks import Network, parse_address, parse_networks
 
 FRESH_SECONDS: Final = 1.0
 """A cached key this young is used as it is; an older one is used once more while it is read again."""
@@ -88,6 +85,8 @@ class Caller:
     """The key's own and its tenant's, where either has any."""
     legs: tuple[int, ...] = ()
     """The balances that its requests take from, by id; without any, nothing can be held."""
+    allowed_origins: frozenset[str] = frozenset()
+    """Web origins whose scripts may use it; empty allows none."""
 
     is_authenticated: Final = True
 
@@ -109,7 +108,7 @@ class Caller:
     def check_address(self, address: str) -> None:
         """Raises IpNotAuthorized unless one of the networks allows it."""
         try:
-            ip = _address(address)
+            ip = parse_address(address)
         except ValueError:
             raise IpNotAuthorized from None
         if not any(ip in network for network in self.allowed_networks):
@@ -198,9 +197,10 @@ def _load_caller(digests: list[str], legs: LegsOf) -> Caller | None:
         is_key_usable=row.status == ApiKey.Status.ACTIVE,
         expires_at=row.expires_at.timestamp() if row.expires_at else None,
         allowed_models=frozenset(row.allowed_models),
-        allowed_networks=networks(row.allowed_networks),
+        allowed_networks=parse_networks(row.allowed_networks),
         limits=tuple(limits for limits in (own, shared) if not limits.is_unlimited),
         legs=legs(tenant.pk, row.pk),
+        allowed_origins=frozenset(row.allowed_origins),
     )
 
 
@@ -210,20 +210,11 @@ def write_last_used(key_ids: set[int]) -> None:
         ApiKey.objects.filter(pk__in=key_ids).update(last_used_at=timezone.now())
 
 
-def networks(texts: Iterable[str]) -> tuple[Network, ...]:
-    return tuple(ipaddress.ip_network(text, strict=False) for text in texts)
-
-
-def _address(text: str) -> Address:
-    """Raises ValueError. A listener for both families sees IPv4 peers as `::ffff:192.0.2.1` (RFC 4291, 2.5.5.2)."""
-    address = ipaddress.ip_address(text)
-    return getattr(address, "ipv4_mapped", None) or address
-
-
 def client_address(peer: str, forwarded_for: str, trusted_proxies: Sequence[Network]) -> str:
     """The caller's address: the peer, or where the peer is a trusted proxy the nearest untrusted hop it names.
 
-    If all that it names are trusted too, the farthest. `forwarded_for` is `X-Forwarded-For`, empty if absent.
+    If all that it names are trusted too, the farthest. `forwarded_for` is `X-Forwarded-For`, empty if absent. A hop
+    that is no address, such as `unknown`, is returned as it is: nobody's.
     """
     if not trusted_proxies:
         return peer
@@ -231,7 +222,7 @@ def client_address(peer: str, forwarded_for: str, trusted_proxies: Sequence[Netw
     hops = [hop.strip() for hop in forwarded_for.split(",") if hop.strip()]
     for address in (peer, *reversed(hops)):
         try:
-            ip = _address(address)
+            ip = parse_address(address)
         except ValueError:
             return address
         if not any(ip in network for network in trusted_proxies):
@@ -250,10 +241,14 @@ class ApiKeyAuthentication(BaseAuthentication):
         caller = await key_cache.find(self._secret(request.headers))
         if caller is None:
             raise InvalidApiKey
-        caller.check_usable(request.started_at)
-        if caller.allowed_networks:
-            forwarded_for = ", ".join(request.headers.get_all("x-forwarded-for"))
-            caller.check_address(client_address(request.peer, forwarded_for, key_cache.trusted_proxies))
+        try:
+            caller.check_usable(request.started_at)
+            if caller.allowed_networks:
+                forwarded_for = ", ".join(request.headers.get_all("x-forwarded-for"))
+                caller.check_address(client_address(request.peer, forwarded_for, key_cache.trusted_proxies))
+        except (AccountDeactivated, IpNotAuthorized):
+            request.auth = caller  # a browser may read why
+            raise
         return caller, caller
 
     def authenticate_header(self, request: Any) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Final, ParamSpec, TypeVar
 
 from django.db import Error, connection
@@ -20,24 +21,33 @@ R = TypeVar("R")
 
 _PATIENCE: Final = 3.0
 _threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="reader")
+_report_threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="report")
 
 
 async def read(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     """`function(*args)` in a reader thread; raises ServiceUnavailable if the database fails, or does not answer."""
+    return await _read_in(_threads, partial(function, *args, **kwargs))
 
+
+async def report(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """The same for what may take long: it never keeps the reading of a key waiting."""
+    return await _read_in(_report_threads, partial(function, *args, **kwargs))
+
+
+async def _read_in(threads: ThreadPoolExecutor, function: Callable[[], R]) -> R:
     def run() -> R:
         try:
-            return function(*args, **kwargs)
+            return function()
         except Error:
             connection.close()  # it may only have been the connection that is gone
         try:
-            return function(*args, **kwargs)
+            return function()
         except Error as error:
             connection.close()
             raise ServiceUnavailable from error
 
     try:
         async with asyncio.timeout(_PATIENCE):
-            return await asyncio.get_running_loop().run_in_executor(_threads, run)
+            return await asyncio.get_running_loop().run_in_executor(threads, run)
     except TimeoutError:
         raise ServiceUnavailable from None

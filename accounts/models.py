@@ -180,6 +180,12 @@ class ApiKey(RateLimits):
     allowed_networks = models.JSONField(
         _("allowed networks"), default=list, blank=True, help_text=_("CIDR networks; empty allows all.")
     )
+    allowed_origins = models.JSONField(
+        _("allowed origins"),
+        default=list,
+        blank=True,
+        help_text=_("Web origins whose scripts may use the key; empty allows none."),
+    )
     created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
     last_used_at = models.DateTimeField(_("last used at"), null=True, blank=True, editable=False)
     revoked_at = models.DateTimeField(_("revoked at"), null=True, blank=True, editable=False)

@@ -15,13 +15,14 @@ from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import AutocompleteSelectFilter
 
+from accounts.models import ApiKey
 from administration.frame import Admin, action, display
 from administration.rates import RATES, RatesAdmin, RatesForm, format_pair
-from billing.models import Price
+from billing.models import Price, UsageRecord
 from routing.models import CatalogueModel, CostPrice, Route
 
 
@@ -30,11 +31,37 @@ def _in_force(rows: QuerySet[Any], column: str) -> Subquery:
     return Subquery(rows.filter(effective_from__lte=Now()).order_by("-effective_from", "-version").values(column)[:1])
 
 
+def _hanging_on(name: str) -> list[str]:
+    """What goes by a model's name, in words with numbers."""
+    prices = Price.objects.filter(model=name).count()
+    lists = ApiKey.objects.exclude(allowed_models=[]).values_list("allowed_models", flat=True)
+    keys = sum(name in models for models in lists)
+    hanging = []
+    if prices:
+        hanging.append(ngettext("%d price", "%d prices", prices) % prices)
+    if keys:
+        hanging.append(ngettext("%d key’s list of models", "%d keys’ lists of models", keys) % keys)
+    if UsageRecord.objects.filter(model=name).exists():
+        hanging.append(gettext("usage records"))
+    return hanging
+
+
 class CatalogueModelForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable when it runs
     class Meta:
         model = CatalogueModel
         fields = ("name", "description", "is_enabled", "context_window", "output_limit", "default_output",
                   "prompt_overhead", "supports_tools", "supports_images", "supports_json_schema")  # fmt: skip
+
+    def clean_name(self) -> str:
+        """A name is what prices, keys and history go by: it cannot change once something hangs on it."""
+        name: str = self.cleaned_data["name"]
+        before = self.initial.get("name", name)
+        if self.instance.pk and name != before and (hanging := _hanging_on(before)):
+            raise ValidationError(
+                _("The name cannot change any more, because it is used by: %(users)s. Make a new model instead."),
+                params={"users": ", ".join(hanging)},
+            )
+        return name
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data

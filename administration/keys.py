@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +16,8 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdo
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from accounts.models import ApiKey
+from accounts.networks import parse_network
+from accounts.origins import normalise
 from administration.frame import Admin, action, display
 
 
@@ -40,16 +41,28 @@ class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptabl
         label=_("Allowed networks"), required=False, help_text=_("CIDR networks, one a line; empty allows all.")
     )
 
+    allowed_origins = LinesField(
+        label=_("Allowed web origins"),
+        required=False,
+        help_text=_("Of apps that run in a browser, such as https://app.example, one a line; empty allows none."),
+    )
+
     class Meta:
         model = ApiKey
-        fields = ("name", "expires_at", "allowed_models", "allowed_networks", "requests_per_minute",
-                  "tokens_per_minute", "concurrency")  # fmt: skip
+        fields = ("name", "expires_at", "allowed_models", "allowed_networks", "allowed_origins",
+                  "requests_per_minute", "tokens_per_minute", "concurrency")  # fmt: skip
 
     def clean_allowed_networks(self) -> list[str]:
         try:
-            return [str(ipaddress.ip_network(text)) for text in self.cleaned_data["allowed_networks"]]
+            return [str(parse_network(text)) for text in self.cleaned_data["allowed_networks"]]
         except ValueError as error:
             raise ValidationError(_("Enter networks such as 203.0.113.0/24 or 2001:db8::/32, one a line.")) from error
+
+    def clean_allowed_origins(self) -> list[str]:
+        try:
+            return list(dict.fromkeys(normalise(text) for text in self.cleaned_data["allowed_origins"]))
+        except ValueError as error:
+            raise ValidationError(_("Enter origins such as https://app.example, one a line.")) from error
 
 
 @admin.register(ApiKey)
@@ -66,7 +79,7 @@ class ApiKeyAdmin(Admin):
     fieldsets = (
         (None, {"fields": ("name", "tenant", "shown_key", "status", "expires_at")}),
         (_("Limits"), {"fields": ("requests_per_minute", "tokens_per_minute", "concurrency", "allowed_models",
-                                  "allowed_networks")}),
+                                  "allowed_networks", "allowed_origins")}),
         (_("History"), {"fields": ("created_by", "created_at", "last_used_at", "revoked_at")}),
     )  # fmt: skip
 

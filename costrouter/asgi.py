@@ -2,7 +2,8 @@
 """The ASGI entry: two planes over one Django project.
 
 Paths under /v1/ go to the API plane: the same URL resolver and DRF views, without middleware and without thread hops.
-Everything else is stock Django (portal, admin, docs). ADR 0001 has the reason and the figures.
+Everything else is stock Django (portal, admin, docs), but for an app that has got its base URL wrong: it is told so in
+the API's own words. ADR 0001 has the reason and the figures.
 """
 
 from __future__ import annotations
@@ -42,6 +43,8 @@ class Application:
         if kind == "http" and (path.startswith("/v1/") or path == "/v1"):
             if self._api is None:
                 raise RuntimeError("The API plane needs a server that speaks ASGI's lifespan; see bin/serve.")
+            return self._api(scope, receive, send)
+        if kind == "http" and self._api is not None and self._api.is_lost(scope):
             return self._api(scope, receive, send)
         return self._web(scope, receive, send)  # type: ignore[arg-type]
 

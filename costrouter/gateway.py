@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from django.conf import settings
 
-from accounts.authentication import KeyCache, networks
+from accounts.authentication import KeyCache
 from accounts.limits import Limiter
+from accounts.networks import parse_networks
+from accounts.origins import Origins
 from billing import balances
 from billing.reservations import Reservations
 from billing.writer import Writer
 from routing.catalogue.snapshot import Catalogue
 from routing.pipeline.answers import Answers
+from routing.pipeline.explanation import Shown
 from routing.pipeline.gateway import Gateway, Options
 from routing.selection.health import Health
 from routing.wire import addresses
@@ -23,11 +26,12 @@ def build() -> Gateway:
     return Gateway(
         options=Options(
             most_attempts=settings.MAX_ATTEMPTS,
-            shows_channels=settings.SHOW_CHANNELS,
+            shown=Shown(channels=settings.SHOW_CHANNELS, costs=settings.SHOW_COSTS),
             keep_alive_seconds=settings.KEEP_ALIVE_SECONDS,
             most_body_bytes=settings.MAX_BODY_BYTES,
         ),
-        key_cache=KeyCache(balances.legs, networks(settings.TRUSTED_PROXIES)),
+        key_cache=KeyCache(balances.legs, parse_networks(settings.TRUSTED_PROXIES)),
+        origins=Origins(),
         limiter=Limiter(settings.REDIS_URL),
         writer=writer,
         reservations=Reservations(writer),

@@ -67,13 +67,15 @@ SITE_URL = env.str("SITE_URL", default="http://127.0.0.1:8000").rstrip("/")
 
 # --- the gateway's own -----------------------------------------------------------------------------------------------
 
-MAX_BODY_BYTES = env.int("MAX_BODY_BYTES", default=4 * 1024 * 1024)
+MAX_BODY_BYTES = env.int("MAX_BODY_BYTES", default=20 * 1024 * 1024)
 TRUSTED_PROXIES = env.list("TRUSTED_PROXIES", default=[])
 """Networks whose X-Forwarded-For is believed; without any, the peer's address is the client's."""
 CHANNEL_NETWORKS = env.list("CHANNEL_NETWORKS", default=["127.0.0.0/8", "::1/128"] if EMBEDDED else [])
 """Networks that are not public but that channels may still reach, also by plain http."""
 SHOW_CHANNELS = env.bool("SHOW_CHANNELS", default=True)
 """Whether tenants see the names of the channels that served them."""
+SHOW_COSTS = env.bool("SHOW_COSTS", default=False)
+"""Whether tenants see what each route was expected to cost the operator."""
 TRIAL_CREDIT = env.str("TRIAL_CREDIT", default="5.00")
 """Currency units granted to a new tenant."""
 SIGNUP_OPEN = env.bool("SIGNUP_OPEN", default=True)

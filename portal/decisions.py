@@ -23,10 +23,14 @@ _TONES: Mapping[str, str] = {Ending.ANSWERED: "good", Ending.REFUSED_CONTENT: "w
 
 
 class ChannelNames:
-    """What tenants may call channels: their names, or "channel 1", "channel 2" in order of appearance."""
+    """What tenants may call channels: their names, or "channel 1", "channel 2" in order of appearance.
 
-    def __init__(self, *, shown: bool, channels: Iterable[str]) -> None:
+    `costs_shown` says whether they may see what the operator expected to pay.
+    """
+
+    def __init__(self, *, shown: bool, channels: Iterable[str], costs_shown: bool = False) -> None:
         self.shown = shown
+        self.costs_shown = costs_shown
         self._numbers = {name: number for number, name in enumerate(dict.fromkeys(channels), start=1)}
 
     def __getitem__(self, channel: str) -> str:
@@ -76,7 +80,7 @@ def explain(decision: Mapping[str, Any], tried: list[Attempt], names: ChannelNam
     chosen = next((candidate for candidate in given if candidate["state"] == "chosen"), None)
     return Decision(
         " ".join(filter(None, (_summary(decision, given), _result(tried)))),
-        _expectation(decision.get("expected", {})),
+        _expectation(decision.get("expected", {})) if names.costs_shown else "",
         [_candidate(candidate, chosen, names) for candidate in given],
     )
 
@@ -136,17 +140,17 @@ def _candidate(candidate: Mapping[str, Any], chosen: Mapping[str, Any] | None, n
         names[candidate["channel"]],
         candidate["upstream_model"] if names.shown else "",
         candidate["state"],
-        _sentence(candidate, chosen),
-        candidate["expected_cost"] if names.shown else None,
+        _sentence(candidate, chosen, names),
+        candidate["expected_cost"] if names.costs_shown else None,
         candidate["currency"],
     )
 
 
-def _sentence(candidate: Mapping[str, Any], chosen: Mapping[str, Any] | None) -> str:
+def _sentence(candidate: Mapping[str, Any], chosen: Mapping[str, Any] | None, names: ChannelNames) -> str:
     if candidate["state"] == "out":
         return _reason(candidate["reason"])
     chance = _("It answers %(percent)s %% of requests.") % {"percent": _percent(candidate["success_rate"])}
-    return f"{_standing(candidate, chosen)} {chance}"
+    return f"{_standing(candidate, chosen, names)} {chance}"
 
 
 def _reason(name: str | None) -> str:
@@ -168,7 +172,7 @@ def _percent(share: float) -> str:
     return number_format(math.floor(1000 * share + 1e-6) / 10, 0 if share >= 1 else 1)
 
 
-def _standing(candidate: Mapping[str, Any], chosen: Mapping[str, Any] | None) -> str:
+def _standing(candidate: Mapping[str, Any], chosen: Mapping[str, Any] | None, names: ChannelNames) -> str:
     """How a ready candidate stands to the chosen one."""
     if chosen is None:
         return _("Ready.")
@@ -183,5 +187,7 @@ def _standing(candidate: Mapping[str, Any], chosen: Mapping[str, Any] | None) ->
         return _("Ready and cheaper, but the strategy preferred the chosen one.")
     if best == 0:
         return _("Ready, but dearer: the chosen one was expected to cost nothing.")
+    if not names.costs_shown:
+        return _("Ready, but dearer.")
     dearer = -(-100 * (own - best) // best)
     return _("Ready, but dearer by %(percent)d %%.") % {"percent": dearer}

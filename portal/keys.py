@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import ipaddress
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,35 +19,63 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from accounts import keys
 from accounts.access import TenantRequest, keys_page, tenant_page
 from accounts.models import ApiKey
+from accounts.networks import parse_network
+from accounts.origins import MOST_ORIGINS, normalise
 from routing.models import CatalogueModel
 
 _MOST_NETWORKS = 64
 
 
-class NetworksField(forms.CharField):
-    """CIDR networks, one a line; a single address is a network of one."""
+class LinesField(forms.CharField):
+    """A list of texts, one a line or between commas, each normalised and kept once."""
 
     widget = forms.Textarea(attrs={"rows": 3, "spellcheck": "false"})
+    most: int
+    too_many: Any
+    unreadable: Any
 
     def prepare_value(self, value: Any) -> Any:
         return "\n".join(value) if isinstance(value, list) else value
 
     def to_python(self, value: str | None) -> list[str]:  # type: ignore[override]
         lines = [line.strip() for line in (value or "").replace(",", "\n").splitlines()]
-        networks = [self._network(line) for line in lines if line]
-        if len(networks) > _MOST_NETWORKS:
-            raise ValidationError(_("At most %(number)d networks."), params={"number": _MOST_NETWORKS})
-        return list(dict.fromkeys(networks))
+        texts = [self._normalised(line) for line in lines if line]
+        if len(texts) > self.most:
+            raise ValidationError(self.too_many, params={"number": self.most})
+        return list(dict.fromkeys(texts))
 
     def has_changed(self, initial: Any, data: Any) -> bool:
         return super().has_changed(self.prepare_value(initial), data)
 
-    @staticmethod
-    def _network(line: str) -> str:
+    def normalise(self, line: str) -> str:
+        """Raises ValueError for what cannot be read."""
+        raise NotImplementedError
+
+    def _normalised(self, line: str) -> str:
         try:
-            return str(ipaddress.ip_network(line, strict=False))
+            return self.normalise(line)
         except ValueError as error:
-            raise ValidationError(_("“%(line)s” is not a network."), params={"line": line[:60]}) from error
+            raise ValidationError(self.unreadable, params={"line": line[:60]}) from error
+
+
+class NetworksField(LinesField):
+    """CIDR networks; a single address is a network of one."""
+
+    most = _MOST_NETWORKS
+    too_many = _("At most %(number)d networks.")
+    unreadable = _("“%(line)s” is not a network.")
+
+    def normalise(self, line: str) -> str:
+        return str(parse_network(line))
+
+
+class OriginsField(LinesField):
+    most = MOST_ORIGINS
+    too_many = _("At most %(number)d origins.")
+    unreadable = _("“%(line)s” is not an origin. Write it as browsers do, without a path: https://app.example.")
+
+    def normalise(self, line: str) -> str:
+        return normalise(line)
 
 
 class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable at run time
@@ -65,6 +92,14 @@ class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptabl
         required=False,
         help_text=_("One per line, such as 203.0.113.0/24. Empty: from anywhere."),
     )
+    allowed_origins = OriginsField(
+        label=_("Allowed web origins"),
+        required=False,
+        help_text=_(
+            "For apps that run in a browser: one per line, such as https://app.example. Whoever opens such a page can "
+            "read its key. Empty: no web page may use the key."
+        ),
+    )
 
     class Meta:
         model = ApiKey
@@ -73,6 +108,7 @@ class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptabl
             "expires_at",
             "allowed_models",
             "allowed_networks",
+            "allowed_origins",
             "requests_per_minute",
             "tokens_per_minute",
             "concurrency",

@@ -76,7 +76,7 @@ def request_detail(request: TenantRequest, request_id: uuid.UUID) -> HttpRespons
         "sum": price_sum(record),
         "decision": decisions.explain(record.decision, tried, names),
         "attempts": tried,
-        "names_shown": names.shown,
+        "costs_shown": names.costs_shown,
     }
     return render(request, "portal/request.html", context)
 
@@ -105,4 +105,6 @@ def price_sum(record: UsageRecord) -> PriceSum:
 def _channel_names(record: UsageRecord) -> ChannelNames:
     considered = [candidate["channel"] for candidate in record.decision.get("candidates", ())]
     tried = [attempt["channel"] for attempt in record.attempts]
-    return ChannelNames(shown=settings.SHOW_CHANNELS, channels=[*considered, *tried])
+    return ChannelNames(
+        shown=settings.SHOW_CHANNELS, costs_shown=settings.SHOW_COSTS, channels=[*considered, *tried]
+    )  # fmt: skip

@@ -10,7 +10,8 @@ import logging
 import math
 from collections.abc import Awaitable, Callable
 from types import CoroutineType
-from typing import Any, Final, NoReturn, overload
+from typing import Any, Final, NoReturn
+from urllib.parse import parse_qs
 
 import msgspec
 import orjson
@@ -23,37 +24,14 @@ from rest_framework.views import APIView
 from accounts.authentication import Caller, InvalidApiKey
 from accounts.errors import GatewayError
 from accounts.limits import RateLimited
+from routing.api import cors
 from routing.api.errors import InternalError, MethodNotSupported, PermissionRefused, UnknownUrl
+from routing.api.headers import Headers, RequestHeaders
 from routing.pipeline.gateway import Gateway
 from routing.pipeline.run import ClientGone
 from routing.pipeline.stream import StreamReply
 
 log = logging.getLogger(__name__)
-
-Headers = list[tuple[bytes, bytes]]
-
-
-class RequestHeaders:
-    """A request's headers by their names in lower case, read only when they are asked for."""
-
-    __slots__ = ("_pairs", "_values")
-
-    def __init__(self, pairs: list[tuple[bytes, bytes]]) -> None:
-        self._pairs = pairs
-        self._values = dict(pairs)
-
-    @overload
-    def get(self, name: str, /) -> str | None: ...
-    @overload
-    def get(self, name: str, default: str, /) -> str: ...
-    def get(self, name: str, default: str | None = None, /) -> str | None:
-        value = self._values.get(name.encode())
-        return default if value is None else value.decode("latin-1")
-
-    def get_all(self, name: str) -> list[str]:
-        """Every value of a header that may come more than once."""
-        wanted = name.encode()
-        return [value.decode("latin-1") for each, value in self._pairs if each == wanted]
 
 
 class ApiRequest(msgspec.Struct):
@@ -63,6 +41,7 @@ class ApiRequest(msgspec.Struct):
     method: str
     path: str
     headers: RequestHeaders
+    query_string: bytes
     peer: str
     started: float
     started_at: float
@@ -72,6 +51,11 @@ class ApiRequest(msgspec.Struct):
     """Returns when the client has left; to be awaited once, after the body was read."""
     user: Caller | None = None
     auth: Caller | None = None
+    """Whose key it is, also where the key may not be used: the answer's CORS headers are this key's."""
+
+    def query(self, name: str) -> str:
+        """A parameter of the query string, empty if it is not there."""
+        return parse_qs(self.query_string.decode("latin-1")).get(name, [""])[0]
 
     @property
     def caller(self) -> Caller:
@@ -106,7 +90,7 @@ _NOT_DISPATCHED: Final = (
 
 
 class GatewayView(APIView):
-    """A DRF view whose handlers are coroutines.
+    """A DRF view whose handlers are coroutines. `HEAD` is `GET`, whose body the plane leaves out.
 
     Authentication, permission and throttle classes are DRF's, made once for the class; each may be plain or async. A
     view that sets a contract which is not dispatched here cannot be defined.
@@ -122,16 +106,19 @@ class GatewayView(APIView):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self._handlers = {name: getattr(self, name.lower()) for name in self.allowed_methods}
+        if "GET" in self._handlers:
+            self._handlers["HEAD"] = self._handlers["GET"]
+        self._allowed = ", ".join((*sorted(self._handlers), "OPTIONS"))
         self._authenticators = [make() for make in self.authentication_classes]
         self._permissions = [make() for make in self.permission_classes]
         self._throttle_classes = tuple(self.throttle_classes)
 
     async def dispatch(self, request: ApiRequest, **kwargs: Any) -> ApiResponse:  # type: ignore[override]
         try:
-            method = request.method.lower()
-            handler = getattr(self, method, None)
-            if handler is None or method not in self.http_method_names:
-                raise MethodNotSupported(request.method, self.allowed_methods)
+            handler = self._handlers.get(request.method)
+            if handler is None:
+                return await self._unhandled(request)
             for authenticator in self._authenticators:
                 found = await _result(authenticator.authenticate(request))  # type: ignore[arg-type]
                 if found is not None:
@@ -144,11 +131,19 @@ class GatewayView(APIView):
                 throttle = make()
                 if not await _result(throttle.allow_request(request, self)):  # type: ignore[arg-type]
                     raise Throttled(throttle.wait())
-            return await handler(request, **kwargs)  # type: ignore[no-any-return]
+            response: ApiResponse = await handler(request, **kwargs)
+            return response
         except ClientGone:
             raise
         except Exception as error:  # noqa: BLE001 - the last resort: every failure leaves in the contract's shape
             return error_response(error)
+
+    async def _unhandled(self, request: ApiRequest) -> ApiResponse:
+        """OPTIONS is answered to everybody; raises MethodNotSupported for any other method."""
+        if request.method != "OPTIONS":
+            raise MethodNotSupported(request.method, self._allowed)
+        headers = await cors.preflight_headers(request.headers, request.gateway.origins, self._allowed)
+        return ApiResponse(204, [(b"allow", self._allowed.encode()), *headers])
 
     @staticmethod
     def _deny(request: ApiRequest, permission: Any) -> NoReturn:

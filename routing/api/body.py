@@ -1,31 +1,42 @@
 """Reading a request body: bounded, strict JSON.
 
 What two parsers could read differently is refused (duplicate names, numbers beyond 64 bits, lone surrogates, NUL), so
-that the request we price is the request the upstream runs. The common case costs one orjson parse and a few counts.
+that the request we price is the request the upstream runs. Most clients' bodies cost one orjson parse and one
+look, others a second, strict parse; what would take long is settled by the text's outline instead (ADR 0012).
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
-import re
 from collections import Counter
+from collections.abc import Iterator
+from itertools import accumulate, chain
 from typing import Any, ClassVar, Final, Never
 
 import orjson
 
 from accounts.errors import GatewayError, InvalidRequest
 
-MAX_DEPTH: Final = 32
-MAX_NODES: Final = 20_000
-_MAX_INTEGER: Final = 2**63
+MAX_DEPTH: Final = 64
+MAX_NODES: Final = 200_000
+LARGE: Final = 2 * MAX_NODES
+"""Bytes of a body; a smaller one cannot hold too many values, since each takes two."""
+_PIECE: Final = 128 * 1024
+_SMALL: Final = 2048
+"""Up to here a few counts are quicker than a second parse."""
+_MAX_INTEGER: Final = 2**63 - 1
+_MOST_DIGITS: Final = 1000
 _DIGITS: Final = b"0123456789"
 _DIGITS_OF_A_LARGE_INTEGER: Final = 19
-_LONG_NUMBER: Final = re.compile(rb"[0-9]{19}")
-_ESCAPED_COLONS: Final = (b"\\u003a", b"\\u003A")
-# One without end matches as well: to look for its end again from each of its own quotes would take for ever.
-_STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)', re.DOTALL)
-_BRACKET_OR_COMMA: Final = re.compile(r"[\[\]{},]")
-_SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
+_NUL: Final = b"\\u0000"
+_ESCAPED_BACKSLASH: Final = b"\\\\"
+_BLANKS: Final = b" \t\r\n"
+_BETWEEN_SCALARS: Final = bytes.maketrans(b'[]{},:"', b"       ")
+_NO_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
+_STEPS: Final = [(byte in b"[{") - (byte in b"]}") for byte in range(256)]
+_MOST_OBJECTS: Final = 5_000
+"""In a text that is read twice: each costs the second, strict reading half a microsecond."""
 
 
 class InvalidJson(InvalidRequest):
@@ -81,111 +92,189 @@ def check_media_type(content_type: str, content_encoding: str) -> None:
 
 
 def parse(raw: bytes) -> dict[str, Any]:
-    """The body as a dict; raises InvalidJson, DuplicateKey, JsonTooComplex or InvalidUnicode."""
+    """The body as a dict; raises InvalidJson, DuplicateKey, JsonTooComplex or InvalidUnicode.
+
+    Meant for bodies up to `LARGE`; a larger one keeps the event loop for as long as it takes (`parse_large`).
+    """
+    return _parse(raw, None if len(raw) <= LARGE else _outline(raw))
+
+
+async def parse_large(raw: bytes) -> dict[str, Any]:
+    """The same; the event loop has its turn between the pieces of the text."""
+    outline = Outline()
+    for piece in pieces(raw):
+        outline.add(piece)
+        await asyncio.sleep(0)
+    return _parse(raw, outline)
+
+
+def _parse(raw: bytes, outline: Outline | None) -> dict[str, Any]:
+    """The outline of what may hold too many values is read before any of them is made."""
     try:
         body = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
-        _explain(raw, error)
+        _explain(raw, error, outline)
     if type(body) is not dict:
         raise InvalidJson("The request body must be a JSON object.")
-    if not _is_beyond_doubt(raw, body):
-        _check_strictly(raw, body)
+    if outline is None and not _is_kept(raw, body):
+        outline = _read_again(raw)
+    if outline is not None:
+        _compare(raw, body, outline)
+    elif raw.count(b"{") + raw.count(b"[") > MAX_DEPTH and _survey(body)[0] > MAX_DEPTH:
+        raise JsonTooComplex
     return body
 
 
-def _is_beyond_doubt(raw: bytes, body: dict[str, Any]) -> bool:
-    """Whether a few looks at the text clear it, as they do for most requests: cheaper than a look at each value.
+def _is_kept(raw: bytes, body: dict[str, Any]) -> bool:
+    """Whether nothing was dropped or changed, as far as a look can tell.
 
-    Brackets and commas bound depth and size. Most clients write JSON without spaces: written out again it is the same
-    text, so nothing was dropped or changed. Else it has at least as many colons, unless a duplicate name was dropped
-    or a colon was escaped.
+    Most clients write JSON without spaces: written out again it is the same text. A small one with spaces has as many
+    colons as before, and no room for a large integer.
     """
-    brackets = raw.count(b"{") + raw.count(b"[")
-    if brackets > MAX_DEPTH or brackets + raw.count(b",") >= MAX_NODES or b"\\u0000" in raw:
-        return False
     try:
         again = orjson.dumps(body, option=orjson.OPT_STRICT_INTEGER)
-    except orjson.JSONEncodeError:  # an integer of more than 53 bits
+    except orjson.JSONEncodeError:  # an integer of more than 53 bits, or too deep
         return False
     if again == raw:
-        return True
-    if b"\\u003" in raw or raw.count(b":") != again.count(b":"):
+        return _NUL not in raw
+    if len(raw) > _SMALL or b"\\u" in raw or raw.count(b":") != again.count(b":"):
         return False
-    return len(raw) - len(raw.translate(None, _DIGITS)) < _DIGITS_OF_A_LARGE_INTEGER or not _LONG_NUMBER.search(raw)
+    return len(raw) - len(raw.translate(None, _DIGITS)) < _DIGITS_OF_A_LARGE_INTEGER
 
 
-def _check_strictly(raw: bytes, body: dict[str, Any]) -> None:
-    """Looks at each value; raises DuplicateKey, InvalidJson, JsonTooComplex or InvalidUnicode."""
-    pairs, colons, is_doubtful = _walk(body)
-    # Without duplicates, every colon of the text is either a pair's or inside a string that survived.
-    if is_doubtful or raw.count(b":") != pairs + colons or _ESCAPED_COLONS[0] in raw or _ESCAPED_COLONS[1] in raw:
-        _parse_slowly(raw)
+def _read_again(raw: bytes) -> Outline | None:
+    """Reads the text strictly, or the outline of one with so many objects that this would take long.
 
-
-def _walk(root: dict[str, Any]) -> tuple[int, int, bool]:
-    """Checks depth, size and strings: the number of pairs, of colons in strings, and whether a number is doubtful."""
-    stack: list[tuple[Any, int]] = [(root, 1)]
-    nodes, pairs, colons, is_doubtful = 1, 0, 0, False
-    while stack:
-        container, depth = stack.pop()
-        nodes += len(container)
-        if depth > MAX_DEPTH or nodes > MAX_NODES:
-            raise JsonTooComplex
-        if type(container) is dict:
-            pairs += len(container)
-            colons += sum(map(_colons, container))
-            container = container.values()
-        for value in container:
-            kind = type(value)
-            if kind is str:
-                colons += _colons(value)
-            elif kind is dict or kind is list:
-                stack.append((value, depth + 1))
-            elif kind is int or kind is float:
-                is_doubtful = is_doubtful or not -_MAX_INTEGER < value < _MAX_INTEGER
-    return pairs, colons, is_doubtful
-
-
-def _colons(text: str) -> int:
-    if "\0" in text:
-        raise InvalidUnicode
-    return text.count(":")
-
-
-def _parse_slowly(raw: bytes) -> None:
-    """The standard library's parser with every hook, for the rare body that the fast checks cannot clear."""
-    json.loads(raw.decode(), object_pairs_hook=_unique, parse_int=_bounded, parse_constant=_refuse_constant)
-
-
-def _explain(raw: bytes, error: orjson.JSONDecodeError) -> Never:
-    """Finds out why orjson refused the text, and says that."""
+    Raises DuplicateKey, InvalidJson, InvalidUnicode or JsonTooComplex. What the first parser dropped is a duplicate,
+    whatever it held: the second one meets its own bound of recursion in it at worst.
+    """
+    if raw.count(b"{") > _MOST_OBJECTS:
+        return _outline(raw)
     try:
-        text = raw.decode()
-    except UnicodeDecodeError:
-        raise InvalidJson("The request body is not valid UTF-8.") from None
-    _check_size(text)
-    try:
-        value = json.loads(text, object_pairs_hook=_unique, parse_int=_bounded, parse_constant=_refuse_constant)
-    except ValueError:
-        raise InvalidJson(f"The request body is not valid JSON: {error}") from None
-    if _SURROGATE.search(json.dumps(value, ensure_ascii=False)):
+        _STRICT.decode(raw.decode())
+    except RecursionError:
+        raise JsonTooComplex from None
+    if _NUL in raw and _NUL in raw.replace(_ESCAPED_BACKSLASH, b""):
         raise InvalidUnicode
-    raise InvalidJson(f"The request body is not valid JSON: {error}")
+    return None
 
 
-def _check_size(text: str) -> None:
-    """Raises JsonTooComplex on the brackets and commas alone, as far as the text can be read."""
-    depth, nodes = 0, 1
-    for token in _BRACKET_OR_COMMA.finditer(_STRING.sub("", text)):
-        if token[0] in "[{":
-            depth += 1
-        elif token[0] in "]}":
-            depth -= 1
-            if depth < 0:  # the parser stops here too
-                return
-        nodes += token[0] not in "]}"
-        if depth > MAX_DEPTH or nodes > MAX_NODES:
+def _compare(raw: bytes, body: dict[str, Any], outline: Outline) -> None:
+    """Raises DuplicateKey or InvalidUnicode. A duplicate was dropped by the parser, with its colon."""
+    if outline.has_nul:
+        raise InvalidUnicode
+    if outline.pairs != _survey(body)[1]:
+        raise DuplicateKey("A member name appears more than once in one object.")
+
+
+def _survey(root: dict[str, Any]) -> tuple[int, int]:
+    """How deep a body is, and the members of all its objects together."""
+    depth, pairs = 0, 0
+    level: list[Any] = [root]
+    while level:
+        depth += 1
+        objects = [container for container in level if type(container) is dict]
+        lists = [container for container in level if type(container) is list]
+        pairs += sum(map(len, objects))
+        values = chain.from_iterable(chain(map(dict.values, objects), lists))
+        level = [value for value in values if type(value) is dict or type(value) is list]
+    return depth, pairs
+
+
+def _explain(raw: bytes, error: orjson.JSONDecodeError, outline: Outline | None) -> Never:
+    """Says why orjson refused the text; what is too complex is called so whatever else it is."""
+    reason = str(error)
+    if "UTF-8" in reason:
+        raise InvalidJson("The request body is not valid UTF-8.")
+    if outline is None:
+        _outline(raw)
+    if "surrogate in string" in reason:
+        raise InvalidUnicode
+    raise InvalidJson(f"The request body is not valid JSON: {reason}")
+
+
+def _outline(raw: bytes) -> Outline:
+    outline = Outline()
+    for piece in pieces(raw):
+        outline.add(piece)
+    return outline
+
+
+def pieces(raw: bytes, size: int = _PIECE) -> Iterator[bytes]:
+    """The text in pieces that part no escape; each takes a few milliseconds at most."""
+    start = 0
+    while start < len(raw):
+        piece = raw[start : start + size]
+        if (len(piece) - len(piece.rstrip(b"\\"))) % 2:
+            piece = raw[start : start + size + 1]
+        start += len(piece)
+        yield piece
+
+
+class Outline:
+    """What stands outside a text's strings, read piece by piece: how deep and how much, before anything is made of it.
+
+    A string counts as its opening quote. Texts that are no JSON have an outline too, as far as it goes.
+    """
+
+    __slots__ = ("_before", "_depth", "_is_inside", "_rest", "has_nul", "nodes", "pairs")
+
+    def __init__(self) -> None:
+        self.pairs = 0
+        self.has_nul = False
+        self.nodes = 1
+        self._depth = 0
+        self._is_inside = False
+        self._before = b""
+        """The end of the last piece, in which an escape may have begun."""
+        self._rest = b""
+        """A scalar or bracket that the next piece may go on with."""
+
+    def add(self, piece: bytes) -> None:
+        """Raises JsonTooComplex, or InvalidJson for a number that would not be kept."""
+        if self._depth < 0:
+            return  # more was closed than opened: no parser reads on from there
+        if b"\\" in piece or self._before:
+            piece = piece.replace(_ESCAPED_BACKSLASH, b"")
+            seen = self._before + piece
+            self.has_nul = self.has_nul or _NUL in seen
+            self._before = seen[-5:] if b"\\" in seen[-5:] else b""
+            piece = piece.replace(b'\\"', b"")
+        parts = piece.split(b'"')
+        outside = b'"'.join(parts[self._is_inside :: 2])
+        if self._is_inside and len(parts) > 1:
+            outside = b'"' + outside
+        self._is_inside ^= len(parts) % 2 == 0
+        text = self._rest + outside.translate(None, _BLANKS)
+        end = 1 + max(map(text.rfind, (b",", b":", b'"', b"]", b"}")))
+        self._rest = text[end:]
+        self._measure(text[:end])
+        if len(self._rest) > _MOST_DIGITS + MAX_DEPTH:  # too many brackets, or too long a number
+            self._measure(self._rest)
+
+    def _measure(self, text: bytes) -> None:
+        brackets = text.translate(None, _NO_BRACKETS)
+        if brackets:
+            depths = list(accumulate(map(_STEPS.__getitem__, brackets), initial=self._depth))
+            self._depth = depths[-1]
+            if max(depths) > MAX_DEPTH:
+                raise JsonTooComplex
+        opened = text.count(b"[") + text.count(b"{") - text.count(b"[]") - text.count(b"{}")
+        self.nodes += text.count(b",") + opened
+        if self.nodes > MAX_NODES:
             raise JsonTooComplex
+        self.pairs += text.count(b":")
+        for scalar in text.translate(_BETWEEN_SCALARS).split():
+            if len(scalar) >= _DIGITS_OF_A_LARGE_INTEGER:
+                _check_number(scalar)
+
+
+def _check_number(text: bytes) -> None:
+    digits = text.removeprefix(b"-")
+    if len(text) > _MOST_DIGITS:
+        raise InvalidJson(f"The body contains a number of more than {_MOST_DIGITS} characters.")
+    if digits.isdigit() and int(digits) > _MAX_INTEGER + (len(digits) < len(text)):
+        raise InvalidJson("The body contains an integer that does not fit 64 bits.")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -197,10 +286,9 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _bounded(digits: str) -> int:
-    if len(digits) > 20 or not -_MAX_INTEGER <= int(digits) < _MAX_INTEGER:
-        raise InvalidJson("The body contains an integer that does not fit 64 bits.")
+    if len(digits) >= _DIGITS_OF_A_LARGE_INTEGER:
+        _check_number(digits.encode())
     return int(digits)
 
 
-def _refuse_constant(name: str) -> Never:
-    raise InvalidJson(f"{name} is not a JSON value.")
+_STRICT: Final = json.JSONDecoder(object_pairs_hook=_unique, parse_int=_bounded)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from accounts.errors import GatewayError
 
 
@@ -12,8 +10,10 @@ class UnknownUrl(GatewayError):
     type = "invalid_request_error"
     code = "unknown_url"
 
-    def __init__(self) -> None:
-        super().__init__("Unknown request URL. See the API reference for the endpoints there are.")
+    def __init__(self, nearest: str | None = None) -> None:
+        """`nearest` is the path that was probably meant."""
+        hint = f"Did you mean {nearest}?" if nearest else "See the API reference for the endpoints there are."
+        super().__init__(f"Unknown request URL. {hint}")
 
 
 class MethodNotSupported(GatewayError):
@@ -21,13 +21,25 @@ class MethodNotSupported(GatewayError):
     type = "invalid_request_error"
     code = "method_not_supported"
 
-    def __init__(self, method: str, allowed: Iterable[str]) -> None:
+    def __init__(self, method: str, allowed: str) -> None:
+        """`allowed` is the `Allow` header."""
         super().__init__(f"Method {method[:16]} is not supported here.")
-        self._allowed = ", ".join(allowed)
+        self._allowed = allowed
 
     @property
     def headers(self) -> dict[str, str]:
         return {**super().headers, "allow": self._allowed}
+
+
+class GenerationNotFound(GatewayError):
+    """Unknown, of another tenant, not yet settled, or no id at all: one text for all."""
+
+    status = 404
+    type = "invalid_request_error"
+    code = "generation_not_found"
+
+    def __init__(self) -> None:
+        super().__init__("There is no finished request with this id.", param="id")
 
 
 class PermissionRefused(GatewayError):

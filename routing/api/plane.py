@@ -11,12 +11,17 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from functools import partial
 from typing import Any, Final
 
+from django.conf import settings
 from django.urls import Resolver404, get_resolver
+from django.utils.translation import get_language_from_path
 
 from billing.reservations import new_id
-from routing.api.base import ApiRequest, ApiResponse, Headers, RequestHeaders, error_response
+from routing.api import cors
+from routing.api.base import ApiRequest, ApiResponse, error_response
 from routing.api.body import RequestTooLarge
 from routing.api.errors import RequestTimeout, UnknownUrl
+from routing.api.headers import Headers, RequestHeaders
+from routing.api.paths import nearest
 from routing.pipeline.gateway import Gateway
 from routing.pipeline.run import ClientGone
 from routing.pipeline.stream import StreamReply
@@ -26,6 +31,7 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 BODY_SECONDS: Final = 60.0
+_NO_CONTENT: Final = 204
 _JSON: Final = (b"content-type", b"application/json")
 _STREAM_HEAD: Final = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -52,6 +58,7 @@ class ApiPlane:
             method=scope["method"],
             path=scope["path"],
             headers=headers,
+            query_string=scope["query_string"],
             peer=client[0] if client else "",
             started=time.monotonic(),
             started_at=time.time(),
@@ -66,12 +73,33 @@ class ApiPlane:
         except ClientGone:
             return
         response.headers.append((b"x-request-id", b"req_" + request.id.encode()))
+        if headers.origin is not None:
+            response.headers += cors.answer_headers(headers.origin, request.auth)
         if response.stream is not None:
             await send_stream(response.stream, response.headers, send)
             return
-        response.headers += (_JSON, (b"content-length", b"%d" % len(response.body)))
+        if response.status != _NO_CONTENT:
+            response.headers += (_JSON, (b"content-length", b"%d" % len(response.body)))
         await send({"type": "http.response.start", "status": response.status, "headers": response.headers})
-        await send({"type": "http.response.body", "body": response.body})
+        await send({"type": "http.response.body", "body": b"" if request.method == "HEAD" else response.body})
+
+    def is_lost(self, scope: Scope) -> bool:
+        """Whether a request that is not ours is an app's all the same, at a path that nothing serves.
+
+        It gets its refusal here, as JSON. A page that a browser opens and does not find stays a page.
+        """
+        path, headers = scope["path"], RequestHeaders(scope["headers"])
+        accept = headers.get("accept", "")
+        posts_json = headers.get("content-type", "").lower().startswith("application/json")
+        if not posts_json and ("text/html" in accept or ("json" not in accept and nearest(path) is None)):
+            return False
+        if path.startswith(settings.STATIC_URL) or get_language_from_path(path):
+            return False  # resolved by middleware, or in its own language
+        try:
+            self._resolver.resolve(path)
+        except Resolver404:
+            return True
+        return False
 
     def _read_body(self, headers: RequestHeaders, receive: Receive) -> Awaitable[bytes]:
         """The whole body; raises RequestTooLarge as soon as it is declared or grows larger than the limit."""
@@ -87,7 +115,7 @@ class ApiPlane:
             try:
                 match = self._resolver.resolve(path)
             except Resolver404:
-                raise UnknownUrl from None
+                raise UnknownUrl(nearest(path)) from None
             view = partial(match.func, **match.kwargs)
             if not match.kwargs:
                 self._views[path] = view

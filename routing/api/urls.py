@@ -18,4 +18,7 @@ urlpatterns = [
     path("v1/chat/completions", _view(views.ChatCompletions), name="chat-completions"),
     path("v1/models", _view(views.Models), name="models"),
     path("v1/models/<path:model_id>", _view(views.Model), name="model"),
+    path("v1/key", _view(views.Key), name="key"),
+    path("v1/credits", _view(views.Credits), name="credits"),
+    path("v1/generation", _view(views.Generation), name="generation"),
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from routing.api import body, idempotency, models
+from routing.api import account, body, idempotency, models
 from routing.api.base import ApiRequest, ApiResponse, GatewayView, json_response
 from routing.endpoints.base import Endpoint
 from routing.endpoints.chat import CHAT
@@ -22,7 +22,7 @@ class EndpointView(GatewayView):
         headers = request.headers
         body.check_media_type(headers.get("content-type", ""), headers.get("content-encoding", ""))
         raw = await request.read_body()
-        values = body.parse(raw)
+        values = body.parse(raw) if len(raw) <= body.LARGE else await body.parse_large(raw)
         call = Call(
             id=request.id,
             caller=request.caller,
@@ -62,3 +62,25 @@ class Model(GatewayView):
     async def get(self, request: ApiRequest, model_id: str) -> ApiResponse:
         snapshot = request.gateway.catalogue.snapshot
         return json_response(models.one(snapshot, request.caller, model_id, request.started_at))
+
+
+class Key(GatewayView):
+    """GET /v1/key"""
+
+    async def get(self, request: ApiRequest) -> ApiResponse:
+        return json_response({"data": await account.key(request.caller)})
+
+
+class Credits(GatewayView):
+    """GET /v1/credits"""
+
+    async def get(self, request: ApiRequest) -> ApiResponse:
+        return json_response({"data": await account.credit(request.caller)})
+
+
+class Generation(GatewayView):
+    """GET /v1/generation?id="""
+
+    async def get(self, request: ApiRequest) -> ApiResponse:
+        shown = request.gateway.options.shown
+        return json_response({"data": await account.generation(request.caller, request.query("id"), shown)})

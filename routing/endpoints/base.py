@@ -158,7 +158,10 @@ class Endpoint(Protocol):
     """Its output tokens."""
 
     def read(self, body: dict[str, Any]) -> EndpointRequest:
-        """The checked request; raises an InvalidRequest that names the field in `param`."""
+        """The checked request; raises an InvalidRequest that names the field in `param`.
+
+        What asks for nothing and would not be understood upstream is taken out of the body.
+        """
 
     def needs(
         self, request: Any, body: dict[str, Any], body_bytes: int, model: ModelFacts, learned: Learned, tenant_id: int

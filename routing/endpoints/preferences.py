@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from msgspec import Meta, Struct
+
+from routing.endpoints.invalid import UnsupportedParameter
 
 ModelName = Annotated[str, Meta(min_length=1, max_length=200)]
 Amount = Annotated[float, Meta(ge=0)]
@@ -34,3 +36,32 @@ class ProviderPreferences(Struct):
 
 class UsageOptions(Struct):
     include: bool | None = None
+
+
+_KNOWN: Final = frozenset((*ProviderPreferences.__struct_fields__, "preferred_max_latency", "preferred_min_throughput"))
+"""With the two that are preferences by name: nothing is promised to who sends them, and nothing is lost."""
+_WISHES: Final = ("transforms", "plugins")
+"""OpenRouter's wishes beside `provider`: to shorten the prompt, to let other parties see it."""
+
+
+def refuse_wishes(body: dict[str, Any]) -> None:
+    """Takes out of the body wishes that ask for nothing; raises UnsupportedParameter for one that cannot be kept.
+
+    Where the request may go and who may keep it is not known of channels. Whoever asks for that (OpenRouter's
+    `data_collection`, `zdr`, `quantizations`, `enforce_distillable_text`, or whatever comes next) must not be served as
+    if it were granted.
+    """
+    for name in _WISHES:
+        if name in body:
+            if body[name]:
+                _refuse(name)
+            del body[name]
+    provider = body.get("provider")
+    if provider:
+        for name in provider.keys() - _KNOWN:
+            if provider[name] and provider[name] != "allow":
+                _refuse(f"provider.{name[:64]}")
+
+
+def _refuse(name: str) -> None:
+    raise UnsupportedParameter(f"'{name}' asks for what this gateway cannot promise.", param=name)

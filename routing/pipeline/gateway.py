@@ -6,10 +6,12 @@ from dataclasses import dataclass
 
 from accounts.authentication import KeyCache
 from accounts.limits import Limiter
+from accounts.origins import Origins
 from billing.reservations import Reservations
 from billing.writer import Writer
 from routing.catalogue.snapshot import Catalogue
 from routing.pipeline.answers import Answers
+from routing.pipeline.explanation import Shown
 from routing.selection.health import Health
 from routing.wire.client import Client
 
@@ -19,8 +21,7 @@ class Options:
     """What an operator has set, as far as requests look at it."""
 
     most_attempts: int
-    shows_channels: bool
-    """Whether tenants see the names of the channels that served them."""
+    shown: Shown
     keep_alive_seconds: float
     """How long an upstream may be silent before the client of a stream gets a sign of life."""
     most_body_bytes: int
@@ -32,6 +33,8 @@ class Gateway:
 
     options: Options
     key_cache: KeyCache
+    origins: Origins
+    """What browsers ask for before they send a key."""
     limiter: Limiter
     writer: Writer
     reservations: Reservations

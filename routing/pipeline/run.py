@@ -19,6 +19,7 @@ from routing.catalogue.snapshot import ModelView, RouteView
 from routing.endpoints.base import Bill
 from routing.pipeline.attempt import Attempt, AttemptRecord
 from routing.pipeline.call import Option, Plan
+from routing.pipeline.explanation import explain
 from routing.pipeline.gateway import Gateway
 from routing.pipeline.outcomes import FAULT_OF_OURS, LEFT_EARLY, Close, close_refused
 
@@ -158,7 +159,7 @@ class Run(msgspec.Struct):
     def headers(self) -> list[tuple[bytes, bytes]]:
         """The response headers that tell how the request was served."""
         pairs = [(b"x-costrouter-model", self.model.header), (b"x-costrouter-attempts", b"%d" % len(self.attempts))]
-        if self.gateway.options.shows_channels and self.route is not None:
+        if self.gateway.options.shown.channels and self.route is not None:
             pairs.append((b"x-costrouter-channel", self.route.channel.header))
         pairs += self.standing.headers
         return pairs
@@ -167,32 +168,4 @@ class Run(msgspec.Struct):
         """The routing decision and the attempts as far as the operator shows them; None if nobody asked for them."""
         if not self.plan.call.wants_explanation:
             return None
-        decision, is_shown = self.plan.decision, self.gateway.options.shows_channels
-        names = {verdict.channel: f"channel {place}" for place, verdict in enumerate(decision.candidates, 1)}
-
-        def shown(channel: str) -> str:
-            return channel if is_shown else names.get(channel, "channel")
-
-        candidates = [
-            {
-                "channel": shown(verdict.channel),
-                "state": verdict.state,
-                "reason": verdict.reason,
-                "expected_cost": None
-                if verdict.expected_cost is None or not is_shown
-                else orjson.Fragment(to_json_number(verdict.expected_cost, verdict.currency)),
-                "success_rate": verdict.success_rate,
-            }
-            for verdict in decision.candidates
-        ]
-        attempts = [
-            {
-                "channel": shown(attempt.channel),
-                "outcome": attempt.outcome,
-                "status": attempt.status,
-                "started_ms": attempt.started_ms,
-                "duration_ms": attempt.duration_ms,
-            }
-            for attempt in self.attempts
-        ]
-        return {"strategy": decision.strategy, "candidates": candidates, "attempts": attempts}
+        return explain(self.plan.decision, self.attempts, self.gateway.options.shown)

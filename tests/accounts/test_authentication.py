@@ -16,7 +16,7 @@ from django.utils import timezone
 from pytest_django.fixtures import Settings
 from pytest_django.plugin import DjangoDbBlocker
 
-from accounts import authentication, keys
+from accounts import keys
 from accounts.authentication import (
     STALE_SECONDS,
     AccountDeactivated,
@@ -32,6 +32,7 @@ from accounts.errors import ServiceUnavailable
 from accounts.keys import IssuedKey
 from accounts.limits import Limits
 from accounts.models import ApiKey, Tenant
+from accounts.networks import parse_networks
 from tests.bookkeeping import default_database
 from tests.databases import PostgresDatabases
 from tests.wires import Wire
@@ -208,6 +209,10 @@ def test_key_of_an_older_pepper_still_works(issued: IssuedKey, settings: Setting
         (["203.0.113.0/24", "2001:db8::/32"], "2001:db8::1", True),
         (["203.0.113.0/24"], "", False),
         (["203.0.113.0/24"], "unix", False),
+        (["203.0.113.0/24"], "203.0.113.9:8080", True),
+        (["2001:db8::/32"], "[2001:db8::1]:443", True),
+        (["::ffff:203.0.113.0/120"], "203.0.113.9", True),
+        (["203.0.113.0/24"], "unknown", False),
     ],
 )
 def test_addresses(issued: IssuedKey, networks: list[str], peer: str, is_allowed: bool) -> None:
@@ -229,11 +234,28 @@ def test_addresses(issued: IssuedKey, networks: list[str], peer: str, is_allowed
         (["10.0.0.0/8"], "10.0.0.1", "", "10.0.0.1"),
         (["10.0.0.0/8"], "10.0.0.1", "10.0.0.7, 10.0.0.2", "10.0.0.7"),
         (["10.0.0.0/8"], "::ffff:10.0.0.1", "203.0.113.9", "203.0.113.9"),
+        (["10.0.0.0/8"], "10.0.0.1", "203.0.113.9, 10.0.0.2:8080", "203.0.113.9"),
+        (["10.0.0.0/8"], "10.0.0.1", '"[2001:db8::1]:443", "10.0.0.2"', '"[2001:db8::1]:443"'),
+        (["10.0.0.0/8"], "10.0.0.1", "203.0.113.9, unknown, 10.0.0.2", "unknown"),
+        (["::ffff:10.0.0.0/104"], "10.0.0.1", "203.0.113.9", "203.0.113.9"),
     ],
-    ids=["no proxies", "not a proxy", "one hop", "spoofed", "nonsense", "no header", "all trusted", "mapped"],
+    ids=[
+        "no proxies",
+        "not a proxy",
+        "one hop",
+        "spoofed",
+        "nonsense",
+        "no header",
+        "all trusted",
+        "mapped",
+        "port",
+        "quotes and brackets",
+        "unknown",
+        "mapped network",
+    ],
 )
 def test_address_of_the_client_behind_proxies(proxies: list[str], peer: str, forwarded: str, expected: str) -> None:
-    assert client_address(peer, forwarded, authentication.networks(proxies)) == expected
+    assert client_address(peer, forwarded, parse_networks(proxies)) == expected
 
 
 # --- the cache -------------------------------------------------------------------------------------------------------

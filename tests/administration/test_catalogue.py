@@ -9,9 +9,11 @@ from django.urls import reverse
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
+from accounts.models import ApiKey, Tenant
 from billing.models import Price
 from routing.models import CatalogueModel, Channel, CostPrice, Route
 from tests.pages import Browser, Page
+from tests.records import usage_record
 
 
 @pytest.fixture
@@ -41,6 +43,48 @@ def test_limits_of_a_model_must_fit_each_other(desk: Browser) -> None:
     )
     assert "must not exceed" in answer.text
     assert CatalogueModel.objects.count() == 0
+
+
+def _rename(desk: Browser, route: Route, name: str) -> Page:
+    return desk.open(reverse("admin:routing_cataloguemodel_change", args=(route.model_id,))).press("Save", name=name)
+
+
+def test_model_that_nothing_goes_by_is_renamed(desk: Browser, route: Route) -> None:
+    assert _rename(desk, route, "demo-large").status == 302
+    assert CatalogueModel.objects.get().name == "demo-large"
+
+
+def test_model_with_prices_keys_and_records_keeps_its_name(
+    desk: Browser, route: Route, tenant: Tenant, api_key: ApiKey
+) -> None:
+    prices = [Price.objects.create(model="demo-small", input=1, output=1) for _number in range(2)]
+    ApiKey.objects.update(allowed_models=["other", "demo-small"])
+    usage_record(tenant, prices[0], api_key)
+
+    answer = _rename(desk, route, "demo-large")
+
+    assert answer.status == 200
+    assert "2 prices, 1 key’s list of models, usage records" in answer.text
+    assert CatalogueModel.objects.get().name == "demo-small"
+
+
+@pytest.mark.parametrize("hanging", ["price", "key"])
+def test_one_thing_that_goes_by_the_name_is_enough(desk: Browser, route: Route, api_key: ApiKey, hanging: str) -> None:
+    if hanging == "price":
+        Price.objects.create(model="demo-small", input=1, output=1)
+    else:
+        ApiKey.objects.update(allowed_models=["demo-small"])
+
+    assert "used by: 1 " in _rename(desk, route, "demo-large").text
+    assert CatalogueModel.objects.get().name == "demo-small"
+
+
+def test_model_with_prices_is_changed_otherwise(desk: Browser, route: Route) -> None:
+    Price.objects.create(model="demo-small", input=1, output=1)
+    page = desk.open(reverse("admin:routing_cataloguemodel_change", args=(route.model_id,)))
+
+    assert page.press("Save", description="better").status == 302
+    assert CatalogueModel.objects.get().description == "better"
 
 
 def test_route_is_added_from_its_channel(desk: Browser, route: Route) -> None:

@@ -36,12 +36,14 @@ def test_key_is_limited_on_its_page(page: Page) -> None:
     page.press(
         "Save",
         allowed_models="demo\n\n other ",
-        allowed_networks="203.0.113.0/24\n::1",
+        allowed_networks="203.0.113.7/255.255.255.0\n::1",
+        allowed_origins="https://app.example/\nhttp://localhost:3000",
         requests_per_minute="5",
     )
     stored = ApiKey.objects.get()
     assert stored.allowed_models == ["demo", "other"]
     assert stored.allowed_networks == ["203.0.113.0/24", "::1/128"]
+    assert stored.allowed_origins == ["https://app.example", "http://localhost:3000"]
     assert stored.requests_per_minute == 5
 
 
@@ -52,9 +54,16 @@ def test_state_and_digest_of_a_key_stay_against_a_forged_form(desk: Browser, api
     assert (stored.status, stored.digest) == ("active", api_key.digest)
 
 
-def test_malformed_network_is_refused(page: Page) -> None:
-    answer = page.press("Save", name="renamed", allowed_networks="10.0.0.1/8")
-    assert "Enter networks such as" in answer.text
+@pytest.mark.parametrize(
+    ("field", "text", "words"),
+    [
+        pytest.param("allowed_networks", "10.0.0.0/8:80", "Enter networks such as", id="network"),
+        pytest.param("allowed_origins", "https://*.example", "Enter origins such as", id="origin"),
+    ],
+)
+def test_malformed_network_or_origin_is_refused(page: Page, field: str, text: str, words: str) -> None:
+    answer = page.press("Save", name="renamed", **{field: text})
+    assert words in answer.text
     assert ApiKey.objects.get().name == "production"
 
 

@@ -366,6 +366,7 @@ def test_explain_adds_the_decision_to_the_body(caller: Caller, double: Offer) ->
 
     decision = response.json()["costrouter"]
     assert [candidate["state"] for candidate in decision["candidates"]] == ["chosen", "ready"]
+    assert [candidate["expected_cost"] for candidate in decision["candidates"]] == [None, None]
     assert "costrouter" not in caller.ask(double).json()
 
 

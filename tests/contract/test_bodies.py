@@ -10,14 +10,13 @@ import threading
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-import httpx
 import pytest
 
 from tests.callers import MESSAGES, PATH, Caller, decoded
-from tests.envelopes import assert_error, assert_refused
+from tests.envelopes import assert_refused
 from tests.installation import Offer
 
-LIMIT = 4 * 1024 * 1024
+LIMIT = 20 * 1024 * 1024
 VALID = json.dumps({"model": "M", "messages": MESSAGES})
 
 
@@ -82,17 +81,19 @@ DUPLICATES: dict[str, bytes] = {
     "empty names": with_member('"x": {"": 1, "": 2}'),
 }
 BOMBS: dict[str, bytes] = {
-    "deep arrays": with_member('"x": ' + "[" * 33 + "]" * 33),
-    "deep objects": with_member('"x": ' + '{"a": ' * 33 + "1" + "}" * 33),
+    "deep arrays": with_member('"x": ' + "[" * 65 + "]" * 65),
+    "deep objects": with_member('"x": ' + '{"a": ' * 65 + "1" + "}" * 65),
     "very deep": with_member('"x": ' + "[" * 100_000 + "]" * 100_000),
     "deep in a message": json.dumps({"model": "M", "messages": MESSAGES})[:-3].encode()
     + b', "x": '
-    + b"[" * 40
-    + b"]" * 40
+    + b"[" * 70
+    + b"]" * 70
     + b"}]}",
-    "wide array": with_member('"x": [' + "1," * 20_500 + "1]"),
-    "wide object": with_member('"x": {' + ",".join(f'"{i}": 1' for i in range(20_500)) + "}"),
-    "many small arrays": with_member('"x": [' + "[]," * 20_500 + "[]]"),
+    "wide array": with_member('"x": [' + "1," * 200_500 + "1]"),
+    "wide object": with_member('"x": {' + ",".join(f'"{i}": 1' for i in range(200_500)) + "}"),
+    "deep where a duplicate hides it": with_member('"x": ' + "[" * 980 + "]" * 980 + ', "x": 1'),
+    "wide where a duplicate hides it": with_member('"x": [' + "1," * 1_500_000 + '1], "x": 1'),
+    "many small arrays": with_member('"x": [' + "[]," * 200_500 + "[]]"),
 }
 BAD_UNICODE: dict[str, bytes] = {
     "high surrogate": b'{"model": "M", "messages": [{"role": "user", "content": "\\ud83c"}]}',
@@ -141,15 +142,15 @@ def test_text_that_is_no_text_is_refused(caller: Caller, body: bytes) -> None:
 
 def test_body_just_below_the_bounds_of_complexity_is_served(caller: Caller, model: Offer) -> None:
     nested: object = 1
-    for _level in range(30):
+    for _level in range(62):
         nested = [nested]
 
-    response = caller.ask(model, deep=nested, wide=[1] * 19_000)
+    response = caller.ask(model, deep=nested, wide=[1] * 190_000)
 
     assert response.status_code == 200
     (request,) = caller.upstream.received(model.upstream)
     assert request.json["deep"] == nested
-    assert request.json["wide"] == [1] * 19_000
+    assert request.json["wide"] == [1] * 190_000
 
 
 @pytest.mark.parametrize(
@@ -212,7 +213,7 @@ def test_body_of_exactly_the_limit_is_read(caller: Caller, model: Offer) -> None
 
 def _endless_chunks() -> Iterator[bytes]:
     yield b'a\r\n{"model":"\r\n'
-    for _count in range(6 * 16):
+    for _count in range(24 * 16):
         yield b"10000\r\n" + b"x" * 65536 + b"\r\n"
 
 
@@ -271,49 +272,3 @@ def test_every_spelling_of_json_is_accepted(caller: Caller, model: Offer, conten
     response = caller.post(json.dumps(caller.body(model)), **{"content-type": content_type})
 
     assert response.status_code == 200
-
-
-# --- paths and methods -----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE"])
-def test_completions_are_only_posted(caller: Caller, method: str) -> None:
-    with caller.nothing_changes():
-        response = caller.client.request(method, PATH)
-
-    assert_refused(response, 405, "method_not_supported", param=None)
-    assert "POST" in response.headers["allow"]
-
-
-@pytest.mark.parametrize("path", ["/v1/models", "/v1/models/any"])
-@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
-def test_models_are_only_read(caller: Caller, method: str, path: str) -> None:
-    response = caller.client.request(method, path, json={})
-
-    assert_refused(response, 405, "method_not_supported", param=None)
-    assert "GET" in response.headers["allow"]
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/v1",
-        "/v1/",
-        "/v1/nothing",
-        "/v1/chat",
-        "/v1/chat/completion",
-        "/v1/chat/completions/x",
-        "/v1/chat/completions%00",
-        "/v1/CHAT/completions",
-        "/v1/../v1/nothing",
-        "/v1/engines/x/completions",
-    ],
-)
-@pytest.mark.parametrize("method", ["GET", "POST"])
-def test_unknown_path_is_refused(caller: Caller, model: Offer, method: str, path: str) -> None:
-    url = httpx.URL(caller.installation.gateway_url).copy_with(raw_path=path.encode())
-    with caller.nothing_changes():
-        response = caller.client.request(method, url, json=caller.body(model))
-
-    error = assert_error(response, 404, "invalid_request_error", "unknown_url", param=None)
-    assert "<" not in error["message"]

@@ -189,6 +189,10 @@ UNPRICED: dict[str, tuple[dict[str, Any], str]] = {
         "messages",
     ),
     "web search": ({"web_search_options": {}}, "web_search_options"),
+    "private upstreams only": ({"provider": {"data_collection": "deny"}}, "provider.data_collection"),
+    "no retention": ({"provider": {"zdr": True}}, "provider.zdr"),
+    "quantization": ({"provider": {"quantizations": ["fp8"]}}, "provider.quantizations"),
+    "transforms": ({"transforms": ["middle-out"]}, "transforms"),
     "hosted tool": ({"tools": [{"type": "web_search_preview"}]}, "tools[0].type"),
 }
 
@@ -389,6 +393,24 @@ VALID: dict[str, dict[str, Any]] = {
     "json object": {"response_format": {"type": "json_object"}},
     "modalities text": {"modalities": ["text"]},
     "usage include": {"usage": {"include": True}},
+    "nulls": dict.fromkeys(
+        [
+            "tools",
+            "response_format",
+            "functions",
+            "function_call",
+            "user",
+            "parallel_tool_calls",
+            "top_logprobs",
+            "web_search_options",
+            "tool_choice",
+            "stop",
+            "provider",
+            "models",
+        ]
+    ),
+    "no tools": {"tools": []},
+    "harmless wishes": {"provider": {"data_collection": "allow", "zdr": False}, "transforms": []},
 }
 
 

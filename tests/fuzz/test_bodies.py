@@ -21,7 +21,7 @@ NAMES = [
     "stream_options", "logprobs", "top_logprobs", "logit_bias", "frequency_penalty", "presence_penalty", "seed",
     "response_format", "tools", "tool_choice", "parallel_tool_calls", "functions", "function_call", "modalities",
     "audio", "prediction", "web_search_options", "reasoning_effort", "verbosity", "service_tier", "store", "metadata",
-    "user", "safety_identifier", "prompt_cache_key", "models", "provider", "usage", "api_key", "x", "",
+    "user", "safety_identifier", "prompt_cache_key", "models", "provider", "usage", "transforms", "api_key", "x", "",
 ]  # fmt: skip
 WORDS = [
     "user", "system", "assistant", "tool", "developer", "function", "text", "image_url", "input_audio", "auto", "none",
@@ -96,7 +96,7 @@ VALID: dict[str, st.SearchStrategy[Any]] = {
     "tool_choice": st.one_of(st.sampled_from(WORDS), values),
     "models": st.lists(texts, max_size=3),
     "provider": st.dictionaries(
-        st.sampled_from(["order", "only", "ignore", "sort", "max_price", "max_cost", "allow_fallbacks"]),
+        st.sampled_from(["order", "only", "ignore", "sort", "max_price", "max_cost", "allow_fallbacks", "zdr"]),
         values,
         max_size=3,
     ),
@@ -143,9 +143,9 @@ def mutations(draw: st.DrawFn, model: str) -> bytes:
 def doubled(draw: st.DrawFn, model: str) -> bytes:
     """A request with members named twice, nested deeply, or very wide."""
     name, value = draw(st.sampled_from(NAMES)), draw(values)
-    depth = draw(st.sampled_from([1, 5, 31, 32, 33, 200]))
+    depth = draw(st.sampled_from([1, 5, 63, 64, 65, 980, 2000]))
     nested = "[" * depth + json.dumps(value) + "]" * depth
-    width = draw(st.sampled_from([1, 10, 19_000, 21_000]))
+    width = draw(st.sampled_from([1, 10, 190_000, 210_000]))
     members = [
         f'"model": {json.dumps(model)}',
         '"messages": [{"role": "user", "content": "a"}]',

@@ -12,7 +12,7 @@ from portal.decisions import ChannelNames
 from routing.selection.reasons import Reason
 from tests.records import attempt, candidate, decision
 
-SHOWN = ChannelNames(shown=True, channels=())
+SHOWN = ChannelNames(shown=True, costs_shown=True, channels=())
 
 
 def sentences(*candidates: dict[str, Any]) -> list[str]:
@@ -62,6 +62,16 @@ def test_how_the_others_stand_to_the_chosen_one(other: dict[str, Any], sentence:
         "Chosen. It answers 100 % of requests.",
         f"{sentence} It answers 100 % of requests.",
     ]
+
+
+def test_how_much_dearer_is_not_told_where_costs_are_not_shown() -> None:
+    names = ChannelNames(shown=True, channels=())
+
+    explained = decisions.explain(decision(candidate("a", "chosen"), candidate("b", expected_cost=159)), [], names)
+
+    assert explained is not None
+    assert [each.expected_cost for each in explained.candidates] == [None, None]
+    assert explained.candidates[1].sentence.startswith("Ready, but dearer. It")
 
 
 def test_a_chance_is_never_rounded_up_to_certainty() -> None:

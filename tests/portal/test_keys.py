@@ -49,7 +49,8 @@ def test_a_new_key_has_the_limits_that_were_typed(alices: Browser, tenant: Tenan
         name="production",
         expires_at=f"{next_year}-03-01T08:30",
         allowed_models=["gpt-test"],
-        allowed_networks="203.0.113.7/24\n2001:db8::1, 203.0.113.0/24",
+        allowed_networks="203.0.113.7/24\n2001:db8::1, 203.0.113.0/24\n::ffff:10.0.0.0/104\n203.0.113.9:8080",
+        allowed_origins="https://App.example/\nhttp://localhost:3000, https://app.example:443",
         requests_per_minute="60",
         tokens_per_minute="100000",
         concurrency="4",
@@ -58,7 +59,8 @@ def test_a_new_key_has_the_limits_that_were_typed(alices: Browser, tenant: Tenan
     api_key = ApiKey.objects.get()
     assert api_key.expires_at == dt.datetime(next_year, 3, 1, 1, 30, tzinfo=dt.UTC)
     assert api_key.allowed_models == ["gpt-test"]
-    assert api_key.allowed_networks == ["203.0.113.0/24", "2001:db8::1/128"]
+    assert api_key.allowed_networks == ["203.0.113.0/24", "2001:db8::1/128", "10.0.0.0/8", "203.0.113.9/32"]
+    assert api_key.allowed_origins == ["https://app.example", "http://localhost:3000"]
     assert (api_key.requests_per_minute, api_key.tokens_per_minute, api_key.concurrency) == (60, 100_000, 4)
 
 
@@ -70,6 +72,11 @@ def test_a_new_key_has_the_limits_that_were_typed(alices: Browser, tenant: Tenan
         pytest.param("expires_at", "tomorrow", id="not a time"),
         pytest.param("allowed_networks", "everywhere", id="not a network"),
         pytest.param("allowed_networks", "\n".join(f"192.0.2.{n}" for n in range(65)), id="too many networks"),
+        pytest.param("allowed_networks", "203.0.113.0/24:80", id="a network with a port"),
+        pytest.param("allowed_origins", "*", id="every origin"),
+        pytest.param("allowed_origins", "https://app.example/path", id="an origin with a path"),
+        pytest.param("allowed_origins", "app.example", id="no origin"),
+        pytest.param("allowed_origins", "\n".join(f"https://{n}.example" for n in range(65)), id="too many origins"),
         pytest.param("requests_per_minute", "0", id="no requests"),
         pytest.param("tokens_per_minute", "-1", id="negative"),
         pytest.param("concurrency", "1.5", id="not a whole number"),

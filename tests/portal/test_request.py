@@ -149,8 +149,22 @@ def test_hidden_channels_are_numbered(alices: Browser, record: Callable[..., Usa
     assert 'title="0.00000015 USD"' not in shown
 
 
-def test_expected_costs_are_shown_with_the_channels(alices: Browser, record: Callable[..., UsageRecord]) -> None:
-    assert 'title="0.00000015 USD"' in page(alices, record())
+def test_what_the_operator_pays_is_not_shown(alices: Browser, record: Callable[..., UsageRecord]) -> None:
+    shown = page(alices, record())
+
+    assert 'title="0.00000015 USD"' not in shown
+    assert "Costs are for the usage expected beforehand" not in shown
+
+
+def test_what_the_operator_pays_is_shown_where_the_operator_says_so(
+    alices: Browser, record: Callable[..., UsageRecord], settings: Settings
+) -> None:
+    settings.SHOW_COSTS = True
+
+    shown = page(alices, record())
+
+    assert 'title="0.00000015 USD"' in shown
+    assert "Costs are for the usage expected beforehand" in shown
 
 
 def test_a_request_of_another_tenant_is_not_found(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from msgspec import UNSET
-
 from routing.endpoints.base import LEAST_USEFUL_OUTPUT, Learned, ModelFacts, Needs
 from routing.endpoints.chat.schema import ChatRequest
 from routing.endpoints.invalid import IntegerAboveMaxValue
@@ -71,7 +69,7 @@ _PLAIN: Final[frozenset[str]] = frozenset()
 
 def _capabilities(request: ChatRequest, *, has_images: bool) -> frozenset[str]:
     format_ = request.response_format
-    has_schema = format_ is not UNSET and format_.type == "json_schema"
+    has_schema = format_ is not None and format_.type == "json_schema"
     has_tools = bool(request.tools or request.functions)
     if not (has_tools or has_images or has_schema):
         return _PLAIN

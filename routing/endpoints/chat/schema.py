@@ -1,18 +1,19 @@
 """The shape of a chat completion request: the public API's fields and ranges, checked once, at the edge.
 
 Unknown fields are not looked at; they travel on in the request's dict. Types are strict: a boolean is not a number,
-`"5"` is not 5. The facts are those of OpenAI's public API description (CreateChatCompletionRequest).
+`"5"` is not 5. Null is absent for every optional field. The facts are those of OpenAI's public API description
+(CreateChatCompletionRequest).
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import Meta, Struct
 
 from accounts.errors import InvalidRequest
 from routing.endpoints.invalid import UnsupportedParameter, convert, missing
-from routing.endpoints.preferences import ModelName, ProviderPreferences, UsageOptions
+from routing.endpoints.preferences import ModelName, ProviderPreferences, UsageOptions, refuse_wishes
 
 Temperature = Annotated[float, Meta(ge=0, le=2)]
 Share = Annotated[float, Meta(ge=0, le=1)]
@@ -37,10 +38,10 @@ class Part(Struct):
     """One part of a message; kinds that we do not know are the upstream's to judge."""
 
     type: str
-    text: str | UnsetType = UNSET
-    image_url: ImageUrl | UnsetType = UNSET
-    input_audio: InputAudio | UnsetType = UNSET
-    refusal: str | UnsetType = UNSET
+    text: str | None = None
+    image_url: ImageUrl | None = None
+    input_audio: InputAudio | None = None
+    refusal: str | None = None
 
 
 Content = str | Annotated[list[Part], Meta(min_length=1)]
@@ -54,7 +55,7 @@ class CalledFunction(Struct):
 class ToolCall(Struct):
     id: str
     type: str
-    function: CalledFunction | UnsetType = UNSET
+    function: CalledFunction | None = None
 
 
 class Instruction(Struct, tag_field="role", tag="system"):
@@ -72,7 +73,7 @@ class UserMessage(Struct, tag_field="role", tag="user"):
 
 
 class AssistantMessage(Struct, tag_field="role", tag="assistant"):
-    content: str | list[Part] | UnsetType | None = UNSET
+    content: str | list[Part] | None = None
     refusal: str | None = None
     tool_calls: list[ToolCall] | None = None
     function_call: CalledFunction | None = None
@@ -107,8 +108,8 @@ class Function(Struct):
 
 class Tool(Struct):
     type: str
-    function: Function | UnsetType = UNSET
-    custom: dict[str, Any] | UnsetType = UNSET
+    function: Function | None = None
+    custom: dict[str, Any] | None = None
 
 
 class JsonSchema(Struct):
@@ -120,7 +121,7 @@ class JsonSchema(Struct):
 
 class ResponseFormat(Struct):
     type: Literal["text", "json_object", "json_schema"]
-    json_schema: JsonSchema | UnsetType = UNSET
+    json_schema: JsonSchema | None = None
 
 
 class ChatRequest(Struct):
@@ -140,14 +141,14 @@ class ChatRequest(Struct):
     stop: str | Annotated[list[StopText], Meta(min_length=1, max_length=4)] | None = None
     seed: Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | None = None
     logprobs: bool | None = None
-    top_logprobs: Annotated[int, Meta(ge=0, le=20)] | UnsetType = UNSET
+    top_logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
     logit_bias: dict[str, Bias] | None = None
-    response_format: ResponseFormat | UnsetType = UNSET
-    tools: Annotated[list[Tool], Meta(max_length=128)] | UnsetType = UNSET
+    response_format: ResponseFormat | None = None
+    tools: Annotated[list[Tool], Meta(max_length=128)] | None = None
     tool_choice: str | dict[str, Any] | None = None
-    parallel_tool_calls: bool | UnsetType = UNSET
-    functions: Annotated[list[Function], Meta(min_length=1, max_length=128)] | UnsetType = UNSET
-    function_call: str | dict[str, Any] | UnsetType = UNSET
+    parallel_tool_calls: bool | None = None
+    functions: Annotated[list[Function], Meta(max_length=128)] | None = None
+    function_call: str | dict[str, Any] | None = None
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
     verbosity: Literal["low", "medium", "high"] | None = None
     service_tier: Literal["auto", "default", "flex", "scale", "priority", "fast"] | None = None
@@ -156,13 +157,13 @@ class ChatRequest(Struct):
         Annotated[dict[Annotated[str, Meta(max_length=64)], Annotated[str, Meta(max_length=512)]], Meta(max_length=16)]
         | None
     ) = None
-    user: str | UnsetType = UNSET
+    user: str | None = None
     safety_identifier: str | None = None
     prompt_cache_key: str | None = None
     modalities: list[str] | None = None
     audio: dict[str, Any] | None = None
     prediction: dict[str, Any] | None = None
-    web_search_options: dict[str, Any] | UnsetType = UNSET
+    web_search_options: dict[str, Any] | None = None
     models: Annotated[list[ModelName], Meta(max_length=8)] | None = None
     provider: ProviderPreferences | None = None
     usage: UsageOptions | None = None
@@ -193,13 +194,23 @@ class ChatRequest(Struct):
         return [part.image_url for parts in contents for part in parts if part.image_url]
 
 
+_NEVER_NULL: Final = ("tools", "functions", "tool_choice", "function_call", "parallel_tool_calls", "response_format",
+                      "top_logprobs", "user", "web_search_options")  # fmt: skip
+"""What the public schema allows to be absent but not to be null, and upstreams may refuse to be."""
+_LISTS_OF_TOOLS: Final = ("tools", "functions")
 _CALLABLE_TOOLS: Final = ("function", "custom")
 _PRICED_TIERS: Final = frozenset((None, "auto", "default"))
 
 
 def read(body: dict[str, Any]) -> ChatRequest:
-    """The checked request; raises an InvalidRequest that names the field in `param`."""
+    """The checked request; raises an InvalidRequest that names the field in `param`.
+
+    Takes out of the body what asks for nothing and must not travel on: nulls that the public schema does not know,
+    empty lists of tools, the router's harmless wishes.
+    """
     request = convert(body, ChatRequest)
+    refuse_wishes(body)
+    _drop_absent(request, body)
     _check_together(request)
     _check_messages(request.messages)
     if request.tools or request.tool_choice is not None:
@@ -208,16 +219,27 @@ def read(body: dict[str, Any]) -> ChatRequest:
     return request
 
 
+def _drop_absent(request: ChatRequest, body: dict[str, Any]) -> None:
+    if None in body.values():
+        for name in _NEVER_NULL:
+            if name in body and body[name] is None:
+                del body[name]
+    if request.tools == [] or request.functions == []:
+        for name in _LISTS_OF_TOOLS:
+            if body.get(name) == []:
+                del body[name]
+
+
 def _check_together(request: ChatRequest) -> None:
     """Fields that are each valid but not with each other."""
     if request.stream_options is not None and not request.stream:
         raise InvalidRequest(
             "The 'stream_options' parameter is only allowed when 'stream' is enabled.", param="stream_options"
         )
-    if request.top_logprobs is not UNSET and request.top_logprobs and not request.logprobs:
+    if request.top_logprobs and not request.logprobs:
         raise InvalidRequest("'top_logprobs' needs 'logprobs' to be true.", param="top_logprobs")
     format_ = request.response_format
-    if format_ is not UNSET and format_.type == "json_schema" and format_.json_schema is UNSET:
+    if format_ is not None and format_.type == "json_schema" and format_.json_schema is None:
         missing("response_format.json_schema")
 
 
@@ -228,9 +250,9 @@ def _check_tools(request: ChatRequest) -> None:
         raise InvalidRequest("'tool_choice' is only allowed when 'tools' are given.", param="tool_choice")
     _check_named_tool(request)
     for index, tool in enumerate(request.tools or ()):
-        if tool.type == "function" and tool.function is UNSET:
+        if tool.type == "function" and tool.function is None:
             missing(f"tools[{index}].function")
-        if tool.type == "custom" and tool.custom is UNSET:
+        if tool.type == "custom" and tool.custom is None:
             missing(f"tools[{index}].custom")
         if tool.type not in _CALLABLE_TOOLS:
             raise UnsupportedParameter(f"Hosted tool '{tool.type}' has no price.", param=f"tools[{index}].type")
@@ -241,7 +263,7 @@ def _check_named_tool(request: ChatRequest) -> None:
     choice = request.tool_choice
     function = choice.get("function") if type(choice) is dict and choice.get("type") == "function" else None
     if type(function) is dict:
-        names = [tool.function.name for tool in request.tools or () if tool.function is not UNSET]
+        names = [tool.function.name for tool in request.tools or () if tool.function is not None]
         if function.get("name") not in names:
             raise InvalidRequest("'tool_choice' names a function that is not among the 'tools'.", param="tool_choice")
 
@@ -255,7 +277,7 @@ def _check_messages(messages: list[Message]) -> None:
         if type(message) is AssistantMessage:
             known.update(call.id for call in message.tool_calls or ())
             has_other = message.tool_calls or message.function_call or message.refusal or message.audio
-            if not has_other and (content is UNSET or content is None):
+            if not has_other and (content is None or content is None):
                 missing(f"messages[{index}].content")
         elif type(message) is ToolMessage and message.tool_call_id not in known:
             raise InvalidRequest(
@@ -266,7 +288,7 @@ def _check_messages(messages: list[Message]) -> None:
 
 def _check_parts(parts: list[Part], at: str) -> None:
     for index, part in enumerate(parts):
-        if part.type in {"text", "image_url", "input_audio", "refusal"} and getattr(part, part.type) is UNSET:
+        if part.type in {"text", "image_url", "input_audio", "refusal"} and getattr(part, part.type) is None:
             missing(f"{at}[{index}].{part.type}")
         if part.type == "input_audio":
             raise UnsupportedParameter("Audio input has no price.", param="messages")
@@ -278,5 +300,5 @@ def _check_unpriced(request: ChatRequest) -> None:
         raise UnsupportedParameter(f"Service tier '{request.service_tier}' has no price.", param="service_tier")
     if request.audio is not None or (request.modalities and "audio" in request.modalities):
         raise UnsupportedParameter("Audio output has no price.", param="modalities")
-    if request.web_search_options is not UNSET:
+    if request.web_search_options is not None:
         raise UnsupportedParameter("Web search has no price.", param="web_search_options")

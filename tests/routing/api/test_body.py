@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from typing import Any
@@ -11,15 +12,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from routing.api.body import (
+    LARGE,
     MAX_DEPTH,
     MAX_NODES,
     DuplicateKey,
     InvalidJson,
     InvalidUnicode,
     JsonTooComplex,
+    Outline,
     UnsupportedMediaType,
     check_media_type,
     parse,
+    parse_large,
+    pieces,
 )
 
 text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
@@ -73,6 +78,75 @@ def test_whatever_is_accepted_is_what_the_standard_library_reads(raw: bytes) -> 
 )
 def test_unusual_spellings_are_read(raw: bytes, body: dict[str, Any]) -> None:
     assert parse(raw) == body
+
+
+def count(value: Any) -> tuple[int, int]:
+    """Values and pairs below a value."""
+    if not isinstance(value, dict | list):
+        return 0, 0
+    inner = [count(item) for item in (value.values() if isinstance(value, dict) else value)]
+    own_pairs = len(value) if isinstance(value, dict) else 0
+    return len(value) + sum(values for values, _pairs in inner), own_pairs + sum(pairs for _values, pairs in inner)
+
+
+@given(members, st.integers(1, 40), st.data())
+def test_outline_is_the_same_in_whatever_pieces_it_is_read(
+    wanted: dict[str, Any], size: int, data: st.DataObject
+) -> None:
+    raw = written(wanted, data.draw).encode()
+    outline = Outline()
+    for piece in pieces(raw, size):
+        outline.add(piece)
+
+    values, pairs = count(wanted)
+    assert b"".join(pieces(raw, size)) == raw
+    assert (outline.nodes, outline.pairs, outline.has_nul) == (1 + values, pairs, False)
+
+
+@pytest.mark.parametrize("size", range(1, 12))
+@pytest.mark.parametrize(
+    ("raw", "has_nul"),
+    [(b'{"a":"\\u0000"}', True), (b'{"a":"\\\\u0000"}', False), (b'{"a":"\\\\\\u0000"}', True),
+     (b'{"a":"\\"u0000"}', False)],
+)  # fmt: skip
+def test_nul_is_found_across_pieces(raw: bytes, size: int, has_nul: bool) -> None:
+    outline = Outline()
+    for piece in pieces(raw, size):
+        outline.add(piece)
+    assert outline.has_nul == has_nul
+
+
+LARGE_BODIES = {
+    "text": {"a": 'He said "no", [then] {left}: \\ done.\n' * 20_000},
+    "many commas in a text": {"a": "1,2,[3]," * 500_000},
+    "many values": {"a": [{"b": [1, 2.5, "x", None]}] * 25_000},
+    "deep": {"a": [[[[[[[["x" * 600_000]]]]]]]]},
+}
+
+
+@pytest.mark.parametrize("wanted", LARGE_BODIES.values(), ids=LARGE_BODIES.keys())
+def test_large_body_is_read_like_any_other(wanted: dict[str, Any]) -> None:
+    raw = json.dumps(wanted, indent=1).encode()
+    assert len(raw) > LARGE
+    assert asyncio.run(parse_large(raw)) == parse(raw) == wanted
+
+
+@pytest.mark.parametrize(
+    ("raw", "refusal"),
+    [
+        (b'{"a":1,"b":"' + b"x" * LARGE + b'","a":1}', DuplicateKey),
+        (b'{"a":"' + b"x" * LARGE + b'\\u0000"}', InvalidUnicode),
+        (b'{"a":"' + b"x" * LARGE + b'\\ud800"}', InvalidUnicode),
+        (b'{"b":"' + b"x" * LARGE + b'","a":9223372036854775808}', InvalidJson),
+        (b'{"b":"' + b"x" * LARGE + b'","a":0.' + b"0" * 2_000_000 + b"}", InvalidJson),
+        (b'{"b":"' + b"x" * LARGE + b'","a":NaN}', InvalidJson),
+        (b'["' + b"x" * LARGE + b'"]', InvalidJson),
+    ],
+    ids=lambda value: str(value)[-40:],
+)
+def test_large_body_is_refused_like_any_other(raw: bytes, refusal: type[Exception]) -> None:
+    with pytest.raises(refusal):
+        asyncio.run(parse_large(raw))
 
 
 # --- what is refused -------------------------------------------------------------------------------------------------
@@ -186,7 +260,18 @@ def test_depth_and_size_have_exact_bounds() -> None:
 
 
 @pytest.mark.parametrize(
-    "raw", [nested(2000), b"[" * 100_000, b'{"a":' * 100_000, wide(100_000), b'{"a":NaN,"b":' + wide(100_000) + b"}"]
+    "raw",
+    [
+        nested(2000),
+        b"[" * 100_000,
+        b'{"a":' * 100_000,
+        wide(250_000),
+        b'{"a":NaN,"b":' + wide(250_000) + b"}",
+        b'{"x":' + b"[" * 980 + b"]" * 980 + b',"x":1}',
+        b'{"x":[' + b"1," * 1_500_000 + b'1],"x":1}',
+        b'{"x":[' + b'"",' * 5_000_000 + b'1],"x":1}',
+        b'{"x":"\\u003a","y":' + nested(65) + b"}",
+    ],
 )
 def test_bomb_is_too_complex_whatever_else_it_is(raw: bytes) -> None:
     with pytest.raises(JsonTooComplex):
@@ -199,14 +284,14 @@ MANY_NAMES = b",".join(b'"k%d":1' % number for number in range(MAX_NODES - 10))
 @pytest.mark.parametrize(
     "raw",
     [
-        pytest.param(b'{"a":"' + b'\\"' * 2_000_000, id="a text without end"),
-        pytest.param(b'{"a":"' + b"x" * 4_000_000, id="a long text without end"),
-        pytest.param(b'"' * 4_000_000, id="quotes"),
-        pytest.param(b"{" + b"]" * 4_000_000, id="closing brackets"),
-        pytest.param(b"\\" * 4_000_000, id="backslashes"),
+        pytest.param(b'{"a":"' + b'\\"' * 10_000_000, id="a text without end"),
+        pytest.param(b'{"a":"' + b"x" * 20_000_000, id="a long text without end"),
+        pytest.param(b'"' * 20_000_000, id="quotes"),
+        pytest.param(b"{" + b"]" * 20_000_000, id="closing brackets"),
+        pytest.param(b"\\" * 20_000_000, id="backslashes"),
         pytest.param(b"{" + MANY_NAMES + b',"z":1' * 300_000 + b"}", id="a duplicate behind many names"),
-        pytest.param(b'{"a":"' + b":" * 3_900_000 + b'","a":1}', id="a duplicate behind many colons"),
-        pytest.param(b'{"a":"' + b"\\ud800" * 600_000 + b'"}', id="lone surrogates"),
+        pytest.param(b'{"a":"' + b":" * 19_900_000 + b'","a":1}', id="a duplicate behind many colons"),
+        pytest.param(b'{"a":"' + b"\\ud800" * 3_000_000 + b'"}', id="lone surrogates"),
     ],
 )
 def test_no_body_takes_long_to_refuse(raw: bytes) -> None:

@@ -20,7 +20,8 @@ from accounts import keys
 from accounts.models import Tenant
 from billing import balances, ledger
 from billing.models import LedgerEntry, Price, Reservation, UsageRecord
-from routing.api.base import ApiRequest, ApiResponse, RequestHeaders
+from routing.api.base import ApiRequest, ApiResponse
+from routing.api.headers import RequestHeaders
 from routing.api.views import EndpointView
 from routing.catalogue.models import CatalogueModel, Channel, CostPrice, Route
 from tests import upstream as up
@@ -99,6 +100,7 @@ class App:
                 headers=RequestHeaders(
                     [(b"authorization", b"Bearer " + self.secret.encode()), (b"content-type", b"application/json")]
                 ),
+                query_string=b"",
                 peer="127.0.0.1",
                 started=time.monotonic(),
                 started_at=time.time(),

@@ -53,7 +53,9 @@ def called(**members: Any) -> dict[str, Any]:
         {"reasoning_effort": "xhigh", "verbosity": "low", "user": "u", "store": False, "modalities": ["text"]},
         {"models": ["a", "b"], "usage": {"include": True}},
         {"provider": {"order": ["a"], "sort": "price", "max_price": {"prompt": 1, "completion": 2.5}, "max_cost": 0}},
-        {"provider": {"data_collection": "deny"}},
+        {"provider": {"data_collection": "allow", "zdr": False, "quantizations": [], "enforce_distillable_text": None}},
+        {"provider": {"preferred_max_latency": 2, "preferred_min_throughput": {"p50": 20}}, "transforms": []},
+        {"functions": [], "plugins": None},
         {"top_k": 5, "thinking": {"type": "enabled"}, "ignore_eos": True, "client_metadata": [], "x": None},
     ],
     ids=str,
@@ -80,6 +82,17 @@ def test_what_the_public_api_accepts_is_accepted(members: dict[str, Any]) -> Non
         called(content=None),
         called(content=""),
         called(content=[]),
+        {"role": "user", "content": [{"type": "text", "text": "x", "image_url": None, "input_audio": None}]},
+        {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://x", "detail": None}}]},
+        {"role": "user", "content": "x", "name": None, "tool_calls": None, "tool_call_id": None},
+        {
+            "role": "assistant",
+            "content": "x",
+            "tool_calls": None,
+            "function_call": None,
+            "audio": None,
+            "refusal": None,
+        },
     ],
     ids=str,
 )
@@ -188,8 +201,18 @@ def refusal_of(request: dict[str, Any]) -> tuple[str, str | None]:
         (body(top_logprobs=21, logprobs=True), "integer_above_max_value", "top_logprobs"),
         (body(metadata={str(n): "" for n in range(17)}), "array_above_max_length", "metadata"),
         (body(metadata={"k": "v" * 513}), "string_above_max_length", "metadata"),
-        (body(user=None), "invalid_type", "user"),
-        (body(tools=None), "invalid_type", "tools"),
+        (body(provider={"data_collection": "deny"}), "unsupported_parameter", "provider.data_collection"),
+        (body(provider={"zdr": True}), "unsupported_parameter", "provider.zdr"),
+        (body(provider={"quantizations": ["fp8"]}), "unsupported_parameter", "provider.quantizations"),
+        (
+            body(provider={"enforce_distillable_text": True}),
+            "unsupported_parameter",
+            "provider.enforce_distillable_text",
+        ),
+        (body(provider={"max_latency": 1}), "unsupported_parameter", "provider.max_latency"),
+        (body(provider={"region": "eu", "sort": "price"}), "unsupported_parameter", "provider.region"),
+        (body(transforms=["middle-out"]), "unsupported_parameter", "transforms"),
+        (body(plugins=[{"id": "web"}]), "unsupported_parameter", "plugins"),
         (body(tools=[FUNCTION] * 129), "array_above_max_length", "tools"),
         (body(tools=[{"type": "function"}]), "missing_required_parameter", "tools[0].function"),
         (body(tools=[{"type": "function", "function": {}}]), "missing_required_parameter", "tools[0].function.name"),
@@ -241,12 +264,53 @@ def test_any_object_is_either_a_request_or_refused_by_name(members: dict[str, An
     assert error is None or re.fullmatch(r"[\w.\[\]]+", error.param or "x")
 
 
+NOTHING: tuple[Any, ...] = (None, [], {}, "", 0, False)
+DROPPED = ("tools", "functions", "tool_choice", "function_call", "parallel_tool_calls", "response_format",
+           "top_logprobs", "user", "web_search_options", "transforms", "plugins")  # fmt: skip
+
+
 @given(st.dictionaries(st.sampled_from(FIELDS), value, max_size=4))
-def test_reading_a_request_changes_nothing_of_it(members: dict[str, Any]) -> None:
+def test_reading_a_request_takes_out_only_what_asks_for_nothing(members: dict[str, Any]) -> None:
     request = body(**members)
-    before = repr(request)
+    before = dict(request)
     try:
         read(request)
     except InvalidRequest:
         pass
-    assert repr(request) == before
+    assert repr(request) == repr({name: value for name, value in before.items() if name in request})
+    assert all(name in DROPPED and before[name] in NOTHING for name in before.keys() - request.keys())
+
+
+@pytest.mark.parametrize("name", sorted(set(ChatRequest.__struct_fields__) - {"model", "messages"}))
+def test_null_is_absent_for_every_optional_field(name: str) -> None:
+    assert read(body(**{name: None})) == read(body())
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"tools": [{"type": "function", "custom": None,
+                    "function": {"name": "f", "description": None, "parameters": None, "strict": None}}]},
+        {"tools": [{"type": "custom", "custom": {"name": "x"}, "function": None}]},
+        {"functions": [{"name": "f", "description": None, "parameters": None}]},
+        {"response_format": {"type": "text", "json_schema": None}},
+        {"response_format": {"type": "json_schema",
+                             "json_schema": {"name": "n", "description": None, "schema": None, "strict": None}}},
+        {"stream": True, "stream_options": {"include_usage": None, "include_obfuscation": None}},
+        {"provider": dict.fromkeys(["order", "only", "ignore", "sort", "allow_fallbacks", "max_price", "zdr"])},
+        {"usage": {"include": None}},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_null_is_absent_for_nested_fields_too(members: dict[str, Any]) -> None:
+    assert read(body(**members)).model == "m"
+
+
+def test_what_upstreams_may_refuse_does_not_travel_on() -> None:
+    request = body(
+        tools=None, functions=[], user=None, top_logprobs=None, transforms=[], plugins=None, stop=None, x=None
+    )
+
+    read(request)
+
+    assert request == body(stop=None, x=None)

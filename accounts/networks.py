@@ -1,0 +1,56 @@
+"""Addresses and networks as people and proxies write them, read as what they mean.
+
+An IPv4 address inside IPv6 (`::ffff:192.0.2.1`, RFC 4291, 2.5.5.2) is that IPv4 address: a listener for both families
+sees its peers so.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable
+from typing import Final
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+_MAPPED_BITS: Final = 96
+_MAPPED: Final = ipaddress.IPv6Network("::ffff:0:0/96")
+
+
+def parse_address(text: str) -> Address:
+    """One address, also in quotes, in brackets, with a port or with a zone; raises ValueError for anything else."""
+    text = text.strip().strip('"').strip()
+    if text.startswith("["):
+        text, bracket, port = text[1:].partition("]")
+        if not bracket or (port and not (port[0] == ":" and _is_port(port[1:]))):
+            raise ValueError(f"{port!r} is no port")
+    elif text.count(":") == 1:
+        text, _colon, port = text.partition(":")
+        if not _is_port(port):
+            raise ValueError(f"{port!r} is no port")
+    address = ipaddress.ip_address(text.partition("%")[0])
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def parse_network(text: str) -> Network:
+    """A network with its prefix or mask, or the network of one address; raises ValueError for anything else.
+
+    >>> str(parse_network("203.0.113.7/255.255.255.0"))
+    '203.0.113.0/24'
+    """
+    text = text.strip().strip('"').strip()
+    if "/" not in text:
+        return ipaddress.ip_network(parse_address(text))
+    network = ipaddress.ip_network("".join(text.split()), strict=False)
+    if isinstance(network, ipaddress.IPv6Network) and network.subnet_of(_MAPPED):
+        address = network.network_address.ipv4_mapped
+        return ipaddress.IPv4Network((int(address or 0), network.prefixlen - _MAPPED_BITS))
+    return network
+
+
+def parse_networks(texts: Iterable[str]) -> tuple[Network, ...]:
+    return tuple(map(parse_network, texts))
+
+
+def _is_port(text: str) -> bool:
+    return text.isdecimal() and int(text) < 1 << 16
