@@ -14,7 +14,7 @@ from typing import Any, Final
 from django.urls import Resolver404, get_resolver
 
 from billing.reservations import new_id
-from routing.api.base import ApiRequest, ApiResponse, Headers, RequestHeaders, error_response
+from routing.api.base import ApiRequest, ApiResponse, Headers, RequestHeaders, refuse
 from routing.api.body import RequestTooLarge
 from routing.api.errors import RequestTimeout, UnknownUrl
 from routing.pipeline.gateway import Gateway
@@ -62,7 +62,7 @@ class ApiPlane:
         try:
             response = await self._view(request.path)(request)
         except UnknownUrl as error:
-            response = error_response(error)
+            response = await refuse(error, request)
         except ClientGone:
             return
         response.headers.append((b"x-request-id", b"req_" + request.id.encode()))

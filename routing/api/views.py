@@ -22,7 +22,7 @@ class EndpointView(GatewayView):
         headers = request.headers
         body.check_media_type(headers.get("content-type", ""), headers.get("content-encoding", ""))
         raw = await request.read_body()
-        values = body.parse(raw)
+        values = request.values = body.parse(raw)
         call = Call(
             id=request.id,
             caller=request.caller,

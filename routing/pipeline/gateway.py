@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from accounts.authentication import KeyCache
 from accounts.limits import Limiter
+from accounts.refusals import Refusals
 from billing.reservations import Reservations
 from billing.writer import Writer
 from routing.catalogue.snapshot import Catalogue
@@ -38,3 +39,4 @@ class Gateway:
     catalogue: Catalogue
     health: Health
     client: Client
+    refusals: Refusals = field(default_factory=Refusals)

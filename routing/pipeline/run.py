@@ -54,6 +54,7 @@ class Run(msgspec.Struct):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if isinstance(error, GatewayError):
+            error.is_recorded = True
             self.settle(close_refused(error))
         elif isinstance(error, ClientGone):
             self.settle(LEFT_EARLY)
