@@ -218,12 +218,13 @@ def kinds(tenant: Tenant, narrowing: Narrowing, *, limit: int) -> list[RefusedCa
         .order_by("-last", "code", "api_key_id")[:limit]
     )
     found = {(row.api_key_id, row.code, row.minute): row for row in rows.filter(minute__in={at for *_, at in groups})}
-    newest = []
+    newest: list[RefusedCall] = []
     for api_key_id, code, sum_, last in groups:
         row = found.get((api_key_id, code, last))
         if row is not None:  # else it became too old meanwhile
             row.count = sum_
             newest.append(row)
+    newest.sort(key=lambda row: row.at, reverse=True)
     return newest
 
 

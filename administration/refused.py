@@ -47,7 +47,7 @@ class OwnerFilter(DropdownFilter):  # type: ignore[misc]
 
 @admin.register(RefusedCall)
 class RefusedCallAdmin(ReadOnlyAdmin):
-    list_display = ("last_at", "tenant", "key_name", "shown_code", "calls", "message", "model", "path")
+    list_display = ("last_at", "tenant", "key_name", "shown_code", "calls", "message", "model")
     list_filter = (("tenant", AutocompleteSelectFilter), ("api_key", AutocompleteSelectFilter), CodeFilter, OwnerFilter)
     list_filter_submit = True
     ordering = ("-minute", "-pk")

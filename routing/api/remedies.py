@@ -73,11 +73,11 @@ REMEDIES: Final = {
     ),
     "internal_error": _("Not your fault, and it cost nothing. Please give the operator the x-request-id."),
     "upstream_error": _("Try again. The page of the request says what each channel answered."),
-    "upstream_timeout": _("Try again, with a smaller max_tokens or as a stream."),
     "no_available_channel": _(
         "Try again after Retry-After, or name fallback models in the field models. If it stays, talk to the operator."
     ),
     "service_unavailable": _("Try again after Retry-After. If it stays, talk to the operator."),
+    "upstream_timeout": _("Try again, with a smaller max_tokens or as a stream."),
 }
 """In the order of docs/openapi.yaml."""
 
