@@ -169,6 +169,8 @@ def _moment(seconds: float) -> Any:
 def _clean(text: str) -> str:
     """As the columns take it and pages show it: on one line, and without a key that came in the wrong place."""
     masked = _SECRET.sub("sk-…", text)
+    if masked.isprintable():
+        return masked
     return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in masked)
 
 

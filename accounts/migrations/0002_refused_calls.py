@@ -52,6 +52,9 @@ class Migration(migrations.Migration):
                 "indexes": [
                     models.Index(fields=["tenant", "minute"], name="accounts_refused_tenant_minute"),
                     models.Index(fields=["minute"], name="accounts_refused_minute"),
+                    models.Index(
+                        fields=["tenant", "api_key", "code", "minute", "count"], name="accounts_refused_kinds"
+                    ),
                 ],
                 "constraints": [
                     models.UniqueConstraint(
