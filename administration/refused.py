@@ -82,5 +82,5 @@ class RefusedCallAdmin(ReadOnlyAdmin):
 
     @display(description=_("what the tenant is told to do"))
     def remedy(self, row: RefusedCall) -> str:
-        words = REMEDIES.get(row.code)
+        words = REMEDIES.get(row.code) if row.tenant_id else None  # nobody looks at those of unknown keys
         return gettext(words) if words else ""
