@@ -18,7 +18,7 @@ from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication
 
 from accounts import database, keys
-from accounts.errors import GatewayError
+from accounts.errors import GatewayError, ServiceUnavailable
 from accounts.limits import Limits
 from accounts.models import ApiKey, Tenant
 from accounts.networks import Network, parse_address, parse_networks
@@ -30,17 +30,26 @@ STALE_SECONDS: Final = 1.8
 _MOST_CACHED: Final = 50_000
 
 
-class InvalidApiKey(GatewayError):
+class KeyRefused(GatewayError):
+    """A key that is not let in. `caller` is whose key it is, if it is anybody's; the client is never told."""
+
+    def __init__(self, message: str, caller: Caller | None = None) -> None:
+        super().__init__(message)
+        self.caller = caller
+
+
+class InvalidApiKey(KeyRefused):
     """No, malformed, unknown, paused, revoked or expired key: one answer for all, so that none can be told apart."""
 
     status = 401
     type = "invalid_request_error"
     code = "invalid_api_key"
 
-    def __init__(self) -> None:
+    def __init__(self, caller: Caller | None = None) -> None:
         super().__init__(
             "Incorrect API key provided. Send a valid key as `Authorization: Bearer sk-...`; "
-            "keys are created in the portal."
+            "keys are created in the portal.",
+            caller,
         )
 
     @property
@@ -48,22 +57,22 @@ class InvalidApiKey(GatewayError):
         return {**super().headers, "www-authenticate": "Bearer"}
 
 
-class AccountDeactivated(GatewayError):
+class AccountDeactivated(KeyRefused):
     status = 403
     type = "invalid_request_error"
     code = "account_deactivated"
 
-    def __init__(self) -> None:
-        super().__init__("This account is suspended. Please contact the operator.")
+    def __init__(self, caller: Caller | None = None) -> None:
+        super().__init__("This account is suspended. Please contact the operator.", caller)
 
 
-class IpNotAuthorized(GatewayError):
+class IpNotAuthorized(KeyRefused):
     status = 403
     type = "invalid_request_error"
     code = "ip_not_authorized"
 
-    def __init__(self) -> None:
-        super().__init__("Your IP address is not allowed for this API key.")
+    def __init__(self, caller: Caller | None = None) -> None:
+        super().__init__("Your IP address is not allowed for this API key.", caller)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,18 +110,18 @@ class Caller:
     def check_usable(self, now: float) -> None:
         """Raises InvalidApiKey or AccountDeactivated."""
         if not self.is_key_usable or (self.expires_at is not None and now >= self.expires_at):
-            raise InvalidApiKey
+            raise InvalidApiKey(self)
         if not self.is_tenant_active:
-            raise AccountDeactivated
+            raise AccountDeactivated(self)
 
     def check_address(self, address: str) -> None:
         """Raises IpNotAuthorized unless one of the networks allows it."""
         try:
             ip = parse_address(address)
         except ValueError:
-            raise IpNotAuthorized from None
+            raise IpNotAuthorized(self) from None
         if not any(ip in network for network in self.allowed_networks):
-            raise IpNotAuthorized
+            raise IpNotAuthorized(self)
 
 
 LegsOf = Callable[[int, int], tuple[int, ...]]
@@ -238,7 +247,7 @@ class ApiKeyAuthentication(BaseAuthentication):
 
     async def authenticate(self, request: Any) -> tuple[Caller, Caller]:  # type: ignore[override]
         key_cache: KeyCache = request.gateway.key_cache
-        caller = await key_cache.find(self._secret(request.headers))
+        caller = await key_cache.find(_secret(request.headers))
         if caller is None:
             raise InvalidApiKey
         try:
@@ -254,10 +263,19 @@ class ApiKeyAuthentication(BaseAuthentication):
     def authenticate_header(self, request: Any) -> str:
         return "Bearer"
 
-    @staticmethod
-    def _secret(headers: Mapping[str, str]) -> str:
-        authorization = headers.get("authorization")
-        if authorization is None:
-            return headers.get("x-api-key", "")
-        scheme, _space, secret = authorization.partition(" ")
-        return secret.strip() if scheme.lower() == "bearer" else ""
+
+async def whose(request: Any) -> Caller | None:
+    """Whose key a request carries that was refused before anybody looked at it, whether it may be used or not."""
+    try:
+        caller: Caller | None = await request.gateway.key_cache.find(_secret(request.headers))
+    except ServiceUnavailable:
+        return None
+    return caller
+
+
+def _secret(headers: Mapping[str, str]) -> str:
+    authorization = headers.get("authorization")
+    if authorization is None:
+        return headers.get("x-api-key", "")
+    scheme, _space, secret = authorization.partition(" ")
+    return secret.strip() if scheme.lower() == "bearer" else ""

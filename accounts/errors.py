@@ -5,24 +5,33 @@ Apps subclass `GatewayError`; one translator turns it into the API's envelope, o
 
 from __future__ import annotations
 
-from typing import ClassVar
+import re
+from typing import ClassVar, Final
+
+_PLAIN_NAME: Final = re.compile(r"[\w./:@+-]{1,200}")
 
 
 class GatewayError(Exception):
     """Something the caller may be told.
 
     `retry_after` is in seconds and is sent as `Retry-After`; `retriable` False is sent as
-    `x-should-retry: false`, which the official SDKs obey.
+    `x-should-retry: false`, which the official SDKs obey. `kept` is the message as it may be stored, without what it
+    quotes of a body; without one, the message quotes nothing but names of fields and models.
     """
 
     status: ClassVar[int] = 500
     type: ClassVar[str] = "server_error"
     code: ClassVar[str] = "internal_error"
     retriable: ClassVar[bool] = False
+    is_recorded = False
+    """Whether a usage record tells of it already."""
 
-    def __init__(self, message: str, *, param: str | None = None, retry_after: int | None = None) -> None:
+    def __init__(
+        self, message: str, *, param: str | None = None, retry_after: int | None = None, kept: str | None = None
+    ) -> None:
         super().__init__(message)
         self.message = message
+        self.kept = message if kept is None else kept
         self.param = param
         self.retry_after = retry_after
 
@@ -54,3 +63,8 @@ class ServiceUnavailable(GatewayError):
 
     def __init__(self, message: str = "The service is temporarily unavailable. Please retry.") -> None:
         super().__init__(message, retry_after=5)
+
+
+def is_plain_name(text: object) -> bool:
+    """Whether something that came where a model's name belongs looks like one, and not like a piece of a prompt."""
+    return isinstance(text, str) and _PLAIN_NAME.fullmatch(text) is not None

@@ -1,4 +1,4 @@
-"""Who is calling: users, tenants, their members and their API keys."""
+"""Who is calling: users, tenants, their members and their API keys; and the calls that were refused."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from django.contrib.auth.models import PermissionsMixin
 from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
 from django.db import models
-from django.db.models.functions import Lower
+from django.db.models.functions import Coalesce, Lower
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -230,3 +230,62 @@ class ApiKey(RateLimits):
             self.status = status
         else:
             self.refresh_from_db(fields=("status", "revoked_at"))
+
+
+class RefusedCall(models.Model):
+    """One kind of refusal within one minute: how often an API key got an error before any upstream was asked.
+
+    The other columns are of the last of them. Nothing of a body is here but the model that was asked for. Without a
+    tenant: the calls of keys that nobody has, all together.
+    """
+
+    tenant = models.ForeignKey(
+        Tenant,
+        models.CASCADE,
+        null=True,
+        related_name="refused_calls",
+        db_constraint=False,  # what was counted before a row went is written after it
+        db_index=False,
+        verbose_name=_("tenant"),
+    )
+    api_key = models.ForeignKey(
+        ApiKey,
+        models.DO_NOTHING,
+        null=True,
+        related_name="+",
+        db_constraint=False,
+        db_index=False,
+        verbose_name=_("API key"),
+    )
+    code = models.CharField(_("error code"), max_length=64)
+    minute = models.DateTimeField(_("minute"))
+    count = models.BigIntegerField(_("calls"))
+    at = models.DateTimeField(_("last at"))
+    status = models.PositiveSmallIntegerField(_("HTTP status"))
+    message = models.CharField(_("message"), max_length=300)
+    param = models.CharField(_("field"), max_length=300, blank=True)
+    model = models.CharField(_("model"), max_length=300, blank=True)
+    path = models.CharField(_("path"), max_length=300, blank=True)
+
+    class Meta:
+        verbose_name = _("refused call")
+        verbose_name_plural = _("refused calls")
+        indexes = (
+            models.Index(fields=("tenant", "minute"), name="accounts_refused_tenant_minute"),
+            models.Index(fields=("minute",), name="accounts_refused_minute"),
+            # All of what the list of kinds adds up, in its order: 100,000 rows in 40 ms on SQLite instead of 250.
+            models.Index(fields=("tenant", "api_key", "code", "minute", "count"), name="accounts_refused_kinds"),
+        )
+        constraints = (
+            models.UniqueConstraint(
+                Coalesce("tenant", 0, output_field=models.BigIntegerField()),
+                Coalesce("api_key", 0, output_field=models.BigIntegerField()),
+                "code",
+                "minute",
+                name="accounts_refused_once",
+            ),
+            models.CheckConstraint(condition=models.Q(count__gte=1), name="accounts_refused_count_positive"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.status} {self.code}"

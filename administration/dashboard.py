@@ -12,6 +12,7 @@ from django.utils import timezone
 from django.utils.formats import number_format
 from django.utils.translation import gettext
 
+from accounts.models import RefusedCall
 from billing import amounts
 from billing.models import Reservation, UsageRecord
 from routing.models import Channel
@@ -38,11 +39,21 @@ def figures(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     )
     requests, passed = (sum(row[name] for row in today) for name in ("requests", "passed"))
     disabled = Channel.objects.filter(status=Channel.Status.DISABLED).count()
+    refused = RefusedCall.objects.filter(minute__gte=midnight).aggregate(
+        known=Sum("count", filter=Q(tenant__isnull=False)), unknown=Sum("count", filter=Q(tenant=None))
+    )
+    refused_calls = reverse("admin:accounts_refusedcall_changelist")
     records = reverse("admin:billing_usagerecord_changelist")
     reservations = reverse("admin:billing_reservation_changelist")
     channels = reverse("admin:routing_channel_changelist")
     context["figures"] = [
         _figure(gettext("Requests today (UTC)"), records, _count(requests)),
+        _figure(gettext("Refused calls today (UTC)"), f"{refused_calls}?owner=known", _count(refused["known"] or 0)),
+        _figure(
+            gettext("Calls with unknown keys today (UTC)"),
+            f"{refused_calls}?owner=nobody",
+            _count(refused["unknown"] or 0),
+        ),
         _figure(gettext("Spent today (UTC)"), records, *_amounts(today, "spent")),
         _figure(gettext("Passed their hold today (UTC)"), records, _share(passed, requests)),
         _figure(gettext("Written off today (UTC)"), records, *_amounts(today, "unpaid")),

@@ -73,7 +73,7 @@ def figures(tenant: Tenant, now: dt.datetime) -> Figures:
     wallet = balances.wallet_of(tenant)
     if wallet is None:
         return Figures(tenant.currency, 0, 0, 0, 0, 0)
-    today = start_of_day(tenant, _local_day(tenant, now))
+    today = start_of_today(tenant, now)
     spent = UsageRecord.objects.filter(
         tenant=tenant, settled_at__gte=start_of_day(tenant, _local_day(tenant, now).replace(day=1))
     ).aggregate(
@@ -120,6 +120,11 @@ def priced_models(currency: str) -> list[str]:
 def start_of_day(tenant: Tenant, day: dt.date) -> dt.datetime:
     """The instant at which this day begins for the tenant."""
     return dt.datetime.combine(day, dt.time(), ZoneInfo(tenant.time_zone))
+
+
+def start_of_today(tenant: Tenant, now: dt.datetime) -> dt.datetime:
+    """The instant at which the tenant's present day began."""
+    return start_of_day(tenant, _local_day(tenant, now))
 
 
 def _local_day(tenant: Tenant, now: dt.datetime) -> dt.date:

@@ -34,6 +34,11 @@ app.conf.beat_schedule = {
         "schedule": 3600.0,
         "options": {"expires": 3600},
     },
+    "forget-old-refusals": {
+        "task": "accounts.tasks.forget_old_refusals",
+        "schedule": 3600.0,
+        "options": {"expires": 3600},
+    },
     "clear-expired-sessions": {
         "task": "accounts.tasks.clear_expired_sessions",
         "schedule": crontab(hour="3", minute="17"),

@@ -1,4 +1,5 @@
-"""The process's own jobs: its heartbeat, a fresh catalogue, and closing what the dead left open.
+"""The process's own jobs: its heartbeat, a fresh catalogue, the counts of refused calls, and closing what the dead
+left open.
 
 Every web process runs them in one thread beside the event loop, with or without Celery: they are cheap, and safe to run
 anywhere at the same time.
@@ -15,7 +16,9 @@ from dataclasses import dataclass, field
 
 from django.conf import settings
 from django.db import Error, connection
+from django.utils import timezone
 
+from accounts import refusals
 from accounts.authentication import write_last_used
 from billing import idempotency, processes, recovery
 from billing.recovery import Contact
@@ -26,6 +29,7 @@ log = logging.getLogger(__name__)
 CATALOGUE_SECONDS = 1.0
 RECOVERY_SECONDS = 3.0
 AUDIT_SECONDS = 5.0
+REFUSALS_SECONDS = 2.0
 HOUSEKEEPING_SECONDS = 10.0
 
 
@@ -79,6 +83,7 @@ class Scheduler:
             Job("heartbeat", settings.HEARTBEAT_SECONDS, lambda: processes.beat(self._owner)),
             Job("recovery", RECOVERY_SECONDS, lambda: recovery.settle_dead_owners(self._contact)),
             Job("audit", AUDIT_SECONDS, lambda: recovery.release_orphans(self._owner, self._writer.in_flight)),
+            Job("refusals", REFUSALS_SECONDS, self._gateway.refusals.flush),
             Job("housekeeping", HOUSEKEEPING_SECONDS, self._keep_house),
         ]
         while not self._stop.wait(0.2):
@@ -103,11 +108,13 @@ class Scheduler:
         self._gateway.limiter.processes = max(1, processes.live().count())
         processes.forget_dead()
         idempotency.forget_expired()
+        refusals.forget_old(timezone.now())
 
     def _leave(self) -> None:
         try:
             write_last_used(self._gateway.key_cache.take_used())
             processes.leave(self._owner)
+            self._gateway.refusals.flush()
         except Error as error:
             log.warning("could not say goodbye: %s", error)
         finally:

@@ -272,6 +272,7 @@ UNFOLD = {
                 "items": [
                     _page(_("Tenants"), "apartment", "accounts.tenant"),
                     _page(_("API keys"), "key", "accounts.apikey"),
+                    _page(_("Refused calls"), "block", "accounts.refusedcall"),
                     _page(_("Users"), "person", "accounts.user"),
                     _page(_("Groups"), "group", "auth.group"),
                 ],

@@ -11,8 +11,10 @@ from django.views.decorators.http import require_safe
 
 from accounts.access import TenantRequest, tenant_page
 from accounts.models import Tenant
+from accounts.refusals import LastHour
 from billing import reports
 from billing.reports import Filter
+from portal import refused
 from portal.requests import keys_of, rows_of
 
 _LATEST = 8
@@ -29,16 +31,23 @@ def overview(request: TenantRequest) -> HttpResponse:
 @tenant_page
 def overview_live(request: TenantRequest) -> HttpResponse:
     """The part of the overview that changes; nothing at all while nothing has changed."""
-    if request.GET.get("seen") == reports.fingerprint(request.tenant, Filter(), limit=_LATEST):
+    if request.GET.get("seen") == _fingerprint(request.tenant, refused.last_hour(request.tenant)):
         return HttpResponse(status=_NO_CONTENT)
     return render(request, "portal/overview_live.html", _overview(request.tenant))
 
 
 def _overview(tenant: Tenant) -> dict[str, Any]:
     # The fingerprint comes first: what changes after it is shown by the next poll at the latest.
+    last_hour = refused.last_hour(tenant)
     return {
-        "seen": reports.fingerprint(tenant, Filter(), limit=_LATEST),
+        "seen": _fingerprint(tenant, last_hour),
         "figures": reports.figures(tenant, timezone.now()),
+        "refused_last_hour": last_hour.count,
+        "refused_today": refused.today(tenant),
         "rows": rows_of(reports.requests(tenant, Filter(), limit=_LATEST).records, keys_of(tenant)),
         "example_model": next(iter(reports.priced_models(tenant.currency)), ""),
     }
+
+
+def _fingerprint(tenant: Tenant, last_hour: LastHour) -> str:
+    return f"{reports.fingerprint(tenant, Filter(), limit=_LATEST)}-{last_hour.fingerprint}"

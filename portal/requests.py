@@ -1,9 +1,10 @@
-"""The list of requests, and what it can be narrowed to."""
+"""The list of requests and that of refused calls, and what they can be narrowed to."""
 
 from __future__ import annotations
 
 import datetime as dt
 from typing import Any
+from urllib.parse import quote
 
 from django import forms
 from django.core.validators import MaxValueValidator, MinValueValidator
@@ -17,9 +18,12 @@ from accounts.models import ApiKey, Tenant
 from billing import reports
 from billing.models import UsageRecord
 from billing.reports import Filter, Position
+from portal import refused
 
-_PAGE = 50
+_MOST_ROWS = 50
 _NO_CONTENT = 204
+_REFUSED = "refused:"
+"""Begins the outcomes that are no request's: what follows is an error code, or nothing for all of them."""
 # Days that every database and time zone can hold.
 _DAYS = (MinValueValidator(dt.date(2000, 1, 1)), MaxValueValidator(dt.date(2999, 12, 31)))
 
@@ -50,7 +54,8 @@ class FilterForm(forms.Form):
         self.api_keys = api_keys
         self._choose("key", _("All keys"), [(str(pk), str(api_key)) for pk, api_key in api_keys.items()])
         self._choose("model", _("All models"), [(name, name) for name in models])
-        self._choose("outcome", _("All outcomes"), list(UsageRecord.Outcome.choices))
+        codes = [(_REFUSED, _("All refused calls")), *((f"{_REFUSED}{code}", code) for code in refused.CODES)]
+        self._choose("outcome", _("All outcomes"), [*UsageRecord.Outcome.choices, (_("Refused calls"), codes)])
 
     def chosen(self) -> Filter:
         """The valid part of what was asked."""
@@ -59,29 +64,41 @@ class FilterForm(forms.Form):
         return Filter(
             api_key_id=given.get("key"),
             model=given.get("model", ""),
-            outcome=given.get("outcome", ""),
+            outcome="" if self.wants_refused else given.get("outcome", ""),
             first_day=given.get("first"),
             last_day=given.get("last"),
         )
 
-    def _choose(self, name: str, everything: Any, choices: list[tuple[str, Any]]) -> None:
+    @property
+    def wants_refused(self) -> bool:
+        """Whether the refused calls are asked for instead of the requests."""
+        self.is_valid()
+        return bool(self.cleaned_data.get("outcome", "").startswith(_REFUSED))
+
+    @property
+    def refused_code(self) -> str:
+        """The one code that is asked for; empty for all."""
+        return str(self.cleaned_data["outcome"].removeprefix(_REFUSED))
+
+    def _choose(self, name: str, everything: Any, choices: list[tuple[Any, Any]]) -> None:
         self.fields[name].choices = [("", everything), *choices]  # type: ignore[attr-defined]
 
 
 @require_safe
 @tenant_page
 def request_list(request: TenantRequest) -> HttpResponse:
-    return render(request, "portal/requests.html", _requests(request, _filter_form(request)))
+    return render(request, "portal/requests.html", _page(request, _filter_form(request)))
 
 
 @require_safe
 @tenant_page
 def request_list_live(request: TenantRequest) -> HttpResponse:
-    """The table alone; nothing at all while nothing has changed."""
+    """The list alone; nothing at all while nothing has changed."""
     form = _filter_form(request)
-    if request.GET.get("seen") == reports.fingerprint(request.tenant, form.chosen(), limit=_PAGE):
+    if request.GET.get("seen") == _fingerprint(request, form):
         return HttpResponse(status=_NO_CONTENT)
-    return render(request, "portal/requests_live.html", _requests(request, form))
+    context = _page(request, form)
+    return render(request, context["live"], context)
 
 
 def _filter_form(request: TenantRequest) -> FilterForm:
@@ -89,20 +106,52 @@ def _filter_form(request: TenantRequest) -> FilterForm:
     return FilterForm(request.GET, api_keys=keys_of(request.tenant), models=models)
 
 
+def _page(request: TenantRequest, form: FilterForm) -> dict[str, Any]:
+    # The fingerprint comes first: what changes after it is shown by the next poll at the latest.
+    seen = _fingerprint(request, form)
+    shown = _refused(request, form) if form.wants_refused else _requests(request, form)
+    kept = _query(request, leave_out=("after", "seen", "outcome"))
+    return shown | {
+        "form": form,
+        "seen": seen,
+        "query": _query(request, leave_out=("after", "seen")),
+        "to_requests": f"?{kept}".rstrip("?&"),
+        "to_refused": f"?{kept}outcome={quote(_REFUSED)}",
+    }
+
+
 def _requests(request: TenantRequest, form: FilterForm) -> dict[str, Any]:
     chosen = form.chosen()
     after = Position.parse(request.GET.get("after", ""))
-    seen = reports.fingerprint(request.tenant, chosen, limit=_PAGE)
-    page = reports.requests(request.tenant, chosen, after=after, limit=_PAGE)
+    page = reports.requests(request.tenant, chosen, after=after, limit=_MOST_ROWS)
     return {
-        "form": form,
+        "live": "portal/requests_live.html",
         "is_narrowed": chosen != Filter(),
         "is_first": after is None,
         "rows": rows_of(page.records, form.api_keys),
         "following": page.following,
-        "query": _query(request, leave_out=("after", "seen")),
-        "seen": seen,
     }
+
+
+def _refused(request: TenantRequest, form: FilterForm) -> dict[str, Any]:
+    chosen = form.chosen()
+    kinds, has_more = refused.kinds(request.tenant, chosen, form.refused_code, form.api_keys)
+    del form.fields["model"]  # counted by key and code: what else a call asked for is known of the last one only
+    return {
+        "live": "portal/refused_live.html",
+        "is_narrowed": bool(form.refused_code) or chosen != Filter(model=chosen.model),
+        "is_first": True,
+        "wants_refused": True,
+        "kinds": kinds,
+        "most_kinds": refused.MOST_KINDS if has_more else 0,
+    }
+
+
+def _fingerprint(request: TenantRequest, form: FilterForm) -> str:
+    """Changes when the newest rows of the list that is shown do."""
+    if form.wants_refused:
+        return refused.last_hour(request.tenant).fingerprint
+    return reports.fingerprint(request.tenant, form.chosen(), limit=_MOST_ROWS)
 
 
 def keys_of(tenant: Tenant) -> dict[int, ApiKey]:

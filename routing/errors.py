@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from accounts.errors import GatewayError, InvalidRequest
+from accounts.errors import GatewayError, InvalidRequest, is_plain_name
 from routing.providers.base import Refusal
 
 
@@ -14,7 +14,9 @@ class ModelNotFound(GatewayError):
     code = "model_not_found"
 
     def __init__(self, model: str) -> None:
-        super().__init__(f"The model '{model}' does not exist or you do not have access to it.", param="model")
+        message = f"The model '{model}' does not exist or you do not have access to it."
+        kept = None if is_plain_name(model) else "The model does not exist or you do not have access to it."
+        super().__init__(message, param="model", kept=kept)
 
 
 class NoMatchingRoute(GatewayError):

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from accounts.models import ApiKey, Tenant
+from accounts.models import ApiKey, RefusedCall, Tenant
 from billing import balances
 from billing.models import Price, Reservation, UsageRecord
 
@@ -84,3 +84,14 @@ def reservation(record: UsageRecord) -> Reservation:
         api_key_id=record.api_key_id, endpoint="chat.completions", model=record.model, price_id=record.price_id,
         created_at=timezone.now(),
     )  # fmt: skip
+
+
+def refused_call(tenant: Tenant, api_key: ApiKey, /, **fields: Any) -> RefusedCall:
+    """Writes a row of refused calls, of this minute unless the fields say otherwise."""
+    at = fields.get("at", timezone.now())
+    given: dict[str, Any] = {
+        "tenant": tenant, "api_key": api_key, "code": "model_not_found", "status": 404, "count": 1, "at": at,
+        "minute": at.replace(second=0, microsecond=0), "path": "/v1/chat/completions", "param": "model",
+        "message": "The model 'gpt-typo' does not exist or you do not have access to it.", "model": "gpt-typo",
+    }  # fmt: skip
+    return RefusedCall.objects.create(**(given | fields))

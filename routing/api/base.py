@@ -21,7 +21,7 @@ from django.http import Http404
 from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated, NotFound, PermissionDenied, Throttled
 from rest_framework.views import APIView
 
-from accounts.authentication import Caller, InvalidApiKey
+from accounts.authentication import Caller, InvalidApiKey, KeyRefused, whose
 from accounts.errors import GatewayError
 from accounts.limits import RateLimited
 from routing.api import cors
@@ -50,6 +50,8 @@ class ApiRequest(msgspec.Struct):
     until_gone: Callable[[], Awaitable[None]]
     """Returns when the client has left; to be awaited once, after the body was read."""
     user: Caller | None = None
+    values: dict[str, Any] | None = None
+    """The body, once a view has read it."""
     auth: Caller | None = None
     """Whose key it is, also where the key may not be used: the answer's CORS headers are this key's."""
 
@@ -136,7 +138,7 @@ class GatewayView(APIView):
         except ClientGone:
             raise
         except Exception as error:  # noqa: BLE001 - the last resort: every failure leaves in the contract's shape
-            return error_response(error)
+            return await refuse(error, request)
 
     async def _unhandled(self, request: ApiRequest) -> ApiResponse:
         """OPTIONS is answered to everybody; raises MethodNotSupported for any other method."""
@@ -158,15 +160,36 @@ class GatewayView(APIView):
         return cls(**initkwargs).dispatch
 
 
+_AWAY: Final = 503
+_BEFORE_THE_KEY: Final = frozenset((404, 405))
+"""What is said of a path or method before anybody looks at the key."""
+
+
 async def _result(value: Any) -> Any:
     """What a contract answers, plain or async."""
     return await value if type(value) is CoroutineType else value
 
 
-def error_response(error: Exception) -> ApiResponse:
-    """The one translator of exceptions to the API's envelope."""
-    if not isinstance(error, GatewayError):
-        error = _of_framework(error)
+async def refuse(error: Exception, request: ApiRequest) -> ApiResponse:
+    """The one translator of exceptions to the API's envelope; what no usage record tells of is counted."""
+    refusal = error if isinstance(error, GatewayError) else _of_framework(error)
+    if not refusal.is_recorded and (refusal.status < 500 or refusal.status == _AWAY):
+        await _count(refusal, request)
+    return _envelope(refusal)
+
+
+async def _count(refusal: GatewayError, request: ApiRequest) -> None:
+    caller = request.user
+    if caller is None:
+        if isinstance(refusal, KeyRefused):
+            caller = refusal.caller
+        elif refusal.status in _BEFORE_THE_KEY:
+            caller = await whose(request)
+    model = request.values.get("model") if request.values else None
+    request.gateway.refusals.count(refusal, caller, path=request.path, model=model, at=request.started_at)
+
+
+def _envelope(error: GatewayError) -> ApiResponse:
     status = getattr(error, "upstream_status", error.status)
     headers = [(name.encode(), value.encode()) for name, value in error.headers.items()]
     return ApiResponse(status, headers, orjson.dumps(error.envelope))

@@ -281,7 +281,10 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) != len(pairs):
         twice, _times = Counter(name for name, _value in pairs).most_common(1)[0]
-        raise DuplicateKey(f"The member name {twice[:64]!r} appears more than once in one object.")
+        raise DuplicateKey(
+            f"The member name {twice[:64]!r} appears more than once in one object.",
+            kept="A member name appears more than once in one object.",
+        )
     return members
 
 

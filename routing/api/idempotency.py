@@ -7,7 +7,7 @@ from typing import ClassVar, Final
 
 from accounts.errors import InvalidRequest
 from billing.books import Idempotency
-from routing.api.base import RequestHeaders
+from routing.api.headers import RequestHeaders
 
 NAME: Final = "idempotency-key"
 MOST_CHARACTERS: Final = 255

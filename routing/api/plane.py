@@ -17,7 +17,7 @@ from django.utils.translation import get_language_from_path
 
 from billing.reservations import new_id
 from routing.api import cors
-from routing.api.base import ApiRequest, ApiResponse, error_response
+from routing.api.base import ApiRequest, ApiResponse, refuse
 from routing.api.body import RequestTooLarge
 from routing.api.errors import RequestTimeout, UnknownUrl
 from routing.api.headers import Headers, RequestHeaders
@@ -69,7 +69,7 @@ class ApiPlane:
         try:
             response = await self._view(request.path)(request)
         except UnknownUrl as error:
-            response = error_response(error)
+            response = await refuse(error, request)
         except ClientGone:
             return
         response.headers.append((b"x-request-id", b"req_" + request.id.encode()))

@@ -22,7 +22,7 @@ class EndpointView(GatewayView):
         headers = request.headers
         body.check_media_type(headers.get("content-type", ""), headers.get("content-encoding", ""))
         raw = await request.read_body()
-        values = body.parse(raw) if len(raw) <= body.LARGE else await body.parse_large(raw)
+        values = request.values = body.parse(raw) if len(raw) <= body.LARGE else await body.parse_large(raw)
         call = Call(
             id=request.id,
             caller=request.caller,

@@ -98,4 +98,7 @@ def _translate(text: str) -> NoReturn:
         raise error(f"Invalid '{path}': {plain}.", param=path)
     if what.startswith("Expected") and ", got " in what:
         raise InvalidType(f"Invalid type for '{path}': {plain}.", param=path or None)
-    raise InvalidRequest(f"Invalid value for '{path}': {plain}.", param=path or None)
+    # msgspec repeats the value here, where a name of a list was expected.
+    raise InvalidRequest(
+        f"Invalid value for '{path}': {plain}.", param=path or None, kept=f"Invalid value for '{path}'."
+    )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from accounts.authentication import KeyCache
 from accounts.limits import Limiter
 from accounts.origins import Origins
+from accounts.refusals import Refusals
 from billing.reservations import Reservations
 from billing.writer import Writer
 from routing.catalogue.snapshot import Catalogue
@@ -44,3 +45,4 @@ class Gateway:
     client: Client
     answers: Answers
     """For requests that are sent again with their idempotency key."""
+    refusals: Refusals = field(default_factory=Refusals)

@@ -59,6 +59,7 @@ class Run(msgspec.Struct):
         if error is None:
             return
         if isinstance(error, GatewayError):
+            error.is_recorded = True
             self.settle(close_refused(error))
         elif isinstance(error, ClientGone):
             self.settle(LEFT_EARLY)

@@ -146,7 +146,9 @@ def test_key_that_may_not_be_used_is_refused_as_if_it_did_not_exist(
 
     with pytest.raises(InvalidApiKey) as refusal:
         ask(bearer(issued))
-    assert refusal.value.envelope == InvalidApiKey().envelope
+    assert (refusal.value.envelope, refusal.value.headers) == (InvalidApiKey().envelope, InvalidApiKey().headers)
+    assert refusal.value.caller is not None
+    assert refusal.value.caller.key_id == issued.api_key.pk
 
 
 def test_key_expires_at_its_moment_although_it_is_cached(issued: IssuedKey) -> None:

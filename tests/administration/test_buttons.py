@@ -18,7 +18,7 @@ from accounts.models import ApiKey, User
 from billing.models import Balance, LedgerEntry, Process, UsageRecord
 from routing.models import CatalogueModel, Channel, CostPrice, Route
 from tests.pages import Browser, Page
-from tests.records import reservation
+from tests.records import refused_call, reservation
 
 FRAME: Final = ["English en", "Tiếng Việt vi", "Log out"]
 SAVING: Final = ["Save", "Save and continue editing", "Save and add another"]
@@ -120,7 +120,7 @@ def rows(record: UsageRecord, charlie: User, api_key: ApiKey) -> dict[str, Model
         LedgerEntry.objects.get(), spare,
         Group.objects.create(name="spare"),
         Process.objects.create(host="web-1", pid=1, started_at=timezone.now(), heartbeat_at=timezone.now()),
-        reservation(record),
+        reservation(record), refused_call(record.tenant, api_key),
         Channel.objects.create(name="spare", provider="fake", base_url="fake://spare"),
         CostPrice.objects.create(route=served, input=1, output=1),
         Route.objects.create(channel=channel, model=CatalogueModel.objects.create(name="other"), upstream_name="u"),
@@ -233,6 +233,8 @@ def test_row_is_deleted_after_a_question(desk: Browser, rows: dict[str, Model], 
     assert type(rows[name])._default_manager.filter(pk=rows[name].pk).exists() is False
 
 
-@pytest.mark.parametrize("name", ["billing.ledgerentry", "billing.usagerecord", "routing.channel"])
+@pytest.mark.parametrize(
+    "name", ["accounts.refusedcall", "billing.ledgerentry", "billing.usagerecord", "routing.channel"]
+)
 def test_filters_are_applied(desk: Browser, rows: dict[str, Model], name: str) -> None:
     assert _list(desk, name).press("Apply Filters").landed().status == 200

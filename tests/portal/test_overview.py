@@ -56,13 +56,13 @@ def test_polling_notices_a_changed_wallet(alices: Browser, tenant: Tenant) -> No
     assert alices.open(reverse("portal:overview_live", query={"seen": seen})).status == 200
 
 
-def test_quiet_polling_takes_five_queries(
+def test_quiet_polling_takes_six_queries(
     alices: Browser, record: Callable[..., UsageRecord], django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     record()
     seen = alices.open(reverse("portal:overview")).response.context["seen"]
 
-    with django_assert_num_queries(5):  # session, user, memberships, newest requests, wallet
+    with django_assert_num_queries(6):  # session, user, memberships, refused calls, newest requests, wallet
         alices.get(reverse("portal:overview_live"), {"seen": seen})
 
 
@@ -72,6 +72,7 @@ def test_the_overview_takes_the_same_queries_however_much_there_is(
     for number in range(20):
         record(started_at=NOON + dt.timedelta(seconds=number))
 
-    # session, user, memberships; newest requests, wallet; wallet, sums, holds; requests, keys, models
-    with django_assert_num_queries(11):
+    # session, user, memberships; refused calls; newest requests, wallet; wallet, sums, holds; refused calls; requests,
+    # keys, models
+    with django_assert_num_queries(13):
         alices.get(reverse("portal:overview"))

@@ -255,7 +255,11 @@ def _check_tools(request: ChatRequest) -> None:
         if tool.type == "custom" and tool.custom is None:
             missing(f"tools[{index}].custom")
         if tool.type not in _CALLABLE_TOOLS:
-            raise UnsupportedParameter(f"Hosted tool '{tool.type}' has no price.", param=f"tools[{index}].type")
+            raise UnsupportedParameter(
+                f"Hosted tool '{tool.type}' has no price.",
+                param=f"tools[{index}].type",
+                kept="Hosted tools have no price.",
+            )
 
 
 def _check_named_tool(request: ChatRequest) -> None:

@@ -16,6 +16,7 @@ from rest_framework.permissions import AllowAny, BasePermission
 from rest_framework.throttling import BaseThrottle, UserRateThrottle
 
 from accounts.authentication import Caller
+from accounts.refusals import Refusals
 from routing.api.base import ApiRequest, ApiResponse, GatewayView, json_response
 from tests.callers import decoded
 
@@ -69,8 +70,9 @@ def view(**contracts: Any) -> Any:
 
 def ask(dispatch: Any, *, name: str = "alice", method: str = "GET") -> ApiResponse:
     request = SimpleNamespace(
-        method=method, headers={"x-name": name}, user=None, auth=None, META={"REMOTE_ADDR": "127.0.0.1"}, caller=ALICE
-    )
+        method=method, headers={"x-name": name}, user=None, auth=None, META={"REMOTE_ADDR": "127.0.0.1"}, caller=ALICE,
+        path="/v1/things", values=None, started_at=0.0, gateway=SimpleNamespace(refusals=Refusals()),
+    )  # fmt: skip
     response: ApiResponse = asyncio.run(dispatch(request))
     return response
 
