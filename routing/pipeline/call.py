@@ -34,9 +34,10 @@ class Call(msgspec.Struct, frozen=True):
     started_at: float
     """Seconds since the epoch."""
 
-    def head(self, model: ModelView) -> Head:
-        """What makes an answer of this model ours."""
-        return Head(self.endpoint.id_prefix + self.id, model.name, int(self.started_at))
+    def head(self, model: ModelView, route: RouteView) -> Head:
+        """What makes an answer of this model, served by this route, ours."""
+        name = self.endpoint.id_prefix + self.id
+        return Head(name, model.name, int(self.started_at), route.channel.hidden)
 
 
 class Option(msgspec.Struct, frozen=True):
