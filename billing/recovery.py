@@ -90,9 +90,11 @@ def _close(reservations: Iterable[Reservation], outcome: UsageRecord.Outcome) ->
 
 
 def _settlement(row: Reservation, price: Price, outcome: UsageRecord.Outcome) -> Settlement:
-    """What is known of a request that ended without a word: nothing seen of its answer, nothing to pay."""
-    noted = row.noted_usage
-    usage = noted if noted.output or noted.images else NOTHING
+    """What is known of a request that ended without a word: nothing seen of its answer, nothing to pay.
+
+    Usage is only written down once the answer had brought something, so what stands there is to be paid.
+    """
+    usage = row.noted_usage
     return Settlement(
         id=row.id.hex,
         legs=tuple(row.legs),
@@ -105,9 +107,9 @@ def _settlement(row: Reservation, price: Price, outcome: UsageRecord.Outcome) ->
         outcome=outcome,
         status=500,
         error_code="interrupted",
-        usage_source=UsageRecord.Source.NONE if usage is NOTHING else UsageRecord.Source.ESTIMATED,
+        usage_source=UsageRecord.Source.NONE if usage == NOTHING else UsageRecord.Source.ESTIMATED,
         usage=usage,
-        claimed_cost=0 if usage is NOTHING else min(cost(usage, price.tariff), MOST_LEDGER_UNITS),
+        claimed_cost=0 if usage == NOTHING else min(cost(usage, price.tariff), MOST_LEDGER_UNITS),
         channel=row.channel,
         attempts=[],
         decision={},

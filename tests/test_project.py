@@ -6,11 +6,15 @@ import ast
 import os
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+
+from routing.endpoints import ENDPOINTS
+from routing.providers import ADAPTERS
 
 ROOT = Path(__file__).resolve().parent.parent
 OF_THE_SERVER = {"HOST", "PORT", "WEB_PROCESSES", "POSTGRES_PASSWORD"}
@@ -93,6 +97,16 @@ def test_only_the_web_port_is_published_and_only_on_loopback() -> None:
     published = {name: service["ports"] for name, service in _compose()["services"].items() if "ports" in service}
 
     assert published == {"web": ["127.0.0.1:${PORT:-8000}:8000"]}
+
+
+def test_pipeline_must_not_know_any_endpoint_nor_any_dialect() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    forbidden = next(contract["forbidden_modules"] for contract in contracts if contract["id"] == "strangers")
+
+    endpoints = {type(endpoint).__module__ for endpoint in ENDPOINTS.values()}
+    dialects = {type(adapter).__module__ for adapter in ADAPTERS.values()}
+
+    assert set(forbidden) == {".".join(module.split(".")[:3]) for module in endpoints | dialects}
 
 
 def test_make_alone_lists_every_target() -> None:

@@ -123,6 +123,18 @@ INSERT INTO billing_reservation (owner, channel, usage, {HOLD_COLUMNS})
 SELECT %(owner)s::uuid, '', '{{}}', {HOLD_COLUMNS} FROM fitting
 RETURNING id
 """  # noqa: S608 - constants only
+# The same for holds of one leg each, which is nearly every one: half the work for PostgreSQL (ADR 0004).
+_SQL_HOLD_ONE_LEG = f"""
+WITH wanted AS MATERIALIZED (SELECT *, (legs->>0)::bigint AS balance_id FROM {_HOLD_ROWS}),
+taken AS (
+    UPDATE billing_balance b SET available = b.available - sums.total
+    FROM (SELECT balance_id, sum(amount)::bigint AS total FROM wanted GROUP BY 1) AS sums
+    WHERE b.id = sums.balance_id AND b.available >= sums.total
+    RETURNING b.id AS balance_id)
+INSERT INTO billing_reservation (owner, channel, usage, {HOLD_COLUMNS})
+SELECT %(owner)s::uuid, '', '{{}}', {HOLD_COLUMNS} FROM wanted JOIN taken USING (balance_id)
+RETURNING id
+"""  # noqa: S608 - constants only
 _SQL_INSERT_HOLDS = f"""
 INSERT INTO billing_reservation (owner, channel, usage, {HOLD_COLUMNS})
 SELECT %(owner)s, '', '{{}}', {HOLD_COLUMNS} FROM {_HOLD_ROWS}
@@ -179,12 +191,13 @@ WHERE v.id = n.id
 """
 
 
-_LOCK, _SETTLE, _SETTLE_BEYOND, _HOLD = b"lock", b"settle", b"settle_beyond", b"hold"
+_LOCK, _SETTLE, _SETTLE_BEYOND, _HOLD, _HOLD_ONE_LEG = b"lock", b"settle", b"settle_beyond", b"hold", b"hold_one_leg"
 _PREPARED: Final = {
     _LOCK: _SQL_LOCK % {"balances": "$1"},
     _SETTLE: _SQL_SETTLE % {"rows": "$1"},
     _SETTLE_BEYOND: _SQL_SETTLE_BEYOND % {"rows": "$1"},
     _HOLD: _SQL_HOLD % {"rows": "$1", "owner": "$2"},
+    _HOLD_ONE_LEG: _SQL_HOLD_ONE_LEG % {"rows": "$1", "owner": "$2"},
 }
 _FAILED: Final = frozenset((ExecStatus.FATAL_ERROR, ExecStatus.BAD_RESPONSE))
 
@@ -238,7 +251,8 @@ class PostgresBooks:
             for settlement in beyond:
                 self._send(_SETTLE_BEYOND, msgspec.json.encode([settlement]))
             if holds:
-                self._send(_HOLD, msgspec.json.encode(holds), owner)
+                statement = _HOLD_ONE_LEG if max([len(hold.legs) for hold in holds]) == 1 else _HOLD
+                self._send(statement, msgspec.json.encode(holds), owner)
             _locked, *answers = self._results()
         held = _ids(answers.pop(), holds) if holds else set()
         settled = _ids(answers.pop(0), within) if within else set()

@@ -171,6 +171,13 @@ def _target(root: Mapping[str, Any], reference: str) -> Any:
     return node
 
 
+def _section(doc: Mapping[str, Any], operation: Mapping[str, Any]) -> str:
+    for tag in doc["tags"]:
+        if tag["name"] in operation["tags"]:
+            return str(tag["description"])
+    raise ValueError(f"the document has no tag {operation['tags']}, which {operation['operationId']} stands under")
+
+
 def _endpoint(doc: Mapping[str, Any], path: str, method: str, table: tuple[Error, ...]) -> Endpoint:
     operation = doc["paths"][path][method]
     success = operation["responses"]["200"]
@@ -182,7 +189,7 @@ def _endpoint(doc: Mapping[str, Any], path: str, method: str, table: tuple[Error
         slug=operation["operationId"],
         method=method.upper(),
         path=doc["servers"][0]["url"] + path,
-        section=next(tag["description"] for tag in doc["tags"] if tag["name"] in operation["tags"]),
+        section=_section(doc, operation),
         title=operation["summary"],
         lead=inline(operation["description"]),
         body_note=inline(body["schema"]["description"] if body else ""),

@@ -12,8 +12,8 @@ from typing import Any, Final, Protocol
 import msgspec
 import orjson
 
-from billing.kinds import Usage
-from billing.prices import Tariff, ceiling
+from billing.kinds import NOTHING, Usage
+from billing.prices import Tariff, ceiling, cost
 from routing.endpoints.preferences import ProviderPreferences
 from routing.providers.base import MalformedAnswer
 
@@ -87,6 +87,8 @@ class Needs(msgspec.Struct, frozen=True):
     """What a route must be able to do, in the words of routing/selection/reasons.py."""
     prefix: int
     """Names a conversation by its beginning, within this process."""
+    beside: Usage = NOTHING
+    """What else it may use at most: kinds that are neither input nor output, nor within them."""
 
 
 class Head(msgspec.Struct, frozen=True):
@@ -195,7 +197,8 @@ class Endpoint(Protocol):
 
 def ceiling_of(needs: Needs, tariff: Tariff, cap: int) -> int:
     """The most that a request can cost with this cap, in ledger units."""
-    return ceiling(needs.input_bound, cap * needs.answers, tariff)
+    most = ceiling(needs.input_bound, cap * needs.answers, tariff)
+    return most if needs.beside is NOTHING else most + cost(needs.beside, tariff) - tariff.request_fee
 
 
 def to_json(value: Any) -> bytes:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import time
 from types import TracebackType
-from typing import Any, Final, NoReturn, Self
+from typing import Final, NoReturn, Self
 
 import msgspec
 
 from accounts.errors import GatewayError
 from routing.catalogue.snapshot import RouteView
-from routing.pipeline.outcomes import OF_FAULT, OF_MEANING, Consequence, Ending, Verdict, error_of
+from routing.pipeline.outcomes import OF_FAULT, OF_MEANING, Consequence, Ending, Mark, error_of
 from routing.providers.base import MalformedAnswer, Refusal
 from routing.selection.health import ACCOUNT_REST, CHANNEL_REST, Health
 from routing.wire.client import UpstreamFault
@@ -49,7 +49,8 @@ class AttemptFailed(Exception):
 class Attempt:
     """Made with `with`: whatever leaves the block by an exception ends the attempt.
 
-    What leaves it as a stream is ended by the stream. The channel's place is given back with the end, and nowhere else.
+    `answered` is followed by `end`: at once, or by the stream at its end. A failure is `fail`, or `refuse` where the
+    upstream said why; both end it. The channel's place is given back by `end`, nowhere else.
     """
 
     __slots__ = ("_channel", "_health", "_is_over", "_started", "_state", "record", "route")
@@ -68,15 +69,14 @@ class Attempt:
             route.channel.name, route.upstream_name, None, None, "", int((now - request_started) * 1000), 0
         )
 
-    def answered(self, status: int) -> float:
-        """The answer has begun (a stream) or is there: good for the route. Returns the time, of the monotonic clock."""
+    def answered(self, status: int, *, first_byte: float) -> None:
+        """The answer has begun (a stream) or is there: good for the route. Times are of the monotonic clock."""
         now = time.monotonic()
         self._note(Ending.ANSWERED, now, status)
-        self._state.succeeded(now, now - self._started)
-        return now
+        self._state.succeeded(now, first_byte - self._started)
 
     def end(self) -> None:
-        """The end of an attempt that was answered, or that says nothing of its route; gives the place back, once."""
+        """Gives the place back, once. What has no ending by now was cancelled, which says nothing of its route."""
         if self._is_over:
             return
         self._is_over = True
@@ -90,24 +90,26 @@ class Attempt:
         now = time.monotonic()
         if self.record.outcome is None:
             self._note(consequence.ending, now, status or None, detail)
-        else:  # it had begun to answer
+        else:  # it had begun to answer: status and duration stay those of the answer's beginning
             self.record.outcome, self.record.detail = consequence.ending, detail[:_MOST_DETAIL]
         wait = 0.0
-        if consequence.verdict is Verdict.BAD:
-            self._state.failed(now)
-        elif consequence.verdict is Verdict.REST:
-            self._state.rest(now, refusal.retry_after if refusal else None)
-            wait = self._state.resting_until - now
-        else:
-            self._state.ended_without_verdict()
-        if consequence.verdict is Verdict.REST_CHANNEL:
-            self._rest_channel("refuses our key", status, CHANNEL_REST)
-        elif consequence.verdict is Verdict.REST_ACCOUNT:
-            self._rest_channel("says that our account is empty", status, ACCOUNT_REST)
+        match consequence.mark:
+            case Mark.BAD:
+                self._state.failed(now)
+            case Mark.REST:
+                self._state.rest(now, refusal.retry_after if refusal else None)
+                wait = self._state.resting_until - now
+            case Mark.REST_CHANNEL:
+                self._rest_channel("refuses our key", status, CHANNEL_REST)
+            case Mark.REST_ACCOUNT:
+                self._rest_channel("says that our account is empty", status, ACCOUNT_REST)
+            case Mark.NONE:
+                self._state.ended_without_verdict()
         self.end()
         return wait
 
     def _rest_channel(self, what: str, status: int, seconds: float) -> None:
+        self._state.ended_without_verdict()
         log.error("channel %s %s (%d); it rests for %d seconds", self.route.channel.id, what, status, seconds)
         self._health.rest_channel(self.route.channel.id, seconds)
 
@@ -119,14 +121,14 @@ class Attempt:
             said.add(text)
             log.warning("channel %s: %s", self.route.channel.id, text)
 
-    def refuse(self, refusal: Refusal, status: int) -> NoReturn:
-        """Ends with the upstream's error: raises the client's fault as it is, any other as AttemptFailed."""
+    def refuse(self, refusal: Refusal, status: int) -> GatewayError | AttemptFailed:
+        """Ends with the upstream's error; returns what to raise: the client's fault as it is, else AttemptFailed."""
         consequence = OF_MEANING[refusal.meaning]
         wait = self.fail(consequence, refusal.detail, refusal=refusal, status=status)
         error = error_of(consequence, refusal, status=status, wait=wait)
         if consequence.ending is Ending.REFUSED_CONTENT:
-            raise error
-        raise AttemptFailed(error, was_sent=consequence.was_sent)
+            return error
+        return AttemptFailed(error, was_sent=consequence.was_sent)
 
     def _note(self, ending: Ending, now: float, status: int | None = None, detail: str = "") -> None:
         record = self.record
@@ -138,13 +140,14 @@ class Attempt:
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> Any:
+    ) -> None:
+        if error is None:
+            return
         if isinstance(error, UpstreamFault):
             self._fail_over(OF_FAULT[error.fault], error.detail, error)
         if isinstance(error, MalformedAnswer):
             self._fail_over(OF_FAULT["invalid_response"], str(error), error, status=200)
-        if error is not None:
-            self.end()
+        self.end()
 
     def _fail_over(self, consequence: Consequence, detail: str, cause: Exception, *, status: int = 0) -> NoReturn:
         self.fail(consequence, detail, status=status)

@@ -1,7 +1,8 @@
-"""What may become of an attempt and of its request: one table, and nothing decided by comparing texts elsewhere.
+"""What may become of an attempt and of its request, in tables; nothing is decided by comparing texts elsewhere.
 
-fault -> how the attempt is recorded -> outcome of the request -> status and code for the client -> whether another
-route is tried -> what the route's health makes of it.
+What the way to an upstream did (`OF_FAULT`), or what its error means (`OF_MEANING`) -> how the attempt is recorded ->
+outcome of the request -> status and code for the client -> whether another route is tried -> what the route's health
+makes of it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from typing import Final
 import msgspec
 
 from accounts.errors import GatewayError
-from billing.kinds import NOTHING, Usage
 from billing.models import UsageRecord
 from routing.errors import ContentRefused, NoAvailableChannel, UpstreamError, UpstreamTimeout
 from routing.providers.base import Refusal
@@ -66,7 +66,7 @@ WORDS: Final[dict[Ending, Words]] = {
 }
 
 BEGUN: Final = frozenset((Ending.ANSWERED, Ending.BROKEN_STREAM, Ending.CANCELLED, Ending.REFUSED_CONTENT))
-"""The upstream began to answer; what came between is not the channel's refusal to serve."""
+"""The upstream began to answer, so pages do not list these among the channels that refused to serve."""
 
 
 class Close(msgspec.Struct, frozen=True):
@@ -85,8 +85,8 @@ LEFT_EARLY: Final = Close(Outcome.CLIENT_GONE, 499)
 FAULT_OF_OURS: Final = Close(Outcome.INTERNAL_ERROR, 500, "internal_error")
 
 
-class Verdict(StrEnum):
-    """What an ending says about the route."""
+class Mark(StrEnum):
+    """What an ending says about the route's health."""
 
     BAD = "bad"
     """Counts against the breaker."""
@@ -109,7 +109,7 @@ class Consequence(msgspec.Struct, frozen=True):
     """What the client is told if no other route answers; it names status and code."""
     was_sent: bool = True
     """The upstream may have worked on it: one more attempt is paid for from the retry budget."""
-    verdict: Verdict = Verdict.BAD
+    mark: Mark = Mark.BAD
 
     @property
     def close(self) -> Close:
@@ -130,17 +130,17 @@ OF_FAULT: Final[dict[Fault, Consequence]] = {
     "total_timeout": _timeout(Ending.TOTAL_TIMEOUT),
     "invalid_response": Consequence(Ending.INVALID_RESPONSE),
     "broken_stream": Consequence(Ending.BROKEN_STREAM),
-    "cancelled": Consequence(Ending.CANCELLED),
+    "cancelled": Consequence(Ending.CANCELLED, mark=Mark.NONE),
 }
 """What the way to the upstream can do to an attempt."""
 
 OF_MEANING: Final = {
     "retry": Consequence(Ending.BAD_STATUS),
-    "rest": Consequence(Ending.BAD_STATUS, error=NoAvailableChannel, verdict=Verdict.REST),
-    "key_refused": Consequence(Ending.BAD_STATUS, verdict=Verdict.REST_CHANNEL),
-    "account_empty": Consequence(Ending.BAD_STATUS, verdict=Verdict.REST_ACCOUNT),
+    "rest": Consequence(Ending.BAD_STATUS, error=NoAvailableChannel, mark=Mark.REST),
+    "key_refused": Consequence(Ending.BAD_STATUS, mark=Mark.REST_CHANNEL),
+    "account_empty": Consequence(Ending.BAD_STATUS, mark=Mark.REST_ACCOUNT),
     "content_refused": Consequence(
-        Ending.REFUSED_CONTENT, Outcome.REFUSED, ContentRefused, verdict=Verdict.NONE
+        Ending.REFUSED_CONTENT, Outcome.REFUSED, ContentRefused, mark=Mark.NONE
     ),
 }  # fmt: skip
 """What an upstream's error can mean; `content_refused` is final, every other may be retried elsewhere."""
@@ -170,8 +170,3 @@ def error_of(
     if consequence.error is UpstreamTimeout:
         return UpstreamTimeout()
     return UpstreamError("The upstream broke off before the answer was complete.") if has_begun else UpstreamError()
-
-
-def charged(usage: Usage, *, has_produced: bool) -> Usage:
-    """What of a usage the tenant pays for: an answer that produced nothing costs nothing."""
-    return usage if has_produced else NOTHING

@@ -20,7 +20,7 @@ from routing.endpoints.base import Bill
 from routing.pipeline.attempt import Attempt, AttemptRecord
 from routing.pipeline.call import Option, Plan
 from routing.pipeline.gateway import Gateway
-from routing.pipeline.outcomes import FAULT_OF_OURS, LEFT_EARLY, Close, charged, close_refused
+from routing.pipeline.outcomes import FAULT_OF_OURS, LEFT_EARLY, Close, close_refused
 
 
 class ClientGone(Exception):
@@ -36,14 +36,16 @@ class Run(msgspec.Struct):
     cap: int
     held: int
     model: ModelView
-    """That is tried, at first the one asked for; `price` is the tenant's for it."""
+    """The model that is tried: at first the one asked for, then perhaps a fallback."""
     price: Tariff
+    """The tenant's for `model`."""
     route: RouteView | None = None
     attempts: list[AttemptRecord] = []  # msgspec copies an empty list for each instance
     first_byte: float | None = None
     """When the first byte of the answer came, by the monotonic clock."""
     is_settled: bool = False
     priced: Usage = NOTHING
+    """The usage that `claim` priced last, so that showing it and settling it is one calculation."""
     claimed: int = 0
     """What `priced` costs the tenant."""
 
@@ -53,11 +55,13 @@ class Run(msgspec.Struct):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if error is None:
+            return
         if isinstance(error, GatewayError):
             self.settle(close_refused(error))
         elif isinstance(error, ClientGone):
             self.settle(LEFT_EARLY)
-        elif error is not None:
+        else:
             self.settle(FAULT_OF_OURS)
 
     def attempt(self, option: Option) -> Attempt:
@@ -69,14 +73,17 @@ class Run(msgspec.Struct):
         return attempt
 
     def claim(self, usage: Usage) -> int:
-        """Ledger units that a usage costs the tenant, which may be more than was held."""
+        """Ledger units that a usage costs the tenant, which may be more than was held; what produced nothing is free.
+
+        No fee either: the flat fee belongs to answers.
+        """
         if usage is not self.priced:
             has_produced = self.plan.call.endpoint.has_produced(usage)
-            self.priced, self.claimed = usage, cost(charged(usage, has_produced=has_produced), self.price)
+            self.priced, self.claimed = usage, cost(usage, self.price) if has_produced else 0
         return self.claimed
 
     def settle(self, close: Close, usage: Usage = NOTHING, source: str = "none") -> None:
-        """Closes the reservation with what was used; once, whoever calls first."""
+        """Closes the reservation with what was used, and tells the rate limits; once, whoever calls first."""
         if self.is_settled:
             return
         self.is_settled = True
@@ -118,7 +125,10 @@ class Run(msgspec.Struct):
             self.gateway.reservations.note(Progress(self.plan.call.id, self.route.channel.name, self.price.id, usage))
 
     def teach(self, usage: Usage) -> None:
-        """What a reported usage says about the conversation, the model and the tenant."""
+        """What a reported usage says about the conversation, the model and the tenant.
+
+        It goes to the model that was asked for, also where a fallback answered: estimates are made for that one.
+        """
         if self.route is None:
             return
         health, needs, call = self.gateway.health, self.plan.needs, self.plan.call

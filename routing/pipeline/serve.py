@@ -3,8 +3,9 @@
 `serve` tells the story: resolve the model and rank its routes, admit the request (rate limits, then the hold), try
 the routes in order until one answers, relay the answer, settle. Ranking comes before the hold because a request that
 no route can serve is refused without one (ADR 0003). Whatever happens after the hold, the request settles exactly
-once: what leaves the run's block by an exception is settled there, a whole answer where it is read, a stream where it
-ends.
+once, which also gives back what the rate limits counted: what leaves the run's block by an exception is settled there,
+a whole answer where it is read, a stream where it ends. A stream is returned begun but unsettled; the API plane writes
+it (routing/api/plane.py), and its `close` is the last resort.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ async def serve(call: Call, gateway: Gateway, until_gone: UntilGone) -> Reply:
     plan = resolve(call, gateway.health)
     standing = await gateway.limiter.admit(call.id, call.caller.limits, plan.limited_tokens)
     try:
-        run = await admit(plan, standing, gateway)
+        run = await hold_most(plan, standing, gateway)
     except BaseException:
         gateway.limiter.finish(call.id, call.caller.limits, asked=plan.limited_tokens, used=0)
         raise
@@ -66,34 +67,38 @@ async def _first_stream(run: Run, until_gone: UntilGone) -> Reply:
     except BaseException as error:
         watch.close()
         if watch.is_gone and isinstance(error, asyncio.CancelledError):
-            task.uncancel()
+            task.uncancel()  # it was the watch that cancelled, not the server
             raise ClientGone from None
         raise
 
 
-# --- admit: the hold -------------------------------------------------------------------------------------------------
+# --- hold: the most it can cost --------------------------------------------------------------------------------------
 
 
-async def admit(plan: Plan, standing: Standing, gateway: Gateway) -> Run:
+async def hold_most(plan: Plan, standing: Standing, gateway: Gateway) -> Run:
     """Holds the most that the request can cost, and returns the run that owes the settling.
 
-    Where the cap is ours, it is lowered to what the wallet affords as long as that is still useful. Raises
+    Where the cap is ours, it is lowered once to what the wallet affords, as long as that is still useful. Raises
     InsufficientQuota with the affordable number, nothing held.
     """
-    cap, amount = plan.needs.cap, _amount(plan, plan.needs.cap)
+    cap = plan.needs.cap
     try:
-        await gateway.reservations.hold(_wanted(plan, amount))
-        return Run(plan, gateway, standing, cap, amount, *plan.models[0])
+        return await _hold(plan, standing, gateway, cap)
     except InsufficientQuota as error:
         cap = _affordable_cap(plan, error.available)
         if not plan.needs.is_cap_ours or not LEAST_USEFUL_OUTPUT <= cap < plan.needs.cap:
             raise _insufficient(plan, error.available, cap) from None
-    amount = _amount(plan, cap)
     try:
-        await gateway.reservations.hold(_wanted(plan, amount))
-        return Run(plan, gateway, standing, cap, amount, *plan.models[0])
-    except InsufficientQuota as error:
+        return await _hold(plan, standing, gateway, cap)
+    except InsufficientQuota as error:  # somebody else was faster
         raise _insufficient(plan, error.available, _affordable_cap(plan, error.available)) from None
+
+
+async def _hold(plan: Plan, standing: Standing, gateway: Gateway, cap: int) -> Run:
+    amount = _amount(plan, cap)
+    await gateway.reservations.hold(_hold_of(plan, amount))
+    model, price = plan.models[0]
+    return Run(plan, gateway, standing, cap, amount, model, price)
 
 
 def _amount(plan: Plan, cap: int) -> int:
@@ -101,7 +106,8 @@ def _amount(plan: Plan, cap: int) -> int:
     return max([ceiling_of(plan.needs, price, cap) for _model, price in plan.models])
 
 
-def _wanted(plan: Plan, amount: int) -> Hold:
+def _hold_of(plan: Plan, amount: int) -> Hold:
+    """The hold of this amount as the books write it."""
     call = plan.call
     model, price = plan.models[0]
     return Hold(
@@ -130,25 +136,31 @@ def _affordable_cap(plan: Plan, available: int) -> int:
 def _insufficient(plan: Plan, available: int, affordable: int) -> InsufficientQuota:
     currency = plan.call.caller.currency
     cost = to_json_number(_amount(plan, plan.needs.cap), currency)
-    return InsufficientQuota(
+    message = (
         f"You exceeded your current quota: this request can cost up to {cost} {currency} and "
-        f"{to_json_number(available, currency)} {currency} are available, which affords {affordable} output tokens. "
-        "Lower max_tokens or add credit.",
-        available=available,
+        f"{to_json_number(available, currency)} {currency} are available"
     )
+    if plan.needs.cap:
+        message += f", which affords {affordable} output tokens. Lower max_tokens or add credit."
+    else:
+        message += ". Add credit."
+    return InsufficientQuota(message, available=available)
 
 
 # --- try: the routes in order ----------------------------------------------------------------------------------------
 
 
 async def first_answer(run: Run, watch: ClientWatch | None) -> Reply:
-    """The first route's answer that comes, inside the attempt limit and the retry budget."""
+    """The first route's answer that comes, inside the attempt limit and the retry budget; with a watch, a stream's.
+
+    If none comes, the client is told of the last failure: the routes before it were only worth trying first.
+    """
     health, now = run.gateway.health, time.monotonic()
     health.retries.note_request(now)
     failures: list[AttemptFailed] = []
     for option in run.plan.options:
         if reason_out(option.route, health, now) is not None:
-            continue  # since the routes were ranked
+            continue  # it went out while others were tried
         if failures and not _may_go_on(run, failures, now):
             break
         try:
@@ -157,7 +169,7 @@ async def first_answer(run: Run, watch: ClientWatch | None) -> Reply:
         except AttemptFailed as failure:
             failures.append(failure)
             now = time.monotonic()
-    raise failures[-1].error if failures else NoAvailableChannel(1)
+    raise failures[-1].error if failures else NoAvailableChannel(retry_after=1)
 
 
 def _may_go_on(run: Run, failures: list[AttemptFailed], now: float) -> bool:
@@ -175,12 +187,13 @@ async def _exchange(run: Run, attempt: Attempt, option: Option, watch: ClientWat
     upstream_call = _upstream_call(run, route, adapter, is_met=bool(state.dialect))
     answer = await _send(run, route, adapter, upstream_call)
     try:
+        # Asked in the dialect known so far, read in the one that its headers show: related dialects differ in reading.
         state.dialect = recognise(route.channel.provider, answer.headers)
         adapter = ADAPTERS[state.dialect]
         if not 200 <= answer.status < 300:
             body = (await answer.read())[:_MOST_ERROR_BYTES]
             answer.close()
-            attempt.refuse(adapter.refusal(answer.status, answer.headers, body, upstream_call), answer.status)
+            raise attempt.refuse(adapter.refusal(answer.status, answer.headers, body, upstream_call), answer.status)
         reader = adapter.open(upstream_call)
         if watch is not None:
             stream = StreamReply(run, attempt, reader, answer, watch)
@@ -226,20 +239,21 @@ async def _whole(run: Run, attempt: Attempt, reader: Reader, answer: Answer, *, 
 
     A client that leaves meanwhile does not stop it: upstreams go on and charge, so the whole answer is billed.
     """
-    endpoint = run.plan.call.endpoint
+    endpoint, first_byte = run.plan.call.endpoint, time.monotonic()
     if is_stream and answer.headers.get(b"content-type", b"").startswith(b"text/event-stream"):
         body = await _assemble(run, reader, answer)
     else:
-        body = reader.whole(await answer.read())
+        body = reader.whole(await answer.read())  # also what was asked for as a stream, if it came whole
     endpoint.check(body)
     answer.close()
-    run.first_byte = attempt.answered(answer.status)
+    run.first_byte = first_byte
+    attempt.answered(answer.status, first_byte=first_byte)
     attempt.end()
     usage, source = _counted(run, attempt, reader, body)
-    if source == "upstream":
-        run.teach(usage)
     bill = run.bill(usage, reader.reported)
     whole = endpoint.complete(body, run.plan.call.head(run.model, attempt.route), bill, run.explanation())
+    if source == "upstream":
+        run.teach(usage)
     reply = WholeReply([*run.headers(), (b"x-costrouter-cost", bill.cost.encode())], whole)
     run.settle(SUCCESS, usage, source)
     return reply

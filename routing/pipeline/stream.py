@@ -31,9 +31,11 @@ Send = Callable[[bytes], Awaitable[None]]
 STALL_SECONDS: Final = 30.0
 """A client that takes nothing for so long is treated as gone."""
 PROGRESS_SECONDS: Final = 5.0
+"""How often a stream's usage so far is written down."""
+END_SECONDS: Final = 0.1
+"""How long the upstream's clean end is waited for, after it has said that it is done."""
 _BLANK: Final = b" \t\r\n\xef\xbb\xbf"
 _OPENS_JSON: Final = (b"{", b"[")
-END_SECONDS: Final = 0.1
 
 
 class ClientWatch:
@@ -63,7 +65,7 @@ class ClientWatch:
 class StreamReply:
     """A stream that has begun: its head is known, its body is written by `write`.
 
-    Used with `with`: whatever leaves the block, the stream is settled and closed.
+    Used with `with`, as `write` and then `finish`: whatever leaves the block, the stream is settled and closed.
     """
 
     def __init__(self, run: Run, attempt: Attempt, reader: Reader, answer: Answer, watch: ClientWatch) -> None:
@@ -107,7 +109,8 @@ class StreamReply:
             self._take_whole(data + await self._answer.read())
         else:
             await self._take_events(data)
-        self._run.first_byte = self._attempt.answered(self._answer.status)
+        self._run.first_byte = now = time.monotonic()
+        self._attempt.answered(self._answer.status, first_byte=now)
         self._note_at = self._run.first_byte + PROGRESS_SECONDS
         self._watch.when_gone(self._on_gone)
         self.headers = self._run.headers()
@@ -214,7 +217,7 @@ class StreamReply:
         while not self._is_at_end:
             if pending and not self._is_client_gone:
                 self._is_sending = True
-                try:  # what `_send` does, here without its call: every chunk of every stream comes this way
+                try:  # as `_send` does, without its call: every chunk of every stream comes this way
                     await self._client(pending)
                 except Exception as error:
                     raise ClientGone from error

@@ -1,4 +1,4 @@
-"""A kind of usage that stands in billing/kinds.py alone is priced, held, settled and shown."""
+"""A kind of usage that stands in billing/kinds.py alone is priced, settled and shown."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from billing import processes, recovery
 from billing.books import Books, Progress
-from billing.kinds import NOTHING, Usage
+from billing.kinds import Usage
 from billing.models import Price, Process, UsageRecord
 from billing.recovery import Contact, release_orphans
 from billing.reservations import timestamp
@@ -75,6 +75,19 @@ def test_dead_owners_stream_is_settled_from_its_last_progress(books: Books, rich
     assert_books_add_up()
 
 
+def test_whatever_kind_was_written_down_is_billed(books: Books, rich: Account, dead: str) -> None:
+    held = rich.hold(300)
+    books.post([held], [], dead)
+    books.note_progress([Progress(held.id, "first", rich.price.pk, Usage(input=20))])
+
+    assert settle_dead_owners() == 1
+
+    (record,) = rich.records
+    assert (record.cost, record.input_tokens, record.usage_source) == (20, 20, "estimated")
+    assert rich.available == 1000 - 20
+    assert_books_add_up()
+
+
 def test_what_was_cached_of_a_dead_owners_stream_is_billed_at_the_cached_price(
     books: Books, rich: Account, dead: str
 ) -> None:
@@ -90,18 +103,6 @@ def test_what_was_cached_of_a_dead_owners_stream_is_billed_at_the_cached_price(
     assert (record.usage, record.cost) == (usage, 50 + 95 + 200)
     assert (rich.available, record.usage_source) == (1000 - 345, "estimated")
     assert_books_add_up()
-
-
-def test_dead_owners_stream_of_which_nothing_was_seen_costs_nothing(books: Books, rich: Account, dead: str) -> None:
-    held = rich.hold(300, is_stream=True)
-    books.post([held], [], dead)
-    books.note_progress([Progress(held.id, "first", rich.price.pk, Usage(input=20))])
-
-    assert settle_dead_owners() == 1
-
-    (record,) = rich.records
-    assert (record.cost, record.claimed_cost, record.usage, record.usage_source) == (0, 0, NOTHING, "none")
-    assert rich.available == 1000
 
 
 def test_dead_owners_fallback_stream_is_settled_at_its_models_price(books: Books, rich: Account, dead: str) -> None:

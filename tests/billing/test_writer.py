@@ -19,6 +19,7 @@ from accounts.errors import ServiceUnavailable
 from billing.books import (
     HELD,
     Books,
+    Held,
     Hold,
     HoldOutcome,
     PostgresBooks,
@@ -480,19 +481,31 @@ def test_crowd_before_an_absent_database_is_bounded(far: tuple[Desk, Wire]) -> N
     assert rich.available == 999 - MOST_WAITING
 
 
-@pytest.mark.parametrize("amounts", [[10], [600, 600]], ids=["one", "two that do not fit together"])
-def test_hold_whose_answer_got_lost_is_not_taken_twice(far: tuple[Desk, Wire], amounts: list[int]) -> None:
+def test_hold_whose_answer_got_lost_is_answered_as_a_repetition(far: tuple[Desk, Wire]) -> None:
+    desk, wire = far
+    rich = account(1000)
+    desk.hold(rich.hold(0)).result(5)
+    wanted = rich.hold(10)
+
+    wire.lose_next_answer()
+
+    assert desk.hold(wanted).result(5) == Repeated(wanted.id)
+    assert wanted.id in desk.writer.in_flight
+    assert (rich.available, len(rich.reservations)) == (990, 2)
+    assert_books_add_up()
+
+
+def test_holds_that_do_not_fit_together_and_whose_answer_got_lost_are_not_taken_twice(far: tuple[Desk, Wire]) -> None:
     desk, wire = far
     rich = account(1000)
     desk.hold(rich.hold(0)).result(5)
 
     wire.lose_next_answer()
-    holds = [rich.hold(amount) for amount in amounts]
-    waiting = [desk.hold(hold) for hold in holds]
+    first, second = (desk.hold(rich.hold(600)) for _hold in range(2))
 
-    assert waiting[0].result(5) == Repeated(holds[0].id)
-    assert rich.available == 1000 - amounts[0]
-    assert len(rich.reservations) == 2
+    assert isinstance(first.result(5), Held | Repeated)
+    assert second.result(5) == Refused(rich.wallet.pk, 400, 600)
+    assert (rich.available, len(rich.reservations)) == (400, 2)
     assert_books_add_up()
 
 

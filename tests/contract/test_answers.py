@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
 from typing import Any
 
@@ -15,6 +16,8 @@ from tests.faults import CANARY, OWN_HEADERS, slow_answer, zipped_answer
 from tests.installation import CHEAP, DOLLAR, Offer, Shape, Tariff
 from tests.worlds import World
 
+NESTED = json.loads("[" * 400 + "]" * 400)
+"""Lists in lists, deeper than can be written."""
 COST = 12 * 2_000 + 5 * 8_000
 """Nano-dollars of the scripted upstream's ordinary answer at the ordinary price."""
 
@@ -218,8 +221,7 @@ def test_two_choices_of_an_upstream_that_counts_both_are_billed_as_counted(calle
 
 
 def test_fees_per_request_and_halves_are_rounded_up_once(world: World, caller: Caller) -> None:
-    price = Tariff(input=1_500_000, output=500_000, cached_input=None, request_fee=1_000_000)
-    model = world.offer(Shape(price=price))
+    model = world.offer(FEE)
     usage = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}
     caller.upstream.on(model.upstream, up.answer(usage=usage))
 
@@ -227,6 +229,37 @@ def test_fees_per_request_and_halves_are_rounded_up_once(world: World, caller: C
 
     assert caller.only_record().cost == 1_000_003
     assert body["usage"]["cost"] == Decimal("0.001000003")
+
+
+FEE = Shape(price=Tariff(input=1_500_000, output=500_000, cached_input=None, request_fee=1_000_000))
+
+
+def test_answer_that_produced_nothing_costs_no_fee_either(world: World, caller: Caller) -> None:
+    model = world.offer(FEE)
+    caller.upstream.on(model.upstream, up.answer("", usage={"prompt_tokens": 9, "completion_tokens": 0}))
+
+    response = caller.ask(model)
+
+    assert (response.status_code, response.headers["x-costrouter-cost"]) == (200, "0")
+    assert decoded(response.content)["usage"]["cost"] == 0
+    assert (caller.only_record().outcome, caller.only_record().cost) == ("success", 0)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        pytest.param(up.answer(x=NESTED), id="an answer that cannot be written"),
+        pytest.param(up.plain(500, {"error": {"message": "no"}}), id="an error"),
+    ],
+)
+def test_request_that_was_not_answered_costs_no_fee(world: World, caller: Caller, reply: up.Reply) -> None:
+    model = world.offer(FEE)
+    caller.upstream.on(model.upstream, reply)
+
+    assert caller.ask(model).status_code == 502
+
+    record = caller.only_record()
+    assert (record.outcome, record.cost, record.claimed_cost) == ("upstream_error", 0, 0)
 
 
 def test_a_free_model_costs_nothing_and_is_recorded(world: World) -> None:

@@ -128,9 +128,7 @@ def test_whole_answer_that_failed_is_tried_elsewhere(world: World, caller: Calle
 @pytest.mark.parametrize(
     ("word", "reason"), [("max_tokens", "length"), ("MAX_TOKENS", "length"), ("content_filtered", "content_filter")]
 )
-def test_other_vendors_finish_reasons_keep_their_meaning(
-    caller: Caller, model: Offer, word: str, reason: str
-) -> None:
+def test_other_vendors_finish_reasons_keep_their_meaning(caller: Caller, model: Offer, word: str, reason: str) -> None:
     caller.upstream.on(
         model.upstream, sent(HELLO, up.chunk({}, finish_reason=word), up.DONE), up.answer("Hello", finish_reason=word)
     )
@@ -140,7 +138,9 @@ def test_other_vendors_finish_reasons_keep_their_meaning(
     assert reasons(seen)[-1] == whole["choices"][0]["finish_reason"] == reason
 
 
-@pytest.mark.parametrize(("arguments", "is_whole"), [('{"x":1}', True), ('{"x":"}', False), ('{"x":', False), ("", False)])
+@pytest.mark.parametrize(
+    ("arguments", "is_whole"), [('{"x":1}', True), ('{"x":"}', False), ('{"x":', False), ("", False)]
+)
 def test_done_in_the_middle_of_a_tool_call_is_not_the_end_of_one(
     caller: Caller, model: Offer, arguments: str, is_whole: bool
 ) -> None:
@@ -180,7 +180,9 @@ def test_done_in_the_middle_of_a_tool_call_is_not_the_end_of_one(
 def test_usage_in_other_words_costs_what_was_used(
     caller: Caller, model: Offer, usage: dict[str, Any], cost: int
 ) -> None:
-    caller.upstream.on(model.upstream, sent(HELLO, STOP, up.usage_chunk(usage), up.DONE), up.answer("Hello", usage=usage))
+    caller.upstream.on(
+        model.upstream, sent(HELLO, STOP, up.usage_chunk(usage), up.DONE), up.answer("Hello", usage=usage)
+    )
 
     caller.listen(model)
     caller.ask(model)
@@ -250,7 +252,9 @@ def test_tool_calls_without_place_are_completed(caller: Caller, model: Offer) ->
 
     seen = caller.listen(model)
 
-    found = [call for chunk in seen.chunks for choice in chunk["choices"] for call in choice["delta"].get("tool_calls", ())]
+    found = [
+        call for chunk in seen.chunks for choice in chunk["choices"] for call in choice["delta"].get("tool_calls", ())
+    ]
     assert [(call["index"], call.get("id")) for call in found] == [(0, "a"), (1, "b"), (1, None)]
     assert found[2] == {"index": 1, "function": {"arguments": " "}}
     assert_valid(seen)
@@ -262,7 +266,9 @@ def test_tool_calls_without_place_are_completed(caller: Caller, model: Offer) ->
 @pytest.mark.parametrize("size", SIZES)
 def test_stream_that_comes_as_a_whole_answer_is_streamed(caller: Caller, model: Offer, size: int) -> None:
     message = {"tool_calls": [{"function": {"name": "f", "arguments": {"x": 1}}}]}
-    caller.upstream.on(model.upstream, up.answer("Hello there", usage=USAGE, message=message, finish_reason="tool_calls"))
+    caller.upstream.on(
+        model.upstream, up.answer("Hello there", usage=USAGE, message=message, finish_reason="tool_calls")
+    )
 
     seen = caller.listen(model, **ASKED)
 
@@ -346,7 +352,13 @@ def test_rest_that_is_a_date_is_kept(world: World, caller: Caller, model: Offer)
 
 
 def test_empty_account_of_the_operator_rests_the_channel(world: World, caller: Caller, model: Offer) -> None:
-    error = {"error": {"message": "You exceeded your current quota", "type": "insufficient_quota", "code": "insufficient_quota"}}
+    error = {
+        "error": {
+            "message": "You exceeded your current quota",
+            "type": "insufficient_quota",
+            "code": "insufficient_quota",
+        }
+    }
     caller.upstream.on(model.upstream, up.plain(429, error))
 
     first, second = caller.ask(model), caller.ask(model)

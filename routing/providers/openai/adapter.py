@@ -29,7 +29,7 @@ class OpenAI:
     within = ""
 
     def speaks(self, endpoint: str) -> bool:
-        """Every endpoint's canonical format is OpenAI's; whether an upstream has it, its model's routes say."""
+        """Every endpoint's canonical format is OpenAI's; which of them an upstream has, its answers show."""
         return True
 
     def recognises(self, headers: Mapping[bytes, bytes]) -> bool:

@@ -10,6 +10,7 @@ import secrets
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 import orjson
@@ -140,7 +141,7 @@ def test_input_costs_what_it_costs(app: App) -> None:
     response = app.ask()
     answer = decoded(response.body)
     (record,) = app.records
-    assert (response.status, answer["data"], answer["usage"]["cost"]) == (200, ANSWER["data"], "0.00000156")
+    assert (response.status, answer["data"], answer["usage"]["cost"]) == (200, ANSWER["data"], Decimal("0.00000156"))
     assert (answer["id"], record.endpoint, record.outcome) == (f"vec-{record.id.hex}", "vectors", "success")
     assert (record.input_tokens, record.output_tokens, record.cost) == (12, 0, 1560)
     assert app.available == FUNDS - 1560

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, NoReturn
 
+import orjson
 from msgspec import Struct
 
 from billing.kinds import Usage
@@ -53,7 +54,7 @@ class Vectors:
         )
 
     def has_produced(self, usage: Usage) -> bool:
-        return True
+        return bool(usage.input)
 
     def estimate(self, answer: Mapping[str, Any], needs: Needs) -> Usage:
         return Usage(input=needs.expected_input)
@@ -66,7 +67,8 @@ class Vectors:
             raise MalformedAnswer("the answer has no data")
 
     def complete(self, answer: dict[str, Any], head: Head, bill: Bill, explanation: Any = None) -> bytes:
-        usage = {"prompt_tokens": bill.usage.input, "cost": bill.cost, "cost_details": bill.details}
+        cost = orjson.Fragment(bill.cost)
+        usage = {"prompt_tokens": bill.usage.input, "cost": cost, "cost_details": bill.details}
         told = {} if explanation is None else {"costrouter": explanation}
         return to_json({"id": head.public_id, "model": head.model, "data": answer["data"], "usage": usage, **told})
 

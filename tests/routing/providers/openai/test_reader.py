@@ -87,7 +87,9 @@ def test_nor_does_it_in_the_middle(between: bytes) -> None:
     assert (reasons(events)[-1], events[-1]) == ("stop", END)
 
 
-@pytest.mark.parametrize("done", [b"data: [DONE] \n\n", b"data:[DONE]\n\n", b"data:  [DONE]\r\n\r\n", b"data: [DONE]\t\n\n"])
+@pytest.mark.parametrize(
+    "done", [b"data: [DONE] \n\n", b"data:[DONE]\n\n", b"data:  [DONE]\r\n\r\n", b"data: [DONE]\t\n\n"]
+)
 def test_end_is_recognised_with_white_space_around_it(done: bytes) -> None:
     assert read(*GOOD, done)[0][-1] is END
 
@@ -191,7 +193,9 @@ def calls(*fragments: Any) -> list[dict[str, Any]]:
 
 
 def test_place_is_given_by_id_else_in_turn() -> None:
-    first, second, third, last = calls([call("a", "f", "{}"), call("b", "g", "{}")], [call("a", None, " ")], [call(None, None, "!")])
+    first, second, third, last = calls(
+        [call("a", "f", "{}"), call("b", "g", "{}")], [call("a", None, " ")], [call(None, None, "!")]
+    )
 
     assert [one["index"] for one in (first, second, third, last)] == [0, 1, 0, 0]
 
@@ -203,7 +207,9 @@ def test_fragments_without_place_or_id_go_to_the_last_call() -> None:
 
 
 def test_fragment_with_a_name_begins_a_call() -> None:
-    assert [one["index"] for one in calls([{"function": {"name": "f", "arguments": "{}"}}], [{"function": {"name": "g"}}])] == [0, 1]
+    assert [
+        one["index"] for one in calls([{"function": {"name": "f", "arguments": "{}"}}], [{"function": {"name": "g"}}])
+    ] == [0, 1]
 
 
 def test_whole_call_gets_what_it_lacks_and_later_fragments_lose_what_is_null() -> None:
@@ -238,7 +244,13 @@ def test_what_is_no_call_breaks(odd: Any) -> None:
 
 
 def test_whole_answers_calls_are_completed_alike() -> None:
-    message = {"content": None, "tool_calls": [{"function": {"name": "f", "arguments": {"x": 1}}}, {"id": "b", "index": 1, "function": {"name": "g", "arguments": None}}]}
+    message = {
+        "content": None,
+        "tool_calls": [
+            {"function": {"name": "f", "arguments": {"x": 1}}},
+            {"id": "b", "index": 1, "function": {"name": "g", "arguments": None}},
+        ],
+    }
     answer = OpenAIReader().whole(orjson.dumps({"choices": [{"message": message, "finish_reason": "tool_calls"}]}))
 
     first, second = answer["choices"][0]["message"]["tool_calls"]
@@ -284,7 +296,9 @@ def test_lines_that_are_no_events_are_told_to_the_operator(body: bytes, words: s
     ],
 )
 def test_content_in_parts_is_joined(content: Any, text: str | None) -> None:
-    answer = OpenAIReader().whole(orjson.dumps({"choices": [{"message": {"content": content}, "finish_reason": "stop"}]}))
+    answer = OpenAIReader().whole(
+        orjson.dumps({"choices": [{"message": {"content": content}, "finish_reason": "stop"}]})
+    )
 
     assert answer["choices"][0]["message"]["content"] == text
 

@@ -196,7 +196,10 @@ def test_time_to_come_back_is_read_in_every_form(headers: dict[bytes, bytes], bo
 @pytest.mark.parametrize(
     ("status", "error"),
     [
-        (429, {"message": "You exceeded your current quota.", "type": "insufficient_quota", "code": "insufficient_quota"}),
+        (
+            429,
+            {"message": "You exceeded your current quota.", "type": "insufficient_quota", "code": "insufficient_quota"},
+        ),
         (429, {"message": "x", "code": "insufficient_quota"}),
         (402, {"message": "Insufficient Balance", "type": "unknown_error", "code": "invalid_request_error"}),
         (400, {"message": "Your credit balance is too low to access the API."}),
@@ -212,7 +215,13 @@ def test_empty_account_of_ours_is_its_own_meaning(status: int, error: dict[str, 
 @pytest.mark.parametrize(
     "body",
     [
-        {"error": {"code": 400, "message": "API key not valid. Please pass a valid API key.", "status": "INVALID_ARGUMENT"}},
+        {
+            "error": {
+                "code": 400,
+                "message": "API key not valid. Please pass a valid API key.",
+                "status": "INVALID_ARGUMENT",
+            }
+        },
         [{"error": {"code": 400, "message": "API key expired.", "status": "INVALID_ARGUMENT"}}],
         {"error": {"message": "Incorrect API key provided: sk-12.", "type": "invalid_request_error"}},
         {"code": "InvalidApiKey", "message": "No API-key provided."},
@@ -232,7 +241,10 @@ def test_bad_key_said_with_400_is_our_key_in_every_vendors_form(body: Any) -> No
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        ([{"error": {"code": 400, "message": "Invalid value at 'x'", "status": "INVALID_ARGUMENT"}}], "Invalid value at 'x'"),
+        (
+            [{"error": {"code": 400, "message": "Invalid value at 'x'", "status": "INVALID_ARGUMENT"}}],
+            "Invalid value at 'x'",
+        ),
         ({"detail": [{"loc": ["body", "messages", 0], "msg": "field required"}]}, "messages.0: field required"),
         ({"errors": [{"message": "a"}, {"message": "b"}]}, "a; b"),
         ({"error": {"error": {"message": "inner"}}}, "inner"),
@@ -255,7 +267,23 @@ def test_error_nested_without_end_is_read_without_end_too() -> None:
     assert refused(400, body).message == "The upstream refused the content of this request."
 
 
-WORST = ["a", "a.", "a@", "1.", "1.1.1.1:", "[", "[a:", "sk-", "http://", "org-a@", "-", "\u00ff", "x@a.", " ", "context "]
+WORST = [
+    "a",
+    "a.",
+    "a@",
+    "1.",
+    "1.1.1.1:",
+    "[",
+    "[a:",
+    "sk-",
+    "http://",
+    "org-a@",
+    "-",
+    "\u00ff",
+    "x@a.",
+    " ",
+    "context ",
+]
 
 
 @pytest.mark.parametrize("piece", WORST, ids=repr)
