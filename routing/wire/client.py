@@ -53,6 +53,10 @@ class Timeouts:
     idle: float
     total: float
 
+    def for_whole_answer(self) -> Timeouts:
+        """For an answer that comes at once: its first byte is its last, so only the total bounds it."""
+        return Timeouts(self.connect, self.total, self.idle, self.total)
+
 
 class UpstreamFault(Exception):
     """The exchange failed; `fault` is from a closed list, the text is for operators."""
