@@ -40,6 +40,7 @@ REMEDIES: Final = {
     "context_length_exceeded": _(
         "Shorten the conversation or lower max_tokens, or choose a model with a longer context window."
     ),
+    "invalid_idempotency_key": _("Send the header once, with 1 to 255 characters, such as a UUID."),
     "invalid_api_key": _(
         "The key is paused, revoked or expired: resume it on the page of API keys, or give the app a new one."
     ),
@@ -58,15 +59,26 @@ REMEDIES: Final = {
     "no_matching_route": _(
         "Drop the condition that the message names, such as a price limit or a chosen provider, or use another model."
     ),
+    "generation_not_found": _("Ask for the id of an answer that this key's organisation got, as the answer gave it."),
     "method_not_supported": _("Use the method that the API reference names, mostly POST."),
     "request_timeout": _(
         "Send the whole body within a minute; look for a slow connection or a proxy that holds it back."
+    ),
+    "idempotency_key_in_use": _(
+        "Wait as long as Retry-After says and send it again: the first request with this Idempotency-Key is in flight."
+    ),
+    "idempotency_key_used": _(
+        "The first request with this Idempotency-Key was served and billed. To ask once more, use another key."
     ),
     "request_too_large": _("Send a smaller body: shorter conversations, or smaller images."),
     "unsupported_media_type": _(
         "Send Content-Type: application/json in UTF-8, without compression. The official SDKs do."
     ),
+    "idempotency_key_mismatch": _("Use a new Idempotency-Key for every request; only its repetition has the same."),
     "insufficient_quota": _("Top up the wallet, or lower max_tokens so that less has to be held."),
+    "funds_in_flight": _(
+        "Wait as long as Retry-After says: requests in flight hold the credit. Call with fewer at once, or top up."
+    ),
     "rate_limit_exceeded": _(
         "Wait as long as Retry-After says, spread the calls, or raise the limits of the key. The official SDKs wait by "
         "themselves."
