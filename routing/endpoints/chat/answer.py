@@ -86,7 +86,8 @@ def complete_answer(answer: dict[str, Any], head: Head) -> None:
         if choice.setdefault("logprobs", None) is not None:
             complete_logprobs(choice["logprobs"])
         message = choice["message"]
-        if choice.get("finish_reason") not in FINISH_REASONS:
+        reason = choice.get("finish_reason")
+        if type(reason) is not str or reason not in FINISH_REASONS:
             choice["finish_reason"] = _absent_reason(message)
         message["role"] = "assistant"
         message.setdefault("content", None)

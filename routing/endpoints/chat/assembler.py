@@ -6,10 +6,12 @@ only (ADR 0006).
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from routing.endpoints.chat.stream import check_chunk
 from routing.providers.base import MalformedAnswer
+
+_MOST_CALLS: Final = 1024
 
 
 class ChatAssembler:
@@ -63,12 +65,20 @@ def _joined(before: Any, value: Any) -> Any:
     return value
 
 
-def _merge_calls(calls: list[dict[str, Any]], parts: list[dict[str, Any]]) -> None:
-    """Tool calls come in pieces, with their place in each: the name first, then the arguments bit by bit."""
+def _merge_calls(calls: list[dict[str, Any]], parts: Any) -> None:
+    """Tool calls come in pieces, with their place in each: the name first, then the arguments bit by bit.
+
+    Raises MalformedAnswer for anything else, or a place that would fill the memory.
+    """
+    if type(parts) is not list or any(type(part) is not dict for part in parts):
+        raise MalformedAnswer("a tool call that is none")
     for part in parts:
-        while len(calls) <= part["index"]:
+        index = part.get("index", len(calls))
+        if type(index) is not int or not 0 <= index < _MOST_CALLS:
+            raise MalformedAnswer("a tool call without a place")
+        while len(calls) <= index:
             calls.append({})
-        call = calls[part["index"]]
+        call = calls[index]
         for name, value in part.items():
             if type(value) is dict:
                 inner = call.setdefault(name, {})

@@ -94,6 +94,7 @@ class ChatRelay:
         return all(scan.is_whole for scan in self._calls.get(index, {}).values())
 
     def relay(self, chunk: dict[str, Any]) -> bytes:
+        before = self._deltas, self._delta_bytes
         for choice in check_chunk(chunk):
             self._complete(choice)
         chunk.update(self._each)
@@ -102,6 +103,7 @@ class ChatRelay:
         try:
             out = orjson.dumps(chunk)
         except orjson.JSONEncodeError as error:
+            self._deltas, self._delta_bytes = before
             raise MalformedAnswer("the chunk is nested too deep") from error
         for word in self._hidden:
             if word in out:
@@ -132,7 +134,7 @@ class ChatRelay:
             complete_logprobs(choice["logprobs"])
         if choice.setdefault("finish_reason", None) is not None:
             self._finished.add(index)
-            if choice["finish_reason"] not in FINISH_REASONS:
+            if type(choice["finish_reason"]) is not str or choice["finish_reason"] not in FINISH_REASONS:
                 choice["finish_reason"] = "stop"
 
     def _follow(self, index: int, fragments: Any) -> None:

@@ -76,8 +76,12 @@ def test_whole_answer_is_asked_for_as_the_client_asked() -> None:
 
 
 def test_unknown_fields_and_zeros_pass_unchanged() -> None:
-    extra = {"temperature": 0, "top_k": 0, "thinking": {"type": "enabled"}, "seed": -(2**63), "x": None, "é": "\u2028"}
+    extra = {"temperature": 0, "top_k": 0, "thinking": {"type": "enabled"}, "seed": -(2**63), "é": "\u2028"}
     assert {name: value for name, value in sent(body={"model": "public", **extra}).items() if name in extra} == extra
+
+
+def test_null_is_absent() -> None:
+    assert "tools" not in sent(body={"model": "public", "tools": None})
 
 
 def test_headers_are_ours_alone() -> None:

@@ -71,7 +71,7 @@ def test_context_overflow_has_the_code_that_clients_look_for(error: dict[str, An
         pytest.param(
             422,
             {"detail": [{"type": "json_invalid", "loc": ["body", 9], "msg": "JSON decode error", "input": {}}]},
-            "The upstream refused the content of this request.",
+            "9: JSON decode error",
             id="transformers, list",
         ),
         pytest.param(
@@ -105,7 +105,6 @@ def test_content_refusals_of_real_servers_are_read(status: int, body: Any, messa
         ),
         pytest.param(400, {"error": {"message": "x", "type": "auth_error"}}, id="a 400 by type"),
         pytest.param(400, {"error": {"message": "x", "code": "invalid_api_key"}}, id="a 400 by code"),
-        pytest.param(402, {"error": {"message": "Insufficient balance"}}, id="no money"),
         pytest.param(403, {"error": {"message": "Country not supported"}}, id="forbidden"),
     ],
 )
