@@ -20,18 +20,18 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _PATIENCE: Final = 3.0
-_threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="reader")
-_report_threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="report")
+READERS: Final = ThreadPoolExecutor(max_workers=2, thread_name_prefix="reader")
+REPORTERS: Final = ThreadPoolExecutor(max_workers=2, thread_name_prefix="report")
 
 
 async def read(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     """`function(*args)` in a reader thread; raises ServiceUnavailable if the database fails, or does not answer."""
-    return await _read_in(_threads, partial(function, *args, **kwargs))
+    return await _read_in(READERS, partial(function, *args, **kwargs))
 
 
 async def report(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     """The same for what may take long: it never keeps the reading of a key waiting."""
-    return await _read_in(_report_threads, partial(function, *args, **kwargs))
+    return await _read_in(REPORTERS, partial(function, *args, **kwargs))
 
 
 async def _read_in(threads: ThreadPoolExecutor, function: Callable[[], R]) -> R:

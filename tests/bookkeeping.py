@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import itertools
 import secrets
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +17,7 @@ from django.conf import settings
 from django.db import connections
 from pytest_django.plugin import DjangoDbBlocker
 
+from accounts.database import READERS, REPORTERS
 from accounts.models import Tenant
 from billing import balances, ledger
 from billing.books import Hold, Settlement
@@ -34,6 +37,7 @@ def default_database(url: str, blocker: DjangoDbBlocker) -> Iterator[None]:
         configured["OPTIONS"] = {"timeout": 20, "transaction_mode": "IMMEDIATE"}
     connections.settings["default"] = configured
     del connections["default"]
+    _forget_in(READERS, REPORTERS)
     try:
         with blocker.unblock():
             yield
@@ -41,6 +45,23 @@ def default_database(url: str, blocker: DjangoDbBlocker) -> Iterator[None]:
     finally:
         connections.settings["default"] = before
         connections["default"] = connection
+        _forget_in(READERS, REPORTERS)
+
+
+def _forget_in(*pools: ThreadPoolExecutor) -> None:
+    """Every thread of these pools opens its next connection anew: to the database that is the default one by then."""
+    for pool in pools:
+        threads = pool._max_workers
+        together = threading.Barrier(threads, timeout=10)
+        for done in [pool.submit(_forget, together) for _ in range(threads)]:
+            done.result()
+
+
+def _forget(together: threading.Barrier) -> None:
+    together.wait()  # so that each thread of the pool does it once
+    with contextlib.suppress(AttributeError):
+        connections["default"].close()
+        del connections["default"]
 
 
 @dataclass(frozen=True, slots=True)

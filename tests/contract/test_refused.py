@@ -81,7 +81,7 @@ REFUSALS: Final[dict[str, tuple[int, str, str, Callable[[Caller, Offer], httpx.R
     "media type": (
         415, "unsupported_media_type", PATH, lambda caller, _: post(caller, CANARY, **{"content-type": "text/plain"})
     ),
-    "too large": (413, "request_too_large", PATH, lambda caller, _: post(caller, f'{{"a":"{CANARY * 300_000}"}}')),
+    "too large": (413, "request_too_large", PATH, lambda caller, _: post(caller, f'{{"a":"{CANARY * 1_500_000}"}}')),
 }  # fmt: skip
 
 
