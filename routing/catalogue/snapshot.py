@@ -50,7 +50,7 @@ class ChannelView:
     """Why the channel cannot be used at all."""
     header: bytes
     """The name as a response header can carry it."""
-    hidden: tuple[bytes, ...]
+    hidden: tuple[bytes, ...] = field(repr=False)
     """What no tenant may read beside an answer: the upstream's host, our secret there."""
 
 

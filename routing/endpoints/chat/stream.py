@@ -88,7 +88,7 @@ class ChatRelay:
         """Every choice has its finish reason, or the upstream said that it is done and no tool call is cut."""
         if len(self._finished) >= self._choices:
             return True
-        return self.is_done and all(map(self._is_whole, self._begun - self._finished))
+        return self.is_done and bool(self._begun) and all(map(self._is_whole, self._begun - self._finished))
 
     def _is_whole(self, index: int) -> bool:
         return all(scan.is_whole for scan in self._calls.get(index, {}).values())
