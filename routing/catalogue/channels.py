@@ -20,6 +20,7 @@ def save(channel: Channel, *, secret: str = "", removes_secret: bool = False) ->
     A secret stays with the base URL that it was given for: with another one it is dropped, unless the same save brings
     a new one. Raises ValidationError, by field where a field is at fault; nothing is written then.
     """
+    secret = secret.strip()
     check_secret(secret)
     channel.full_clean()
     before = Channel.objects.filter(pk=channel.pk).values_list("base_url", flat=True).first()

@@ -50,6 +50,8 @@ class ChannelView:
     """Why the channel cannot be used at all."""
     header: bytes
     """The name as a response header can carry it."""
+    hidden: tuple[bytes, ...] = field(repr=False)
+    """What no tenant may read beside an answer: the upstream's host, our secret there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +184,7 @@ def _channel(row: Channel) -> ChannelView:
         concurrency=row.concurrency,
         fault=fault,
         header=_header_text(row.name),
+        hidden=tuple(word.encode() for word in (origin.host if origin else "", secret) if word),
     )
 
 

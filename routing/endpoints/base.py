@@ -97,6 +97,8 @@ class Head(msgspec.Struct, frozen=True):
     public_id: str
     model: str
     created: int
+    hidden: tuple[bytes, ...] = ()
+    """What of the upstream nobody may read beside the answer: its host, our secret there."""
 
 
 class Bill(msgspec.Struct, frozen=True):
@@ -130,6 +132,9 @@ class Relay(Protocol):
 
     def received_tokens(self) -> int:
         """Output tokens received so far, as well as they can be counted here."""
+
+    def cut(self) -> bytes:
+        """The client's bytes where the answer is ended for it, at the cap that was asked for."""
 
 
 class Assembler(Protocol):
@@ -182,6 +187,9 @@ class Endpoint(Protocol):
 
     def complete(self, answer: dict[str, Any], head: Head, bill: Bill, explanation: Any = None) -> bytes:
         """A whole answer for the client, with everything that the public schema requires. Changes `answer`."""
+
+    def pieces(self, answer: dict[str, Any]) -> list[dict[str, Any]]:
+        """A whole answer as a stream's chunks: an upstream was asked to stream, and did not."""
 
     def relay(self, request: Any, head: Head) -> Relay:
         """Raises nothing; asked only for requests that are streams."""

@@ -13,12 +13,13 @@ from accounts.errors import GatewayError
 from routing.catalogue.snapshot import RouteView
 from routing.pipeline.outcomes import OF_FAULT, OF_MEANING, Consequence, Ending, Mark, error_of
 from routing.providers.base import MalformedAnswer, Refusal
-from routing.selection.health import Health
+from routing.selection.health import ACCOUNT_REST, CHANNEL_REST, Health
 from routing.wire.client import UpstreamFault
 
 log = logging.getLogger(__name__)
 
 _MOST_DETAIL: Final = 500
+_MOST_REMARKS: Final = 100
 
 
 class AttemptRecord(msgspec.Struct):
@@ -99,13 +100,26 @@ class Attempt:
                 self._state.rest(now, refusal.retry_after if refusal else None)
                 wait = self._state.resting_until - now
             case Mark.REST_CHANNEL:
-                self._state.ended_without_verdict()
-                log.error("channel %s refuses our key (%d); it rests", self.route.channel.id, status)
-                self._health.rest_channel(self.route.channel.id)
+                self._rest_channel("refuses our key", status, CHANNEL_REST)
+            case Mark.REST_ACCOUNT:
+                self._rest_channel("says that our account is empty", status, ACCOUNT_REST)
             case Mark.NONE:
                 self._state.ended_without_verdict()
         self.end()
         return wait
+
+    def _rest_channel(self, what: str, status: int, seconds: float) -> None:
+        self._state.ended_without_verdict()
+        log.error("channel %s %s (%d); it rests for %d seconds", self.route.channel.id, what, status, seconds)
+        self._health.rest_channel(self.route.channel.id, seconds)
+
+    def remark(self, text: str) -> None:
+        """Something odd about a good answer: kept with the attempt, and logged once for each channel."""
+        self.record.detail = self.record.detail or text[:_MOST_DETAIL]
+        said = self._channel.remarks
+        if text not in said and len(said) < _MOST_REMARKS:
+            said.add(text)
+            log.warning("channel %s: %s", self.route.channel.id, text)
 
     def refuse(self, refusal: Refusal, status: int) -> GatewayError | AttemptFailed:
         """Ends with the upstream's error; returns what to raise: the client's fault as it is, else AttemptFailed."""

@@ -41,9 +41,9 @@ class Call(msgspec.Struct, frozen=True):
         """How clients know a request of this endpoint."""
         return self.endpoint.id_prefix + request_id
 
-    def head(self, model: ModelView) -> Head:
-        """What makes an answer of this model ours."""
-        return Head(self.public_id(self.id), model.name, int(self.started_at))
+    def head(self, model: ModelView, route: RouteView) -> Head:
+        """What makes an answer of this model, served by this route, ours."""
+        return Head(self.public_id(self.id), model.name, int(self.started_at), route.channel.hidden)
 
 
 class Option(msgspec.Struct, frozen=True):

@@ -95,7 +95,9 @@ class Mark(StrEnum):
     REST = "rest"
     """The route rests for as long as it asked."""
     REST_CHANNEL = "rest_channel"
-    """No route of the channel is of use for a while."""
+    """Our key is refused: no route of the channel is of use for a while."""
+    REST_ACCOUNT = "rest_account"
+    """Our account there is empty: none is until somebody has paid."""
 
 
 class Consequence(msgspec.Struct, frozen=True):
@@ -136,6 +138,7 @@ OF_MEANING: Final = {
     "retry": Consequence(Ending.BAD_STATUS),
     "rest": Consequence(Ending.BAD_STATUS, error=NoAvailableChannel, mark=Mark.REST),
     "key_refused": Consequence(Ending.BAD_STATUS, mark=Mark.REST_CHANNEL),
+    "account_empty": Consequence(Ending.BAD_STATUS, mark=Mark.REST_ACCOUNT),
     "content_refused": Consequence(
         Ending.REFUSED_CONTENT, Outcome.REFUSED, ContentRefused, mark=Mark.NONE
     ),

@@ -15,9 +15,11 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Any
 
 from accounts.limits import Standing
 from billing.books import Hold, Repeated
+from billing.kinds import Usage
 from billing.money import PER_MILLION, to_json_number
 from billing.reservations import FundsInFlight, InsufficientQuota, KeyStands, timestamp
 from routing.catalogue.snapshot import RouteView
@@ -25,6 +27,7 @@ from routing.endpoints.base import LEAST_USEFUL_OUTPUT, ceiling_of
 from routing.errors import IdempotencyKeyInUse, IdempotencyKeyMismatch, IdempotencyKeyUsed, NoAvailableChannel
 from routing.pipeline.attempt import Attempt, AttemptFailed
 from routing.pipeline.call import Call, Option, Plan, UntilGone, WholeReply
+from routing.pipeline.counts import counted, most_output
 from routing.pipeline.gateway import Gateway
 from routing.pipeline.outcomes import SUCCESS
 from routing.pipeline.plan import reason_out, resolve
@@ -285,11 +288,13 @@ def _upstream_call(run: Run, route: RouteView, adapter: Adapter, *, is_met: bool
 
 async def _send(run: Run, route: RouteView, adapter: Adapter, upstream_call: UpstreamCall) -> Answer:
     """The answer, once its head is in."""
-    origin, asked = route.channel.origin, adapter.request(upstream_call)
+    origin, asked, timeouts = route.channel.origin, adapter.request(upstream_call), route.channel.timeouts
     assert origin is not None  # noqa: S101 - a channel without one is out before this
     if origin.scheme == "fake":
         return await fake.answer(origin, asked.body)
-    return await run.gateway.client.post(origin, asked.path, asked.headers, asked.body, route.channel.timeouts)
+    if not upstream_call.is_stream:
+        timeouts = timeouts.for_whole_answer()
+    return await run.gateway.client.post(origin, asked.path, asked.headers, asked.body, timeouts)
 
 
 # --- relay: a whole answer (a stream has its own file) ---------------------------------------------------------------
@@ -310,22 +315,30 @@ async def _whole(run: Run, attempt: Attempt, reader: Reader, answer: Answer, *, 
     run.first_byte = first_byte
     attempt.answered(answer.status, first_byte=first_byte)
     attempt.end()
-    usage = reader.usage
-    is_reported = usage is not None and reader.is_exact
-    if usage is None:
-        usage = endpoint.estimate(body, run.plan.needs)
+    usage, source = _counted(run, attempt, reader, body)
     bill = run.bill(usage, reader.reported)
-    whole = endpoint.complete(body, run.plan.call.head(run.model), bill, run.explanation())
-    if is_reported:
+    whole = endpoint.complete(body, run.plan.call.head(run.model, attempt.route), bill, run.explanation())
+    if source == "upstream":
         run.teach(usage)
     reply = WholeReply([*run.headers(), (b"x-costrouter-cost", bill.cost.encode())], whole)
-    run.settle(SUCCESS, usage, "upstream" if is_reported else "estimated")
+    run.settle(SUCCESS, usage, source)
     if run.plan.call.idempotency is not None:
         run.gateway.answers.keep(run.plan.call.id, reply)
     return reply
 
 
-async def _assemble(run: Run, reader: Reader, answer: Answer) -> dict[str, object]:
+def _counted(run: Run, attempt: Attempt, reader: Reader, body: dict[str, Any]) -> tuple[Usage, str]:
+    """What a whole answer used, and what is odd about it."""
+    needs = run.plan.needs
+    most = most_output(run.cap, needs.answers)
+    if reader.usage is not None and reader.usage.output > most:
+        attempt.remark("the upstream counted more output than its cap allows; the output was estimated")
+    if reader.remark:
+        attempt.remark(reader.remark)
+    return counted(reader, lambda: run.plan.call.endpoint.estimate(body, needs), most)
+
+
+async def _assemble(run: Run, reader: Reader, answer: Answer) -> dict[str, Any]:
     """A whole answer from a stream; raises MalformedAnswer if the stream is not whole."""
     assembler = run.plan.call.endpoint.assembler(run.plan.call.request)
     end: End | None = None

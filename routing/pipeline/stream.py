@@ -17,11 +17,12 @@ import orjson
 
 from billing.kinds import NOTHING, Usage
 from routing.pipeline.attempt import Attempt
+from routing.pipeline.counts import counted, most_output
 from routing.pipeline.outcomes import LEFT, OF_FAULT, SUCCESS, Close, Consequence, error_of
 from routing.pipeline.run import ClientGone, Run
-from routing.providers.base import End, MalformedAnswer, Reader
+from routing.providers.base import END, End, MalformedAnswer, Reader
 from routing.wire.client import PAUSE_BYTES, Answer, UpstreamFault
-from routing.wire.events import KEEP_ALIVE, Comment
+from routing.wire.events import KEEP_ALIVE
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +34,8 @@ PROGRESS_SECONDS: Final = 5.0
 """How often a stream's usage so far is written down."""
 END_SECONDS: Final = 0.1
 """How long the upstream's clean end is waited for, after it has said that it is done."""
+_BLANK: Final = b" \t\r\n\xef\xbb\xbf"
+_OPENS_JSON: Final = (b"{", b"[")
 
 
 class ClientWatch:
@@ -72,7 +75,8 @@ class StreamReply:
         self._reader = reader
         self._answer = answer
         self._watch = watch
-        self._relay = call.endpoint.relay(call.request, call.head(run.model))
+        self._relay = call.endpoint.relay(call.request, call.head(run.model, attempt.route))
+        self._most_output = most_output(run.cap, run.plan.needs.answers)
         self._keep_alive = run.gateway.options.keep_alive_seconds
         self._tick_seconds = min(1.0, self._keep_alive / 4)
         self._first = b""
@@ -100,17 +104,37 @@ class StreamReply:
 
     async def begin(self) -> None:
         """Reads up to the first valid event. Raises UpstreamFault or MalformedAnswer: another route may be tried."""
-        while not self._has_begun:
-            if self._is_at_end:
-                raise MalformedAnswer("the stream ended before it began")
-            if len(self._first) > PAUSE_BYTES:
-                raise MalformedAnswer("nothing but comments came")
-            self._first += self._digest(await self._answer.next())
+        data = await self._answer.next()
+        if data is not None and data.lstrip(_BLANK)[:1] in _OPENS_JSON:
+            self._take_whole(data + await self._answer.read())
+        else:
+            await self._take_events(data)
         self._run.first_byte = now = time.monotonic()
         self._attempt.answered(self._answer.status, first_byte=now)
         self._note_at = self._run.first_byte + PROGRESS_SECONDS
         self._watch.when_gone(self._on_gone)
         self.headers = self._run.headers()
+
+    async def _take_events(self, data: bytes | None) -> None:
+        passed = 0
+        self._first = self._digest(data)
+        while not self._has_begun:
+            if self._is_at_end:
+                raise MalformedAnswer("the stream ended before it began")
+            passed += len(data or b"")
+            if passed > PAUSE_BYTES:
+                raise MalformedAnswer("nothing but comments came")
+            data = await self._answer.next()
+            self._first = self._digest(data) if self._first == KEEP_ALIVE else self._first + self._digest(data)
+
+    def _take_whole(self, body: bytes) -> None:
+        """An upstream that was asked to stream and answers at once; no line of an event begins like JSON."""
+        endpoint = self._run.plan.call.endpoint
+        answer = self._reader.whole(body)
+        endpoint.check(answer)
+        self._first = b"".join([self._relay.relay(piece) for piece in endpoint.pieces(answer)])
+        self._has_begun = True
+        self._end(None)
 
     def _digest(self, data: bytes | None) -> bytes:
         """The client's events from the upstream's bytes (None at their end); raises MalformedAnswer."""
@@ -120,15 +144,24 @@ class StreamReply:
                 if type(event) is dict:
                     out.append(self._relay.relay(event))
                     self._has_begun = True
-                elif type(event) is Comment:
-                    out.append(event + b"\n\n")
-                elif isinstance(event, End):
+                elif event is END or type(event) is End:
                     self._end(event.error)
+                elif not out:  # a comment: its words are the upstream's own
+                    out.append(KEEP_ALIVE)
         except MalformedAnswer as error:
             self._end(error)
         if data is None:
             self._is_at_end = True
+        if self._relay.received_tokens() > self._most_output and not self._is_at_end:
+            out.append(self._cut())
         return b"".join(out)
+
+    def _cut(self) -> bytes:
+        """The upstream goes on past the cap that it was given: nobody asked for more."""
+        self._end(None)
+        self._answer.hang_up()
+        self._attempt.remark("the upstream went on past the output cap; the stream was ended there")
+        return self._relay.cut()
 
     def _end(self, error: MalformedAnswer | None) -> None:
         """Nothing follows; what came before an error is still relayed, if anything did."""
@@ -189,7 +222,12 @@ class StreamReply:
                 except Exception as error:
                     raise ClientGone from error
                 self._is_sending = False
-            data = await self._answer.next()
+            try:
+                data = await self._answer.next()
+            except UpstreamFault:
+                if not self._relay.is_complete:
+                    raise
+                data = None  # nothing is missing but its end
             self._moves += 1
             pending = KEEP_ALIVE if data == b"" else self._digest(data)
         if self._broken is not None or not self._relay.is_complete:
@@ -251,6 +289,8 @@ class StreamReply:
         """Settles once, with the best figures there are; the usage that was settled with."""
         usage, source = self.usage()
         if not self._run.is_settled:
+            if self._reader.remark:
+                self._attempt.remark(self._reader.remark)
             if source == "upstream" and close is SUCCESS:
                 self._run.teach(usage)
             self._run.settle(close, usage, source)
@@ -258,12 +298,11 @@ class StreamReply:
 
     def usage(self) -> tuple[Usage, str]:
         """The upstream's own figures wherever they appeared, else an estimate of what was received."""
-        if self._reader.usage is not None:
-            return self._reader.usage, "upstream"
+        return counted(self._reader, self._received, self._most_output)
+
+    def _received(self) -> Usage:
         output = self._relay.received_tokens()
-        if not output:
-            return NOTHING, "none"
-        return Usage(input=self._run.plan.needs.expected_input, output=output), "estimated"
+        return Usage(input=self._run.plan.needs.expected_input, output=output) if output else NOTHING
 
     def _note_progress(self) -> None:
         self._note_at = time.monotonic() + PROGRESS_SECONDS

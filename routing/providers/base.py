@@ -42,8 +42,11 @@ class UpstreamRequest(msgspec.Struct, frozen=True):
     body: bytes
 
 
-Meaning = Literal["retry", "rest", "key_refused", "content_refused"]
-"""What an upstream's error says: try another route; this one rests; our key is bad; the request itself is at fault."""
+Meaning = Literal["retry", "rest", "key_refused", "account_empty", "content_refused"]
+"""What an upstream's error says.
+
+Try another route; this one rests; our key is bad; our account there is empty; the request itself is at fault.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +86,12 @@ class Reader(Protocol):
     """The upstream's own counts so far, None as long as it has not told any that can be believed."""
     is_exact: bool
     """Whether `usage` is as the upstream counted, with nothing estimated."""
+    is_partial: bool
+    """Whether more of the answer came after `usage` had been told."""
     reported: Mapping[str, Any]
     """The usage object as the upstream wrote it."""
+    remark: str
+    """What is odd about the answer and stays for operators; empty if nothing is."""
 
     def feed(self, data: bytes | None) -> list[Event]:
         """The events that are complete now; None is the end of the bytes. Raises nothing: see `End.error`."""

@@ -13,7 +13,8 @@ import msgspec
 
 from billing.kinds import Usage
 from routing.providers.base import MOST_TOKENS, Reader, UpstreamCall, UpstreamRequest
-from routing.providers.openai import OpenAI, OpenAIReader, text_of
+from routing.providers.openai import OpenAI, OpenAIReader
+from routing.providers.openai.refusals import text_of
 
 _TIMINGS: Final = "timings_per_token"
 _BYTES_PER_TOKEN: Final = 4
@@ -62,7 +63,7 @@ class LlamaCppReader(OpenAIReader):
             if type(cached) is not int or type(fresh) is not int or type(output) is not int:
                 return
             if min(cached, fresh, output) >= 0 and cached + fresh + output <= MOST_TOKENS:
-                self.usage = Usage(input=cached + fresh, cached_input=cached, output=output)
+                self.usage, self.is_partial = Usage(input=cached + fresh, cached_input=cached, output=output), False
 
     def note_usage(self, reported: Any, *, is_total: bool) -> None:
         before = self.usage

@@ -2,7 +2,7 @@
 
 A breaker opens after five failures in a row, or when half of at least twenty answers in thirty seconds failed; it
 stays open for ten seconds, twice as long each time it opens again, then lets one real request through. A 429 rests a
-route for as long as Retry-After says, a minute at most. Faults that the tenant's request caused never count.
+route for as long as Retry-After says, ten minutes at most. Faults that the tenant's request caused never count.
 """
 
 from __future__ import annotations
@@ -22,9 +22,11 @@ WINDOW_RATE: Final = 0.5
 OPEN_SECONDS: Final = 10.0
 OPEN_MOST: Final = 300.0
 REST_DEFAULT: Final = 5.0
-REST_MOST: Final = 60.0
+REST_MOST: Final = 600.0
 CHANNEL_REST: Final = 30.0
 """After the upstream refused our own key."""
+ACCOUNT_REST: Final = 300.0
+"""After it said that our account there is empty."""
 CACHE_MEMORY_SECONDS: Final = 300.0
 _MOST_PREFIXES: Final = 20_000
 _SMOOTHING: Final = 0.1
@@ -104,6 +106,8 @@ class RouteHealth:
 class ChannelHealth:
     in_flight: int = 0
     resting_until: float = 0.0
+    remarks: set[str] = field(default_factory=set)
+    """What has been said of it in the log already."""
 
 
 class RetryBudget:
@@ -151,9 +155,9 @@ class Health:
             return Reason.CHANNEL_BUSY
         return self.routes[route_id].reason_out(now)
 
-    def rest_channel(self, channel_id: int) -> None:
-        """The upstream refuses our key: no route of the channel is of use for a while."""
-        self.channels[channel_id].resting_until = time.monotonic() + CHANNEL_REST
+    def rest_channel(self, channel_id: int, seconds: float = CHANNEL_REST) -> None:
+        """The upstream refuses us, whoever asks: no route of the channel is of use for a while."""
+        self.channels[channel_id].resting_until = time.monotonic() + seconds
 
     # --- what conversations taught ---
 

@@ -53,6 +53,10 @@ class Timeouts:
     idle: float
     total: float
 
+    def for_whole_answer(self) -> Timeouts:
+        """For an answer that comes at once: its first byte is its last, so only the total bounds it."""
+        return Timeouts(self.connect, self.total, self.idle, self.total)
+
 
 class UpstreamFault(Exception):
     """The exchange failed; `fault` is from a closed list, the text is for operators."""
@@ -352,8 +356,8 @@ class Client:
         """Sends the request and returns when the answer's headers are in; raises UpstreamFault."""
         ends_at = asyncio.get_running_loop().time() + timeouts.total
         head = b"%scontent-length: %d\r\n\r\n" % (_head(origin, path, headers), len(body))
+        connection = self._take(origin) or await self._connect(origin, timeouts)
         while True:
-            connection = self._take(origin) or await self._connect(origin, timeouts)
             connection.send(head, body, timeouts, ends_at)
             try:
                 while not connection.has_head:
@@ -363,6 +367,7 @@ class Client:
                 connection.close()
                 if not (fault.fault == "broken_stream" and connection.was_stale):
                     raise
+                connection = await self._connect(origin, timeouts)  # once: a new one is never stale
             except BaseException:
                 connection.close()
                 raise

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterable
 from typing import Final
 
 MAX_EVENT_BYTES: Final = 16 * 1024 * 1024
 DONE: Final = b"data: [DONE]\n\n"
 KEEP_ALIVE: Final = b": keep-alive\n\n"
+_FIELDS: Final = frozenset((b"data", b"event", b"id", b"retry", b""))
+_MOST_NOISE: Final = 2000
 
 
 class Comment(bytes):
     """A comment block, with its colon."""
+
+
+class Noise(bytes):
+    """A line that is no field of an event, cut short: an upstream that speaks in another form said it."""
 
 
 class EventTooLarge(ValueError):
@@ -24,9 +31,12 @@ class EventParser:
     def __init__(self) -> None:
         self._rest = bytearray()
         self._ended_in_cr = False
+        self._is_at_start = True
 
     def feed(self, data: bytes) -> list[bytes]:
         """The data of each event that is complete now; comments come as `Comment`. Raises EventTooLarge."""
+        if self._is_at_start:
+            data = self._without_mark(data)
         if not self._rest and data.endswith(b"\n\n") and b"\r" not in data:
             return _read_blocks(data[:-2].split(b"\n\n"))  # a blank line in front, if CRLF was cut, means nothing
         seen = max(0, len(self._rest) - 1)
@@ -39,6 +49,16 @@ class EventParser:
         blocks = bytes(self._rest[:end]).split(b"\n\n")
         del self._rest[: end + 2]
         return _read_blocks(blocks)
+
+    def _without_mark(self, data: bytes) -> bytes:
+        """The beginning without a byte order mark, of which there may be one (section 9.2.6), in whatever pieces."""
+        data = bytes(self._rest) + data
+        self._rest.clear()
+        if len(data) < len(codecs.BOM_UTF8) and codecs.BOM_UTF8.startswith(data):
+            self._rest += data
+            return b""
+        self._is_at_start = False
+        return data.removeprefix(codecs.BOM_UTF8)
 
     def _with_line_feeds(self, data: bytes) -> bytes:
         """The data with CRLF and CR as LF. A CR at the end is one at once; a LF that follows it is then dropped."""
@@ -68,6 +88,9 @@ def _read_blocks(blocks: Iterable[bytes]) -> list[bytes]:
 
 def _read_lines(block: bytes) -> list[bytes]:
     lines = block.split(b"\n")
-    comments = [Comment(line) for line in lines if line.startswith(b":")]
+    comments: list[bytes] = [Comment(line) for line in lines if line.startswith(b":")]
     data = [line[5:].removeprefix(b" ") for line in lines if line.startswith(b"data:")]
-    return [*comments, b"\n".join(data)] if data else list(comments)
+    if data:
+        return [*comments, b"\n".join(data)]
+    noise = next((line for line in lines if line.partition(b":")[0] not in _FIELDS and line.strip()), None)
+    return comments if noise is None else [*comments, Noise(noise[:_MOST_NOISE])]

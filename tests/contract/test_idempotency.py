@@ -26,7 +26,7 @@ from tests.worlds import World
 COST = 12 * 2_000 + 5 * 8_000
 FLAT = Shape(price=Tariff(input=0, output=0, cached_input=None, request_fee=DOLLAR // 20))
 """Five cents a request, whatever it says: the hold is the cost."""
-HASTY = Shape(vias=(Via(first_byte_timeout=0.5),))
+HASTY = Shape(vias=(Via(total_timeout=0.5),))
 
 
 @pytest.fixture

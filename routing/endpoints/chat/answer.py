@@ -11,8 +11,13 @@ from typing import Any, Final
 import orjson
 
 from routing.endpoints.base import Bill, Head
+from routing.endpoints.chat import identity
+from routing.endpoints.chat.wholeness import JsonScan
 from routing.providers.base import MalformedAnswer
 
+_TIERS: Final = frozenset((None, "auto", "default", "flex", "scale", "priority"))
+_WRAPPING: Final = frozenset(("role", "id", "type", "index", "format", "name_space", "signature"))
+"""Members around text that no model wrote."""
 FINISH_REASONS: Final = frozenset(("stop", "length", "tool_calls", "content_filter", "function_call"))
 _NEVER_NULL: Final = frozenset(("tool_calls", "function_call", "annotations", "role"))
 BYTES_PER_TOKEN: Final = 4
@@ -31,9 +36,41 @@ def check_answer(answer: dict[str, Any]) -> None:
 
 def estimate_output(answer: Mapping[str, Any]) -> int:
     """Output tokens of an answer whose upstream did not say."""
-    text = sum(len(orjson.dumps(choice["message"].get("content") or "")) - 2 for choice in answer["choices"])
-    calls = sum(len(orjson.dumps(choice["message"].get("tool_calls") or "")) - 2 for choice in answer["choices"])
-    return -(-(text + calls) // BYTES_PER_TOKEN)
+    written = sum(estimate_strings(choice["message"]) for choice in answer["choices"])
+    return -(-written // BYTES_PER_TOKEN)
+
+
+def complete_top(answer: dict[str, Any]) -> None:
+    """Leaves out what the schema has no place for, and what names the upstream."""
+    if answer.get("system_fingerprint", "") is None:
+        del answer["system_fingerprint"]
+    if "service_tier" in answer and answer["service_tier"] not in _TIERS:
+        del answer["service_tier"]
+    if not identity.NAMES.isdisjoint(answer):
+        identity.drop_names(answer)
+
+
+def _absent_reason(message: dict[str, Any]) -> str:
+    """Where no reason was given: raises MalformedAnswer unless what came is whole."""
+    calls = message.get("tool_calls")
+    if not calls:
+        return "stop"
+    for call in calls:
+        function = call.get("function")
+        scan = JsonScan()
+        scan.add(function.get("arguments", "") if type(function) is dict else "{}")
+        if not scan.is_whole:
+            raise MalformedAnswer("the answer ended in the middle of a tool call")
+    return "tool_calls"
+
+
+def estimate_strings(value: Any) -> int:
+    """Bytes of the text in a value, the wrapper around it left out."""
+    if type(value) is str:
+        return len(value.encode())
+    if type(value) is dict:
+        return sum([estimate_strings(inner) for name, inner in value.items() if name not in _WRAPPING])
+    return sum(map(estimate_strings, value)) if type(value) is list else 0
 
 
 def complete_answer(answer: dict[str, Any], head: Head) -> None:
@@ -43,16 +80,15 @@ def complete_answer(answer: dict[str, Any], head: Head) -> None:
     answer["model"] = head.model
     if type(answer.get("created")) is not int:
         answer["created"] = head.created
-    if answer.get("system_fingerprint", "") is None:
-        del answer["system_fingerprint"]
+    complete_top(answer)
     for index, choice in enumerate(answer["choices"]):
         choice.setdefault("index", index)
         if choice.setdefault("logprobs", None) is not None:
             complete_logprobs(choice["logprobs"])
+        message = choice["message"]
         reason = choice.get("finish_reason")
         if type(reason) is not str or reason not in FINISH_REASONS:
-            choice["finish_reason"] = "stop"
-        message = choice["message"]
+            choice["finish_reason"] = _absent_reason(message)
         message["role"] = "assistant"
         message.setdefault("content", None)
         message.setdefault("refusal", None)

@@ -36,7 +36,7 @@ class ChatAssembler:
         )
         for name, value in part["delta"].items():
             if name == "tool_calls":
-                _merge_calls(choice["message"].setdefault("tool_calls", []), value or [])
+                _merge_calls(choice["message"].setdefault("tool_calls", []), value)
             elif name != "role":
                 choice["message"][name] = _joined(choice["message"].get(name), value)
         if part.get("finish_reason") is not None:
@@ -66,9 +66,9 @@ def _joined(before: Any, value: Any) -> Any:
 
 
 def _merge_calls(calls: list[dict[str, Any]], parts: Any) -> None:
-    """Tool calls come in pieces: the name first, then the arguments bit by bit, told apart by their index.
+    """Tool calls come in pieces, with their place in each: the name first, then the arguments bit by bit.
 
-    Raises MalformedAnswer for anything else.
+    Raises MalformedAnswer for anything else, or a place that would fill the memory.
     """
     if type(parts) is not list or any(type(part) is not dict for part in parts):
         raise MalformedAnswer("a tool call that is none")
@@ -77,10 +77,12 @@ def _merge_calls(calls: list[dict[str, Any]], parts: Any) -> None:
         if type(index) is not int or not 0 <= index < _MOST_CALLS:
             raise MalformedAnswer("a tool call without a place")
         while len(calls) <= index:
-            calls.append({"id": "", "type": "function", "function": {"name": "", "arguments": ""}})
-        call, function = calls[index], part.get("function")
-        for name in ("id", "type"):
-            if part.get(name):
-                call[name] = part[name]
-        for name, value in function.items() if type(function) is dict else ():
-            call["function"][name] = _joined(call["function"].get(name), value)
+            calls.append({})
+        call = calls[index]
+        for name, value in part.items():
+            if type(value) is dict:
+                inner = call.setdefault(name, {})
+                for key, piece in value.items():
+                    inner[key] = _joined(inner.get(key), piece)
+            elif name != "index":
+                call.setdefault(name, value)

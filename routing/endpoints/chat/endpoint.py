@@ -7,11 +7,12 @@ from typing import Any, Final
 
 from billing.kinds import Usage
 from routing.endpoints.base import Assembler, Bill, Endpoint, Head, Learned, ModelFacts, Needs, Relay, to_json
+from routing.endpoints.chat import identity
 from routing.endpoints.chat.answer import check_answer, complete_answer, estimate_output, public_usage
 from routing.endpoints.chat.assembler import ChatAssembler
 from routing.endpoints.chat.needs import needs_of
 from routing.endpoints.chat.schema import ChatRequest, read
-from routing.endpoints.chat.stream import ChatRelay, words_of
+from routing.endpoints.chat.stream import ChatRelay, pieces_of, words_of
 
 
 class Chat:
@@ -49,10 +50,16 @@ class Chat:
 
     def complete(self, answer: dict[str, Any], head: Head, bill: Bill, explanation: Any = None) -> bytes:
         complete_answer(answer, head)
+        whole = to_json(answer)
+        if any(word in whole for word in head.hidden):
+            identity.drop_hidden(answer, head.hidden)
         answer["usage"] = public_usage(bill)
         if explanation is not None:
             answer["costrouter"] = explanation
         return to_json(answer)
+
+    def pieces(self, answer: dict[str, Any]) -> list[dict[str, Any]]:
+        return pieces_of(answer)
 
     def relay(self, request: ChatRequest, head: Head) -> Relay:
         return ChatRelay(request, head)

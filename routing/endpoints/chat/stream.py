@@ -11,9 +11,19 @@ from typing import Any, Final
 
 import orjson
 
-from routing.endpoints.base import Bill, Head, to_json
-from routing.endpoints.chat.answer import BYTES_PER_TOKEN, FINISH_REASONS, complete_logprobs, drop_nulls, public_usage
+from routing.endpoints.base import Bill, Head
+from routing.endpoints.chat.answer import (
+    BYTES_PER_TOKEN,
+    FINISH_REASONS,
+    complete_logprobs,
+    complete_top,
+    drop_nulls,
+    estimate_strings,
+    public_usage,
+)
+from routing.endpoints.chat.identity import drop_hidden
 from routing.endpoints.chat.schema import ChatRequest
+from routing.endpoints.chat.wholeness import JsonScan
 from routing.providers.base import MalformedAnswer
 from routing.wire.events import DONE
 
@@ -40,37 +50,67 @@ def words_of(chunk: Mapping[str, Any]) -> str:
     return content if type(content) is str else ""
 
 
+def pieces_of(answer: dict[str, Any]) -> list[dict[str, Any]]:
+    """A whole answer as chunks: what each choice says, and how it ended."""
+    top = {name: value for name, value in answer.items() if name != "choices"}
+    said, ended = [], []
+    for index, choice in enumerate(answer["choices"]):
+        place = {"index": choice.get("index", index)}
+        delta = dict(choice["message"])
+        if type(delta.get("tool_calls")) is list:
+            delta["tool_calls"] = [{"index": at, **call} for at, call in enumerate(delta["tool_calls"])]
+        said.append({**place, "delta": delta, "logprobs": choice.get("logprobs"), "finish_reason": None})
+        ended.append({**place, "delta": {}, "finish_reason": choice.get("finish_reason")})
+    return [{**top, "choices": [each]} for each in (*said, *ended)]
+
+
 class ChatRelay:
     """Turns an upstream's chunks into the client's."""
 
     def __init__(self, request: ChatRequest, head: Head) -> None:
         ours = {"id": head.public_id, "object": "chat.completion.chunk", "created": head.created, "model": head.model}
         self._ours = ours
+        self._hidden = head.hidden
         self._shows_usage = request.wants_usage
         self._each: dict[str, Any] = {**ours, "usage": None} if self._shows_usage else ours
         """What every chunk gets; where the client asked for usage, only the last one has figures."""
         self._choices = request.choices
         self._begun: set[int] = set()
         self._finished: set[int] = set()
+        self._calls: dict[int, dict[int, JsonScan]] = {}
+        """By choice and place: the arguments of tool calls, as far as they have come."""
         self._deltas = 0
         self._delta_bytes = 0
         self.is_done = False
 
     @property
     def is_complete(self) -> bool:
-        """Whether the answer is whole: the upstream said so, or every choice has its finish reason."""
-        return self.is_done or len(self._finished) >= self._choices
+        """Every choice has its finish reason, or the upstream said that it is done and no tool call is cut."""
+        if len(self._finished) >= self._choices:
+            return True
+        return self.is_done and bool(self._begun) and all(map(self._is_whole, self._begun - self._finished))
+
+    def _is_whole(self, index: int) -> bool:
+        return all(scan.is_whole for scan in self._calls.get(index, {}).values())
 
     def relay(self, chunk: dict[str, Any]) -> bytes:
+        before = self._deltas, self._delta_bytes
         for choice in check_chunk(chunk):
             self._complete(choice)
         chunk.update(self._each)
-        if chunk.get("system_fingerprint", "") is None:
-            del chunk["system_fingerprint"]
+        if len(chunk) > len(self._each) + 1:
+            complete_top(chunk)
         try:
-            return b"data: " + orjson.dumps(chunk) + b"\n\n"
+            out = orjson.dumps(chunk)
         except orjson.JSONEncodeError as error:
+            self._deltas, self._delta_bytes = before
             raise MalformedAnswer("the chunk is nested too deep") from error
+        for word in self._hidden:
+            if word in out:
+                drop_hidden(chunk, self._hidden)
+                out = orjson.dumps(chunk)
+                break
+        return b"data: " + out + b"\n\n"
 
     def _complete(self, choice: dict[str, Any]) -> None:
         """Adds what the public schema requires of a choice, and counts what it brings; raises MalformedAnswer."""
@@ -85,16 +125,26 @@ class ChatRelay:
             drop_nulls(delta)
         for name, value in delta.items():
             if value and name != "role":
-                self._delta_bytes += len(value) if type(value) is str else len(to_json(value))
+                self._delta_bytes += len(value) if type(value) is str else estimate_strings(value)
                 self._deltas += 1
+                if name == "tool_calls":
+                    self._follow(index, value)
                 break
         if choice.get("logprobs") is not None:
             complete_logprobs(choice["logprobs"])
-        reason = choice.setdefault("finish_reason", None)
-        if reason is not None:
+        if choice.setdefault("finish_reason", None) is not None:
             self._finished.add(index)
-            if type(reason) is not str or reason not in FINISH_REASONS:
+            if type(choice["finish_reason"]) is not str or choice["finish_reason"] not in FINISH_REASONS:
                 choice["finish_reason"] = "stop"
+
+    def _follow(self, index: int, fragments: Any) -> None:
+        calls = self._calls.setdefault(index, {})
+        for fragment in fragments if type(fragments) is list else ():
+            function = fragment.get("function") if type(fragment) is dict else None
+            if type(function) is dict and type(function.get("arguments")) is str:
+                place = fragment.get("index")
+                if type(place) is int:
+                    calls.setdefault(place, JsonScan()).add(function["arguments"])
 
     def received_tokens(self) -> int:
         """A chunk is a token where chunks are short, else four bytes are."""
@@ -102,10 +152,17 @@ class ChatRelay:
             return self._deltas
         return -(-self._delta_bytes // BYTES_PER_TOKEN)
 
+    def cut(self) -> bytes:
+        unfinished = sorted(self._begun - self._finished)
+        self._finished.update(unfinished)
+        self.is_done = True
+        return self._finish(dict.fromkeys(unfinished, "length")) if unfinished else b""
+
     def closing(self, bill: Bill, explanation: Any = None) -> bytes:
         """The usage chunk if it was asked for, the explanation if it was, [DONE]."""
         unfinished = sorted(self._begun - self._finished)
-        out = self._finish(unfinished) if unfinished else b""
+        reasons = {index: "tool_calls" if self._calls.get(index) else "stop" for index in unfinished}
+        out = self._finish(reasons) if unfinished else b""
         if not self._shows_usage and explanation is None:
             return out + DONE
         chunk = {**self._ours, "choices": []}
@@ -115,7 +172,7 @@ class ChatRelay:
             chunk["costrouter"] = explanation
         return out + b"data: " + orjson.dumps(chunk) + b"\n\n" + DONE
 
-    def _finish(self, unfinished: list[int]) -> bytes:
+    def _finish(self, reasons: dict[int, str]) -> bytes:
         """The finish reasons that an upstream which said [DONE] left out."""
-        choices = [{"index": index, "delta": {}, "finish_reason": "stop"} for index in unfinished]
+        choices = [{"index": index, "delta": {}, "finish_reason": reason} for index, reason in reasons.items()]
         return b"data: " + orjson.dumps({**self._each, "choices": choices}) + b"\n\n"

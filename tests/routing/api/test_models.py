@@ -48,6 +48,7 @@ CHANNEL = ChannelView(
     concurrency=None,
     fault=None,
     header=b"c",
+    hidden=(),
 )
 ROUTE = RouteView(1, CHANNEL, "up", tariff(), None)
 BROKEN_ROUTE = RouteView(2, CHANNEL, "up", None, Reason.NO_COST_PRICE)

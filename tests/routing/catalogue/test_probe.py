@@ -152,7 +152,10 @@ def test_upstream_that_answers_something_else_is_not_well(upstream: Upstream) ->
     route = made(upstream.url)
     upstream.on(route.upstream_name, up.stream(up.event({"data": []}), up.DONE))
     result = one(route)
-    assert (result.is_ok, result.message) == (False, "The answer is not one: the chunk has no choices.")
+    assert (result.is_ok, result.message) == (
+        False,
+        "The answer is not one: the stream ended before the answer was whole.",
+    )
 
 
 def test_stream_that_breaks_off_is_not_well(upstream: Upstream) -> None:

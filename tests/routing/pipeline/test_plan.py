@@ -50,6 +50,7 @@ def route(cost: int = 5, **members: Any) -> RouteView:
             "concurrency": None,
             "fault": None,
             "header": b"",
+            "hidden": (),
             **members,
         }
     )

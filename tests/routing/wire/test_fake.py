@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from routing.providers.openai import usage_of
+from routing.providers.openai.usage import usage_of
 from routing.wire import addresses
 from routing.wire.client import UpstreamFault
 from routing.wire.events import EventParser

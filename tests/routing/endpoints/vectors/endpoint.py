@@ -72,6 +72,9 @@ class Vectors:
         told = {} if explanation is None else {"costrouter": explanation}
         return to_json({"id": head.public_id, "model": head.model, "data": answer["data"], "usage": usage, **told})
 
+    def pieces(self, answer: dict[str, Any]) -> NoReturn:
+        raise NotImplementedError("never streamed")
+
     def relay(self, request: VectorsRequest, head: Head) -> NoReturn:
         raise NotImplementedError("never streamed")
 

@@ -1,0 +1,45 @@
+"""What an upstream says of itself beside its answer, which is nobody's business but the operator's.
+
+Extra members of an answer pass, because clients of a vendor look for them (`reasoning_content`, `citations`, ...). Left
+out are those that name the upstream or the account there, and any whose text holds the channel's host or secret.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+import orjson
+
+NAMES: Final = frozenset(
+    (
+        "organization", "organization_id", "org_id", "account", "account_id", "project_id", "workspace_id", "tenant_id",
+        "user_id", "provider", "upstream", "x_upstream", "x_groq", "api_base", "base_url", "endpoint", "host", "server",
+        "hostname", "api_key", "key_id", "deployment", "request_id", "trace_id", "nvext", "azure_endpoint", "region",
+    )
+)  # fmt: skip
+"""Members of an answer or a chunk, not of its choices, that name the upstream or the account."""
+_OURS: Final = frozenset(
+    ("id", "object", "created", "model", "choices", "usage", "system_fingerprint", "service_tier", "costrouter")
+)
+_OF_CHOICES: Final = frozenset(("index", "delta", "message", "finish_reason", "logprobs"))
+
+
+def drop_names(answer: dict[str, Any]) -> None:
+    """Takes the members out whose names say that they are about the upstream."""
+    for name in NAMES.intersection(answer):
+        del answer[name]
+
+
+def drop_hidden(answer: dict[str, Any], hidden: Iterable[bytes]) -> None:
+    """Takes every extra member out whose text holds one of these; what the schema has a place for stays."""
+    _drop(answer, _OURS, hidden)
+    for choice in answer.get("choices", ()):
+        _drop(choice, _OF_CHOICES, hidden)
+
+
+def _drop(members: dict[str, Any], known: frozenset[str], hidden: Iterable[bytes]) -> None:
+    for name in members.keys() - known:
+        text = orjson.dumps(members[name])
+        if any(word in text for word in hidden):
+            del members[name]

@@ -1,0 +1,77 @@
+"""OpenAI's formats: the canonical shapes, for every OpenAI-compatible vendor."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+import orjson
+
+from routing.providers.base import Reader, Refusal, UpstreamCall, UpstreamRequest
+from routing.providers.openai.reader import OpenAIReader
+from routing.providers.openai.refusals import refusal_of
+
+_EXTENSIONS: Final = frozenset(("models", "provider", "usage"))
+_HEADERS: Final[tuple[tuple[str, str], ...]] = (
+    ("content-type", "application/json"),
+    ("accept", "application/json"),
+    ("accept-encoding", "identity"),
+    ("user-agent", "CostRouter"),
+)
+_STREAM_HEADERS: Final = tuple((name, "text/event-stream" if name == "accept" else value) for name, value in _HEADERS)
+_NEW_CAP_ONLY: Final = re.compile(r"(^|\.)(openai\.com|openai\.azure\.com)$")
+"""Vendors whose newer models refuse `max_tokens`; everybody else knows it at least as well as the newer name."""
+
+
+class OpenAI:
+    label = "OpenAI-compatible"
+    within = ""
+
+    def speaks(self, endpoint: str) -> bool:
+        """Every endpoint's canonical format is OpenAI's; which of them an upstream has, its answers show."""
+        return True
+
+    def recognises(self, headers: Mapping[bytes, bytes]) -> bool:
+        return False
+
+    def prefers_stream(self, answers: int, *, is_met: bool) -> bool:
+        """Until the upstream is known: some servers count several answers in a stream only (ADR 0006)."""
+        return answers > 1 and not is_met
+
+    def request(self, call: UpstreamCall) -> UpstreamRequest:
+        """The client's body with the model's upstream name, the output cap, and usage asked for in streams."""
+        body = {**call.body}
+        if not _EXTENSIONS.isdisjoint(body) or None in body.values():  # null is absent
+            body = {name: value for name, value in body.items() if name not in _EXTENSIONS and value is not None}
+        body["model"] = call.upstream_model
+        if call.cap:
+            self._set_cap(body, call)
+        headers = _HEADERS
+        if call.is_stream:
+            headers = _STREAM_HEADERS
+            body["stream"] = True
+            body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
+        if call.secret:
+            headers = (*headers, ("authorization", f"Bearer {call.secret}"))
+        return UpstreamRequest(call.path, headers, orjson.dumps(body))
+
+    @staticmethod
+    def _set_cap(body: dict[str, Any], call: UpstreamCall) -> None:
+        """Under the name or names that the client chose, else under the one that the vendor knows."""
+        has_newer = body.get("max_completion_tokens") is not None
+        if has_newer:
+            body["max_completion_tokens"] = call.cap
+        if body.get("max_tokens") is not None:
+            body["max_tokens"] = call.cap
+        elif not has_newer:
+            body["max_completion_tokens" if _NEW_CAP_ONLY.search(call.host) else "max_tokens"] = call.cap
+
+    def open(self, call: UpstreamCall) -> Reader:
+        return OpenAIReader(call.answers, has_output=bool(call.cap))
+
+    def refusal(self, status: int, headers: Mapping[bytes, bytes], body: bytes, call: UpstreamCall) -> Refusal:
+        return refusal_of(status, headers, body, call)
+
+
+OPENAI: Final = OpenAI()

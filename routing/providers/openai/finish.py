@@ -1,0 +1,55 @@
+"""Why an answer ended, in other vendors' words. A failure is never flattened into `stop`."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from routing.providers.base import MalformedAnswer
+
+OURS: Final = frozenset(("stop", "length", "tool_calls", "content_filter", "function_call"))
+_EQUALS: Final[dict[str, str]] = {
+    **dict.fromkeys(
+        ("eos", "eos_token", "end_of_text", "end_turn", "stop_sequence", "stop_token", "complete", "completed", "done",
+         "finished", "normal", "success", "end", "eot", "pause_turn"),
+        "stop",
+    ),
+    **dict.fromkeys(
+        ("max_tokens", "max_token", "max_output_tokens", "max_new_tokens", "max_length", "length_limit",
+         "model_length", "token_limit", "max_completion_tokens", "model_context_window_exceeded", "context_length",
+         "context_length_exceeded", "truncated", "length_capped"),
+        "length",
+    ),
+    **dict.fromkeys(
+        ("tool_use", "tool_call", "tools", "tool", "function_calls", "functions", "toolcalls"), "tool_calls"
+    ),
+    **dict.fromkeys(
+        ("content_filtered", "content-filter", "filtered", "filter", "safety", "recitation", "blocklist",
+         "prohibited_content", "spii", "image_safety", "language", "sensitive", "refusal", "guardrail_intervened",
+         "guardrails", "moderation", "flagged", "blocked"),
+        "content_filter",
+    ),
+}  # fmt: skip
+"""In lower case. Of Anthropic, Cohere, Google, Mistral, Bedrock, Zhipu, text-generation-inference and others."""
+_FAILURES: Final = (
+    "error", "fail", "abort", "cancel", "timeout", "timed_out", "interrupt", "insufficient_system_resource",
+    "malformed", "unexpected_tool_call", "overload", "exception", "crash", "disconnect",
+)  # fmt: skip
+"""Parts of words that say the answer is not whole."""
+
+
+def finish_reason(reason: Any) -> str | None:
+    """The schema's word for a vendor's; None where nothing was said, or a word that nobody knows.
+
+    Raises MalformedAnswer for a word that says the answer failed.
+    """
+    if type(reason) is not str or not reason:
+        return None
+    if reason in OURS:
+        return reason
+    word = reason.strip().lower()
+    if word in OURS:
+        return word
+    known = _EQUALS.get(word)
+    if known is None and any(part in word for part in _FAILURES):
+        raise MalformedAnswer(f"the upstream ended the answer with {reason[:60]!r}")
+    return known

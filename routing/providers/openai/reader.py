@@ -1,0 +1,243 @@
+"""Reading an answer as OpenAI-compatible servers send it: liberal, so that a quirk never ends a good answer.
+
+Whatever comes is brought into the canonical shape here (null and absent members, other vendors' finish reasons, tool
+calls without place or id, usage in unexpected places), so that endpoints see one shape. Only what cannot be read as
+JSON, carries an error, or says that the answer failed, ends it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, NoReturn
+
+import msgspec
+import orjson
+
+from billing.kinds import Usage
+from routing.providers.base import END, End, Event, MalformedAnswer
+from routing.providers.openai.finish import finish_reason
+from routing.providers.openai.refusals import error_in, text_of
+from routing.providers.openai.tools import ToolCalls, complete_calls
+from routing.providers.openai.usage import usage_of
+from routing.wire.events import Comment, EventParser, EventTooLarge, Noise
+
+_DONE: Final = b"[DONE]"
+_MOST_CHOICES: Final = 128
+
+
+class OpenAIReader:
+    """One answer. Usage is taken out wherever it appears; the last figures that can be believed win.
+
+    Some servers tell a total for each of several choices. Each names the whole prompt, so only their output is added.
+    """
+
+    def __init__(self, answers: int = 1, *, has_output: bool = True) -> None:
+        self._parser = EventParser()
+        self._answers = answers
+        self._has_output = has_output
+        self._totals = 0
+        self._calls: dict[Any, ToolCalls] = {}
+        self._finished: set[int] = set()
+        """Choices that have their finish reason."""
+        self._noise = b""
+        """The first line that was no field of an event."""
+        self._has_begun = False
+        self.usage: Usage | None = None
+        self.is_exact = True
+        self.is_partial = False
+        self.reported: Mapping[str, Any] = {}
+        self.remark = ""
+
+    def feed(self, data: bytes | None) -> list[Event]:
+        events: list[Event] = []
+        try:
+            for event in self._parser.finish() if data is None else self._parser.feed(data):
+                if type(event) is Comment:
+                    events.append(event)
+                elif type(event) is Noise:
+                    self._noise = self._noise or event
+                elif event == _DONE or event.strip() == _DONE:
+                    events.append(END)
+                    break
+                else:
+                    chunk = self.read_chunk(event)
+                    if chunk is not None:
+                        events.append(chunk)
+                        self._has_begun = True
+            if data is None and self._noise and not self._has_begun:
+                self._say_noise()
+        except MalformedAnswer as error:
+            events.append(self._broken(error))
+        except EventTooLarge:
+            events.append(self._broken(MalformedAnswer("an event is too large")))
+        return events
+
+    def _say_noise(self) -> NoReturn:
+        """No event came, but something did: an upstream that answers in another form says why there."""
+        try:
+            error = error_in(orjson.loads(self._noise))
+        except orjson.JSONDecodeError:
+            error = {}
+        words = text_of(error.get("message")) or self._noise.decode("utf-8", "replace")
+        raise MalformedAnswer(f"no events came, but: {words[:300]}")
+
+    def _broken(self, error: MalformedAnswer) -> End:
+        """After the last finish reason nothing makes a failure of a whole answer any more."""
+        return END if len(self._finished) >= self._answers else End(error)
+
+    def read_chunk(self, data: bytes) -> dict[str, Any] | None:
+        """One chunk, None where there is nothing to show; raises MalformedAnswer."""
+        if not data.strip():
+            return None
+        chunk = _parse(data)
+        choices = chunk.get("choices")
+        if choices is None:
+            choices = chunk["choices"] = []
+        if type(choices) is not list:
+            raise MalformedAnswer("the chunk has no choices")
+        has_usage = self._take_usage(chunk, choices)
+        if chunk.get("error"):
+            raise_error(chunk["error"])
+        if not choices and (has_usage or not _is_chunk(chunk)):
+            return None
+        says_something = False
+        for choice in choices:
+            says_something = self._complete(choice) or says_something
+        if says_something and not has_usage:
+            self.is_partial = self.usage is not None
+        return chunk if says_something or not has_usage else None
+
+    def _complete(self, choice: Any) -> bool:
+        """Brings a choice into the canonical shape; whether it brings anything. Raises MalformedAnswer."""
+        if type(choice) is not dict:
+            raise MalformedAnswer("a choice has no delta")
+        delta = choice.get("delta")
+        if delta is None:
+            message = choice.get("message")  # some send whole messages in pieces
+            delta = choice["delta"] = message if type(message) is dict else {}
+        if type(delta) is not dict:
+            raise MalformedAnswer("a choice has no delta")
+        index = choice.get("index", 0)
+        if delta.get("tool_calls") is not None:
+            delta["tool_calls"] = self._calls_of(index).complete(delta["tool_calls"])
+        if not delta.get("role", True):
+            del delta["role"]
+        is_finished = False
+        if choice.get("finish_reason") is not None:
+            choice["finish_reason"] = self._finish_reason(choice["finish_reason"])
+            is_finished = choice["finish_reason"] is not None
+            if is_finished and type(index) is int and 0 <= index < _MOST_CHOICES:
+                self._finished.add(index)
+        return is_finished or any(value for name, value in delta.items() if name != "role")
+
+    def _finish_reason(self, said: Any) -> str | None:
+        reason = finish_reason(said)
+        if reason is None and type(said) is str and said:
+            self.remark = f"a finish reason that nobody knows: {said[:60]!r}"
+        return reason
+
+    def _calls_of(self, index: Any) -> ToolCalls:
+        if type(index) is not int or not 0 <= index < _MOST_CHOICES:
+            raise MalformedAnswer("a choice has no index")
+        calls = self._calls.get(index)
+        if calls is None:
+            calls = self._calls[index] = ToolCalls()
+        return calls
+
+    def _take_usage(self, chunk: dict[str, Any], choices: list[Any]) -> bool:
+        """Reads usage wherever it stands and takes it out; whether there was any."""
+        found = False
+        if "usage" in chunk:
+            reported = chunk.pop("usage")
+            found = reported is not None
+            if found:
+                self.note_usage(reported, is_total=not choices)
+        for name in _ELSEWHERE:
+            inner = chunk.get(name)
+            if type(inner) is dict and "usage" in inner:  # Groq's
+                self.note_usage(inner.pop("usage"), is_total=not choices)
+                found = True
+        for choice in choices:
+            if type(choice) is dict and "usage" in choice:  # Moonshot's
+                self.note_usage(choice.pop("usage"), is_total=False)
+                found = True
+        return found
+
+    def note_usage(self, reported: Any, *, is_total: bool) -> None:
+        """`is_total`: the figures came alone, behind the answer."""
+        usage, before = usage_of(reported, has_output=self._has_output), self.usage
+        if usage is None:
+            return
+        if is_total and self._answers > 1:
+            self._totals += 1
+            if before is not None and 1 < self._totals <= self._answers:
+                output, reasoning = before.output + usage.output, before.reasoning + usage.reasoning
+                usage = msgspec.structs.replace(usage, output=output, reasoning=reasoning)
+        self.usage, self.reported, self.is_partial = usage, reported, False
+
+    def whole(self, body: bytes) -> dict[str, Any]:
+        answer = _parse(body)
+        if answer.get("error"):
+            raise_error(answer["error"])
+        choices = answer.get("choices")
+        for choice in choices if type(choices) is list else ():
+            if type(choice) is dict:
+                choice["finish_reason"] = self._finish_reason(choice.get("finish_reason"))
+                _complete_whole(choice)
+        reported = answer.get("usage")
+        if reported is None and type(choices) is list:
+            reported = next((each["usage"] for each in choices if type(each) is dict and each.get("usage")), None)
+        self.usage = usage_of(reported, has_output=self._has_output)
+        self.reported = reported if type(reported) is dict else {}
+        return answer
+
+
+_ELSEWHERE: Final = ("x_groq",)
+"""Members of a chunk in which vendors hide usage."""
+
+
+def _is_chunk(chunk: dict[str, Any]) -> bool:
+    """Whether an event without choices is a chunk at all: not a ping, nor whatever else comes under another name."""
+    return str(chunk.get("object", "")).startswith("chat.completion") or "prompt_filter_results" in chunk
+
+
+def _complete_whole(choice: dict[str, Any]) -> None:
+    """Brings a choice of a whole answer into the canonical shape."""
+    choice.pop("usage", None)
+    message = choice.get("message")
+    if type(message) is not dict:
+        return
+    if message.get("tool_calls") is not None:
+        calls = complete_calls(message["tool_calls"])
+        if calls:
+            message["tool_calls"] = calls
+        else:
+            del message["tool_calls"]
+    content = message.get("content")
+    if type(content) is list:
+        message["content"] = _joined(content)
+
+
+def _joined(parts: list[Any]) -> str:
+    """The text of content that came as parts."""
+    return "".join(
+        part if type(part) is str else text_of(part.get("text")) for part in parts if type(part) in (str, dict)
+    )
+
+
+def _parse(body: bytes) -> dict[str, Any]:
+    """Raises MalformedAnswer for what is no JSON object."""
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise MalformedAnswer(f"the answer is not JSON: {body[:120].decode('utf-8', 'replace')}") from error
+    if type(value) is list and len(value) == 1:  # Google's compatible endpoint sends errors so
+        value = value[0]
+    if type(value) is not dict:
+        raise MalformedAnswer("the answer is not a JSON object")
+    return value
+
+
+def raise_error(error: Any) -> NoReturn:
+    message = text_of(error_in(error).get("message")) or str(error)
+    raise MalformedAnswer(f"an error came instead of an answer: {message[:300]}")

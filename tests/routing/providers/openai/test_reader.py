@@ -1,0 +1,308 @@
+"""Events and answers that are no perfect ones: a good answer is never lost, a broken one never looks whole."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+
+from billing.kinds import Usage
+from routing.providers.base import END, End, Event
+from routing.providers.openai import OpenAIReader
+
+U = {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110}
+DONE = b"data: [DONE]\n\n"
+
+
+def event(value: Any) -> bytes:
+    return b"data: " + (value if type(value) is bytes else orjson.dumps(value)) + b"\n\n"
+
+
+def chunk(delta: Any, finish: Any = None, **members: Any) -> dict[str, Any]:
+    return {
+        "object": "chat.completion.chunk",
+        "choices": [{"index": 0, "delta": delta, "finish_reason": finish}],
+        **members,
+    }
+
+
+def read(*parts: bytes, size: int = 0, answers: int = 1) -> tuple[list[Event], OpenAIReader]:
+    """Everything that a reader makes of these bytes, in pieces of this size, and the reader."""
+    data, reader = b"".join(parts), OpenAIReader(answers)
+    pieces = [data[at : at + size] for at in range(0, len(data), size)] if size else [data]
+    events: list[Event] = []
+    for piece in (*pieces, None):
+        events += reader.feed(piece)
+        if events and type(events[-1]) is End:
+            break
+    return events, reader
+
+
+def deltas(events: list[Event]) -> list[dict[str, Any]]:
+    return [choice["delta"] for chunk in events if type(chunk) is dict for choice in chunk["choices"]]
+
+
+def reasons(events: list[Event]) -> list[str | None]:
+    return [choice.get("finish_reason") for chunk in events if type(chunk) is dict for choice in chunk["choices"]]
+
+
+GOOD = (event(chunk({"content": "Hello"})), event(chunk({"content": " there"})), event(chunk({}, "stop")))
+BETWEEN = {
+    "choices null": event({"choices": None, "usage": U}),
+    "usage alone": event({"usage": U}),
+    "delta null": event(chunk(None, "stop")),
+    "delta absent": event({"choices": [{"index": 0, "finish_reason": "stop"}]}),
+    "a ping": b"event: ping\n" + event({"type": "ping"}),
+    "an empty object": event({}),
+    "empty data": b"data:\n\n",
+    "blank data": b"data:   \n\n",
+    "data without a colon": b"data\n\n",
+    "a comment": b": upstream https://host.example org-1\n\n",
+    "id and retry alone": b"id: 7\nretry: 3000\n\n",
+    "a metadata event": b"event: metadata\n" + event({"object": "trace", "id": "x"}),
+    "choices empty": event({"object": "chat.completion.chunk", "choices": []}),
+    "filter results": event({"prompt_filter_results": [{"prompt_index": 0}], "choices": []}),
+}
+
+
+@pytest.mark.parametrize("size", [0, 7, 1], ids=["whole", "7 bytes", "1 byte"])
+@pytest.mark.parametrize("between", BETWEEN.values(), ids=BETWEEN.keys())
+def test_event_that_is_no_perfect_chunk_ends_nothing(between: bytes, size: int) -> None:
+    events, reader = read(*GOOD, between, event({"choices": [], "usage": U}), DONE, size=size)
+
+    assert "".join(delta.get("content", "") for delta in deltas(events)) == "Hello there"
+    assert (events[-1], reader.usage, reader.is_partial) == (END, Usage(input=100, output=10), False)
+
+
+@pytest.mark.parametrize("between", BETWEEN.values(), ids=BETWEEN.keys())
+def test_nor_does_it_in_the_middle(between: bytes) -> None:
+    if b"stop" in between:
+        return_to = GOOD[:2]
+        events, _reader = read(*return_to, between, DONE)
+    else:
+        events, _reader = read(GOOD[0], between, *GOOD[1:], DONE)
+
+    assert "".join(delta.get("content", "") for delta in deltas(events)) == "Hello there"
+    assert (reasons(events)[-1], events[-1]) == ("stop", END)
+
+
+@pytest.mark.parametrize(
+    "done", [b"data: [DONE] \n\n", b"data:[DONE]\n\n", b"data:  [DONE]\r\n\r\n", b"data: [DONE]\t\n\n"]
+)
+def test_end_is_recognised_with_white_space_around_it(done: bytes) -> None:
+    assert read(*GOOD, done)[0][-1] is END
+
+
+@pytest.mark.parametrize("last", [b"data: {broken\n\n", event({"error": {"message": "late"}}), event(5)])
+def test_after_the_last_finish_reason_nothing_makes_it_a_failure(last: bytes) -> None:
+    events, _reader = read(*GOOD, last)
+
+    assert events[-1] is END
+
+
+def test_usage_that_stands_in_the_event_of_a_late_error_counts() -> None:
+    events, reader = read(*GOOD, event({"error": {"message": "late"}, "usage": U}))
+
+    assert (events[-1], reader.usage) == (END, Usage(input=100, output=10))
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        event({"error": {"message": "worker limit"}}),
+        event({"error": "worker limit"}),
+        event({"error": {"message": "worker limit"}, "choices": []}),
+        event(chunk({}, None, error={"message": "worker limit"})),
+        b'event: error\ndata: {"error":{"message":"worker limit"}}\n\n',
+        event([{"error": {"message": "worker limit"}}]),
+        event({"object": "error", "error": {"message": "worker limit"}}),
+    ],
+)
+def test_error_in_the_middle_ends_it_with_its_words(broken: bytes) -> None:
+    events, _reader = read(*GOOD[:2], broken, *GOOD[2:], DONE)
+
+    last = events[-1]
+    assert type(last) is End
+    assert "worker limit" in str(last.error)
+
+
+# --- finish reasons --------------------------------------------------------------------------------------------------
+
+
+def test_empty_reason_is_none() -> None:
+    events, _reader = read(event(chunk({"content": "a"}, "")), event(chunk({"content": "b"}, "")), GOOD[2], DONE)
+
+    assert reasons(events) == [None, None, "stop"]
+
+
+@pytest.mark.parametrize(
+    ("word", "reason"),
+    [
+        ("STOP", "stop"), ("eos", "stop"), ("end_turn", "stop"), ("COMPLETE", "stop"), ("stop_sequence", "stop"),
+        ("max_tokens", "length"), ("MAX_TOKENS", "length"), ("max_new_tokens", "length"), ("model_length", "length"),
+        ("tool_use", "tool_calls"), ("TOOL_CALL", "tool_calls"), ("function_call", "function_call"),
+        ("content_filtered", "content_filter"), ("SAFETY", "content_filter"), ("RECITATION", "content_filter"),
+        ("sensitive", "content_filter"), ("guardrail_intervened", "content_filter"), (" stop ", "stop"),
+    ],
+)  # fmt: skip
+def test_other_vendors_words_keep_their_meaning(word: str, reason: str) -> None:
+    events, reader = read(GOOD[0], event(chunk({}, word)), DONE)
+    whole = OpenAIReader().whole(orjson.dumps({"choices": [{"message": {"content": "a"}, "finish_reason": word}]}))
+
+    assert reasons(events)[-1] == whole["choices"][0]["finish_reason"] == reason
+    assert reader.remark == ""
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["error", "network_error", "ERROR", "internal_error", "MALFORMED_FUNCTION_CALL", "abort", "aborted", "cancelled",
+     "timeout", "insufficient_system_resource", "failed", "UNEXPECTED_TOOL_CALL"],
+)  # fmt: skip
+def test_word_for_a_failure_is_a_failure(word: str) -> None:
+    events, _reader = read(GOOD[0], event(chunk({}, word)), DONE)
+    last = events[-1]
+
+    assert type(last) is End
+    assert word in str(last.error)
+    with pytest.raises(ValueError, match=word):
+        OpenAIReader().whole(orjson.dumps({"choices": [{"message": {"content": "a"}, "finish_reason": word}]}))
+
+
+@pytest.mark.parametrize("word", ["wibble", 5, ["stop"], {"type": "stop"}, True])
+def test_word_that_nobody_knows_says_nothing_and_is_remarked_on(word: Any) -> None:
+    events, reader = read(GOOD[0], event(chunk({}, word)), DONE)
+
+    assert (reasons(events)[-1:], events[-1]) in (([None], END), ([], END))
+    assert ("wibble" in reader.remark) == (word == "wibble")
+
+
+# --- tool calls ------------------------------------------------------------------------------------------------------
+
+
+def call(id_: str | None = None, name: str | None = None, arguments: Any = None, **members: Any) -> dict[str, Any]:
+    function = {key: value for key, value in (("name", name), ("arguments", arguments)) if value is not None}
+    made: dict[str, Any] = {"type": "function", "function": function, **members}
+    return made if id_ is None else {"id": id_, **made}
+
+
+def calls(*fragments: Any) -> list[dict[str, Any]]:
+    """The tool calls that the reader relays of chunks with these in their deltas."""
+    events, _reader = read(*[event(chunk({"tool_calls": fragment})) for fragment in fragments], DONE)
+    return [one for delta in deltas(events) for one in delta.get("tool_calls", ())]
+
+
+def test_place_is_given_by_id_else_in_turn() -> None:
+    first, second, third, last = calls(
+        [call("a", "f", "{}"), call("b", "g", "{}")], [call("a", None, " ")], [call(None, None, "!")]
+    )
+
+    assert [one["index"] for one in (first, second, third, last)] == [0, 1, 0, 0]
+
+
+def test_fragments_without_place_or_id_go_to_the_last_call() -> None:
+    found = calls([call("a", "f", "")], [{"function": {"arguments": '{"x"'}}], [{"function": {"arguments": ":1}"}}])
+
+    assert [(one["index"], one["function"].get("arguments")) for one in found] == [(0, ""), (0, '{"x"'), (0, ":1}")]
+
+
+def test_fragment_with_a_name_begins_a_call() -> None:
+    assert [
+        one["index"] for one in calls([{"function": {"name": "f", "arguments": "{}"}}], [{"function": {"name": "g"}}])
+    ] == [0, 1]
+
+
+def test_whole_call_gets_what_it_lacks_and_later_fragments_lose_what_is_null() -> None:
+    first, later = calls(
+        [{"function": {"name": "f", "arguments": {"x": 1}}}],
+        [{"index": 0, "id": None, "type": None, "function": {"name": None, "arguments": "{}"}}],
+    )
+
+    assert first["id"].startswith("call_")
+    assert (first["type"], first["function"]) == ("function", {"name": "f", "arguments": '{"x":1}'})
+    assert later == {"index": 0, "function": {"arguments": "{}"}}
+
+
+@pytest.mark.parametrize("empty", [None, [], [None]])
+def test_no_calls_are_no_calls(empty: Any) -> None:
+    events, _reader = read(event(chunk({"content": "a", "tool_calls": empty})), event(chunk({}, "stop")), DONE)
+
+    assert events[-1] is END
+    assert not deltas(events)[0].get("tool_calls")
+
+
+def test_one_call_that_is_no_list_is_taken_as_one() -> None:
+    assert [one["index"] for one in calls(call("a", "f", "{}"))] == [0]
+
+
+@pytest.mark.parametrize("odd", [5, "x", [5], ["x"], [{"index": -1}], [{"index": 5_000}], [{"index": "0"}]])
+def test_what_is_no_call_breaks(odd: Any) -> None:
+    last = read(event(chunk({"tool_calls": odd})), DONE)[0][-1]
+
+    assert type(last) is End
+    assert last.error is not None
+
+
+def test_whole_answers_calls_are_completed_alike() -> None:
+    message = {
+        "content": None,
+        "tool_calls": [
+            {"function": {"name": "f", "arguments": {"x": 1}}},
+            {"id": "b", "index": 1, "function": {"name": "g", "arguments": None}},
+        ],
+    }
+    answer = OpenAIReader().whole(orjson.dumps({"choices": [{"message": message, "finish_reason": "tool_calls"}]}))
+
+    first, second = answer["choices"][0]["message"]["tool_calls"]
+    assert first["id"].startswith("call_")
+    assert (first["type"], first["function"]) == ("function", {"name": "f", "arguments": '{"x":1}'})
+    assert second == {"id": "b", "type": "function", "function": {"name": "g", "arguments": ""}}
+
+
+# --- other forms -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [0, 1, 7])
+def test_one_leading_byte_order_mark_is_dropped(size: int) -> None:
+    events, _reader = read(b"\xef\xbb\xbf", *GOOD, DONE, size=size)
+
+    assert "".join(delta.get("content", "") for delta in deltas(events)) == "Hello there"
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"upstream connect error\n\n", "upstream connect error"),
+        (b'{"error":{"message":"worker limit"}}\n\n', "worker limit"),
+        (b"<html><title>502 Bad Gateway</title></html>", "502 Bad Gateway"),
+    ],
+)
+def test_lines_that_are_no_events_are_told_to_the_operator(body: bytes, words: str) -> None:
+    last = read(body)[0][-1]
+
+    assert type(last) is End
+    assert words in str(last.error)
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ([{"type": "text", "text": "a"}, {"type": "text", "text": "b"}], "ab"),
+        (["a", "b"], "ab"),
+        ([{"type": "thinking", "thinking": "x"}, {"type": "text", "text": "b"}], "b"),
+        ([], ""),
+        ("a", "a"),
+        (None, None),
+    ],
+)
+def test_content_in_parts_is_joined(content: Any, text: str | None) -> None:
+    answer = OpenAIReader().whole(
+        orjson.dumps({"choices": [{"message": {"content": content}, "finish_reason": "stop"}]})
+    )
+
+    assert answer["choices"][0]["message"]["content"] == text
+
+
+def test_one_object_in_a_list_is_the_object() -> None:
+    with pytest.raises(ValueError, match="Invalid value at 'x'"):
+        OpenAIReader().whole(b'[{"error":{"code":400,"message":"Invalid value at \'x\'"}}]')
