@@ -11,9 +11,6 @@ from routing.endpoints.invalid import UnsupportedParameter
 ModelName = Annotated[str, Meta(min_length=1, max_length=200)]
 Amount = Annotated[float, Meta(ge=0)]
 
-EXTENSIONS: Final = frozenset(("models", "provider", "usage"))
-"""The router's own fields, never sent upstream."""
-
 
 class MaxPrice(Struct):
     """Currency units per million tokens of each kind, and per request."""

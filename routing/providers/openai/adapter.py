@@ -13,6 +13,7 @@ from routing.providers.openai.reader import OpenAIReader
 from routing.providers.openai.refusals import refusal_of
 
 _EXTENSIONS: Final = frozenset(("models", "provider", "usage"))
+"""The router's own fields, never sent upstream."""
 _HEADERS: Final[tuple[tuple[str, str], ...]] = (
     ("content-type", "application/json"),
     ("accept", "application/json"),

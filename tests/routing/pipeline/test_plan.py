@@ -18,9 +18,9 @@ from routing.endpoints.chat import CHAT
 from routing.endpoints.chat.needs import IMAGE_TOKENS, IMAGE_TOKENS_AT_MOST
 from routing.endpoints.invalid import IntegerAboveMaxValue
 from routing.errors import ContextLengthExceeded, ModelNotFound, NoAvailableChannel, NoMatchingRoute
+from routing.pipeline.admission import _amount
 from routing.pipeline.call import Call, Plan
 from routing.pipeline.plan import resolve
-from routing.pipeline.serve import _amount
 from routing.selection.health import Health
 from routing.selection.learned import DENSE
 from routing.selection.reasons import LACKS, Reason

@@ -1,0 +1,128 @@
+"""Admitting a request: a hold for the most that it can cost, or a refusal with which nothing is held."""
+
+from __future__ import annotations
+
+import asyncio
+
+from accounts.limits import Standing
+from billing.books import Hold
+from billing.money import PER_MILLION, to_json_number
+from billing.reservations import FundsInFlight, InsufficientQuota, timestamp
+from routing.endpoints.base import LEAST_USEFUL_OUTPUT, ceiling_of
+from routing.pipeline.call import Plan
+from routing.pipeline.gateway import Gateway
+from routing.pipeline.run import Run
+
+_HOLD_PAUSES = (0.015, 0.035, 0.075, 0.125)
+"""Seconds between the tries of a hold that lacks only what the tenant's own requests hold: 250 ms in all."""
+
+
+async def admit(plan: Plan, standing: Standing, gateway: Gateway) -> Run:
+    """Holds the most that the request can cost, and returns the run that owes the settling.
+
+    What only the tenant's own requests in flight keep from it may come back at any moment, so the hold is tried again
+    for a while: each try takes this process's queued settlements along, and other processes write theirs within
+    milliseconds. Raises FundsInFlight after that, InsufficientQuota or KeyStands; then nothing is held.
+    """
+    pauses = iter(_HOLD_PAUSES)
+    while True:
+        try:
+            return await _hold_most(plan, standing, gateway)
+        except InsufficientQuota as error:
+            if not _will_fit(plan, error):
+                raise
+            pause = next(pauses, None)
+            if pause is None:
+                raise _funds_in_flight(plan, error) from None
+        await asyncio.sleep(pause)
+
+
+async def _hold_most(plan: Plan, standing: Standing, gateway: Gateway) -> Run:
+    """One try to hold it, or two.
+
+    Where the cap is ours, it is lowered once to what the wallet affords, as long as that is still useful. Raises
+    InsufficientQuota with the affordable number, nothing held.
+    """
+    cap = plan.needs.cap
+    try:
+        return await _hold(plan, standing, gateway, cap)
+    except InsufficientQuota as error:
+        cap = _affordable_cap(plan, error.available)
+        if not plan.needs.is_cap_ours or not LEAST_USEFUL_OUTPUT <= cap < plan.needs.cap:
+            raise _insufficient(plan, error, cap) from None
+    try:
+        return await _hold(plan, standing, gateway, cap)
+    except InsufficientQuota as error:  # somebody else was faster
+        raise _insufficient(plan, error, _affordable_cap(plan, error.available)) from None
+
+
+async def _hold(plan: Plan, standing: Standing, gateway: Gateway, cap: int) -> Run:
+    amount = _amount(plan, cap)
+    await gateway.reservations.hold(_hold_of(plan, amount))
+    model, price = plan.models[0]
+    return Run(plan, gateway, standing, cap, amount, model, price)
+
+
+def _amount(plan: Plan, cap: int) -> int:
+    """What is held with this cap: the most that the request can cost at the dearest of its models."""
+    return max([ceiling_of(plan.needs, price, cap) for _model, price in plan.models])
+
+
+def _hold_of(plan: Plan, amount: int) -> Hold:
+    """The hold of this amount as the books write it."""
+    call = plan.call
+    model, price = plan.models[0]
+    return Hold(
+        id=call.id,
+        legs=call.caller.legs,
+        tenant_id=call.caller.tenant_id,
+        amount=amount,
+        api_key_id=call.caller.key_id,
+        endpoint=call.endpoint.name,
+        model=model.name,
+        price_id=price.id,
+        is_stream=call.request.is_stream,
+        created_at=timestamp(call.started_at),
+        idempotency=call.idempotency,
+    )
+
+
+def _affordable_cap(plan: Plan, available: int) -> int:
+    """Output tokens of one answer that so many ledger units pay for, the prompt at its most."""
+    rest = available - _amount(plan, 0)
+    if rest < 0:
+        return 0
+    rate = max(price.highest_output_rate() for _model, price in plan.models) * plan.needs.answers
+    return plan.needs.cap if rate == 0 else rest * PER_MILLION // rate
+
+
+def _insufficient(plan: Plan, refused: InsufficientQuota, affordable: int) -> InsufficientQuota:
+    currency = plan.call.caller.currency
+    cost = to_json_number(_amount(plan, plan.needs.cap), currency)
+    message = (
+        f"You exceeded your current quota: this request can cost up to {cost} {currency} and "
+        f"{to_json_number(refused.available, currency)} {currency} are available"
+    )
+    if plan.needs.cap:
+        message += f", which affords {affordable} output tokens. Lower max_tokens or add credit."
+    else:
+        message += ". Add credit."
+    return InsufficientQuota(message, available=refused.available, tied_up=refused.tied_up)
+
+
+def _will_fit(plan: Plan, refused: InsufficientQuota) -> bool:
+    """Whether the request could be admitted if everything came back that requests in flight hold."""
+    cap = min(plan.needs.cap, LEAST_USEFUL_OUTPUT) if plan.needs.is_cap_ours else plan.needs.cap
+    return refused.tied_up > 0 and _amount(plan, cap) <= refused.available + refused.tied_up
+
+
+def _funds_in_flight(plan: Plan, refused: InsufficientQuota) -> FundsInFlight:
+    currency = plan.call.caller.currency
+    cost, available, held = (
+        to_json_number(amount, currency)
+        for amount in (_amount(plan, plan.needs.cap), refused.available, refused.tied_up)
+    )
+    return FundsInFlight(
+        f"This request can cost up to {cost} {currency}; {available} {currency} are available, and your requests in "
+        f"flight hold {held} {currency}. Please try again in 1 s, when some of them have ended."
+    )
