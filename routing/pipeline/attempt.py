@@ -132,7 +132,8 @@ class Attempt:
 
     def _note(self, ending: Ending, now: float, status: int | None = None, detail: str = "") -> None:
         record = self.record
-        record.outcome, record.status, record.detail = ending, status, detail[:_MOST_DETAIL]
+        record.outcome, record.status = ending, status
+        record.detail = detail[:_MOST_DETAIL] or record.detail  # of which a remark may have been made before
         record.duration_ms = int((now - self._started) * 1000)
 
     def __enter__(self) -> Self:

@@ -43,5 +43,13 @@ def counted(reader: Reader, estimate: Callable[[], Usage], most: int) -> tuple[U
     return usage, "upstream" if reader.is_exact else "estimated"
 
 
+def remarks(reader: Reader, most: int) -> list[str]:
+    """What is odd about a good answer, for operators."""
+    found = [reader.remark] if reader.remark else []
+    if reader.usage is not None and reader.usage.output > most:
+        found.append("the upstream counted more output than its cap allows; the output was estimated")
+    return found
+
+
 def _with_output(usage: Usage, output: int) -> Usage:
     return msgspec.structs.replace(usage, output=output, reasoning=min(usage.reasoning, output))

@@ -26,7 +26,7 @@ from routing.errors import IdempotencyKeyInUse, IdempotencyKeyMismatch, Idempote
 from routing.pipeline.admission import admit
 from routing.pipeline.attempt import Attempt, AttemptFailed
 from routing.pipeline.call import Call, Option, UntilGone, WholeReply
-from routing.pipeline.counts import counted, most_output
+from routing.pipeline.counts import counted, most_output, remarks
 from routing.pipeline.gateway import Gateway
 from routing.pipeline.outcomes import SUCCESS
 from routing.pipeline.plan import reason_out, resolve
@@ -214,10 +214,8 @@ def _counted(run: Run, attempt: Attempt, reader: Reader, body: dict[str, Any]) -
     """What a whole answer used, and what is odd about it."""
     needs = run.plan.needs
     most = most_output(run.cap, needs.answers)
-    if reader.usage is not None and reader.usage.output > most:
-        attempt.remark("the upstream counted more output than its cap allows; the output was estimated")
-    if reader.remark:
-        attempt.remark(reader.remark)
+    for remark in remarks(reader, most):
+        attempt.remark(remark)
     return counted(reader, lambda: run.plan.call.endpoint.estimate(body, needs), most)
 
 

@@ -17,10 +17,10 @@ import orjson
 
 from billing.kinds import NOTHING, Usage
 from routing.pipeline.attempt import Attempt
-from routing.pipeline.counts import counted, most_output
+from routing.pipeline.counts import counted, most_output, remarks
 from routing.pipeline.outcomes import LEFT, OF_FAULT, SUCCESS, Close, Consequence, error_of
 from routing.pipeline.run import ClientGone, Run
-from routing.providers.base import END, End, MalformedAnswer, Reader
+from routing.providers.base import End, MalformedAnswer, Reader
 from routing.wire.client import PAUSE_BYTES, Answer, UpstreamFault
 from routing.wire.events import KEEP_ALIVE
 
@@ -144,7 +144,7 @@ class StreamReply:
                 if type(event) is dict:
                     out.append(self._relay.relay(event))
                     self._has_begun = True
-                elif event is END or type(event) is End:
+                elif type(event) is End:
                     self._end(event.error)
                 elif not out:  # a comment: its words are the upstream's own
                     out.append(KEEP_ALIVE)
@@ -289,8 +289,8 @@ class StreamReply:
         """Settles once, with the best figures there are; the usage that was settled with."""
         usage, source = self.usage()
         if not self._run.is_settled:
-            if self._reader.remark:
-                self._attempt.remark(self._reader.remark)
+            for remark in remarks(self._reader, self._most_output):
+                self._attempt.remark(remark)
             if source == "upstream" and close is SUCCESS:
                 self._run.teach(usage)
             self._run.settle(close, usage, source)

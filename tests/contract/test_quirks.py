@@ -229,6 +229,15 @@ def test_stream_that_goes_on_past_its_cap_is_ended_there(caller: Caller, model: 
     assert "output cap" in record.attempts[0]["detail"]
 
 
+def test_stream_that_is_past_its_cap_at_once_says_so_too(caller: Caller, model: Offer) -> None:
+    caller.upstream.on(model.upstream, sent(*[up.chunk({"content": "w "})] * 200))
+
+    seen = caller.listen(model, max_tokens=5)
+
+    assert (seen.is_done, reasons(seen)[-1]) == (True, "length")
+    assert "output cap" in caller.only_record().attempts[0]["detail"]
+
+
 def test_counts_far_above_the_cap_are_not_believed(caller: Caller, model: Offer) -> None:
     usage = {"prompt_tokens": 12, "completion_tokens": 50_000, "total_tokens": 50_012}
     caller.upstream.on(model.upstream, up.answer("Hello there!", usage=usage), up.told("Hello there!", usage=usage))
@@ -238,7 +247,7 @@ def test_counts_far_above_the_cap_are_not_believed(caller: Caller, model: Offer)
 
     caller.wait_until_settled()
     assert [(record.usage_source, record.output_tokens < 10) for record in caller.records] == [("estimated", True)] * 2
-    assert "output" in caller.records[0].attempts[0]["detail"]
+    assert ["output" in record.attempts[0]["detail"] for record in caller.records] == [True, True]
 
 
 # --- tool calls ------------------------------------------------------------------------------------------------------
