@@ -7,7 +7,7 @@ import itertools
 import secrets
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +20,7 @@ from pytest_django.plugin import DjangoDbBlocker
 from accounts.database import READERS, REPORTERS
 from accounts.models import Tenant
 from billing import balances, ledger
-from billing.books import Hold, Settlement
+from billing.books import Books, Hold, Settlement, open_books
 from billing.kinds import Usage
 from billing.models import Balance, LedgerEntry, Price, Reservation, UsageRecord
 from billing.reservations import new_id, timestamp
@@ -62,6 +62,21 @@ def _forget(together: threading.Barrier) -> None:
     with contextlib.suppress(AttributeError):
         connections["default"].close()
         del connections["default"]
+
+
+def race(story: Callable[[Books], object], racers: int) -> None:
+    """Tells the story in so many threads at once, each with books of its own; raises what one of them raises."""
+
+    def run() -> None:
+        books = open_books()
+        try:
+            story(books)
+        finally:
+            books.close()
+
+    with ThreadPoolExecutor(racers) as pool:
+        for done in [pool.submit(run) for _racer in range(racers)]:
+            done.result()
 
 
 @dataclass(frozen=True, slots=True)

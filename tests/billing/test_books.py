@@ -19,7 +19,7 @@ from billing.books import AWAY, HELD, Books, Hold, Progress, Refused, choose, op
 from billing.kinds import NOTHING, Usage
 from billing.models import LedgerEntry, Reservation
 from billing.reservations import new_id
-from tests.bookkeeping import Account, account, assert_books_add_up, default_database
+from tests.bookkeeping import Account, account, assert_books_add_up, default_database, race
 from tests.databases import PostgresDatabases
 
 OWNER = secrets.token_hex(16)
@@ -274,23 +274,15 @@ def test_choosing_takes_from_all_legs_or_from_none() -> None:
 def test_connections_racing_for_one_wallet_never_pass_its_end(database: str, rich: Account) -> None:
     held: list[str] = []
 
-    def race() -> None:
-        mine = open_books()
-        try:
-            for _round in range(10):
-                wanted = [rich.hold(30), rich.hold(30)]
-                outcomes, _settled = mine.post(wanted, [], OWNER)
-                got = [hold.id for hold, outcome in zip(wanted, outcomes, strict=True) if outcome is HELD]
-                held.extend(got)
-                mine.post([], [rich.settlement(id_, 10) for id_ in got], OWNER)
-        finally:
-            mine.close()
+    def hold_and_settle(mine: Books) -> None:
+        for _round in range(10):
+            wanted = [rich.hold(30), rich.hold(30)]
+            outcomes, _settled = mine.post(wanted, [], OWNER)
+            got = [hold.id for hold, outcome in zip(wanted, outcomes, strict=True) if outcome is HELD]
+            held.extend(got)
+            mine.post([], [rich.settlement(id_, 10) for id_ in got], OWNER)
 
-    racers = [threading.Thread(target=race) for _racer in range(4)]
-    for racer in racers:
-        racer.start()
-    for racer in racers:
-        racer.join()
+    race(hold_and_settle, 4)
 
     assert len(held) == len(rich.records)
     assert rich.available == 1000 - 10 * len(held)

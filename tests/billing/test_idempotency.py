@@ -13,9 +13,9 @@ import pytest
 from django.utils import timezone
 
 from billing import idempotency
-from billing.books import HELD, Books, Hold, HoldOutcome, Idempotency, Refused, Repeated, open_books
+from billing.books import HELD, Books, Hold, HoldOutcome, Idempotency, Refused, Repeated
 from billing.models import IdempotencyKey
-from tests.bookkeeping import Account, account, assert_books_add_up
+from tests.bookkeeping import Account, account, assert_books_add_up, race
 
 OWNER = secrets.token_hex(16)
 FREE = ["upstream_error", "timeout", "refused", "client_gone", "internal_error"]
@@ -261,19 +261,11 @@ def test_fifty_at_once_with_one_key_are_held_once(database: str, funds: int) -> 
     outcomes: list[HoldOutcome] = []
     start = threading.Barrier(50)
 
-    def race() -> None:
-        mine = open_books()
-        try:
-            start.wait()
-            outcomes.extend(mine.post([racing.hold(100, idempotency=same)], [], OWNER)[0])
-        finally:
-            mine.close()
+    def hold(mine: Books) -> None:
+        start.wait()
+        outcomes.extend(mine.post([racing.hold(100, idempotency=same)], [], OWNER)[0])
 
-    racers = [threading.Thread(target=race) for _racer in range(50)]
-    for racer in racers:
-        racer.start()
-    for racer in racers:
-        racer.join()
+    race(hold, 50)
 
     (held,) = racing.reservations
     assert outcomes.count(HELD) == 1
@@ -288,25 +280,17 @@ def test_key_that_is_freed_while_many_wait_for_it_is_taken_once_at_a_time(databa
     in_flight: list[str] = []
     most_in_flight: list[int] = []
 
-    def race() -> None:
-        mine = open_books()
-        try:
-            for _round in range(10):
-                hold = racing.hold(100, idempotency=same)
-                if mine.post([hold], [], OWNER)[0] == [HELD]:
-                    held.append(hold.id)
-                    in_flight.append(hold.id)
-                    most_in_flight.append(len(in_flight))
-                    in_flight.remove(hold.id)
-                    mine.post([], [racing.settlement(hold.id, 0, outcome="upstream_error")], OWNER)
-        finally:
-            mine.close()
+    def hold_and_free(mine: Books) -> None:
+        for _round in range(10):
+            hold = racing.hold(100, idempotency=same)
+            if mine.post([hold], [], OWNER)[0] == [HELD]:
+                held.append(hold.id)
+                in_flight.append(hold.id)
+                most_in_flight.append(len(in_flight))
+                in_flight.remove(hold.id)
+                mine.post([], [racing.settlement(hold.id, 0, outcome="upstream_error")], OWNER)
 
-    racers = [threading.Thread(target=race) for _racer in range(4)]
-    for racer in racers:
-        racer.start()
-    for racer in racers:
-        racer.join()
+    race(hold_and_free, 4)
 
     assert len(held) > 1
     assert set(most_in_flight) == {1}

@@ -91,15 +91,22 @@ def _codes(answers: list[httpx.Response]) -> collections.Counter[str]:
     )
 
 
+def _staged(
+    start_world: Callable[..., World], database_url: str, count: int
+) -> tuple[World, Caller, Offer, threading.Event, Repetitions]:
+    """Four workers that are no longer young, and an upstream that answers when the gate is opened."""
+    world = start_world(database_url=database_url, workers=4, env=SETTINGS)
+    caller, model, gate = world.caller(), world.offer(SINGLE), threading.Event()
+    world.upstream.on(model.upstream, up.Reply((up.Until(gate), *up.answer().steps)))
+    _grow_old()
+    return world, caller, model, gate, Repetitions(caller, model, count)
+
+
 @pytest.mark.parametrize("count", SIZES)
 def test_process_that_dies_with_the_request_leaves_a_key_that_names_it(
     start_world: Callable[..., World], migrated_postgres_url: Callable[[], str], count: int
 ) -> None:
-    world = start_world(database_url=migrated_postgres_url(), workers=4, env=SETTINGS)
-    caller, model, gate = world.caller(), world.offer(SINGLE), threading.Event()
-    world.upstream.on(model.upstream, up.Reply((up.Until(gate), *up.answer().steps)))
-    repeated = Repetitions(caller, model, count)
-    _grow_old()
+    world, caller, model, gate, repeated = _staged(start_world, migrated_postgres_url(), count)
 
     with repeated.running():
         world.upstream.wait_for(model.upstream)
@@ -124,11 +131,7 @@ def test_process_that_dies_with_the_request_leaves_a_key_that_names_it(
 def test_process_that_dies_beside_the_request_changes_nothing(
     start_world: Callable[..., World], migrated_postgres_url: Callable[[], str], count: int
 ) -> None:
-    world = start_world(database_url=migrated_postgres_url(), workers=4, env=SETTINGS)
-    caller, model, gate = world.caller(), world.offer(SINGLE), threading.Event()
-    world.upstream.on(model.upstream, up.Reply((up.Until(gate), *up.answer().steps)))
-    repeated = Repetitions(caller, model, count)
-    _grow_old()
+    world, caller, model, gate, repeated = _staged(start_world, migrated_postgres_url(), count)
 
     with repeated.running():
         world.upstream.wait_for(model.upstream)
