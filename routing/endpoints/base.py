@@ -133,6 +133,9 @@ class Relay(Protocol):
     def received_tokens(self) -> int:
         """Output tokens received so far, as well as they can be counted here."""
 
+    def least_tokens(self) -> int:
+        """Output tokens that have come for certain, however the upstream cuts them into chunks."""
+
     def cut(self) -> bytes:
         """The client's bytes where the answer is ended for it, at the cap that was asked for."""
 

@@ -152,7 +152,7 @@ class StreamReply:
             self._end(error)
         if data is None:
             self._is_at_end = True
-        if self._relay.received_tokens() > self._most_output and not self._is_at_end:
+        if self._relay.least_tokens() > self._most_output and not self._is_at_end:
             out.append(self._cut())
         return b"".join(out)
 

@@ -216,17 +216,35 @@ def test_tool_calls_are_estimated_by_their_text(caller: Caller, model: Offer) ->
 
 
 def test_stream_that_goes_on_past_its_cap_is_ended_there(caller: Caller, model: Offer) -> None:
-    word = up.event(up.chunk({"content": "w "}))
+    word = up.event(up.chunk({"content": "word"}))
     caller.upstream.on(model.upstream, up.stream(up.Forever(up.framed(word), 0.0005), is_terminated=False))
 
     seen = caller.listen(model, max_tokens=5)
 
     assert (seen.is_done, reasons(seen)[-1]) == (True, "length")
-    assert len(seen.text()) // 2 <= 5 + 1 + 64 + 40  # what came in one piece with the last
+    assert len(seen.text()) // 4 <= 5 + 1 + 64 + 40  # what came in one piece with the last
     assert_valid(seen)
     record = caller.only_record()
     assert (record.outcome, record.usage_source) == ("success", "estimated")
     assert "output cap" in record.attempts[0]["detail"]
+
+
+@pytest.mark.parametrize(
+    ("piece", "count"),
+    [
+        pytest.param("a sentence of fifty bytes, which some send at once. ", 50, id="sentences"),
+        pytest.param("x", 1_000, id="letters"),
+        pytest.param("\N{LATIN SMALL LETTER U WITH HORN AND TILDE}", 300, id="Vietnamese letters"),
+    ],
+)
+def test_stream_within_its_cap_is_whole_however_it_is_cut_into_chunks(
+    caller: Caller, model: Offer, piece: str, count: int
+) -> None:
+    caller.upstream.on(model.upstream, sent(*[up.chunk({"content": piece})] * count, STOP, up.DONE))
+
+    seen = caller.listen(model, max_tokens=256)
+
+    assert (seen.text(), reasons(seen)[-1], seen.is_done) == (piece * count, "stop", True)
 
 
 def test_stream_that_is_past_its_cap_at_once_says_so_too(caller: Caller, model: Offer) -> None:

@@ -28,7 +28,7 @@ from routing.providers.base import MalformedAnswer
 from routing.wire.events import DONE
 
 _LONGEST_TOKEN: Final = 12
-"""Upstreams whose content chunks are shorter on average than this send one token a chunk."""
+"""Upstreams whose content chunks are shorter on average than this send one token a chunk; no text's are longer."""
 
 
 def check_chunk(chunk: dict[str, Any]) -> list[dict[str, Any]]:
@@ -151,6 +151,11 @@ class ChatRelay:
         if self._delta_bytes <= self._deltas * _LONGEST_TOKEN:
             return self._deltas
         return -(-self._delta_bytes // BYTES_PER_TOKEN)
+
+    def least_tokens(self) -> int:
+        """Some send a letter a chunk, others a sentence: neither is a token."""
+        size = self._delta_bytes
+        return max(min(self._deltas, size // BYTES_PER_TOKEN), size // _LONGEST_TOKEN)
 
     def cut(self) -> bytes:
         unfinished = sorted(self._begun - self._finished)
