@@ -34,8 +34,6 @@ _REDIS_TIMEOUT: Final = 0.25
 _REDIS_PAUSE: Final = 1.0
 _MOST_UNDELIVERED: Final = 10_000
 _SWEEP_SECONDS: Final = 60.0
-_REQUEST_HEADERS: Final = tuple(b"x-ratelimit-%s-requests" % what for what in (b"limit", b"remaining", b"reset"))
-_TOKEN_HEADERS: Final = tuple(b"x-ratelimit-%s-tokens" % what for what in (b"limit", b"remaining", b"reset"))
 _SCRIPT: Final = (Path(__file__).parent / "limits.lua").read_text()
 
 
@@ -90,15 +88,19 @@ class Standing(msgspec.Struct, frozen=True):
     @property
     def headers(self) -> list[tuple[bytes, bytes]]:
         """OpenAI's `x-ratelimit-*` headers; `reset` is the time until the bucket is full again."""
-        pairs: list[tuple[bytes, bytes]] = []
-        for (limit_name, remaining_name, reset_name), limit, remaining in (
-            (_REQUEST_HEADERS, self.limit_requests, self.remaining_requests),
-            (_TOKEN_HEADERS, self.limit_tokens, self.remaining_tokens),
-        ):
-            if limit >= 0:
-                reset = -((remaining - limit) * 60_000 // limit)
-                pairs += (limit_name, b"%d" % limit), (remaining_name, b"%d" % remaining), (reset_name, b"%dms" % reset)
-        return pairs
+        requests = _bucket_headers(b"requests", self.limit_requests, self.remaining_requests)
+        return requests + _bucket_headers(b"tokens", self.limit_tokens, self.remaining_tokens)
+
+
+def _bucket_headers(what: bytes, limit: int, remaining: int) -> list[tuple[bytes, bytes]]:
+    if limit < 0:
+        return []
+    reset = -((remaining - limit) * 60_000 // limit)
+    return [
+        (b"x-ratelimit-limit-" + what, b"%d" % limit),
+        (b"x-ratelimit-remaining-" + what, b"%d" % remaining),
+        (b"x-ratelimit-reset-" + what, b"%dms" % reset),
+    ]
 
 
 UNLIMITED: Final = Standing()

@@ -6,6 +6,7 @@ Plain arithmetic: whether a request has to be paid at all (one that produced not
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import compress
 from typing import Final
 
 import msgspec
@@ -99,6 +100,7 @@ class Line(msgspec.Struct, frozen=True, gc=False):
         return self.quantity * self.rate
 
 
+_EACH: Final = range(len(KINDS))
 _WITHIN: Final = tuple((_PLACES[kind.name], _PLACES[kind.within]) for kind in KINDS if kind.within)
 """Places in the table, in its order: of a kind, and of the one that contains it."""
 
@@ -106,11 +108,11 @@ _WITHIN: Final = tuple((_PLACES[kind.name], _PLACES[kind.within]) for kind in KI
 def lines(usage: Usage, tariff: Tariff) -> list[Line]:
     """The terms of a request's price, the kinds that were not used left out; the flat fee is not among them."""
     quantities = [*msgspec.structs.astuple(usage)]
-    for part, whole in _WITHIN:
-        if quantities[part]:
+    if sum(quantities) > usage.input + usage.output:  # there are others, which may be within these
+        for part, whole in _WITHIN:
             quantities[whole] -= quantities[part]
     rates = tariff.rates
-    return [Line(KINDS[place], quantity, rates[place]) for place, quantity in enumerate(quantities) if quantity]
+    return [Line(KINDS[place], quantities[place], rates[place]) for place in compress(_EACH, quantities)]
 
 
 def cost(usage: Usage, tariff: Tariff) -> int:

@@ -37,13 +37,12 @@ class Application:
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
         kind = scope["type"]
-        if kind == "lifespan":
-            return self._live(receive, send)
-        path = scope["path"]
-        if kind == "http" and (path.startswith("/v1/") or path == "/v1"):
+        if kind == "http" and (scope["path"].startswith("/v1/") or scope["path"] == "/v1"):
             if self._api is None:
                 raise RuntimeError("The API plane needs a server that speaks ASGI's lifespan; see bin/serve.")
             return self._api(scope, receive, send)
+        if kind == "lifespan":
+            return self._live(receive, send)
         if kind == "http" and self._api is not None and self._api.is_lost(scope):
             return self._api(scope, receive, send)
         return self._web(scope, receive, send)  # type: ignore[arg-type]

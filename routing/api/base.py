@@ -122,23 +122,30 @@ class GatewayView(APIView):
             if handler is None:
                 return await self._unhandled(request)
             for authenticator in self._authenticators:
-                found = await _result(authenticator.authenticate(request))  # type: ignore[arg-type]
+                found: Any = authenticator.authenticate(request)  # type: ignore[arg-type]
+                if type(found) is CoroutineType:
+                    found = await found
                 if found is not None:
                     request.user, request.auth = found
                     break
             for permission in self._permissions:
-                if not await _result(permission.has_permission(request, self)):  # type: ignore[arg-type]
+                is_allowed: Any = permission.has_permission(request, self)  # type: ignore[arg-type]
+                if is_allowed is not True and not await _result(is_allowed):
                     self._deny(request, permission)
-            for make in self._throttle_classes:
-                throttle = make()
-                if not await _result(throttle.allow_request(request, self)):  # type: ignore[arg-type]
-                    raise Throttled(throttle.wait())
+            if self._throttle_classes:
+                await self._throttle(request)
             response: ApiResponse = await handler(request, **kwargs)
             return response
         except ClientGone:
             raise
         except Exception as error:  # noqa: BLE001 - the last resort: every failure leaves in the contract's shape
             return await refuse(error, request)
+
+    async def _throttle(self, request: ApiRequest) -> None:
+        for make in self._throttle_classes:
+            throttle = make()
+            if not await _result(throttle.allow_request(request, self)):  # type: ignore[arg-type]
+                raise Throttled(throttle.wait())
 
     async def _unhandled(self, request: ApiRequest) -> ApiResponse:
         """OPTIONS is answered to everybody; raises MethodNotSupported for any other method."""

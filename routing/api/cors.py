@@ -12,7 +12,8 @@ from routing.api.headers import Headers, RequestHeaders
 EXPOSED: Final = (
     "x-request-id, x-should-retry, retry-after, x-costrouter-model, x-costrouter-channel, x-costrouter-attempts, "
     "x-costrouter-cost, x-ratelimit-limit-requests, x-ratelimit-remaining-requests, x-ratelimit-reset-requests, "
-    "x-ratelimit-limit-tokens, x-ratelimit-remaining-tokens, x-ratelimit-reset-tokens"
+    "x-ratelimit-limit-tokens, x-ratelimit-remaining-tokens, x-ratelimit-reset-tokens, idempotent-replayed, "
+    "x-costrouter-first-request"
 )
 _MAX_AGE: Final = b"600"
 _VARY: Final = (b"vary", b"Origin")
@@ -30,7 +31,7 @@ def answer_headers(origin: bytes, caller: Caller | None) -> Headers:
 
 async def preflight_headers(request: RequestHeaders, origins: Origins, allowed_methods: str) -> Headers:
     """A preflight brings no key: its origin is answered if any key allows it, and the request itself decides."""
-    origin = request.origin
+    origin = request.by_name.get(b"origin")
     if origin is None or request.get("access-control-request-method") is None:
         return []
     if not await origins.allow(origin.decode("latin-1")):

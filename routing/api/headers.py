@@ -10,24 +10,20 @@ Headers = list[tuple[bytes, bytes]]
 class RequestHeaders:
     """A request's headers by their names in lower case, read only when they are asked for."""
 
-    __slots__ = ("_pairs", "_values")
+    __slots__ = ("_pairs", "by_name")
 
     def __init__(self, pairs: list[tuple[bytes, bytes]]) -> None:
         self._pairs = pairs
-        self._values = dict(pairs)
+        self.by_name = dict(pairs)
+        """As they came, for what most requests do not have: one look, no call."""
 
     @overload
     def get(self, name: str, /) -> str | None: ...
     @overload
     def get(self, name: str, default: str, /) -> str: ...
     def get(self, name: str, default: str | None = None, /) -> str | None:
-        value = self._values.get(name.encode())
+        value = self.by_name.get(name.encode())
         return default if value is None else value.decode("latin-1")
-
-    @property
-    def origin(self) -> bytes | None:
-        """The web origin that a browser names; no other client sends one."""
-        return self._values.get(b"origin")
 
     def get_all(self, name: str) -> list[str]:
         """Every value of a header that may come more than once."""

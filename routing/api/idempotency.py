@@ -10,6 +10,7 @@ from billing.books import Idempotency
 from routing.api.headers import RequestHeaders
 
 NAME: Final = "idempotency-key"
+_NAME: Final = NAME.encode()
 MOST_CHARACTERS: Final = 255
 
 
@@ -25,9 +26,9 @@ class InvalidIdempotencyKey(InvalidRequest):
 
 def read(headers: RequestHeaders, path: str, body: bytes) -> Idempotency | None:
     """What makes a request one with others; None without the header. Raises InvalidIdempotencyKey."""
-    value = headers.get(NAME)
-    if value is None:
+    if _NAME not in headers.by_name:
         return None
+    value = headers.get(NAME, "")
     if not value.strip() or len(value) > MOST_CHARACTERS or not value.isprintable() or len(headers.get_all(NAME)) > 1:
         raise InvalidIdempotencyKey
     asked = hashlib.sha256(path.encode() + b"\n")

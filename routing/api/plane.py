@@ -73,8 +73,9 @@ class ApiPlane:
         except ClientGone:
             return
         response.headers.append((b"x-request-id", b"req_" + request.id.encode()))
-        if headers.origin is not None:
-            response.headers += cors.answer_headers(headers.origin, request.auth)
+        origin = headers.by_name.get(b"origin")
+        if origin is not None:
+            response.headers += cors.answer_headers(origin, request.auth)
         if response.stream is not None:
             await send_stream(response.stream, response.headers, send)
             return
@@ -104,10 +105,12 @@ class ApiPlane:
     def _read_body(self, headers: RequestHeaders, receive: Receive) -> Awaitable[bytes]:
         """The whole body; raises RequestTooLarge as soon as it is declared or grows larger than the limit."""
         most = self._gateway.options.most_body_bytes
-        declared = headers.get("content-length")
-        if declared is not None and (not declared.isdecimal() or int(declared) > most):
+        declared = headers.by_name.get(b"content-length")
+        if declared is None:
+            return self._slow_bodies.read(_read_parts(receive, most))
+        if not declared.isdigit() or int(declared) > most:
             raise RequestTooLarge(most)
-        return self._slow_bodies.read(_read_parts(receive, most))
+        return self._slow_bodies.read(_read_parts(receive, most, int(declared)))
 
     def _view(self, path: str) -> Callable[..., Awaitable[ApiResponse]]:
         view = self._views.get(path)
@@ -122,7 +125,8 @@ class ApiPlane:
         return view
 
 
-async def _read_parts(receive: Receive, most: int) -> bytes:
+async def _read_parts(receive: Receive, most: int, length: int = -1) -> bytes:
+    """The body, whole as soon as `length` bytes are here: the server would say so in a message of its own."""
     parts: list[bytes] = []
     size = 0
     while True:
@@ -133,7 +137,7 @@ async def _read_parts(receive: Receive, most: int) -> bytes:
         size += len(part)
         if size > most:
             raise RequestTooLarge(most)
-        if not message.get("more_body"):
+        if size == length or not message.get("more_body"):
             return b"".join((*parts, part)) if parts else part
         parts.append(part)
 

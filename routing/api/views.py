@@ -31,7 +31,7 @@ class EndpointView(GatewayView):
             body=values,
             body_bytes=len(raw),
             snapshot=request.gateway.catalogue.snapshot,
-            wants_explanation=headers.get("x-costrouter-explain", "") == "true",
+            wants_explanation=headers.by_name.get(b"x-costrouter-explain") == b"true",
             started=request.started,
             started_at=request.started_at,
             idempotency=idempotency.read(headers, request.path, raw),

@@ -135,7 +135,8 @@ async def _exchange(name: str, route: RouteView, client: Client, endpoint: Endpo
             error = (await answer.read())[:_MOST_ERROR_BYTES]
             refusal = adapter.refusal(answer.status, answer.headers, error, call)
             return Result(name, False, _refused(answer.status), answer.status, words=refusal.detail[:_MOST_WORDS])
-        listener = _Listener(endpoint, adapter.open(call), endpoint.relay(endpoint.read(body), _HEAD), began)
+        relay = endpoint.relay(endpoint.read(body), _HEAD, endpoint.smallest_cap)
+        listener = _Listener(endpoint, adapter.open(call), relay, began)
         await listener.listen(answer)
         return listener.result(name, answer.status, route.cost)
     finally:

@@ -119,22 +119,21 @@ class Relay(Protocol):
 
     is_done: bool
     """Set by the caller when the upstream has said that the answer is whole."""
+    is_past_cap: bool
+    """More output than was allowed has come for certain, however the upstream cuts it into chunks."""
 
     @property
     def is_complete(self) -> bool:
         """Whether the answer is whole: the upstream said so, or nothing is missing."""
 
     def relay(self, chunk: dict[str, Any]) -> bytes:
-        """The client's bytes of a chunk, b"" if there is nothing to show; raises MalformedAnswer."""
+        """The client's bytes of a canonical chunk, b"" if there is nothing to show; raises MalformedAnswer."""
 
     def closing(self, bill: Bill, explanation: Any = None) -> bytes:
         """The end of a complete answer; the explanation if one was asked for."""
 
     def received_tokens(self) -> int:
         """Output tokens received so far, as well as they can be counted here."""
-
-    def least_tokens(self) -> int:
-        """Output tokens that have come for certain, however the upstream cuts them into chunks."""
 
     def cut(self) -> bytes:
         """The client's bytes where the answer is ended for it, at the cap that was asked for."""
@@ -194,8 +193,8 @@ class Endpoint(Protocol):
     def pieces(self, answer: dict[str, Any]) -> list[dict[str, Any]]:
         """A whole answer as a stream's chunks: an upstream was asked to stream, and did not."""
 
-    def relay(self, request: Any, head: Head) -> Relay:
-        """Raises nothing; asked only for requests that are streams."""
+    def relay(self, request: Any, head: Head, most_output: int) -> Relay:
+        """Raises nothing; asked only for requests that are streams. Above `most_output` tokens it is past its cap."""
 
     def assembler(self, request: Any) -> Assembler:
         """Asked only where the upstream streams and the client does not."""

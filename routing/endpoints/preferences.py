@@ -37,7 +37,7 @@ class UsageOptions(Struct):
 
 _KNOWN: Final = frozenset((*ProviderPreferences.__struct_fields__, "preferred_max_latency", "preferred_min_throughput"))
 """With the two that are preferences by name: nothing is promised to who sends them, and nothing is lost."""
-_WISHES: Final = ("transforms", "plugins")
+_WISHES: Final = frozenset(("transforms", "plugins"))
 """OpenRouter's wishes beside `provider`: to shorten the prompt, to let other parties see it."""
 
 
@@ -48,11 +48,9 @@ def refuse_wishes(body: dict[str, Any]) -> None:
     `data_collection`, `zdr`, `quantizations`, `enforce_distillable_text`, or whatever comes next) must not be served as
     if it were granted.
     """
-    for name in _WISHES:
-        if name in body:
-            if body[name]:
-                _refuse(name)
-            del body[name]
+    for name in _WISHES.intersection(body):
+        if body.pop(name):
+            _refuse(name)
     provider = body.get("provider")
     if provider:
         for name in provider.keys() - _KNOWN:

@@ -63,7 +63,8 @@ class Attempt:
         self._is_over = False
         self._state = health.routes[route.id]
         self._channel = health.channels[route.channel.id]
-        self._state.started(now)
+        if self._state.opened:
+            self._state.started(now)
         self._channel.in_flight += 1
         self.record = AttemptRecord(
             route.channel.name, route.upstream_name, None, None, "", int((now - request_started) * 1000), 0

@@ -64,10 +64,8 @@ class Plan(msgspec.Struct, frozen=True):
     options: tuple[Option, ...]
     """What to try, in this order."""
 
-    @property
-    def limited_tokens(self) -> int:
-        """What the request counts against tokens per minute until its usage is known."""
-        return self.needs.expected_input + self.needs.cap * self.needs.answers
+    limited_tokens: int
+    """What the request counts against tokens per minute until its usage is known."""
 
 
 class WholeReply(msgspec.Struct, frozen=True):

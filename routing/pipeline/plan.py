@@ -32,7 +32,7 @@ def resolve(call: Call, health: Health) -> Plan:
         call.request, call.body, call.body_bytes, main, health.learned, call.caller.tenant_id
     )  # fmt: skip
     decision, options = _rank(call, models, needs, health)
-    return Plan(call, models, needs, decision, options)
+    return Plan(call, models, needs, decision, options, needs.expected_input + needs.cap * needs.answers)
 
 
 def _models(call: Call) -> tuple[tuple[ModelView, Tariff], ...]:

@@ -148,7 +148,7 @@ class Run(msgspec.Struct):
         price, currency = self.price, self.price.currency
         details: dict[str, Any] = {"currency": currency}
         claimed = self.claim(usage)
-        if not self.plan.call.endpoint.has_produced(usage):
+        if not claimed and not self.plan.call.endpoint.has_produced(usage):
             return Bill(usage, reported, "0", details)
         places = EXPONENT[currency] + 6
         for line in lines(usage, price):

@@ -176,7 +176,7 @@ async def _send(run: Run, route: RouteView, adapter: Adapter, upstream_call: Ups
     if origin.scheme == "fake":
         return await fake.answer(origin, asked.body)
     if not upstream_call.is_stream:
-        timeouts = timeouts.for_whole_answer()
+        timeouts = timeouts.for_whole_answer
     return await run.gateway.client.post(origin, asked.path, asked.headers, asked.body, timeouts)
 
 

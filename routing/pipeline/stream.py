@@ -75,8 +75,8 @@ class StreamReply:
         self._reader = reader
         self._answer = answer
         self._watch = watch
-        self._relay = call.endpoint.relay(call.request, call.head(run.model, attempt.route))
         self._most_output = most_output(run.cap, run.plan.needs.answers)
+        self._relay = call.endpoint.relay(call.request, call.head(run.model, attempt.route), self._most_output)
         self._keep_alive = run.gateway.options.keep_alive_seconds
         self._tick_seconds = min(1.0, self._keep_alive / 4)
         self._first = b""
@@ -152,7 +152,7 @@ class StreamReply:
             self._end(error)
         if data is None:
             self._is_at_end = True
-        if self._relay.least_tokens() > self._most_output and not self._is_at_end:
+        if self._relay.is_past_cap and not self._is_at_end:
             out.append(self._cut())
         return b"".join(out)
 

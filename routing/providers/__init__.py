@@ -13,6 +13,13 @@ from routing.providers.openai import OPENAI
 ADAPTERS: Final[dict[str, Adapter]] = {"openai": OPENAI, "llamacpp": LLAMACPP, "fake": FAKE}
 
 
+_WITHIN: Final = {
+    provider: tuple((name, adapter) for name, adapter in ADAPTERS.items() if adapter.within == provider)
+    for provider in ADAPTERS
+}
+"""The dialects that a provider's channels may turn out to speak."""
+
+
 def choices() -> list[tuple[str, str]]:
     """The providers an operator can choose from; a new one needs no migration."""
     return [(name, adapter.label) for name, adapter in ADAPTERS.items()]
@@ -20,7 +27,7 @@ def choices() -> list[tuple[str, str]]:
 
 def recognise(provider: str, headers: Mapping[bytes, bytes]) -> str:
     """The dialect of the upstream behind a channel of this provider, by an answer's headers."""
-    for name, adapter in ADAPTERS.items():
-        if adapter.within == provider and adapter.recognises(headers):
+    for name, adapter in _WITHIN[provider]:
+        if adapter.recognises(headers):
             return name
     return provider

@@ -94,7 +94,10 @@ class Reader(Protocol):
     """What is odd about the answer and stays for operators; empty if nothing is."""
 
     def feed(self, data: bytes | None) -> list[Event]:
-        """The events that are complete now; None is the end of the bytes. Raises nothing: see `End.error`."""
+        """The events that are complete now; None is the end of the bytes. Raises nothing: see `End.error`.
+
+        Chunks are in the canonical format: of chat, a list of choices, each with a delta.
+        """
 
     def whole(self, body: bytes) -> dict[str, Any]:
         """A whole answer in the canonical format; raises MalformedAnswer, also for an error sent with status 200."""

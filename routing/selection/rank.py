@@ -116,9 +116,10 @@ def rank(demand: Demand, candidates: Sequence[Candidate], draw: Callable[[], flo
         return Decision(demand.strategy, Expected(demand.expected_input, 0, demand.expected_output), tuple(out))
     if len(ready) > 1:
         ready.sort(key=lambda entry: _position(demand, entry[0], entry[1], draw))
-    (chosen, expected), *others = ready
+    chosen, expected = ready[0]
     verdicts = [_verdict(chosen, "chosen", None, expected)]
-    verdicts += [_verdict(candidate, "ready", None, expected) for candidate, expected in others]
+    if len(ready) > 1:
+        verdicts += [_verdict(candidate, "ready", None, expected) for candidate, expected in ready[1:]]
     cached = int(demand.expected_input * chosen.cached_share)
     use = Expected(demand.expected_input, cached, demand.expected_output)
     return Decision(demand.strategy, use, (*verdicts, *out))

@@ -14,7 +14,7 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, Final, Literal, Protocol
 
 import httptools
@@ -44,7 +44,7 @@ HANG_UP_SECONDS: Final = 0.25
 _MOST_IDLE: Final = 256
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Timeouts:
     """Seconds: to connect (with TLS), to the first byte of the answer, between bytes, and in all."""
 
@@ -53,6 +53,12 @@ class Timeouts:
     idle: float
     total: float
 
+    @cached_property
+    def shortest(self) -> float:
+        """The shorter of both silences."""
+        return min(self.first_byte, self.idle)
+
+    @cached_property
     def for_whole_answer(self) -> Timeouts:
         """For an answer that comes at once: its first byte is its last, so only the total bounds it."""
         return Timeouts(self.connect, self.total, self.idle, self.total)
@@ -101,7 +107,6 @@ class _Connection(asyncio.Protocol):
     status = 0
     headers: dict[bytes, bytes]
     _timer: asyncio.TimerHandle | None = None
-    _timer_at = 0.0
     _waiter: asyncio.Future[None] | None = None
     _buffered = 0
     """Bytes that brought the part of the body that is not read yet."""
@@ -139,7 +144,8 @@ class _Connection(asyncio.Protocol):
         self._ends_at = ends_at
         self._heard_at = self._loop.time()
         self._patience = timeouts.first_byte
-        self._set_timer()
+        # At the shorter of both silences, so that the first byte needs no other timer.
+        self._timer = self._loop.call_at(min(self._heard_at + timeouts.shortest, ends_at), self._on_timer)
         self._transport.writelines((head, body)) if len(body) > 65536 else self._transport.write(head + body)
 
     async def read(self) -> bytes:
@@ -256,8 +262,7 @@ class _Connection(asyncio.Protocol):
     def _set_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer_at = self._deadline
-        self._timer = self._loop.call_at(self._timer_at, self._on_timer)
+        self._timer = self._loop.call_at(self._deadline, self._on_timer)
 
     def _resume(self) -> None:
         self._is_paused = False
@@ -302,8 +307,6 @@ class _Connection(asyncio.Protocol):
         self._patience = timeouts.idle
         if self._late != "cancelled":
             self._late = "idle_timeout"
-        if self._deadline < self._timer_at:  # the first byte might have taken longer
-            self._set_timer()
 
     def eof_received(self) -> bool:
         if self.has_head and not self._has_length:

@@ -28,10 +28,11 @@ class EventTooLarge(ValueError):
 class EventParser:
     """Cuts a byte stream into events (WHATWG HTML, section 9.2.6): LF, CRLF or CR, in whatever pieces it comes."""
 
+    _ended_in_cr = False
+    _is_at_start = True
+
     def __init__(self) -> None:
         self._rest = bytearray()
-        self._ended_in_cr = False
-        self._is_at_start = True
 
     def feed(self, data: bytes) -> list[bytes]:
         """The data of each event that is complete now; comments come as `Comment`. Raises EventTooLarge."""

@@ -19,7 +19,7 @@ _TIERS: Final = frozenset((None, "auto", "default", "flex", "scale", "priority")
 _WRAPPING: Final = frozenset(("role", "id", "type", "index", "format", "name_space", "signature"))
 """Members around text that no model wrote."""
 FINISH_REASONS: Final = frozenset(("stop", "length", "tool_calls", "content_filter", "function_call"))
-_NEVER_NULL: Final = frozenset(("tool_calls", "function_call", "annotations", "role"))
+_NEVER_NULL: Final = frozenset(("tool_calls", "function_call", "annotations"))
 BYTES_PER_TOKEN: Final = 4
 """Of English text, by OpenAI's rule of thumb; used only where an upstream does not count."""
 
@@ -92,7 +92,8 @@ def complete_answer(answer: dict[str, Any], head: Head) -> None:
         message["role"] = "assistant"
         message.setdefault("content", None)
         message.setdefault("refusal", None)
-        drop_nulls(message)
+        if not _NEVER_NULL.isdisjoint(message):
+            drop_nulls(message)
 
 
 def drop_nulls(message: dict[str, Any]) -> None:
@@ -118,8 +119,11 @@ def public_usage(bill: Bill) -> dict[str, Any]:
     public["completion_tokens"] = usage.output
     public["total_tokens"] = usage.input + usage.output
     prompt, completion = public.get("prompt_tokens_details"), public.get("completion_tokens_details")
-    public["prompt_tokens_details"] = {**_integers(prompt), "cached_tokens": usage.cached_input}
-    public["completion_tokens_details"] = {**_integers(completion), "reasoning_tokens": usage.reasoning}
+    public["prompt_tokens_details"] = {**(_integers(prompt) if prompt else {}), "cached_tokens": usage.cached_input}
+    public["completion_tokens_details"] = {
+        **(_integers(completion) if completion else {}),
+        "reasoning_tokens": usage.reasoning,
+    }
     public["cost"] = orjson.Fragment(bill.cost)  # digit by digit
     public["cost_details"] = bill.details
     return public

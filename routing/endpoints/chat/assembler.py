@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from routing.endpoints.chat.stream import check_chunk
 from routing.providers.base import MalformedAnswer
 
 _MOST_CALLS: Final = 1024
@@ -23,7 +22,7 @@ class ChatAssembler:
         self._choices: dict[int, dict[str, Any]] = {}
 
     def add(self, chunk: dict[str, Any]) -> None:
-        for part in check_chunk(chunk):
+        for part in chunk["choices"]:
             self._add_choice(part)
         self._top.update(chunk)
 

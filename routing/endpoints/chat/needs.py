@@ -24,7 +24,7 @@ def needs_of(
 ) -> Needs:
     """Raises ContextLengthExceeded or IntegerAboveMaxValue."""
     images = request.images()
-    text_bytes = body_bytes - sum([len(image.url) for image in images])
+    text_bytes = body_bytes - sum([len(image.url) for image in images]) if images else body_bytes
     expected_input = int(text_bytes / learned.bytes_per_token(model.name)) + len(images) * IMAGE_TOKENS
     input_bound = int(text_bytes / learned.dense_bytes_per_token(model.name)) + len(images) * IMAGE_TOKENS_AT_MOST
     least_input = text_bytes // BYTES_OF_A_TOKEN_AT_MOST

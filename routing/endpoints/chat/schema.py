@@ -210,7 +210,8 @@ def read(body: dict[str, Any]) -> ChatRequest:
     """
     request = convert(body, ChatRequest)
     refuse_wishes(body)
-    _drop_absent(request, body)
+    if None in body.values() or request.tools == [] or request.functions == []:
+        _drop_absent(body)
     _check_together(request)
     _check_messages(request.messages)
     if request.tools or request.tool_choice is not None:
@@ -219,15 +220,13 @@ def read(body: dict[str, Any]) -> ChatRequest:
     return request
 
 
-def _drop_absent(request: ChatRequest, body: dict[str, Any]) -> None:
-    if None in body.values():
-        for name in _NEVER_NULL:
-            if name in body and body[name] is None:
-                del body[name]
-    if request.tools == [] or request.functions == []:
-        for name in _LISTS_OF_TOOLS:
-            if body.get(name) == []:
-                del body[name]
+def _drop_absent(body: dict[str, Any]) -> None:
+    for name in _NEVER_NULL:
+        if name in body and body[name] is None:
+            del body[name]
+    for name in _LISTS_OF_TOOLS:
+        if body.get(name) == []:
+            del body[name]
 
 
 def _check_together(request: ChatRequest) -> None:
@@ -281,7 +280,7 @@ def _check_messages(messages: list[Message]) -> None:
         if type(message) is AssistantMessage:
             known.update(call.id for call in message.tool_calls or ())
             has_other = message.tool_calls or message.function_call or message.refusal or message.audio
-            if not has_other and (content is None or content is None):
+            if not has_other and content is None:
                 missing(f"messages[{index}].content")
         elif type(message) is ToolMessage and message.tool_call_id not in known:
             raise InvalidRequest(

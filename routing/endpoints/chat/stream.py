@@ -21,7 +21,7 @@ from routing.endpoints.chat.answer import (
     estimate_strings,
     public_usage,
 )
-from routing.endpoints.chat.identity import drop_hidden
+from routing.endpoints.chat.identity import drop_hidden, is_in
 from routing.endpoints.chat.schema import ChatRequest
 from routing.endpoints.chat.wholeness import JsonScan
 from routing.providers.base import MalformedAnswer
@@ -29,17 +29,6 @@ from routing.wire.events import DONE
 
 _LONGEST_TOKEN: Final = 12
 """Upstreams whose content chunks are shorter on average than this send one token a chunk; no text's are longer."""
-
-
-def check_chunk(chunk: dict[str, Any]) -> list[dict[str, Any]]:
-    """The chunk's choices; raises MalformedAnswer unless each has a delta."""
-    choices = chunk.get("choices")
-    if type(choices) is not list:
-        raise MalformedAnswer("the chunk has no choices")
-    for choice in choices:
-        if type(choice) is not dict or type(choice.get("delta")) is not dict:
-            raise MalformedAnswer("a choice has no delta")
-    return choices
 
 
 def words_of(chunk: Mapping[str, Any]) -> str:
@@ -67,7 +56,7 @@ def pieces_of(answer: dict[str, Any]) -> list[dict[str, Any]]:
 class ChatRelay:
     """Turns an upstream's chunks into the client's."""
 
-    def __init__(self, request: ChatRequest, head: Head) -> None:
+    def __init__(self, request: ChatRequest, head: Head, most_output: int) -> None:
         ours = {"id": head.public_id, "object": "chat.completion.chunk", "created": head.created, "model": head.model}
         self._ours = ours
         self._hidden = head.hidden
@@ -81,6 +70,10 @@ class ChatRelay:
         """By choice and place: the arguments of tool calls, as far as they have come."""
         self._deltas = 0
         self._delta_bytes = 0
+        self._most_output = most_output
+        self._surely_within = most_output * BYTES_PER_TOKEN
+        """So many bytes are no more tokens than allowed, however they come."""
+        self.is_past_cap = False
         self.is_done = False
 
     @property
@@ -95,8 +88,10 @@ class ChatRelay:
 
     def relay(self, chunk: dict[str, Any]) -> bytes:
         before = self._deltas, self._delta_bytes
-        for choice in check_chunk(chunk):
+        for choice in chunk["choices"]:
             self._complete(choice)
+        if self._delta_bytes > self._surely_within:
+            self.is_past_cap = self._least_tokens() > self._most_output
         chunk.update(self._each)
         if len(chunk) > len(self._each) + 1:
             complete_top(chunk)
@@ -105,11 +100,9 @@ class ChatRelay:
         except orjson.JSONEncodeError as error:
             self._deltas, self._delta_bytes = before
             raise MalformedAnswer("the chunk is nested too deep") from error
-        for word in self._hidden:
-            if word in out:
-                drop_hidden(chunk, self._hidden)
-                out = orjson.dumps(chunk)
-                break
+        if is_in(out, self._hidden):
+            drop_hidden(chunk, self._hidden)
+            out = orjson.dumps(chunk)
         return b"data: " + out + b"\n\n"
 
     def _complete(self, choice: dict[str, Any]) -> None:
@@ -152,8 +145,8 @@ class ChatRelay:
             return self._deltas
         return -(-self._delta_bytes // BYTES_PER_TOKEN)
 
-    def least_tokens(self) -> int:
-        """Some send a letter a chunk, others a sentence: neither is a token."""
+    def _least_tokens(self) -> int:
+        """What has come for certain. Some send a letter a chunk, others a sentence: neither is a token."""
         size = self._delta_bytes
         return max(min(self._deltas, size // BYTES_PER_TOKEN), size // _LONGEST_TOKEN)
 

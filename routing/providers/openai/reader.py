@@ -8,6 +8,8 @@ JSON, carries an error, or says that the answer failed, ends it.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
+from types import MappingProxyType
 from typing import Any, Final, NoReturn
 
 import msgspec
@@ -15,13 +17,14 @@ import orjson
 
 from billing.kinds import Usage
 from routing.providers.base import END, End, Event, MalformedAnswer
-from routing.providers.openai.finish import finish_reason
+from routing.providers.openai.finish import OURS, finish_reason
 from routing.providers.openai.refusals import error_in, text_of
 from routing.providers.openai.tools import ToolCalls, complete_calls
 from routing.providers.openai.usage import usage_of
 from routing.wire.events import Comment, EventParser, EventTooLarge, Noise
 
 _DONE: Final = b"[DONE]"
+_MOST_DONE_BYTES: Final = 16
 _MOST_CHOICES: Final = 128
 
 
@@ -31,22 +34,26 @@ class OpenAIReader:
     Some servers tell a total for each of several choices. Each names the whole prompt, so only their output is added.
     """
 
+    usage: Usage | None = None
+    is_exact = True
+    is_partial = False
+    reported: Mapping[str, Any] = MappingProxyType({})
+    remark = ""
+    _totals = 0
+    _noise = b""
+    """The first line that was no field of an event."""
+    _has_begun = False
+
     def __init__(self, answers: int = 1, *, has_output: bool = True) -> None:
-        self._parser = EventParser()
         self._answers = answers
         self._has_output = has_output
-        self._totals = 0
         self._calls: dict[Any, ToolCalls] = {}
         self._finished: set[int] = set()
         """Choices that have their finish reason."""
-        self._noise = b""
-        """The first line that was no field of an event."""
-        self._has_begun = False
-        self.usage: Usage | None = None
-        self.is_exact = True
-        self.is_partial = False
-        self.reported: Mapping[str, Any] = {}
-        self.remark = ""
+
+    @cached_property
+    def _parser(self) -> EventParser:
+        return EventParser()
 
     def feed(self, data: bytes | None) -> list[Event]:
         events: list[Event] = []
@@ -56,7 +63,7 @@ class OpenAIReader:
                     events.append(event)
                 elif type(event) is Noise:
                     self._noise = self._noise or event
-                elif event == _DONE or event.strip() == _DONE:
+                elif len(event) <= _MOST_DONE_BYTES and event.strip() == _DONE:
                     events.append(END)
                     break
                 else:
@@ -87,7 +94,7 @@ class OpenAIReader:
 
     def read_chunk(self, data: bytes) -> dict[str, Any] | None:
         """One chunk, None where there is nothing to show; raises MalformedAnswer."""
-        if not data.strip():
+        if data.isspace() or not data:
             return None
         chunk = _parse(data)
         choices = chunk.get("choices")
@@ -100,15 +107,16 @@ class OpenAIReader:
             raise_error(chunk["error"])
         if not choices and (has_usage or not _is_chunk(chunk)):
             return None
-        says_something = False
         for choice in choices:
-            says_something = self._complete(choice) or says_something
-        if says_something and not has_usage:
-            self.is_partial = self.usage is not None
-        return chunk if says_something or not has_usage else None
+            self._complete(choice)
+        if has_usage:
+            return chunk if any(map(_says_something, choices)) else None
+        if self.usage is not None and any(map(_says_something, choices)):
+            self.is_partial = True
+        return chunk
 
-    def _complete(self, choice: Any) -> bool:
-        """Brings a choice into the canonical shape; whether it brings anything. Raises MalformedAnswer."""
+    def _complete(self, choice: Any) -> None:
+        """Brings a choice into the canonical shape; raises MalformedAnswer."""
         if type(choice) is not dict:
             raise MalformedAnswer("a choice has no delta")
         delta = choice.get("delta")
@@ -122,13 +130,10 @@ class OpenAIReader:
             delta["tool_calls"] = self._calls_of(index).complete(delta["tool_calls"])
         if not delta.get("role", True):
             del delta["role"]
-        is_finished = False
         if choice.get("finish_reason") is not None:
-            choice["finish_reason"] = self._finish_reason(choice["finish_reason"])
-            is_finished = choice["finish_reason"] is not None
-            if is_finished and type(index) is int and 0 <= index < _MOST_CHOICES:
+            reason = choice["finish_reason"] = self._finish_reason(choice["finish_reason"])
+            if reason is not None and type(index) is int and 0 <= index < _MOST_CHOICES:
                 self._finished.add(index)
-        return is_finished or any(value for name, value in delta.items() if name != "role")
 
     def _finish_reason(self, said: Any) -> str | None:
         reason = finish_reason(said)
@@ -152,11 +157,10 @@ class OpenAIReader:
             found = reported is not None
             if found:
                 self.note_usage(reported, is_total=not choices)
-        for name in _ELSEWHERE:
-            inner = chunk.get(name)
-            if type(inner) is dict and "usage" in inner:  # Groq's
-                self.note_usage(inner.pop("usage"), is_total=not choices)
-                found = True
+        inner = chunk.get("x_groq")
+        if type(inner) is dict and "usage" in inner:
+            self.note_usage(inner.pop("usage"), is_total=not choices)
+            found = True
         for choice in choices:
             if type(choice) is dict and "usage" in choice:  # Moonshot's
                 self.note_usage(choice.pop("usage"), is_total=False)
@@ -182,7 +186,9 @@ class OpenAIReader:
         choices = answer.get("choices")
         for choice in choices if type(choices) is list else ():
             if type(choice) is dict:
-                choice["finish_reason"] = self._finish_reason(choice.get("finish_reason"))
+                reason = choice.get("finish_reason")
+                if type(reason) is not str or reason not in OURS:
+                    choice["finish_reason"] = self._finish_reason(reason)
                 _complete_whole(choice)
         reported = answer.get("usage")
         if reported is None and type(choices) is list:
@@ -192,8 +198,10 @@ class OpenAIReader:
         return answer
 
 
-_ELSEWHERE: Final = ("x_groq",)
-"""Members of a chunk in which vendors hide usage."""
+def _says_something(choice: dict[str, Any]) -> bool:
+    return choice.get("finish_reason") is not None or any(
+        value for name, value in choice["delta"].items() if name != "role"
+    )
 
 
 def _is_chunk(chunk: dict[str, Any]) -> bool:

@@ -21,6 +21,11 @@ _CACHED: Final = ("cached_tokens", "prompt_cache_hit_tokens", "cache_read_input_
 """Beside the counts: Moonshot's, DeepSeek's, Anthropic's and others' names. The nested field wins where both stand."""
 
 
+_BESIDE: Final = frozenset((*_INPUT_DETAILS, *_OUTPUT_DETAILS, *_CACHED, "reasoning_tokens"))
+"""What tells more than two counts."""
+_NOTHING: Final[Mapping[str, Any]] = {}
+
+
 def usage_of(reported: Any, *, has_output: bool = True) -> Usage | None:
     """The counts an upstream reported, None if they cannot be believed (negative, text, missing).
 
@@ -31,17 +36,20 @@ def usage_of(reported: Any, *, has_output: bool = True) -> Usage | None:
     input_ = _first(reported, _INPUT)
     if input_ is None:
         return None
-    output = _output(reported, input_) if has_output else 0
+    if _BESIDE.isdisjoint(reported):
+        output = _output(reported, input_, 0) if has_output else 0
+        return Usage(input=input_, output=output) if output is not None and input_ + output else None
+    prompt, completion = _details(reported, _INPUT_DETAILS), _details(reported, _OUTPUT_DETAILS)
+    reasoning = _count(completion, "reasoning_tokens") or _count(reported, "reasoning_tokens") or 0
+    output = _output(reported, input_, reasoning) if has_output else 0
     if output is None or input_ + output == 0:
         return None
-    prompt, completion = _details(reported, _INPUT_DETAILS), _details(reported, _OUTPUT_DETAILS)
-    cached = min(_count(prompt, "cached_tokens") or _first(reported, _CACHED) or 0, input_)
-    if not prompt and not completion and not cached and "reasoning_tokens" not in reported:
-        return Usage(input=input_, output=output)
-    written = min(_part(prompt, "cache_write_tokens"), input_ - cached)
-    heard = min(_part(prompt, "audio_tokens"), input_ - cached - written)
-    reasoning = min(_reasoning(reported), output)
-    spoken = min(_part(completion, "audio_tokens"), output - reasoning)
+    cached = _count(prompt, "cached_tokens") or _first(reported, _CACHED) or 0
+    cached = min(cached, input_)
+    written = min(_count(prompt, "cache_write_tokens") or 0, input_ - cached)
+    heard = min(_count(prompt, "audio_tokens") or 0, input_ - cached - written)
+    reasoning = min(reasoning, output)
+    spoken = min(_count(completion, "audio_tokens") or 0, output - reasoning)
     return Usage(
         input=input_,
         cached_input=cached,
@@ -53,37 +61,34 @@ def usage_of(reported: Any, *, has_output: bool = True) -> Usage | None:
     )
 
 
-def _output(reported: Mapping[str, Any], input_: int) -> int | None:
+def _output(reported: Mapping[str, Any], input_: int, reasoning: int) -> int | None:
     """The total decides: where it is what prompt, completion and reasoning add up to, reasoning stood beside.
 
     xAI counts so, and Google's compatible endpoint leaves thoughts out of both, and in the total alone.
     """
-    told, total, reasoning = _first(reported, _OUTPUT), _count(reported, "total_tokens"), _reasoning(reported)
+    told, total = _first(reported, _OUTPUT), _count(reported, "total_tokens")
     if told is None:
-        stands_open = any(name in reported for name in _OUTPUT)  # as null, or as something that is no count
+        stands_open = not reported.keys().isdisjoint(_OUTPUT)  # as null, or as something that is no count
         return total - input_ if total is not None and total >= input_ and not stands_open else None
     if total is not None and total > input_ + told and reasoning in (0, total - input_ - told):
         return total - input_
     return told
 
 
-def _reasoning(reported: Mapping[str, Any]) -> int:
-    nested = _count(_details(reported, _OUTPUT_DETAILS), "reasoning_tokens")
-    return nested or _count(reported, "reasoning_tokens") or 0
-
-
 def _details(reported: Mapping[str, Any], names: tuple[str, ...]) -> Mapping[str, Any]:
-    return next((value for name in names if type(value := reported.get(name)) is dict), {})
+    for name in names:
+        if type(value := reported.get(name)) is dict:
+            return value
+    return _NOTHING
 
 
 def _first(reported: Mapping[str, Any], names: tuple[str, ...]) -> int | None:
-    return next((count for name in names if (count := _count(reported, name)) is not None), None)
+    for name in names:  # a loop, not a generator: usage is read for every answer
+        if type(value := reported.get(name)) is int and 0 <= value <= MOST_TOKENS:
+            return value
+    return None
 
 
 def _count(reported: Mapping[str, Any], name: str) -> int | None:
     value = reported.get(name)
     return value if type(value) is int and 0 <= value <= MOST_TOKENS else None
-
-
-def _part(details: Mapping[str, Any], name: str) -> int:
-    return _count(details, name) or 0

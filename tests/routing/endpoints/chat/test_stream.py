@@ -55,7 +55,7 @@ def request(choices: int = 1, *, shows_usage: bool = False) -> ChatRequest:
 
 
 def relay_of(choices: int = 1, *, shows_usage: bool = False) -> ChatRelay:
-    return ChatRelay(request(choices, shows_usage=shows_usage), HEAD)
+    return ChatRelay(request(choices, shows_usage=shows_usage), HEAD, most_output=1_000)
 
 
 def reader_of(name: str, choices: int = 1) -> Reader:

@@ -75,7 +75,7 @@ class Vectors:
     def pieces(self, answer: dict[str, Any]) -> NoReturn:
         raise NotImplementedError("never streamed")
 
-    def relay(self, request: VectorsRequest, head: Head) -> NoReturn:
+    def relay(self, request: VectorsRequest, head: Head, most_output: int) -> NoReturn:
         raise NotImplementedError("never streamed")
 
     def assembler(self, request: VectorsRequest) -> NoReturn:
