@@ -78,8 +78,6 @@ class UnsupportedMediaType(GatewayError):
 
 def check_media_type(content_type: str, content_encoding: str) -> None:
     """Raises UnsupportedMediaType unless the body is plain JSON in UTF-8."""
-    if content_type == "application/json" and not content_encoding:
-        return
     media_type, *parameters = (part.strip().lower() for part in content_type.split(";"))
     if media_type != "application/json":
         raise UnsupportedMediaType("The request must have `Content-Type: application/json`.")

@@ -20,7 +20,8 @@ class EndpointView(GatewayView):
 
     async def post(self, request: ApiRequest) -> ApiResponse:
         headers = request.headers
-        body.check_media_type(headers.get("content-type", ""), headers.get("content-encoding", ""))
+        if headers.by_name.get(b"content-type") != b"application/json" or b"content-encoding" in headers.by_name:
+            body.check_media_type(headers.get("content-type", ""), headers.get("content-encoding", ""))
         raw = await request.read_body()
         values = request.values = body.parse(raw) if len(raw) <= body.LARGE else await body.parse_large(raw)
         call = Call(

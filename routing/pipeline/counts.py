@@ -5,7 +5,7 @@ The output cap goes with every request, so an upstream's counts far above it are
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -43,10 +43,13 @@ def counted(reader: Reader, estimate: Callable[[], Usage], most: int) -> tuple[U
     return usage, "upstream" if reader.is_exact else "estimated"
 
 
-def remarks(reader: Reader, most: int) -> list[str]:
+def remarks(reader: Reader, most: int) -> Sequence[str]:
     """What is odd about a good answer, for operators."""
+    is_too_much = reader.usage is not None and reader.usage.output > most
+    if not (is_too_much or reader.remark):
+        return ()
     found = [reader.remark] if reader.remark else []
-    if reader.usage is not None and reader.usage.output > most:
+    if is_too_much:
         found.append("the upstream counted more output than its cap allows; the output was estimated")
     return found
 

@@ -142,18 +142,15 @@ def _candidate(
         cost=route.cost,
         priority=channel.priority,
         weight=channel.weight,
-        fault=route.fault or _unspoken(channel.provider, call) or reason_out(route, health, now),
+        fault=route.fault
+        or _unspoken(channel.provider, call)
+        or health.reason_out(route.id, channel.id, channel.concurrency, now),
         success_rate=state.success_rate,
         cached_share=health.cached_share(prefix, route.id, now),
         latency=state.latency,
         capabilities=model.capabilities,
         context_window=model.context_window,
     )
-
-
-def reason_out(route: RouteView, health: Health, now: float) -> Reason | None:
-    """Why this process would not send a request there just now."""
-    return health.reason_out(route.id, route.channel.id, route.channel.concurrency, now)
 
 
 def _unspoken(provider: str, call: Call) -> Reason | None:

@@ -29,7 +29,7 @@ from routing.pipeline.call import Call, Option, UntilGone, WholeReply
 from routing.pipeline.counts import counted, most_output, remarks
 from routing.pipeline.gateway import Gateway
 from routing.pipeline.outcomes import SUCCESS
-from routing.pipeline.plan import reason_out, resolve
+from routing.pipeline.plan import resolve
 from routing.pipeline.run import ClientGone, Run
 from routing.pipeline.stream import ClientWatch, StreamReply
 from routing.providers import ADAPTERS, recognise
@@ -108,7 +108,8 @@ async def _first_answer(run: Run, watch: ClientWatch | None) -> Reply:
     health.retries.note_request(now)
     failures: list[AttemptFailed] = []
     for option in run.plan.options:
-        if reason_out(option.route, health, now) is not None:
+        channel = option.route.channel
+        if health.reason_out(option.route.id, channel.id, channel.concurrency, now) is not None:
             continue  # it went out while others were tried
         if failures and not _may_go_on(run, failures, now):
             break

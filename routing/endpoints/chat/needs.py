@@ -40,7 +40,7 @@ def needs_of(
         is_cap_ours=asked_cap is None,
         answers=answers,
         expected_output=learned.expected_output(tenant_id, model.name, cap) * answers,
-        capabilities=_capabilities(request, has_images=bool(images)),
+        capabilities=_capabilities(request, has_images=bool(images)) if images or _asks(request) else _PLAIN,
         prefix=_prefix(tenant_id, body["messages"]),
     )
 
@@ -67,19 +67,22 @@ def _output_cap(request: ChatRequest, cap: int | None, model: ModelFacts, least_
 _PLAIN: Final[frozenset[str]] = frozenset()
 
 
+def _asks(request: ChatRequest) -> bool:
+    return bool(request.tools or request.functions or request.response_format)
+
+
 def _capabilities(request: ChatRequest, *, has_images: bool) -> frozenset[str]:
     format_ = request.response_format
     has_schema = format_ is not None and format_.type == "json_schema"
     has_tools = bool(request.tools or request.functions)
-    if not (has_tools or has_images or has_schema):
-        return _PLAIN
     asked = (("tools", has_tools), ("images", has_images), ("json_schema", has_schema))
     return frozenset(name for name, is_asked in asked if is_asked)
 
 
 def _prefix(tenant_id: int, messages: list[dict[str, Any]]) -> int:
     """Names a conversation by its beginning; equal for the requests of one conversation in this process."""
-    return hash((tenant_id, _beginning(messages[0]), _beginning(messages[:2][-1])))
+    first = _beginning(messages[0])
+    return hash((tenant_id, first, _beginning(messages[1]) if len(messages) > 1 else first))
 
 
 def _beginning(message: dict[str, Any]) -> str:

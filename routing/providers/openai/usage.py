@@ -21,8 +21,7 @@ _CACHED: Final = ("cached_tokens", "prompt_cache_hit_tokens", "cache_read_input_
 """Beside the counts: Moonshot's, DeepSeek's, Anthropic's and others' names. The nested field wins where both stand."""
 
 
-_BESIDE: Final = frozenset((*_INPUT_DETAILS, *_OUTPUT_DETAILS, *_CACHED, "reasoning_tokens"))
-"""What tells more than two counts."""
+_PLAIN: Final = frozenset(("prompt_tokens", "completion_tokens", "total_tokens"))
 _NOTHING: Final[Mapping[str, Any]] = {}
 
 
@@ -33,12 +32,17 @@ def usage_of(reported: Any, *, has_output: bool = True) -> Usage | None:
     """
     if type(reported) is not dict:
         return None
+    if has_output and reported.keys() == _PLAIN:  # most of them, at a third of what follows
+        input_, output, total = reported["prompt_tokens"], reported["completion_tokens"], reported["total_tokens"]
+        if (
+            type(input_) is type(output) is int
+            and min(input_, output) >= 0
+            and 0 < input_ + output == total <= MOST_TOKENS
+        ):
+            return Usage(input=input_, output=output)
     input_ = _first(reported, _INPUT)
     if input_ is None:
         return None
-    if _BESIDE.isdisjoint(reported):
-        output = _output(reported, input_, 0) if has_output else 0
-        return Usage(input=input_, output=output) if output is not None and input_ + output else None
     prompt, completion = _details(reported, _INPUT_DETAILS), _details(reported, _OUTPUT_DETAILS)
     reasoning = _count(completion, "reasoning_tokens") or _count(reported, "reasoning_tokens") or 0
     output = _output(reported, input_, reasoning) if has_output else 0
