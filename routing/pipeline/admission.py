@@ -20,14 +20,26 @@ _HOLD_PAUSES = (0.015, 0.035, 0.075, 0.125)
 async def admit(plan: Plan, standing: Standing, gateway: Gateway) -> Run:
     """Holds the most that the request can cost, and returns the run that owes the settling.
 
+    Raises FundsInFlight, InsufficientQuota or KeyStands; then nothing is held.
+    """
+    try:
+        return await _hold(plan, standing, gateway, plan.needs.cap)
+    except InsufficientQuota as error:
+        refused = error
+    return await _hold_later(plan, standing, gateway, refused)
+
+
+async def _hold_later(plan: Plan, standing: Standing, gateway: Gateway, refused: InsufficientQuota) -> Run:
+    """What was refused, held with a lower cap or when more has come back.
+
     What only the tenant's own requests in flight keep from it may come back at any moment, so the hold is tried again
     for a while: each try takes this process's queued settlements along, and other processes write theirs within
-    milliseconds. Raises FundsInFlight after that, InsufficientQuota or KeyStands; then nothing is held.
+    milliseconds. Raises FundsInFlight after that, InsufficientQuota where it cannot fit.
     """
     pauses = iter(_HOLD_PAUSES)
     while True:
         try:
-            return await _hold_most(plan, standing, gateway)
+            return await _hold_less(plan, standing, gateway, refused)
         except InsufficientQuota as error:
             if not _will_fit(plan, error):
                 raise
@@ -35,21 +47,20 @@ async def admit(plan: Plan, standing: Standing, gateway: Gateway) -> Run:
             if pause is None:
                 raise _funds_in_flight(plan, error) from None
         await asyncio.sleep(pause)
+        try:
+            return await _hold(plan, standing, gateway, plan.needs.cap)
+        except InsufficientQuota as error:
+            refused = error
 
 
-async def _hold_most(plan: Plan, standing: Standing, gateway: Gateway) -> Run:
-    """One try to hold it, or two.
+async def _hold_less(plan: Plan, standing: Standing, gateway: Gateway, refused: InsufficientQuota) -> Run:
+    """Where the cap is ours, it is lowered once to what the wallet affords, as long as that is still useful.
 
-    Where the cap is ours, it is lowered once to what the wallet affords, as long as that is still useful. Raises
-    InsufficientQuota with the affordable number, nothing held.
+    Raises InsufficientQuota with the affordable number, nothing held.
     """
-    cap = plan.needs.cap
-    try:
-        return await _hold(plan, standing, gateway, cap)
-    except InsufficientQuota as error:
-        cap = _affordable_cap(plan, error.available)
-        if not plan.needs.is_cap_ours or not LEAST_USEFUL_OUTPUT <= cap < plan.needs.cap:
-            raise _insufficient(plan, error, cap) from None
+    cap = _affordable_cap(plan, refused.available)
+    if not plan.needs.is_cap_ours or not LEAST_USEFUL_OUTPUT <= cap < plan.needs.cap:
+        raise _insufficient(plan, refused, cap)
     try:
         return await _hold(plan, standing, gateway, cap)
     except InsufficientQuota as error:  # somebody else was faster

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable
 from typing import Any
 
 from accounts.limits import Standing
@@ -170,15 +171,15 @@ def _upstream_call(run: Run, route: RouteView, adapter: Adapter, *, is_met: bool
     )
 
 
-async def _send(run: Run, route: RouteView, adapter: Adapter, upstream_call: UpstreamCall) -> Answer:
+def _send(run: Run, route: RouteView, adapter: Adapter, upstream_call: UpstreamCall) -> Awaitable[Answer]:
     """The answer, once its head is in."""
     origin, asked, timeouts = route.channel.origin, adapter.request(upstream_call), route.channel.timeouts
     assert origin is not None  # noqa: S101 - a channel without one is out before this
     if origin.scheme == "fake":
-        return await fake.answer(origin, asked.body)
+        return fake.answer(origin, asked.body)
     if not upstream_call.is_stream:
         timeouts = timeouts.for_whole_answer
-    return await run.gateway.client.post(origin, asked.path, asked.headers, asked.body, timeouts)
+    return run.gateway.client.post(origin, asked.path, asked.headers, asked.body, timeouts)
 
 
 # --- relay: a whole answer (a stream has its own file) ---------------------------------------------------------------

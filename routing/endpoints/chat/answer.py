@@ -112,20 +112,22 @@ def complete_logprobs(logprobs: Any) -> None:
 def public_usage(bill: Bill) -> dict[str, Any]:
     """The usage object for the client: OpenAI's fields, what else the upstream reported, and the exact cost."""
     usage, reported = bill.usage, bill.reported
-    public = {**reported}
-    if None in public.values():
-        public = {name: value for name, value in reported.items() if value is not None}
-    public["prompt_tokens"] = usage.input
-    public["completion_tokens"] = usage.output
-    public["total_tokens"] = usage.input + usage.output
-    prompt, completion = public.get("prompt_tokens_details"), public.get("completion_tokens_details")
-    public["prompt_tokens_details"] = {**(_integers(prompt) if prompt else {}), "cached_tokens": usage.cached_input}
-    public["completion_tokens_details"] = {
-        **(_integers(completion) if completion else {}),
-        "reasoning_tokens": usage.reasoning,
+    prompt, completion = reported.get("prompt_tokens_details"), reported.get("completion_tokens_details")
+    public = {
+        **reported,
+        "prompt_tokens": usage.input,
+        "completion_tokens": usage.output,
+        "total_tokens": usage.input + usage.output,
+        "prompt_tokens_details": {**(_integers(prompt) if prompt else {}), "cached_tokens": usage.cached_input},
+        "completion_tokens_details": {
+            **(_integers(completion) if completion else {}),
+            "reasoning_tokens": usage.reasoning,
+        },
+        "cost": orjson.Fragment(bill.cost),  # digit by digit
+        "cost_details": bill.details,
     }
-    public["cost"] = orjson.Fragment(bill.cost)  # digit by digit
-    public["cost_details"] = bill.details
+    if None in public.values():
+        public = {name: value for name, value in public.items() if value is not None}
     return public
 
 
