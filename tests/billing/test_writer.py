@@ -62,8 +62,12 @@ class Desk:
         for note in notes:
             self.loop.call_soon_threadsafe(self.writer.note, note)
 
+    def catch_up(self) -> None:
+        """Returns when the loop has taken what was handed over before."""
+        self._call(lambda: None)
+
     def close(self) -> None:
-        self._call(lambda: None)  # what was handed over before
+        self.catch_up()
         self.writer.stop()
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join()
@@ -210,7 +214,8 @@ def test_holds_that_arrive_during_a_commit_share_the_next(
 
     others = [desk.hold(rich.hold(1)) for _hold in range(count)]
     desk.settle(rich.settlement("0" * 32, 1))
-    wait_until(lambda: len(desk.writer.in_flight) == count + 2)
+    desk.catch_up()
+    assert len(desk.writer.in_flight) == count + 2
     books.gate.set()
 
     assert {hold.result(5) for hold in [first, *others]} == {HELD}

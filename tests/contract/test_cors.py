@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from typing import Any
 
@@ -89,6 +90,22 @@ def test_answer_to_an_allowed_origin_may_be_read_with_its_headers(app: Caller, m
     assert response.headers["vary"] == "Origin"
     exposed = set(response.headers["access-control-expose-headers"].split(", "))
     assert {name for name in response.headers if name.startswith("x-")} <= exposed
+
+
+def test_script_may_make_requests_one_and_read_that_an_answer_was_repeated(app: Caller, model: Offer) -> None:
+    asked = preflight(app, APP, **{"access-control-request-headers": "authorization, content-type, idempotency-key"})
+    headers = {"origin": APP, "idempotency-key": secrets.token_hex(16)}
+    first, repeated = (app.ask(model, headers=headers) for _ in range(2))
+    streams = {**headers, "idempotency-key": secrets.token_hex(16)}
+    app.listen(model, headers=streams)
+    used = app.client.post(PATH, json=app.body(model, stream=True), headers=streams)
+
+    assert "idempotency-key" in asked.headers["access-control-allow-headers"]
+    assert (first.status_code, repeated.headers["idempotent-replayed"], used.status_code) == (200, "true", 409)
+    ours = {name for name in (*repeated.headers, *used.headers) if name.startswith(("x-", "idempotent-"))}
+    assert "x-costrouter-first-request" in ours
+    for response in (repeated, used):
+        assert ours <= set(response.headers["access-control-expose-headers"].split(", "))
 
 
 def test_stream_to_an_allowed_origin_may_be_read(app: Caller, model: Offer) -> None:

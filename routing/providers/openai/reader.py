@@ -7,6 +7,7 @@ JSON, carries an error, or says that the answer failed, ends it.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from functools import cached_property
 from types import MappingProxyType
@@ -26,6 +27,8 @@ from routing.wire.events import Comment, EventParser, EventTooLarge, Noise
 _DONE: Final = b"[DONE]"
 _MOST_DONE_BYTES: Final = 16
 _MOST_CHOICES: Final = 128
+_FAR_AWAY: Final = {"NaN": -9999.0, "-Infinity": -9999.0, "Infinity": 9999.0}
+"""As OpenAI writes the logarithm of what never happens."""
 
 
 class OpenAIReader:
@@ -103,8 +106,8 @@ class OpenAIReader:
         if type(choices) is not list:
             raise MalformedAnswer("the chunk has no choices")
         has_usage = self._take_usage(chunk, choices)
-        if chunk.get("error"):
-            raise_error(chunk["error"])
+        if chunk.get("error") or (chunk.get("object") == "error" and not choices):
+            raise_error(chunk.get("error") or chunk)
         if not choices and (has_usage or not _is_chunk(chunk)):
             return None
         for choice in choices:
@@ -121,18 +124,21 @@ class OpenAIReader:
             raise MalformedAnswer("a choice has no delta")
         delta = choice.get("delta")
         if delta is None:
-            message = choice.get("message")  # some send whole messages in pieces
-            delta = choice["delta"] = message if type(message) is dict else {}
+            delta = choice["delta"] = _message_of(choice)
         if type(delta) is not dict:
             raise MalformedAnswer("a choice has no delta")
         index = choice.get("index", 0)
+        if type(index) is not int:
+            index = choice["index"] = _place(index)
+        if type(delta.get("content")) is list:
+            _join_parts(delta)
         if delta.get("tool_calls") is not None:
             delta["tool_calls"] = self._calls_of(index).complete(delta["tool_calls"])
         if not delta.get("role", True):
             del delta["role"]
         if choice.get("finish_reason") is not None:
             reason = choice["finish_reason"] = self._finish_reason(choice["finish_reason"])
-            if reason is not None and type(index) is int and 0 <= index < _MOST_CHOICES:
+            if reason is not None and 0 <= index < _MOST_CHOICES:
                 self._finished.add(index)
 
     def _finish_reason(self, said: Any) -> str | None:
@@ -181,8 +187,8 @@ class OpenAIReader:
 
     def whole(self, body: bytes) -> dict[str, Any]:
         answer = _parse(body)
-        if answer.get("error"):
-            raise_error(answer["error"])
+        if answer.get("error") or answer.get("object") == "error":
+            raise_error(answer.get("error") or answer)
         choices = answer.get("choices")
         for choice in choices if type(choices) is list else ():
             if type(choice) is dict:
@@ -213,6 +219,8 @@ def _complete_whole(choice: dict[str, Any]) -> None:
     """Brings a choice of a whole answer into the canonical shape."""
     choice.pop("usage", None)
     message = choice.get("message")
+    if message is None:
+        message = choice["message"] = _message_of(choice) or None
     if type(message) is not dict:
         return
     if message.get("tool_calls") is not None:
@@ -221,16 +229,46 @@ def _complete_whole(choice: dict[str, Any]) -> None:
             message["tool_calls"] = calls
         else:
             del message["tool_calls"]
-    content = message.get("content")
-    if type(content) is list:
-        message["content"] = _joined(content)
+    if type(message.get("content")) is list:
+        _join_parts(message)
 
 
-def _joined(parts: list[Any]) -> str:
-    """The text of content that came as parts."""
-    return "".join(
-        part if type(part) is str else text_of(part.get("text")) for part in parts if type(part) in (str, dict)
-    )
+def _message_of(choice: dict[str, Any]) -> dict[str, Any]:
+    """What a choice says outside its usual place: some stream whole messages, some a completion's text."""
+    for name in ("message", "delta"):
+        if type(choice.get(name)) is dict:
+            said: dict[str, Any] = choice.pop(name)
+            return said
+    text = choice.pop("text", None)
+    return {"content": text} if type(text) is str else {}
+
+
+def _place(index: Any) -> int:
+    """A choice's index that came in another form."""
+    if index is None:
+        return 0
+    if type(index) is str and index.isdecimal() and len(index) < 4:
+        return int(index)
+    raise MalformedAnswer("a choice has no index")
+
+
+def _join_parts(message: dict[str, Any]) -> None:
+    """Content that came as parts, as text: what was thought (Mistral's `thinking`) apart from what is said."""
+    said, thought = [], []
+    for part in message["content"]:
+        if type(part) is str:
+            said.append(part)
+        elif type(part) is dict and part.get("thinking"):
+            inner = part["thinking"]
+            thought += (
+                [text_of(each.get("text")) for each in inner if type(each) is dict] if type(inner) is list else []
+            )
+            thought.append(text_of(inner))
+        elif type(part) is dict:
+            said.append(text_of(part.get("text")))
+    message["content"] = "".join(said)
+    if any(thought) and not message.get("reasoning_content"):
+        message["reasoning_content"] = "".join(thought)
 
 
 def _parse(body: bytes) -> dict[str, Any]:
@@ -238,12 +276,27 @@ def _parse(body: bytes) -> dict[str, Any]:
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise MalformedAnswer(f"the answer is not JSON: {body[:120].decode('utf-8', 'replace')}") from error
+        value = _parse_loosely(body)
+        if value is None:
+            raise MalformedAnswer(f"the answer is not JSON: {body[:120].decode('utf-8', 'replace')}") from error
     if type(value) is list and len(value) == 1:  # Google's compatible endpoint sends errors so
         value = value[0]
     if type(value) is not dict:
         raise MalformedAnswer("the answer is not a JSON object")
     return value
+
+
+def _parse_loosely(body: bytes) -> Any:
+    """What some servers write and RFC 8259 does not allow; None for what is not even that.
+
+    A byte order mark, NaN and infinity where a model's numbers overflowed, letters that were cut in two between chunks.
+    """
+    try:
+        value = json.loads(body.decode("utf-8-sig", "replace"), parse_constant=_FAR_AWAY.__getitem__)
+        text = json.dumps(value, ensure_ascii=False).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return orjson.loads(text)
+    except (ValueError, RecursionError):
+        return None
 
 
 def raise_error(error: Any) -> NoReturn:

@@ -88,11 +88,14 @@ def _details(reported: Mapping[str, Any], names: tuple[str, ...]) -> Mapping[str
 
 def _first(reported: Mapping[str, Any], names: tuple[str, ...]) -> int | None:
     for name in names:  # a loop, not a generator: usage is read for every answer
-        if type(value := reported.get(name)) is int and 0 <= value <= MOST_TOKENS:
-            return value
+        count = _count(reported, name)
+        if count is not None:
+            return count
     return None
 
 
 def _count(reported: Mapping[str, Any], name: str) -> int | None:
     value = reported.get(name)
+    if type(value) is float and value.is_integer():  # where all numbers are floating
+        value = int(value)
     return value if type(value) is int and 0 <= value <= MOST_TOKENS else None

@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from billing.kinds import Usage
-from routing.providers.base import END, End, Event
+from routing.providers.base import END, End, Event, MalformedAnswer
 from routing.providers.openai import OpenAIReader
 
 U = {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110}
@@ -61,6 +61,8 @@ BETWEEN = {
     "a comment": b": upstream https://host.example org-1\n\n",
     "id and retry alone": b"id: 7\nretry: 3000\n\n",
     "a metadata event": b"event: metadata\n" + event({"object": "trace", "id": "x"}),
+    "place null": event({"choices": [{"index": None, "delta": {}, "finish_reason": "stop"}]}),
+    "place as text": event({"choices": [{"index": "0", "delta": {}, "finish_reason": "stop"}]}),
     "choices empty": event({"object": "chat.completion.chunk", "choices": []}),
     "filter results": event({"prompt_filter_results": [{"prompt_index": 0}], "choices": []}),
 }
@@ -117,6 +119,7 @@ def test_usage_that_stands_in_the_event_of_a_late_error_counts() -> None:
         b'event: error\ndata: {"error":{"message":"worker limit"}}\n\n',
         event([{"error": {"message": "worker limit"}}]),
         event({"object": "error", "error": {"message": "worker limit"}}),
+        event({"object": "error", "message": "worker limit", "type": "internal_error", "code": 50001}),
     ],
 )
 def test_error_in_the_middle_ends_it_with_its_words(broken: bytes) -> None:
@@ -306,3 +309,64 @@ def test_content_in_parts_is_joined(content: Any, text: str | None) -> None:
 def test_one_object_in_a_list_is_the_object() -> None:
     with pytest.raises(ValueError, match="Invalid value at 'x'"):
         OpenAIReader().whole(b'[{"error":{"code":400,"message":"Invalid value at \'x\'"}}]')
+
+
+# --- what is no strict JSON, and text in other places ----------------------------------------------------------------
+
+LOOSE = {
+    "NaN": b'{"choices":[{"index":0,"delta":{"content":"x"},"logprobs":{"content":[{"logprob":NaN}]}}]}',
+    "infinity": b'{"choices":[{"index":0,"delta":{"content":"x"},"logprobs":{"content":[{"logprob":-Infinity}]}}]}',
+    "half an escaped letter": b'{"choices":[{"index":0,"delta":{"content":"x\\ud83d"}}]}',
+    "half a letter": b'{"choices":[{"index":0,"delta":{"content":"x\xe1\xbb"}}]}',
+    "a mark of its own": b'\xef\xbb\xbf{"choices":[{"index":0,"delta":{"content":"x"}}]}',
+}
+
+
+@pytest.mark.parametrize("data", LOOSE.values(), ids=LOOSE.keys())
+def test_event_that_is_no_strict_json_loses_nothing(data: bytes) -> None:
+    events, _reader = read(b"data: " + data + b"\n\n", *GOOD, DONE)
+
+    text = "".join(delta.get("content", "") for delta in deltas(events))
+    assert (text.replace("\N{REPLACEMENT CHARACTER}", ""), events[-1]) == ("xHello there", END)
+    assert orjson.loads(orjson.dumps(events[0])) == events[0]
+
+
+@pytest.mark.parametrize("data", LOOSE.values(), ids=LOOSE.keys())
+def test_whole_answer_that_is_no_strict_json_is_read(data: bytes) -> None:
+    answer = OpenAIReader().whole(data.replace(b'"delta"', b'"message"'))
+
+    assert answer["choices"][0]["message"]["content"].startswith("x")
+
+
+@pytest.mark.parametrize("body", [b"{", b"\xef\xbb\xbf", b"[" * 100_000, b'{"a":' * 100_000, b"NaN", b"\xff\xfe"])
+def test_what_is_no_json_at_all_is_malformed(body: bytes) -> None:
+    with pytest.raises(MalformedAnswer):
+        OpenAIReader().whole(body)
+
+
+def test_text_of_a_completion_is_what_was_said() -> None:
+    events, _reader = read(event({"choices": [{"index": 0, "text": "Hello", "finish_reason": None}]}), GOOD[2], DONE)
+    answer = OpenAIReader().whole(orjson.dumps({"choices": [{"text": "Hello", "finish_reason": "stop"}]}))
+
+    assert deltas(events)[0] == {"content": "Hello"}
+    assert answer["choices"][0]["message"] == {"content": "Hello"}
+
+
+def test_parts_of_a_stream_are_joined_and_thoughts_stay_apart() -> None:
+    parts = [
+        {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}, {"type": "text", "text": "m"}]},
+        {"type": "text", "text": "Hel"},
+        "lo",
+        {"type": "image_url"},
+    ]
+    events, _reader = read(event(chunk({"content": parts})), GOOD[2], DONE)
+
+    assert deltas(events)[0] == {"content": "Hello", "reasoning_content": "hmm"}
+
+
+@pytest.mark.parametrize("index", [True, 1.0, "x", "-1", "1000", [], {}])
+def test_choice_without_a_place_is_malformed(index: Any) -> None:
+    events, _reader = read(event({"choices": [{"index": index, "delta": {"content": "x"}}]}))
+
+    assert type(events[-1]) is End
+    assert "index" in str(events[-1].error)
