@@ -53,7 +53,7 @@ class EmptyArray(InvalidRequest):
 
 
 _FORBIDDEN: Final = frozenset(("api_key", "api_base", "base_url", "extra_headers"))
-_AT: Final = re.compile(r"^(?P<what>.*?)(?: - at (?:`key` in )?`\$\.?(?P<path>[^`]*)`)?$", re.DOTALL)
+_PLACE: Final = re.compile(r"(?:`key` in )?`\$\.?(?P<path>[^`]*)`")
 _BOUND: Final = re.compile(r"Expected `(?P<kind>int|float|str|array|object)[^`]*` (?:of length )?(?P<relation>>=|<=)")
 _MISSING: Final = re.compile(r"Object missing required field `(?P<name>[^`]*)`")
 _BOUND_ERRORS: Final[dict[tuple[str, str], type[InvalidRequest]]] = {
@@ -85,8 +85,9 @@ def missing(name: str) -> NoReturn:
 
 def _translate(text: str) -> NoReturn:
     """msgspec's message as the public API's error: the same facts, under its codes."""
-    match = _AT.match(text)
-    what, path = (match["what"], match["path"] or "") if match else (text, "")
+    what, _at, place = text.rpartition(" - at ")
+    match = _PLACE.fullmatch(place)
+    what, path = (what, match["path"]) if match else (text, "")
     path = path.replace("[...]", "")
     plain = what.replace("`", "")
     absent = _MISSING.match(what)

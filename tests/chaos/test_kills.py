@@ -84,7 +84,7 @@ def test_killed_processes_leave_no_money_held_and_no_request_billed_twice(
 
     with load.running():
         for _kill in range(kills):
-            _kill_one(world)
+            _kill_one(world, load)
     last_kill = time.monotonic()
     world.installation.assert_books(seconds=30)
     took = time.monotonic() - last_kill
@@ -115,8 +115,8 @@ def _slow(request: up.Received) -> up.Reply:
     return up.Reply((up.Pause(pause), *up.answer().steps))
 
 
-def _kill_one(world: World) -> None:
-    """Kills the oldest worker and waits until another one has taken its place and has worked for a while.
+def _kill_one(world: World, load: Load) -> None:
+    """Kills the oldest worker and waits until another one has taken its place and the load has gone on for a while.
 
     Not one at random: granian takes the death of a worker within 5.5 s of its start for a crash loop, and exits.
     """
@@ -127,7 +127,11 @@ def _kill_one(world: World) -> None:
     while len(set(world.gateway.pids) - {victim}) < world.gateway.workers:
         assert time.monotonic() < deadline, "no worker took the place of the killed one"
         time.sleep(0.05)
+    answered = len(load.answered)
     time.sleep(2)
+    while len(load.answered) <= answered + 20:
+        assert time.monotonic() < deadline + 20, "nothing is answered any more"
+        time.sleep(0.05)
 
 
 def test_orderly_stop_lets_requests_finish(
