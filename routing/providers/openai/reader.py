@@ -69,11 +69,9 @@ class OpenAIReader:
                 elif len(event) <= _MOST_DONE_BYTES and event.strip() == _DONE:
                     events.append(END)
                     break
-                else:
-                    chunk = self.read_chunk(event)
-                    if chunk is not None:
-                        events.append(chunk)
-                        self._has_begun = True
+                elif (chunk := self.read_chunk(event)) is not None:
+                    events.append(chunk)
+                    self._has_begun = True
             if data is None and self._noise and not self._has_begun:
                 self._say_noise()
         except MalformedAnswer as error:
@@ -97,21 +95,27 @@ class OpenAIReader:
 
     def read_chunk(self, data: bytes) -> dict[str, Any] | None:
         """One chunk, None where there is nothing to show; raises MalformedAnswer."""
-        if data.isspace() or not data:
+        try:
+            chunk = _parse(data)
+        except MalformedAnswer:
+            if data.strip():
+                raise
             return None
-        chunk = _parse(data)
         choices = chunk.get("choices")
         if choices is None:
             choices = chunk["choices"] = []
         if type(choices) is not list:
             raise MalformedAnswer("the chunk has no choices")
-        has_usage = self._take_usage(chunk, choices)
+        has_usage = ("usage" in chunk or "x_groq" in chunk) and self._take_usage(chunk, choices)
         if chunk.get("error") or (chunk.get("object") == "error" and not choices):
             raise_error(chunk.get("error") or chunk)
         if not choices and (has_usage or not _is_chunk(chunk)):
             return None
         for choice in choices:
             self._complete(choice)
+            if "usage" in choice:  # Moonshot's
+                self.note_usage(choice.pop("usage"), is_total=False)
+                has_usage = True
         if has_usage:
             return chunk if any(map(_says_something, choices)) else None
         if self.usage is not None and any(map(_says_something, choices)):
@@ -130,16 +134,21 @@ class OpenAIReader:
         index = choice.get("index", 0)
         if type(index) is not int:
             index = choice["index"] = _place(index)
+        if len(delta) > 1 or type(delta.get("content")) is not str:
+            self._complete_delta(delta, index)
+        if choice.get("finish_reason") is not None:
+            reason = choice["finish_reason"] = self._finish_reason(choice["finish_reason"])
+            if reason is not None and 0 <= index < _MOST_CHOICES:
+                self._finished.add(index)
+
+    def _complete_delta(self, delta: dict[str, Any], index: int) -> None:
+        """What more than plain text needs."""
         if type(delta.get("content")) is list:
             _join_parts(delta)
         if delta.get("tool_calls") is not None:
             delta["tool_calls"] = self._calls_of(index).complete(delta["tool_calls"])
         if not delta.get("role", True):
             del delta["role"]
-        if choice.get("finish_reason") is not None:
-            reason = choice["finish_reason"] = self._finish_reason(choice["finish_reason"])
-            if reason is not None and 0 <= index < _MOST_CHOICES:
-                self._finished.add(index)
 
     def _finish_reason(self, said: Any) -> str | None:
         reason = finish_reason(said)
@@ -167,10 +176,6 @@ class OpenAIReader:
         if type(inner) is dict and "usage" in inner:
             self.note_usage(inner.pop("usage"), is_total=not choices)
             found = True
-        for choice in choices:
-            if type(choice) is dict and "usage" in choice:  # Moonshot's
-                self.note_usage(choice.pop("usage"), is_total=False)
-                found = True
         return found
 
     def note_usage(self, reported: Any, *, is_total: bool) -> None:

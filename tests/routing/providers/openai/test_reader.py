@@ -57,6 +57,7 @@ BETWEEN = {
     "an empty object": event({}),
     "empty data": b"data:\n\n",
     "blank data": b"data:   \n\n",
+    "much blank data": b"data:" + b" " * 200 + b"\n\n",
     "data without a colon": b"data\n\n",
     "a comment": b": upstream https://host.example org-1\n\n",
     "id and retry alone": b"id: 7\nretry: 3000\n\n",
