@@ -95,11 +95,8 @@ class OpenAIReader:
 
     def read_chunk(self, data: bytes) -> dict[str, Any] | None:
         """One chunk, None where there is nothing to show; raises MalformedAnswer."""
-        try:
-            chunk = _parse(data)
-        except MalformedAnswer:
-            if data.strip():
-                raise
+        chunk = _parse_event(data)
+        if chunk is None:
             return None
         choices = chunk.get("choices")
         if choices is None:
@@ -274,6 +271,15 @@ def _join_parts(message: dict[str, Any]) -> None:
     message["content"] = "".join(said)
     if any(thought) and not message.get("reasoning_content"):
         message["reasoning_content"] = "".join(thought)
+
+
+def _parse_event(data: bytes) -> dict[str, Any] | None:
+    """An event's object, None where it is blank; raises MalformedAnswer."""
+    try:
+        value = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return _parse(data) if data.strip() else None
+    return value if type(value) is dict else _parse(data)
 
 
 def _parse(body: bytes) -> dict[str, Any]:
