@@ -255,7 +255,10 @@ def _place(index: Any) -> int:
 
 
 def _join_parts(message: dict[str, Any]) -> None:
-    """Content that came as parts, as text: what was thought (Mistral's `thinking`) apart from what is said."""
+    """Content that came as parts, as text: what was thought (Mistral's `thinking`) apart from what is said.
+
+    Raises MalformedAnswer for a part that is none.
+    """
     said, thought = [], []
     for part in message["content"]:
         if type(part) is str:
@@ -268,6 +271,8 @@ def _join_parts(message: dict[str, Any]) -> None:
             thought.append(text_of(inner))
         elif type(part) is dict:
             said.append(text_of(part.get("text")))
+        elif part is not None:
+            raise MalformedAnswer("a part of the content that is none")
     message["content"] = "".join(said)
     if any(thought) and not message.get("reasoning_content"):
         message["reasoning_content"] = "".join(thought)

@@ -57,7 +57,7 @@ def test_error_on_a_kept_connection_does_not_mix_up_the_answers_after_it(world: 
 ODD_CHUNKS = [
     {"choices": [{"index": [], "delta": {"content": "x"}}]},
     {"choices": [{"index": {}, "delta": {"content": "x"}}]},
-    {"choices": [{"index": "0", "delta": {"content": "x"}}]},
+    {"choices": [{"index": "first", "delta": {"content": "x"}}]},
     {"choices": [{"index": 0, "delta": []}]},
     {"choices": [5]},
     {"choices": {}},
