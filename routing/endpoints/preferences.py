@@ -48,7 +48,7 @@ def refuse_wishes(body: dict[str, Any]) -> None:
     `data_collection`, `zdr`, `quantizations`, `enforce_distillable_text`, or whatever comes next) must not be served as
     if it were granted.
     """
-    for name in _WISHES.intersection(body):
+    for name in sorted(_WISHES.intersection(body)):
         if body.pop(name):
             _refuse(name)
     provider = body.get("provider")

@@ -213,6 +213,7 @@ def refusal_of(request: dict[str, Any]) -> tuple[str, str | None]:
         (body(provider={"region": "eu", "sort": "price"}), "unsupported_parameter", "provider.region"),
         (body(transforms=["middle-out"]), "unsupported_parameter", "transforms"),
         (body(plugins=[{"id": "web"}]), "unsupported_parameter", "plugins"),
+        (body(transforms=["middle-out"], plugins=[{"id": "web"}]), "unsupported_parameter", "plugins"),
         (body(tools=[FUNCTION] * 129), "array_above_max_length", "tools"),
         (body(tools=[{"type": "function"}]), "missing_required_parameter", "tools[0].function"),
         (body(tools=[{"type": "function", "function": {}}]), "missing_required_parameter", "tools[0].function.name"),
