@@ -88,19 +88,22 @@ class Standing(msgspec.Struct, frozen=True):
     @property
     def headers(self) -> list[tuple[bytes, bytes]]:
         """OpenAI's `x-ratelimit-*` headers; `reset` is the time until the bucket is full again."""
-        requests = _bucket_headers(b"requests", self.limit_requests, self.remaining_requests)
-        return requests + _bucket_headers(b"tokens", self.limit_tokens, self.remaining_tokens)
-
-
-def _bucket_headers(what: bytes, limit: int, remaining: int) -> list[tuple[bytes, bytes]]:
-    if limit < 0:
-        return []
-    reset = -((remaining - limit) * 60_000 // limit)
-    return [
-        (b"x-ratelimit-limit-" + what, b"%d" % limit),
-        (b"x-ratelimit-remaining-" + what, b"%d" % remaining),
-        (b"x-ratelimit-reset-" + what, b"%dms" % reset),
-    ]
+        pairs: list[tuple[bytes, bytes]] = []
+        limit, remaining = self.limit_requests, self.remaining_requests
+        if limit >= 0:
+            pairs += (
+                (b"x-ratelimit-limit-requests", b"%d" % limit),
+                (b"x-ratelimit-remaining-requests", b"%d" % remaining),
+                (b"x-ratelimit-reset-requests", b"%dms" % -((remaining - limit) * 60_000 // limit)),
+            )
+        limit, remaining = self.limit_tokens, self.remaining_tokens
+        if limit >= 0:
+            pairs += (
+                (b"x-ratelimit-limit-tokens", b"%d" % limit),
+                (b"x-ratelimit-remaining-tokens", b"%d" % remaining),
+                (b"x-ratelimit-reset-tokens", b"%dms" % -((remaining - limit) * 60_000 // limit)),
+            )
+        return pairs
 
 
 UNLIMITED: Final = Standing()

@@ -5,6 +5,7 @@ Plain arithmetic: whether a request has to be paid at all (one that produced not
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import compress
 from typing import Final
@@ -33,8 +34,9 @@ class Tariff:
     """What each kind costs, in the order of KINDS."""
     input: int = field(compare=False)
     output: int = field(compare=False)
-    _highest_input: int = field(compare=False, repr=False)
-    _highest_output: int = field(compare=False, repr=False)
+    highest_input: int = field(compare=False, repr=False)
+    """The highest rate that an input token can be counted at: its own, or that of a kind within it."""
+    highest_output: int = field(compare=False, repr=False)
     _differences: tuple[tuple[str, int], ...] = field(compare=False, repr=False)
     """Of kinds other than input and output: by how much their rate differs from that of the kind that contains them."""
 
@@ -50,8 +52,8 @@ class Tariff:
             "rates": tuple(rates.values()),
             "input": rates["input"],
             "output": rates["output"],
-            "_highest_input": _highest("input", rates),
-            "_highest_output": _highest("output", rates),
+            "highest_input": _highest("input", rates),
+            "highest_output": _highest("output", rates),
             "_differences": _differences(rates),
         }
         for name, value in values.items():
@@ -60,12 +62,6 @@ class Tariff:
     def rate(self, name: str) -> int:
         """What the kind of this name costs per million, be it by a rate of its own or not."""
         return self.rates[_PLACES[name]]
-
-    def highest_input_rate(self) -> int:
-        return self._highest_input
-
-    def highest_output_rate(self) -> int:
-        return self._highest_output
 
 
 def _in_full(own: dict[str, int | None]) -> dict[str, int]:
@@ -100,19 +96,18 @@ class Line(msgspec.Struct, frozen=True, gc=False):
         return self.quantity * self.rate
 
 
-_EACH: Final = range(len(KINDS))
 _WITHIN: Final = tuple((_PLACES[kind.name], _PLACES[kind.within]) for kind in KINDS if kind.within)
 """Places in the table, in its order: of a kind, and of the one that contains it."""
 
 
 def lines(usage: Usage, tariff: Tariff) -> list[Line]:
     """The terms of a request's price, the kinds that were not used left out; the flat fee is not among them."""
-    quantities = [*msgspec.structs.astuple(usage)]
+    quantities: Sequence[int] = msgspec.structs.astuple(usage)
     if sum(quantities) > usage.input + usage.output:  # there are others, which may be within these
+        quantities = left = [*quantities]
         for part, whole in _WITHIN:
-            quantities[whole] -= quantities[part]
-    rates = tariff.rates
-    return [Line(KINDS[place], quantities[place], rates[place]) for place in compress(_EACH, quantities)]
+            left[whole] -= left[part]
+    return [*compress(map(Line, KINDS, quantities, tariff.rates), quantities)]
 
 
 def cost(usage: Usage, tariff: Tariff) -> int:
@@ -126,5 +121,5 @@ def cost(usage: Usage, tariff: Tariff) -> int:
 
 def ceiling(input_tokens: int, output_tokens: int, tariff: Tariff) -> int:
     """The most a request can cost that sends at most `input_tokens` and receives at most `output_tokens`."""
-    exact = input_tokens * tariff.highest_input_rate() + output_tokens * tariff.highest_output_rate()
+    exact = input_tokens * tariff.highest_input + output_tokens * tariff.highest_output
     return -(-exact // PER_MILLION) + tariff.request_fee

@@ -75,7 +75,7 @@ def new_id() -> str:
 def timestamp(seconds: float) -> str:
     """Seconds since the epoch as UTC text that both databases read into a timestamp column."""
     whole = int(seconds)
-    return f"{_second(whole)}.{int((seconds - whole) * 1_000_000):06}"
+    return f"{_second(whole)}.{str(int((seconds - whole) * 1_000_000)).zfill(6)}"
 
 
 @lru_cache(maxsize=16)

@@ -22,11 +22,12 @@ async def admit(plan: Plan, standing: Standing, gateway: Gateway) -> Run:
 
     Raises FundsInFlight, InsufficientQuota or KeyStands; then nothing is held.
     """
+    amount = _amount(plan, plan.needs.cap)
     try:
-        return await _hold(plan, standing, gateway, plan.needs.cap)
-    except InsufficientQuota as error:
-        refused = error
-    return await _hold_later(plan, standing, gateway, refused)
+        await gateway.reservations.hold(_hold_of(plan, amount))
+    except InsufficientQuota as refused:
+        return await _hold_later(plan, standing, gateway, refused)
+    return _run(plan, standing, gateway, plan.needs.cap, amount)
 
 
 async def _hold_later(plan: Plan, standing: Standing, gateway: Gateway, refused: InsufficientQuota) -> Run:
@@ -70,13 +71,19 @@ async def _hold_less(plan: Plan, standing: Standing, gateway: Gateway, refused: 
 async def _hold(plan: Plan, standing: Standing, gateway: Gateway, cap: int) -> Run:
     amount = _amount(plan, cap)
     await gateway.reservations.hold(_hold_of(plan, amount))
+    return _run(plan, standing, gateway, cap, amount)
+
+
+def _run(plan: Plan, standing: Standing, gateway: Gateway, cap: int, amount: int) -> Run:
     model, price = plan.models[0]
     return Run(plan, gateway, standing, cap, amount, model, price)
 
 
 def _amount(plan: Plan, cap: int) -> int:
     """What is held with this cap: the most that the request can cost at the dearest of its models."""
-    return max([ceiling_of(plan.needs, price, cap) for _model, price in plan.models])
+    if len(plan.models) == 1:
+        return ceiling_of(plan.needs, plan.models[0][1], cap)
+    return max(ceiling_of(plan.needs, price, cap) for _model, price in plan.models)
 
 
 def _hold_of(plan: Plan, amount: int) -> Hold:
@@ -103,7 +110,7 @@ def _affordable_cap(plan: Plan, available: int) -> int:
     rest = available - _amount(plan, 0)
     if rest < 0:
         return 0
-    rate = max(price.highest_output_rate() for _model, price in plan.models) * plan.needs.answers
+    rate = max(price.highest_output for _model, price in plan.models) * plan.needs.answers
     return plan.needs.cap if rate == 0 else rest * PER_MILLION // rate
 
 

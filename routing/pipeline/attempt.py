@@ -72,8 +72,9 @@ class Attempt:
 
     def answered(self, status: int, *, first_byte: float) -> None:
         """The answer has begun (a stream) or is there: good for the route. Times are of the monotonic clock."""
-        now = time.monotonic()
-        self._note(Ending.ANSWERED, now, status)
+        now, record = time.monotonic(), self.record
+        record.outcome, record.status = Ending.ANSWERED, status
+        record.duration_ms = int((now - self._started) * 1000)
         self._state.succeeded(now, first_byte - self._started)
 
     def end(self) -> None:

@@ -15,7 +15,7 @@ from routing.endpoints.base import EndpointRequest, Needs
 from routing.endpoints.preferences import ProviderPreferences
 from routing.errors import ModelNotFound, NoAvailableChannel, NoMatchingRoute
 from routing.pipeline.call import Call, Option, Plan
-from routing.providers import ADAPTERS
+from routing.providers import speaks
 from routing.selection.health import Health
 from routing.selection.rank import Candidate, Decision, Demand, rank
 from routing.selection.reasons import WORDS, Reason
@@ -82,7 +82,8 @@ def _rank(
         candidates = [_candidate(route, model, call, needs.prefix, now, health) for route in model.routes]
         ranked = rank(asked, candidates)
         decisions.append(ranked)
-        options += [Option(model.routes_by_id[route_id], model, price) for route_id in ranked.order]
+        routes = model.routes_by_id
+        options += [Option(routes[each.route], model, price) for each in ranked.candidates if each.state != "out"]
     if not options:
         _refuse_unroutable(models, decisions, now, health)
     if provider is not None and provider.allow_fallbacks is False:
@@ -143,7 +144,7 @@ def _candidate(
         priority=channel.priority,
         weight=channel.weight,
         fault=route.fault
-        or _unspoken(channel.provider, call)
+        or (None if speaks(channel.provider, call.endpoint.name) else Reason.NO_ENDPOINT)
         or health.reason_out(route.id, channel.id, channel.concurrency, now),
         success_rate=state.success_rate,
         cached_share=health.cached_share(prefix, route.id, now),
@@ -151,10 +152,6 @@ def _candidate(
         capabilities=model.capabilities,
         context_window=model.context_window,
     )
-
-
-def _unspoken(provider: str, call: Call) -> Reason | None:
-    return None if ADAPTERS[provider].speaks(call.endpoint.name) else Reason.NO_ENDPOINT
 
 
 def _merged(decisions: list[Decision]) -> Decision:

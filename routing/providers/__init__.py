@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 from routing.providers.base import Adapter
@@ -23,6 +24,12 @@ _WITHIN: Final = {
 def choices() -> list[tuple[str, str]]:
     """The providers an operator can choose from; a new one needs no migration."""
     return [(name, adapter.label) for name, adapter in ADAPTERS.items()]
+
+
+@lru_cache(maxsize=256)
+def speaks(provider: str, endpoint: str) -> bool:
+    """Whether a provider's upstreams can be asked for this endpoint."""
+    return ADAPTERS[provider].speaks(endpoint)
 
 
 def recognise(provider: str, headers: Mapping[bytes, bytes]) -> str:

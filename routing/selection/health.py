@@ -153,7 +153,8 @@ class Health:
             return Reason.RESTING
         if concurrency is not None and channel.in_flight >= concurrency:
             return Reason.CHANNEL_BUSY
-        return self.routes[route_id].reason_out(now)
+        route = self.routes[route_id]
+        return route.reason_out(now) if route.resting_until or route.opened else None
 
     def rest_channel(self, channel_id: int, seconds: float = CHANNEL_REST) -> None:
         """The upstream refuses us, whoever asks: no route of the channel is of use for a while."""

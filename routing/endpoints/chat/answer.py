@@ -126,7 +126,7 @@ def public_usage(bill: Bill) -> dict[str, Any]:
         "cost": orjson.Fragment(bill.cost),  # digit by digit
         "cost_details": bill.details,
     }
-    if None in public.values():
+    if None in reported.values():
         public = {name: value for name, value in public.items() if value is not None}
     return public
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 import orjson
@@ -23,6 +24,17 @@ _HEADERS: Final[tuple[tuple[str, str], ...]] = (
 _STREAM_HEADERS: Final = tuple((name, "text/event-stream" if name == "accept" else value) for name, value in _HEADERS)
 _NEW_CAP_ONLY: Final = re.compile(r"(^|\.)(openai\.com|openai\.azure\.com)$")
 """Vendors whose newer models refuse `max_tokens`; everybody else knows it at least as well as the newer name."""
+
+
+@lru_cache(maxsize=256)
+def _headers(secret: str, is_stream: bool) -> tuple[tuple[str, str], ...]:  # noqa: FBT001 - a cache's key
+    headers = _STREAM_HEADERS if is_stream else _HEADERS
+    return (*headers, ("authorization", f"Bearer {secret}")) if secret else headers
+
+
+@lru_cache(maxsize=256)
+def _cap_name(host: str) -> str:
+    return "max_completion_tokens" if _NEW_CAP_ONLY.search(host) else "max_tokens"
 
 
 class OpenAI:
@@ -48,14 +60,10 @@ class OpenAI:
         body["model"] = call.upstream_model
         if call.cap:
             self._set_cap(body, call)
-        headers = _HEADERS
         if call.is_stream:
-            headers = _STREAM_HEADERS
             body["stream"] = True
             body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
-        if call.secret:
-            headers = (*headers, ("authorization", f"Bearer {call.secret}"))
-        return UpstreamRequest(call.path, headers, orjson.dumps(body))
+        return UpstreamRequest(call.path, _headers(call.secret, call.is_stream), orjson.dumps(body))
 
     @staticmethod
     def _set_cap(body: dict[str, Any], call: UpstreamCall) -> None:
@@ -66,7 +74,7 @@ class OpenAI:
         if body.get("max_tokens") is not None:
             body["max_tokens"] = call.cap
         elif not has_newer:
-            body["max_completion_tokens" if _NEW_CAP_ONLY.search(call.host) else "max_tokens"] = call.cap
+            body[_cap_name(call.host)] = call.cap
 
     def open(self, call: UpstreamCall) -> Reader:
         return OpenAIReader(call.answers, has_output=bool(call.cap))

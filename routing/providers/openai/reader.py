@@ -50,13 +50,21 @@ class OpenAIReader:
     def __init__(self, answers: int = 1, *, has_output: bool = True) -> None:
         self._answers = answers
         self._has_output = has_output
-        self._calls: dict[Any, ToolCalls] = {}
-        self._finished: set[int] = set()
-        """Choices that have their finish reason."""
+
+    # What only streams need.
 
     @cached_property
     def _parser(self) -> EventParser:
         return EventParser()
+
+    @cached_property
+    def _calls(self) -> dict[Any, ToolCalls]:
+        return {}
+
+    @cached_property
+    def _finished(self) -> set[int]:
+        """Choices that have their finish reason."""
+        return set()
 
     def feed(self, data: bytes | None) -> list[Event]:
         events: list[Event] = []
@@ -188,7 +196,12 @@ class OpenAIReader:
         self.usage, self.reported, self.is_partial = usage, reported, False
 
     def whole(self, body: bytes) -> dict[str, Any]:
-        answer = _parse(body)
+        try:
+            answer = orjson.loads(body)
+        except orjson.JSONDecodeError:
+            answer = _parse(body)
+        if type(answer) is not dict:
+            answer = _parse(body)
         if answer.get("error") or answer.get("object") == "error":
             raise_error(answer.get("error") or answer)
         choices = answer.get("choices")
@@ -197,7 +210,8 @@ class OpenAIReader:
                 reason = choice.get("finish_reason")
                 if type(reason) is not str or reason not in OURS:
                     choice["finish_reason"] = self._finish_reason(reason)
-                _complete_whole(choice)
+                if not _is_plain(choice):
+                    _complete_whole(choice)
         reported = answer.get("usage")
         if reported is None and type(choices) is list:
             reported = next((each["usage"] for each in choices if type(each) is dict and each.get("usage")), None)
@@ -215,6 +229,17 @@ def _says_something(choice: dict[str, Any]) -> bool:
 def _is_chunk(chunk: dict[str, Any]) -> bool:
     """Whether an event without choices is a chunk at all: not a ping, nor whatever else comes under another name."""
     return str(chunk.get("object", "")).startswith("chat.completion") or "prompt_filter_results" in chunk
+
+
+def _is_plain(choice: dict[str, Any]) -> bool:
+    """Whether a whole choice has the canonical shape: text and no more, as most have."""
+    message = choice.get("message")
+    return (
+        type(message) is dict
+        and type(message.get("content")) is str
+        and "tool_calls" not in message
+        and "usage" not in choice
+    )
 
 
 def _complete_whole(choice: dict[str, Any]) -> None:
