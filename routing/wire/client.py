@@ -21,6 +21,7 @@ import httptools
 
 from routing.wire import addresses
 from routing.wire.addresses import ForbiddenAddress, Network, Origin
+from routing.wire.deadlines import Deadlines
 
 Fault = Literal[
     "connect_failed",
@@ -106,7 +107,6 @@ class _Connection(asyncio.Protocol):
     has_head = False
     status = 0
     headers: dict[bytes, bytes]
-    _timer: asyncio.TimerHandle | None = None
     _waiter: asyncio.Future[None] | None = None
     _buffered = 0
     """Bytes that brought the part of the body that is not read yet."""
@@ -144,8 +144,8 @@ class _Connection(asyncio.Protocol):
         self._ends_at = ends_at
         self._heard_at = self._loop.time()
         self._patience = timeouts.first_byte
-        # At the shorter of both silences, so that the first byte needs no other timer.
-        self._timer = self._loop.call_at(min(self._heard_at + timeouts.shortest, ends_at), self._on_timer)
+        # At the shorter of both silences, so that the first byte need not move it.
+        self._pool.deadlines.set(self, min(self._heard_at + timeouts.shortest, ends_at))
         self._transport.writelines((head, body)) if len(body) > 65536 else self._transport.write(head + body)
 
     async def read(self) -> bytes:
@@ -189,14 +189,12 @@ class _Connection(asyncio.Protocol):
         self._transport.write_eof()
         self._late = "cancelled"
         self._ends_at = self._loop.time() + HANG_UP_SECONDS
-        self._set_timer()
+        self._pool.deadlines.set(self, self._deadline)
         if self._is_paused:
             self._resume()
 
     def close(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._pool.deadlines.drop(self)
         if self._may_be_kept and self._fault is None and not self._body:
             transport, self._transport = self._transport, None
             self._may_be_kept = False
@@ -243,26 +241,19 @@ class _Connection(asyncio.Protocol):
             self.abort()
             self.wake()
 
-    def _on_timer(self) -> None:
-        """One timer an exchange: data only moves the deadline, which is looked at when the timer fires."""
-        now = self._loop.time()
+    def look(self, now: float) -> float | None:
+        """Data only moves the deadline, which is looked at when the one before is over."""
         if self._is_paused:  # the reader is slow, not the upstream
             self._heard_at = now
-        if now + 0.001 < self._deadline:
-            self._set_timer()
-            return
-        self._timer = None
-        is_over = now + 0.001 >= self._ends_at and self._late != "cancelled"
+        if now < self._deadline:
+            return self._deadline
+        is_over = now >= self._ends_at and self._late != "cancelled"
         self._fail(UpstreamFault("total_timeout" if is_over else self._late))
+        return None
 
     @property
     def _deadline(self) -> float:
         return min(self._heard_at + self._patience, self._ends_at)
-
-    def _set_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = self._loop.call_at(self._deadline, self._on_timer)
 
     def _resume(self) -> None:
         self._is_paused = False
@@ -350,6 +341,8 @@ class Client:
 
     def __init__(self, networks: Sequence[Network]) -> None:
         self._networks = networks
+        self.deadlines = Deadlines()
+        """Of the exchanges under way."""
         self._idle: defaultdict[tuple[str, str, int], deque[_Connection]] = defaultdict(deque)
         self._addresses: dict[tuple[str, str, int], tuple[float, list[str]]] = {}
         self._tls: ssl.SSLContext | None = None

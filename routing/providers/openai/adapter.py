@@ -27,7 +27,7 @@ _NEW_CAP_ONLY: Final = re.compile(r"(^|\.)(openai\.com|openai\.azure\.com)$")
 
 
 @lru_cache(maxsize=256)
-def _headers(secret: str, is_stream: bool) -> tuple[tuple[str, str], ...]:  # noqa: FBT001 - a cache's key
+def _headers(secret: str, is_stream: bool) -> tuple[tuple[str, str], ...]:
     headers = _STREAM_HEADERS if is_stream else _HEADERS
     return (*headers, ("authorization", f"Bearer {secret}")) if secret else headers
 

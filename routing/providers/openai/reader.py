@@ -196,12 +196,7 @@ class OpenAIReader:
         self.usage, self.reported, self.is_partial = usage, reported, False
 
     def whole(self, body: bytes) -> dict[str, Any]:
-        try:
-            answer = orjson.loads(body)
-        except orjson.JSONDecodeError:
-            answer = _parse(body)
-        if type(answer) is not dict:
-            answer = _parse(body)
+        answer = _parse(body)
         if answer.get("error") or answer.get("object") == "error":
             raise_error(answer.get("error") or answer)
         choices = answer.get("choices")
@@ -316,6 +311,8 @@ def _parse(body: bytes) -> dict[str, Any]:
     """Raises MalformedAnswer for what is no JSON object."""
     try:
         value = orjson.loads(body)
+        if type(value) is dict:
+            return value
     except orjson.JSONDecodeError as error:
         value = _parse_loosely(body)
         if value is None:

@@ -34,7 +34,8 @@ def usage_of(reported: Any, *, has_output: bool = True) -> Usage | None:
         return None
     if has_output and reported.keys() == _PLAIN:  # most of them, at a third of what follows
         input_, output, total = reported["prompt_tokens"], reported["completion_tokens"], reported["total_tokens"]
-        if type(input_) is type(output) is int and input_ >= 0 <= output and 0 < input_ + output == total <= MOST_TOKENS:
+        is_whole = type(input_) is type(output) is int and input_ >= 0 <= output
+        if is_whole and 0 < input_ + output == total <= MOST_TOKENS:
             return Usage(input=input_, output=output)
     input_ = _first(reported, _INPUT)
     if input_ is None:
