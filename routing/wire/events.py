@@ -39,6 +39,8 @@ class EventParser:
         if self._is_at_start:
             data = self._without_mark(data)
         if not self._rest and data.endswith(b"\n\n") and b"\r" not in data:
+            if data.startswith(b"data: ") and data.count(b"\n") == len(b"\n\n"):  # one event, as most pieces are
+                return [data[6:-2]]
             return _read_blocks(data[:-2].split(b"\n\n"))  # a blank line in front, if CRLF was cut, means nothing
         seen = max(0, len(self._rest) - 1)
         self._rest += self._with_line_feeds(data)

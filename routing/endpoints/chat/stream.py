@@ -110,28 +110,33 @@ class ChatRelay:
 
     def _complete(self, choice: dict[str, Any]) -> None:
         """Adds what the public schema requires of a choice, and counts what it brings; raises MalformedAnswer."""
-        index = choice.setdefault("index", 0)
-        if type(index) is not int:
-            raise MalformedAnswer("a choice has no index")
-        delta = choice["delta"]
+        index, delta = choice["index"], choice["delta"]
         if index not in self._begun:
             self._begun.add(index)
             delta["role"] = "assistant"
-        if None in delta.values():
-            drop_nulls(delta)
-        for name, value in delta.items():
-            if value and name != "role":
-                self._delta_bytes += len(value) if type(value) is str else estimate_strings(value)
-                self._deltas += 1
-                if name == "tool_calls":
-                    self._follow(index, value)
-                break
+        content = delta.get("content")
+        if content and len(delta) == 1:
+            self._deltas += 1
+            self._delta_bytes += len(content)
+        else:
+            self._complete_delta(index, delta)
         if choice.get("logprobs") is not None:
             complete_logprobs(choice["logprobs"])
         if choice.setdefault("finish_reason", None) is not None:
             self._finished.add(index)
             if type(choice["finish_reason"]) is not str or choice["finish_reason"] not in FINISH_REASONS:
                 choice["finish_reason"] = "stop"
+
+    def _complete_delta(self, index: int, delta: dict[str, Any]) -> None:
+        """The same of what is more than a piece of text, or nothing."""
+        if None in delta.values():
+            drop_nulls(delta)
+        said = [value for name, value in delta.items() if value and name != "role"]
+        if said:
+            self._deltas += 1
+            self._delta_bytes += sum([len(each) if type(each) is str else estimate_strings(each) for each in said])
+        if delta.get("tool_calls"):
+            self._follow(index, delta["tool_calls"])
 
     def _follow(self, index: int, fragments: Any) -> None:
         calls = self._calls.setdefault(index, {})

@@ -20,12 +20,14 @@ from billing.kinds import Usage
 from routing.providers.base import END, End, Event, MalformedAnswer
 from routing.providers.openai.finish import OURS, finish_reason
 from routing.providers.openai.refusals import error_in, text_of
-from routing.providers.openai.tools import ToolCalls, complete_calls
+from routing.providers.openai.tools import ToolCalls, complete_calls, place_of
 from routing.providers.openai.usage import usage_of
-from routing.wire.events import Comment, EventParser, EventTooLarge, Noise
+from routing.wire.events import Comment, EventParser, EventTooLarge
 
 _DONE: Final = b"[DONE]"
 _MOST_DONE_BYTES: Final = 16
+_BESIDE: Final = frozenset(("usage", "x_groq", "error"))
+"""What may stand in a chunk beside its choices and is ours to read."""
 _MOST_CHOICES: Final = 128
 _FAR_AWAY: Final = {"NaN": -9999.0, "-Infinity": -9999.0, "Infinity": 9999.0}
 """As OpenAI writes the logarithm of what never happens."""
@@ -70,16 +72,18 @@ class OpenAIReader:
         events: list[Event] = []
         try:
             for event in self._parser.finish() if data is None else self._parser.feed(data):
-                if type(event) is Comment:
+                if type(event) is bytes:
+                    if len(event) <= _MOST_DONE_BYTES and event.strip() == _DONE:
+                        events.append(END)
+                        break
+                    chunk = self.read_chunk(event)
+                    if chunk is not None:
+                        events.append(chunk)
+                        self._has_begun = True
+                elif type(event) is Comment:
                     events.append(event)
-                elif type(event) is Noise:
+                else:
                     self._noise = self._noise or event
-                elif len(event) <= _MOST_DONE_BYTES and event.strip() == _DONE:
-                    events.append(END)
-                    break
-                elif (chunk := self.read_chunk(event)) is not None:
-                    events.append(chunk)
-                    self._has_begun = True
             if data is None and self._noise and not self._has_begun:
                 self._say_noise()
         except MalformedAnswer as error:
@@ -111,9 +115,7 @@ class OpenAIReader:
             choices = chunk["choices"] = []
         if type(choices) is not list:
             raise MalformedAnswer("the chunk has no choices")
-        has_usage = ("usage" in chunk or "x_groq" in chunk) and self._take_usage(chunk, choices)
-        if chunk.get("error") or (chunk.get("object") == "error" and not choices):
-            raise_error(chunk.get("error") or chunk)
+        has_usage = not _BESIDE.isdisjoint(chunk) and self._take_usage(chunk, choices)
         if not choices and (has_usage or not _is_chunk(chunk)):
             return None
         for choice in choices:
@@ -132,13 +134,13 @@ class OpenAIReader:
         if type(choice) is not dict:
             raise MalformedAnswer("a choice has no delta")
         delta = choice.get("delta")
-        if delta is None:
-            delta = choice["delta"] = _message_of(choice)
         if type(delta) is not dict:
-            raise MalformedAnswer("a choice has no delta")
-        index = choice.get("index", 0)
+            if delta is not None:
+                raise MalformedAnswer("a choice has no delta")
+            delta = choice["delta"] = _message_of(choice)
+        index = choice.get("index")
         if type(index) is not int:
-            index = choice["index"] = _place(index)
+            index = choice["index"] = 0 if index is None else place_of(index, "a choice")
         if len(delta) > 1 or type(delta.get("content")) is not str:
             self._complete_delta(delta, index)
         if choice.get("finish_reason") is not None:
@@ -163,14 +165,17 @@ class OpenAIReader:
 
     def _calls_of(self, index: Any) -> ToolCalls:
         if type(index) is not int or not 0 <= index < _MOST_CHOICES:
-            raise MalformedAnswer("a choice has no index")
+            raise MalformedAnswer("a choice without a place")
         calls = self._calls.get(index)
         if calls is None:
             calls = self._calls[index] = ToolCalls()
         return calls
 
     def _take_usage(self, chunk: dict[str, Any], choices: list[Any]) -> bool:
-        """Reads usage wherever it stands and takes it out; whether there was any."""
+        """Reads usage wherever it stands and takes it out; whether there was any. Raises MalformedAnswer for an error.
+
+        The usage beside an error counts.
+        """
         found = False
         if "usage" in chunk:
             reported = chunk.pop("usage")
@@ -181,6 +186,8 @@ class OpenAIReader:
         if type(inner) is dict and "usage" in inner:
             self.note_usage(inner.pop("usage"), is_total=not choices)
             found = True
+        if chunk.get("error"):
+            raise_error(chunk["error"])
         return found
 
     def note_usage(self, reported: Any, *, is_total: bool) -> None:
@@ -200,8 +207,10 @@ class OpenAIReader:
         if answer.get("error") or answer.get("object") == "error":
             raise_error(answer.get("error") or answer)
         choices = answer.get("choices")
-        for choice in choices if type(choices) is list else ():
+        for place, choice in enumerate(choices) if type(choices) is list else ():
             if type(choice) is dict:
+                if type(choice.get("index")) is not int:
+                    choice["index"] = place
                 reason = choice.get("finish_reason")
                 if type(reason) is not str or reason not in OURS:
                     choice["finish_reason"] = self._finish_reason(reason)
@@ -222,8 +231,14 @@ def _says_something(choice: dict[str, Any]) -> bool:
 
 
 def _is_chunk(chunk: dict[str, Any]) -> bool:
-    """Whether an event without choices is a chunk at all: not a ping, nor whatever else comes under another name."""
-    return str(chunk.get("object", "")).startswith("chat.completion") or "prompt_filter_results" in chunk
+    """Whether an event without choices is a chunk at all: not a ping, nor whatever else comes under another name.
+
+    Raises MalformedAnswer for an error under that name.
+    """
+    name = chunk.get("object", "")
+    if name == "error":
+        raise_error(chunk)
+    return str(name).startswith("chat.completion") or "prompt_filter_results" in chunk
 
 
 def _is_plain(choice: dict[str, Any]) -> bool:
@@ -263,15 +278,6 @@ def _message_of(choice: dict[str, Any]) -> dict[str, Any]:
             return said
     text = choice.pop("text", None)
     return {"content": text} if type(text) is str else {}
-
-
-def _place(index: Any) -> int:
-    """A choice's index that came in another form."""
-    if index is None:
-        return 0
-    if type(index) is str and index.isdecimal() and len(index) < 4:
-        return int(index)
-    raise MalformedAnswer("a choice has no index")
 
 
 def _join_parts(message: dict[str, Any]) -> None:

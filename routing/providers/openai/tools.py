@@ -47,16 +47,23 @@ class ToolCalls:
     def _index(self, fragment: dict[str, Any]) -> int:
         """As the vendor says, else by id, else by place: a fragment with a name begins a call, any other goes on."""
         index = fragment.get("index")
-        if type(index) is int:
-            return index
         if index is not None:
-            raise MalformedAnswer("a tool call without a place")
+            return index if type(index) is int else place_of(index, "a tool call")
         id_, function = fragment.get("id"), fragment.get("function")
         if type(id_) is str and id_:
             return self._places.get(id_, self._count)
         if not self._count or (type(function) is dict and function.get("name")):
             return self._count
         return self._last
+
+
+def place_of(index: Any, what: str) -> int:
+    """A place that came as text, or as a floating number; raises MalformedAnswer for what is none."""
+    if type(index) is float and index.is_integer() and 0 <= index < MOST_CALLS:
+        return int(index)
+    if type(index) is str and index.isascii() and index.isdecimal() and len(index) < len("1000"):
+        return int(index)
+    raise MalformedAnswer(f"{what} without a place")
 
 
 def complete_call(call: dict[str, Any], *, is_new: bool) -> None:

@@ -239,7 +239,9 @@ def test_one_call_that_is_no_list_is_taken_as_one() -> None:
     assert [one["index"] for one in calls(call("a", "f", "{}"))] == [0]
 
 
-@pytest.mark.parametrize("odd", [5, "x", [5], ["x"], [{"index": -1}], [{"index": 5_000}], [{"index": "0"}]])
+@pytest.mark.parametrize(
+    "odd", [5, "x", [5], ["x"], [{"index": -1}], [{"index": 5_000}], [{"index": "x"}], [{"index": True}]]
+)
 def test_what_is_no_call_breaks(odd: Any) -> None:
     last = read(event(chunk({"tool_calls": odd})), DONE)[0][-1]
 
@@ -365,9 +367,30 @@ def test_parts_of_a_stream_are_joined_and_thoughts_stay_apart() -> None:
     assert deltas(events)[0] == {"content": "Hello", "reasoning_content": "hmm"}
 
 
-@pytest.mark.parametrize("index", [True, 1.0, "x", "-1", "1000", [], {}])
+@pytest.mark.parametrize("index", [True, 1.5, -1.0, 1e300, "x", "-1", "1000", "²", [], {}])
 def test_choice_without_a_place_is_malformed(index: Any) -> None:
     events, _reader = read(event({"choices": [{"index": index, "delta": {"content": "x"}}]}))
 
     assert type(events[-1]) is End
-    assert "index" in str(events[-1].error)
+    assert str(events[-1].error) == "a choice without a place"
+
+
+@pytest.mark.parametrize("index", ["1", 1.0])
+def test_places_may_come_as_text_or_as_floating_numbers(index: Any) -> None:
+    first, second = chunk({"content": "x"}), chunk({"tool_calls": [{"index": index, "function": {"name": "f"}}]})
+    second["choices"][0]["index"] = index
+    events, _reader = read(event(first), event(second))
+
+    said = events[1]
+    assert type(said) is dict
+    places = said["choices"][0]["index"], said["choices"][0]["delta"]["tool_calls"][0]["index"]
+    assert [(place, type(place)) for place in places] == [(1, int), (1, int)]
+
+
+@pytest.mark.parametrize("index", [None, "0", 1.0, [], "absent"])
+def test_choices_of_a_whole_answer_have_their_places(index: Any) -> None:
+    choice = {"message": {"content": "x"}, "finish_reason": "stop"}
+    odd = {**choice, "index": index} if index != "absent" else choice
+    answer = OpenAIReader(2).whole(orjson.dumps({"choices": [odd, odd]}))
+
+    assert [each["index"] for each in answer["choices"]] == [0, 1]
