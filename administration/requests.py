@@ -19,7 +19,7 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdo
 
 from accounts.models import ApiKey
 from administration.frame import ReadOnlyAdmin, display, table
-from billing import amounts, money, prices
+from billing import amounts, corrections, money, prices
 from billing.models import UsageRecord
 from routing.endpoints import public_id
 from routing.pipeline import outcomes
@@ -57,7 +57,7 @@ class UsageRecordAdmin(ReadOnlyAdmin):
                            "upstream_model", "is_stream", "outcome", "status", "error_code")}),
         (_("Times"), {"fields": ("started_at", "first_byte_ms", "duration_ms", "settled_at")}),
         (_("Price"), {"fields": ("usage_source", "price_sum", "price", "shown_cost", "shown_held", "shown_claimed_cost",
-                                 "shown_written_off", "shown_provider_cost")}),
+                                 "shown_written_off", "shown_correction", "shown_provider_cost")}),
         (_("Routing"), {"fields": ("strategy", "candidates", "tried")}),
     )  # fmt: skip
 
@@ -126,6 +126,10 @@ class UsageRecordAdmin(ReadOnlyAdmin):
     @display(description=_("written off"))
     def shown_written_off(self, record: UsageRecord) -> SafeString:
         return amounts.amount_html(record.written_off, record.currency)
+
+    @display(description=_("booked later"))
+    def shown_correction(self, record: UsageRecord) -> SafeString:
+        return amounts.amount_html(corrections.of(record), record.currency)
 
     @display(description=_("provider cost"))
     def shown_provider_cost(self, record: UsageRecord) -> SafeString:

@@ -20,8 +20,11 @@ class Journal(Protocol):
     def settle(self, settlement: Settlement) -> None:
         """Closes the reservation with its usage record, at the latest some milliseconds from now."""
 
+    def keep(self, progress: Progress) -> None:
+        """Keeps how far an answer has come, safe from this process's death when it returns (billing/spool.py)."""
+
     def note(self, progress: Progress) -> None:
-        """Keeps how far a stream has come; of one stream, the latest note counts."""
+        """The same, safe from the machine's death some moments later; of one stream, the latest note counts."""
 
     def release(self, id_: str) -> None:
         """Gives back a hold whose request has ended without an attempt."""

@@ -1,8 +1,8 @@
 """Closing the reservations whose requests nobody serves any more.
 
-A dead process's reservations are settled by anyone, from the last progress written down; a live process releases its
-own that none of its requests knows. Both are safe to run twice and at the same time: whoever deletes a reservation
-wins.
+A dead process's reservations are settled by anyone, from the last progress written down: in its spool where that is on
+this machine, else in the database. A live process releases its own that none of its requests knows. All of it is safe
+to run twice and at the same time: whoever deletes a reservation wins.
 """
 
 from __future__ import annotations
@@ -10,22 +10,24 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
 
 from django.conf import settings
 from django.db import Error
 from django.db.models.functions import Now
 
-from billing import processes
-from billing.books import Settlement, open_books
+from billing import corrections, processes, spool
+from billing.books import Progress, Settlement, open_books
 from billing.kinds import NOTHING
-from billing.models import Price, Reservation, UsageRecord
+from billing.models import Price, Process, Reservation, UsageRecord
 from billing.prices import cost
 from billing.reservations import MOST_LEDGER_UNITS
 
 log = logging.getLogger(__name__)
 
 AUDIT_AGE = dt.timedelta(seconds=5)
+_AT_ONCE = 1000
 _LONGEST_MS = 2**31 - 1
 """What the column of a duration holds: 24 days."""
 
@@ -49,13 +51,42 @@ class Contact:
         return time.monotonic() - self._since
 
 
-def settle_dead_owners(contact: Contact) -> int:
-    """Settles what dead processes held; returns how many reservations were closed."""
+def settle_abandoned_spools(folder: Path) -> int:
+    """Settles what processes of this machine held that have ended without a word; returns how many were closed.
+
+    Their spools (billing/spool.py) have no owner any more, whatever their last heartbeat says. What somebody else has
+    closed already, without the spool, is corrected.
+    """
+    closed = 0
+    for path in spool.abandoned(folder):
+        owner, notes = spool.owner_of(path), spool.read(path)
+        rows = Reservation.objects.filter(owner=owner)
+        if not (rows.exists() or Process.objects.filter(pk=owner).exists()):
+            spool.forget_old(path)  # of another installation, or of one that was restored
+            continue
+        while ids := _close(rows[:_AT_ONCE], UsageRecord.Outcome.RECOVERED, notes):
+            closed += len(ids)
+            for id_ in ids:
+                notes.pop(id_, None)
+        corrections.correct(notes.values())
+        path.unlink()
+    return closed
+
+
+def settle_dead_owners(contact: Contact, folder: Path | None = None) -> int:
+    """Settles what dead processes held; returns how many reservations were closed.
+
+    Their spools are read where they are at hand: a process that only stands still has one that is locked.
+    """
     try:
         if contact.seconds() < settings.OWNER_DEAD_SECONDS + 1:
             return 0
-        rows = Reservation.objects.exclude(owner__in=processes.live().values("id"))
-        return _close(rows[:1000], UsageRecord.Outcome.RECOVERED)
+        rows = list(Reservation.objects.exclude(owner__in=processes.live().values("id"))[:_AT_ONCE])
+        notes: dict[str, Progress] = {}
+        if folder is not None:
+            for owner in {row.owner.hex for row in rows}:
+                notes |= spool.read(spool.path_of(folder, owner))
+        return len(_close(rows, UsageRecord.Outcome.RECOVERED, notes))
     except Error:
         contact.note_loss()
         raise
@@ -68,33 +99,47 @@ def release_orphans(owner: str, in_flight: Collection[str]) -> int:
     held meanwhile (a slow body makes a request old before it holds) is known.
     """
     rows = Reservation.objects.filter(owner=owner, created_at__lt=Now() - AUDIT_AGE)
-    return _close([row for row in rows[:1000] if row.id.hex not in in_flight], UsageRecord.Outcome.INTERNAL_ERROR)
+    return len(
+        _close([row for row in rows[:_AT_ONCE] if row.id.hex not in in_flight], UsageRecord.Outcome.INTERNAL_ERROR, {})
+    )
 
 
-def _close(reservations: Iterable[Reservation], outcome: UsageRecord.Outcome) -> int:
+def _close(
+    reservations: Iterable[Reservation], outcome: UsageRecord.Outcome, notes: Mapping[str, Progress]
+) -> set[str]:
+    """Closes them by what is known of each; the ids of those that were still open. `notes` go before the database's."""
     rows = list(reservations)
     if not rows:
-        return 0
-    prices = Price.objects.in_bulk({row.price_id for row in rows})
+        return set()
+    known = {row.id.hex: notes.get(row.id.hex) or _noted(row) for row in rows}
+    prices = Price.objects.in_bulk({note.price_id for note in known.values()})
+    settlements = []
     for row in rows:
-        if row.price_id not in prices:
-            log.error("reservation %s stays open: there is no price %d to settle it at", row.id.hex, row.price_id)
+        note = known[row.id.hex]
+        if note.price_id in prices:
+            settlements.append(_settlement(row, note, prices[note.price_id], outcome))
+        else:
+            log.error("reservation %s stays open: there is no price %d to settle it at", row.id.hex, note.price_id)
     books = open_books()
     try:
-        settlements = [_settlement(row, prices[row.price_id], outcome) for row in rows if row.price_id in prices]
         _outcomes, closed = books.post([], settlements, owner="")
     finally:
         books.close()
     log.warning("closed %d reservations as %s", len(closed), outcome)
-    return len(closed)
+    return closed
 
 
-def _settlement(row: Reservation, price: Price, outcome: UsageRecord.Outcome) -> Settlement:
+def _noted(row: Reservation) -> Progress:
+    """What the database knows."""
+    return Progress(row.id.hex, row.channel, row.price_id, row.noted_usage)
+
+
+def _settlement(row: Reservation, note: Progress, price: Price, outcome: UsageRecord.Outcome) -> Settlement:
     """What is known of a request that ended without a word: nothing seen of its answer, nothing to pay.
 
     Usage is only written down once the answer had brought something, so what stands there is to be paid.
     """
-    usage = row.noted_usage
+    usage = note.usage
     return Settlement(
         id=row.id.hex,
         legs=tuple(row.legs),
@@ -102,16 +147,22 @@ def _settlement(row: Reservation, price: Price, outcome: UsageRecord.Outcome) ->
         tenant_id=row.tenant_id,
         requested_model=row.model,
         model=price.model,
-        price_id=row.price_id,
+        price_id=note.price_id,
         currency=price.currency,
         outcome=outcome,
         status=500,
         error_code="interrupted",
-        usage_source=UsageRecord.Source.NONE if usage == NOTHING else UsageRecord.Source.ESTIMATED,
+        usage_source=_source(note),
         usage=usage,
         claimed_cost=0 if usage == NOTHING else min(cost(usage, price.tariff), MOST_LEDGER_UNITS),
-        channel=row.channel,
+        channel=note.channel,
         attempts=[],
         decision={},
         duration_ms=min(max(0, int((time.time() - row.created_at.timestamp()) * 1000)), _LONGEST_MS),
     )
+
+
+def _source(note: Progress) -> UsageRecord.Source:
+    if note.usage == NOTHING:
+        return UsageRecord.Source.NONE
+    return UsageRecord.Source.UPSTREAM if note.is_exact else UsageRecord.Source.ESTIMATED

@@ -118,6 +118,10 @@ class Reservations:
             settlement = _within_columns(settlement)
         self.journal.settle(settlement)
 
+    def keep(self, progress: Progress) -> None:
+        """Keeps how far an answer has come, before that is handed to the client: a killed process loses nothing."""
+        self.journal.keep(progress)
+
     def note(self, progress: Progress) -> None:
         """Writes down how far a stream has come; the notes of a process share one statement."""
         self.journal.note(progress)

@@ -17,7 +17,7 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from accounts.models import ApiKey
-from billing import balances
+from billing import balances, corrections
 from billing.models import Balance, LedgerEntry, Reservation, UsageRecord
 
 _PATIENCE: Final = 0.25
@@ -44,6 +44,18 @@ class KeyStatement:
     limited_by: str
     has_bought: bool
     """Whether its tenant has ever paid money in."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestStatement:
+    """A settled request, and what it cost later beyond its record, because its outcome came late."""
+
+    record: UsageRecord
+    corrected: int
+
+    @property
+    def cost(self) -> int:
+        return self.record.cost + self.corrected
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +113,13 @@ def of_wallet(tenant_id: int) -> Credits:
     return Credits(**row) if row else Credits(0, 0, 0, 0)
 
 
-def of_request(tenant_id: int, request_id: uuid.UUID) -> UsageRecord | None:
+def of_request(tenant_id: int, request_id: uuid.UUID) -> RequestStatement | None:
     """A settled request of the tenant; waits a moment for one whose money is still held."""
+    record = _settled(tenant_id, request_id)
+    return None if record is None else RequestStatement(record, corrections.of(record))
+
+
+def _settled(tenant_id: int, request_id: uuid.UUID) -> UsageRecord | None:
     deadline = time.monotonic() + _PATIENCE
     records = UsageRecord.objects.filter(tenant=tenant_id, pk=request_id)
     while True:

@@ -22,7 +22,7 @@ from routing.wire.client import Client
 
 def build() -> Gateway:
     """A gateway that has not started yet (costrouter/scheduler.py starts it): nothing runs, nothing is read."""
-    writer = Writer()
+    writer = Writer(spool_folder=settings.SPOOL_DIR)
     return Gateway(
         options=Options(
             most_attempts=settings.MAX_ATTEMPTS,

@@ -81,7 +81,8 @@ class Scheduler:
         jobs = [
             Job("catalogue", CATALOGUE_SECONDS, self._gateway.catalogue.refresh),
             Job("heartbeat", settings.HEARTBEAT_SECONDS, lambda: processes.beat(self._owner)),
-            Job("recovery", RECOVERY_SECONDS, lambda: recovery.settle_dead_owners(self._contact)),
+            Job("spools", RECOVERY_SECONDS, lambda: recovery.settle_abandoned_spools(settings.SPOOL_DIR)),
+            Job("recovery", RECOVERY_SECONDS, lambda: recovery.settle_dead_owners(self._contact, settings.SPOOL_DIR)),
             Job("audit", AUDIT_SECONDS, lambda: recovery.release_orphans(self._owner, self._writer.in_flight)),
             Job("refusals", REFUSALS_SECONDS, self._gateway.refusals.flush),
             Job("housekeeping", HOUSEKEEPING_SECONDS, self._keep_house),

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_safe
 
 from accounts.access import TenantRequest, tenant_page
 from accounts.models import ApiKey
-from billing import prices
+from billing import corrections, prices
 from billing.models import UsageRecord
 from billing.money import EXPONENT, PER_MILLION, round_half_up
 from portal import decisions
@@ -36,7 +36,8 @@ class Term:
 class PriceSum:
     """From token counts to the cost, every step of it. Amounts in millionths of a ledger unit end in `_millionths`.
 
-    exact + rounding + fee + not_charged = cost = held - given_back + taken_beyond.
+    exact + rounding + fee + not_charged = cost = held - given_back + taken_beyond; `corrected` was booked later, beside
+    the record.
     """
 
     currency: str
@@ -48,11 +49,16 @@ class PriceSum:
     cost: int
     given_back: int
     taken_beyond: int
+    corrected: int
+
+    @property
+    def total(self) -> int:
+        return self.cost + self.corrected
 
     @property
     def places(self) -> int:
         """The decimal places of the currency unit that write every amount of the sum in full, so that they line up."""
-        units = (self.request_fee, self.not_charged, self.cost, self.given_back, self.taken_beyond)
+        units = (self.request_fee, self.not_charged, self.cost, self.given_back, self.taken_beyond, self.corrected)
         millionths = [term.amount for term in self.terms] + [unit * PER_MILLION for unit in units]
         finest = EXPONENT[self.currency] + 6
         return next(
@@ -99,6 +105,7 @@ def price_sum(record: UsageRecord) -> PriceSum:
         cost=record.cost,
         given_back=max(0, record.held - record.cost),
         taken_beyond=record.taken_beyond,
+        corrected=corrections.of(record),
     )
 
 

@@ -135,14 +135,16 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     duration_ms: int
 
 
-class Progress(msgspec.Struct, frozen=True):
-    """How far a running stream has come: what recovery bills if its owner dies."""
+class Progress(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How far an answer has come: what recovery bills if its owner dies."""
 
     id: str
     channel: str
     price_id: int
     """Of the model that answers, which may be a fallback."""
     usage: Usage
+    is_exact: bool = False
+    """The answer is whole and the counts are the upstream's own."""
 
 
 class Books(Protocol):

@@ -15,8 +15,11 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
+from accounts.errors import ServiceUnavailable
 from billing.books import Books, Hold, HoldOutcome, Progress, Settlement, open_books
+from billing.spool import Spool
 from billing.writer.inbox import MOST_WAITING, Inbox
 from billing.writer.scribe import Scribe
 
@@ -26,8 +29,10 @@ __all__ = ["MOST_WAITING", "Writer"]
 class Writer:
     """A journal (billing/journal.py): accepts work from the event loop's thread and has it written by its own."""
 
-    def __init__(self, connect: Callable[[], Books] = open_books) -> None:
+    def __init__(self, connect: Callable[[], Books] = open_books, spool_folder: Path | None = None) -> None:
         self._connect = connect
+        self._spool_folder = spool_folder
+        self._spool: Spool | None = None
         self._inbox = Inbox()
         self._thread: threading.Thread | None = None
 
@@ -39,7 +44,9 @@ class Writer:
     def start(self, owner: str) -> None:
         """Begins to write, in the name of this process, for the running event loop."""
         self._inbox.open(asyncio.get_running_loop())
-        scribe = Scribe(self._inbox, self._connect, owner)
+        if self._spool_folder is not None:
+            self._spool = Spool(self._spool_folder, owner)
+        scribe = Scribe(self._inbox, self._connect, owner, self._spool)
         self._thread = threading.Thread(target=scribe.run, name="writer", daemon=True)
         self._thread.start()
 
@@ -50,9 +57,18 @@ class Writer:
             self._thread.join(patience)
             self._inbox.end()
             self._thread = None
+        if self._spool is not None:
+            self._spool.close()
+            self._spool = None
 
     def hold(self, hold: Hold) -> asyncio.Future[HoldOutcome]:
+        if self._spool is not None and not self._spool.has_room():
+            raise ServiceUnavailable
         return self._inbox.hold(hold)
+
+    def keep(self, progress: Progress) -> None:
+        if self._spool is not None:
+            self._spool.note(progress)
 
     def settle(self, settlement: Settlement) -> None:
         self._inbox.settle(settlement)

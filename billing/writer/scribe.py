@@ -8,9 +8,12 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
+from django.db import connection
 
 from accounts.errors import ServiceUnavailable
+from billing import corrections
 from billing.books import AWAY, Books, HoldOutcome, Repeated, Settlement
+from billing.spool import Spool
 from billing.writer.inbox import Answer, Batch, Inbox, Waiting
 
 log = logging.getLogger(__name__)
@@ -23,10 +26,13 @@ _CROWD: Final = 6
 class Scribe:
     """Writes one inbox to the books, on a connection that it opens anew when it is lost."""
 
-    def __init__(self, inbox: Inbox, connect: Callable[[], Books], owner: str) -> None:
+    def __init__(
+        self, inbox: Inbox, connect: Callable[[], Books], owner: str, spool: Spool | None = None
+    ) -> None:  # fmt: skip
         self._inbox = inbox
         self._connect = connect
         self._owner = owner
+        self._spool = spool
         self._books: Books | None = None
         self._has_more = False
         """A full batch was written: there may be more that nobody rings for."""
@@ -45,6 +51,7 @@ class Scribe:
                     break
         if self._books is not None:
             self._books.close()
+        connection.close()
         self._give_up()
 
     def _wait(self) -> None:
@@ -96,6 +103,8 @@ class Scribe:
         settled: set[str] = set()
         if wanted or batch.settlements:
             outcomes, settled = books.post([waiting.hold for waiting in wanted], batch.settlements, self._owner)
+        if len(settled) < len(batch.settlements):
+            corrections.settle_late([each for each in batch.settlements if each.id not in settled])
         if batch.is_full:
             self._has_more = True
         self._inbox.strike(batch)
@@ -104,10 +113,13 @@ class Scribe:
             sent = {waiting.hold.id for waiting in wanted}
             answers += [(row, _answer_unsent(row, known)) for row in batch.holds if row.hold.id not in sent]
         self._inbox.answer(answers)
-        self._inbox.in_flight.difference_update([settlement.id for settlement in batch.settlements])
-        if len(settled) < len(batch.settlements):
-            late = [settlement.id for settlement in batch.settlements if settlement.id not in settled]
-            log.warning("already closed, their late outcomes were dropped: %s", ", ".join(late))
+        self._forget([settlement.id for settlement in batch.settlements])
+
+    def _forget(self, ids: Sequence[str]) -> None:
+        """What is settled is not in flight any more."""
+        self._inbox.in_flight.difference_update(ids)
+        if self._spool is not None:
+            self._spool.forget(ids)
 
     def _lose_connection(self, error: Exception) -> None:
         if not self._inbox.is_away:
@@ -119,6 +131,7 @@ class Scribe:
             except AWAY:
                 pass
         self._books = None
+        connection.close()
         self._inbox.answer([(waiting, ServiceUnavailable()) for waiting in self._inbox.take_late()])
         time.sleep(0.05)
 
@@ -155,7 +168,7 @@ class Scribe:
             except Exception:  # its reservation stays open and is released by the audit
                 log.exception("a settlement was refused by the database: %s", settlement.id)
         self._inbox.strike(Batch(settlements=[settlement]))
-        self._inbox.in_flight.discard(settlement.id)
+        self._forget([settlement.id])
         return None
 
     def _give_up(self) -> None:

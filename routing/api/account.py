@@ -19,6 +19,7 @@ from accounts.models import ApiKey, RateLimits
 from billing import statements
 from billing.models import UsageRecord
 from billing.money import to_json_number
+from billing.statements import RequestStatement
 from routing.api.errors import GenerationNotFound
 from routing.endpoints import ENDPOINTS, public_id
 from routing.endpoints.invalid import missing
@@ -77,15 +78,16 @@ async def generation(caller: Caller, given_id: str, shown: Shown) -> dict[str, A
     """One settled request of the caller's tenant. Raises GenerationNotFound, MissingRequiredParameter without an id."""
     if not given_id:
         missing("id")
-    record = await database.report(statements.of_request, caller.tenant_id, _request_id(given_id))
-    if record is None:
+    statement = await database.report(statements.of_request, caller.tenant_id, _request_id(given_id))
+    if statement is None:
         raise GenerationNotFound
-    return _generation(record, shown)
+    return _generation(statement, shown)
 
 
-def _generation(record: UsageRecord, shown: Shown) -> dict[str, Any]:
+def _generation(statement: RequestStatement, shown: Shown) -> dict[str, Any]:
+    record = statement.record
     first_byte, usage = record.first_byte_ms, record.usage
-    cost = _money(record.cost, record.currency)
+    cost = _money(statement.cost, record.currency)
     return {
         "id": public_id(record.endpoint, record.id.hex),
         "created_at": _time(record.started_at),

@@ -89,6 +89,7 @@ class Run(msgspec.Struct):
         if self.is_settled:
             return
         self.is_settled = True
+        self._keep(usage, is_exact=source == "upstream")
         plan, route, price = self.plan, self.route, self.price
         call, route_cost, now = plan.call, None if route is None else route.cost, time.monotonic()
         self.gateway.limiter.finish(
@@ -121,10 +122,20 @@ class Run(msgspec.Struct):
             )
         )
 
+    def keep_progress(self, usage: Usage) -> None:
+        """Keeps how far the answer has come, before it is handed on: what recovery bills should this process die."""
+        if not self.is_settled:
+            self._keep(usage)
+
     def note_progress(self, usage: Usage) -> None:
-        """Writes down how far the answer has come: what recovery bills should this process die."""
+        """The same in the database, for the case that the whole machine dies."""
         if self.route is not None and self.plan.call.endpoint.has_produced(usage):
             self.gateway.reservations.note(Progress(self.plan.call.id, self.route.channel.name, self.price.id, usage))
+
+    def _keep(self, usage: Usage, *, is_exact: bool = False) -> None:
+        if self.route is not None and self.plan.call.endpoint.has_produced(usage):
+            name, price_id = self.route.channel.name, self.price.id
+            self.gateway.reservations.keep(Progress(self.plan.call.id, name, price_id, usage, is_exact))
 
     def teach(self, usage: Usage) -> None:
         """What a reported usage says about the conversation, the model and the tenant.

@@ -216,6 +216,7 @@ class StreamReply:
         pending = self._first
         while not self._is_at_end:
             if pending and not self._is_client_gone:
+                self._run.keep_progress(self.usage()[0])
                 self._is_sending = True
                 try:  # as `_send` does, without its call: every chunk of every stream comes this way
                     await self._client(pending)

@@ -6,18 +6,20 @@ import datetime as dt
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.db import connection
 from django.utils import timezone
 
-from billing import processes, recovery
+from billing import corrections, processes, recovery, spool
 from billing.books import Books, Progress
 from billing.kinds import Usage
-from billing.models import Price, Process, UsageRecord
+from billing.models import LedgerEntry, Price, Process, UsageRecord
 from billing.recovery import Contact, release_orphans
 from billing.reservations import timestamp
+from billing.spool import Spool
 from tests.bookkeeping import Account, account, assert_books_add_up, dead_seconds
 
 contact = Contact()
@@ -281,3 +283,162 @@ def test_nothing_to_recover_is_nothing_done(database: str) -> None:
 
     assert settle_dead_owners() == 0
     assert UsageRecord.objects.filter(tenant=fresh.tenant).count() == 0
+
+
+# --- spools ----------------------------------------------------------------------------------------------------------
+
+
+def spooled(folder: Path, owner: str, *notes: Progress) -> Path:
+    """What a process that died has left."""
+    left = Spool(folder, owner)
+    for note in notes:
+        left.note(note)
+    left.close()
+    return spool.path_of(folder, owner)
+
+
+@pytest.mark.parametrize(("is_exact", "source"), [(False, "estimated"), (True, "upstream")])
+def test_abandoned_spool_is_billed_at_once(
+    books: Books, rich: Account, tmp_path: Path, is_exact: bool, source: str
+) -> None:
+    owner = processes.register()  # whose heart has just beaten
+    told, silent = rich.hold(300), rich.hold(200)
+    books.post([told, silent], [], owner)
+    books.note_progress([Progress(told.id, "first", rich.price.pk, Usage(input=20, output=3))])
+    path = spooled(tmp_path, owner, Progress(told.id, "second", rich.price.pk, Usage(input=20, output=30), is_exact))
+
+    assert recovery.settle_abandoned_spools(tmp_path) == 2
+
+    found = {record.id.hex: record for record in rich.records}
+    record = found[told.id]
+    assert (record.outcome, record.cost, record.channel, record.usage_source) == ("recovered", 80, "second", source)
+    assert (found[silent.id].cost, rich.available, rich.reservations) == (0, 1000 - 80, set())
+    assert not path.exists()
+    assert recovery.settle_abandoned_spools(tmp_path) == 0
+    assert_books_add_up()
+
+
+def test_spool_of_a_living_process_is_left_alone(books: Books, rich: Account, tmp_path: Path) -> None:
+    owner = processes.register()
+    held = rich.hold(300)
+    books.post([held], [], owner)
+    living = Spool(tmp_path, owner)
+    living.note(Progress(held.id, "first", rich.price.pk, Usage(input=20, output=30)))
+
+    assert recovery.settle_abandoned_spools(tmp_path) == 0
+    assert rich.reservations == {held.id}
+    living.close()
+
+
+def test_process_that_stands_still_is_billed_by_its_spool(
+    books: Books, rich: Account, dead: str, tmp_path: Path
+) -> None:
+    held = rich.hold(300)
+    books.post([held], [], dead)
+    standing = Spool(tmp_path, dead)
+    standing.note(Progress(held.id, "first", rich.price.pk, Usage(input=20, output=30)))
+
+    assert recovery.settle_dead_owners(contact, tmp_path) == 1
+
+    (record,) = rich.records
+    assert (record.cost, record.usage_source, rich.available) == (80, "estimated", 1000 - 80)
+    standing.close()
+    assert_books_add_up()
+
+
+def test_spool_of_another_installation_is_left_alone(books: Books, rich: Account, tmp_path: Path) -> None:
+    path = spooled(tmp_path, "0" * 32, Progress("1" * 32, "first", rich.price.pk, Usage(input=20, output=30)))
+
+    assert recovery.settle_abandoned_spools(tmp_path) == 0
+    assert path.exists()
+
+
+def test_what_was_closed_without_its_spool_is_corrected_once(
+    books: Books, rich: Account, dead: str, tmp_path: Path
+) -> None:
+    """Another machine took the process for dead; then its own machine is back."""
+    held = rich.hold(300)
+    books.post([held], [], dead)
+    assert settle_dead_owners() == 1
+    note = Progress(held.id, "first", rich.price.pk, Usage(input=20, output=30))
+
+    for _again in range(2):
+        spooled(tmp_path, dead, note)
+        recovery.settle_abandoned_spools(tmp_path)
+
+    (record,) = rich.records
+    (entry,) = LedgerEntry.objects.filter(balance=rich.wallet, kind="adjustment")
+    assert (record.cost, corrections.of(record), entry.amount, rich.available) == (0, 80, -80, 1000 - 80)
+    assert_books_add_up()
+
+
+def test_less_that_is_known_for_certain_gives_back_and_less_that_is_not_does_not(
+    books: Books, rich: Account, dead: str, tmp_path: Path
+) -> None:
+    sure, unsure = rich.hold(300), rich.hold(300)
+    books.post([sure, unsure], [], dead)
+    noted = Usage(input=20, output=30)
+    books.note_progress([Progress(held.id, "first", rich.price.pk, noted) for held in (sure, unsure)])
+    assert settle_dead_owners() == 2
+    less = Usage(input=20, output=10)
+    spooled(
+        tmp_path,
+        dead,
+        Progress(sure.id, "first", rich.price.pk, less, is_exact=True),
+        Progress(unsure.id, "first", rich.price.pk, less),
+    )
+
+    recovery.settle_abandoned_spools(tmp_path)
+
+    assert {record.id.hex: corrections.of(record) for record in rich.records} == {sure.id: -40, unsure.id: 0}
+    assert rich.available == 1000 - 160 + 40
+    assert_books_add_up()
+
+
+# --- late outcomes ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("late", "corrected"),
+    [
+        pytest.param(120, 120, id="it cost something"),
+        pytest.param(0, 0, id="it cost nothing"),
+        pytest.param(5000, 1000, id="more than is there"),
+    ],
+)
+def test_late_outcome_becomes_a_ledger_entry(books: Books, rich: Account, dead: str, late: int, corrected: int) -> None:
+    held = rich.hold(300)
+    books.post([held], [], dead)
+    assert settle_dead_owners() == 1
+    settlement = rich.settlement(held.id, late)
+
+    assert books.post([], [settlement], dead) == ([], set())
+    for _again in range(2):
+        corrections.settle_late([settlement])
+
+    (record,) = rich.records
+    assert (record.outcome, record.cost, corrections.of(record)) == ("recovered", 0, corrected)
+    assert rich.available == 1000 - corrected
+    assert LedgerEntry.objects.filter(balance=rich.wallet, kind="adjustment").count() == (1 if corrected else 0)
+    assert_books_add_up()
+
+
+def test_outcome_that_was_written_already_needs_no_correction(books: Books, rich: Account) -> None:
+    """The answer to its commit got lost, so it is written again."""
+    held, short = rich.hold(300), rich.hold(50)
+    books.post([held, short], [], processes.register())
+    settlements = [rich.settlement(held.id, 120), rich.settlement(short.id, 5000, held=50)]
+    books.post([], settlements, "")
+    before = rich.available
+
+    corrections.settle_late(settlements)
+
+    assert (rich.available, [corrections.of(record) for record in rich.records]) == (before, [0, 0])
+    assert_books_add_up()
+
+
+def test_late_outcome_of_a_request_without_a_record_changes_nothing(books: Books, rich: Account) -> None:
+    corrections.settle_late([rich.settlement("2" * 32, 120)])
+
+    assert (rich.available, rich.records) == (1000, [])
+    assert_books_add_up()

@@ -10,7 +10,8 @@ from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries, Settings
 
 from accounts.models import ApiKey, Tenant, User
-from billing.models import Price, UsageRecord
+from billing import balances, corrections, ledger
+from billing.models import LedgerEntry, Price, UsageRecord
 from billing.prices import cost
 from portal.request import price_sum
 from tests.pages import Browser
@@ -110,6 +111,25 @@ def test_usage_within_the_hold_shows_what_was_given_back(alices: Browser, record
     assert (total.taken_beyond, total.given_back) == (0, 200_000)
     assert "Given back when it was settled" in page(alices, written)
     assert "beyond the hold" not in page(alices, written)
+
+
+@pytest.mark.parametrize(
+    ("amount", "booked", "total"), [(-30_000, "0.00003", "0.00013"), (10_000, "0.00001", "0.00009")]
+)
+def test_what_was_booked_later_is_a_line_of_its_own(
+    alices: Browser, tenant: Tenant, record: Callable[..., UsageRecord], amount: int, booked: str, total: str
+) -> None:
+    wallet = balances.open_wallet(tenant)
+    ledger.post(balance=wallet, kind=LedgerEntry.Kind.GRANT, amount=10**9, reference="a grant")
+    written = record(outcome="recovered", legs=[wallet.pk])
+    reference = corrections.reference(written.id.hex, wallet.pk)
+    ledger.post(balance=wallet, kind=LedgerEntry.Kind.ADJUSTMENT, amount=amount, reference=reference)
+
+    text = page(alices, written)
+
+    assert "Booked later, when its end was known" in text
+    assert booked in text
+    assert total in text
 
 
 def test_the_amounts_of_a_sum_line_up(record: Callable[..., UsageRecord]) -> None:

@@ -93,6 +93,14 @@ def test_flaky_route_loses_to_a_slightly_dearer_one() -> None:
     assert ranked(candidate(1, tariff(2, 8), success_rate=0.5), candidate(2, tariff(3, 8))).order == [2, 1]
 
 
+@pytest.mark.parametrize(
+    ("rate", "stored"), [(1.0, 1.0), (0.0, 0.0), (0.9994, 0.999), (0.9996, 1.0), (0.1236, 0.124), (0.1234, 0.123)]
+)
+def test_success_rate_is_kept_to_three_places(rate: float, stored: float) -> None:
+    (verdict,) = ranked(candidate(1, success_rate=rate)).candidates
+    assert verdict.success_rate == stored
+
+
 def test_higher_priority_comes_first_whatever_it_costs() -> None:
     assert ranked(candidate(1, tariff(0, 0)), candidate(2, tariff(9, 9), priority=1)).order == [2, 1]
 

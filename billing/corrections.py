@@ -1,0 +1,92 @@
+"""Truth that comes late: what a request really used, after recovery has written its record.
+
+A process that only stood still is taken for dead, its requests are closed by what is known of them, and then it goes
+on and knows better. Records are never changed: the difference is a ledger entry of its own, once for each request.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import Final
+
+from django.db import Error, transaction
+
+from billing.books import Progress, Settlement
+from billing.models import Balance, LedgerEntry, Price, UsageRecord
+from billing.prices import cost
+
+log = logging.getLogger(__name__)
+
+_BY_RECOVERY: Final = (UsageRecord.Outcome.RECOVERED, UsageRecord.Outcome.INTERNAL_ERROR)
+"""How a record says that its request was closed by somebody else."""
+_NOTE: Final = "late outcome of a recovered request"
+
+
+def settle_late(settlements: Iterable[Settlement]) -> None:
+    """Outcomes of requests that were closed before; raises the driver's error, and may then be called again."""
+    try:
+        for settlement in settlements:
+            _correct(settlement.id, settlement.claimed_cost)
+    except Error as error:
+        raise (error.__cause__ or error) from error  # as the books' own connection says it
+
+
+def correct(notes: Iterable[Progress]) -> None:
+    """What a spool tells of requests that were closed without it; says nothing of those that need no correction."""
+    known = {note.id: note for note in notes}
+    ids = list(known)
+    prices: dict[int, Price] = {}
+    for at in range(0, len(ids), 500):
+        closed = UsageRecord.objects.filter(pk__in=ids[at : at + 500], outcome__in=_BY_RECOVERY)
+        for record in closed.only("id", "claimed_cost"):
+            note = known[record.id.hex]
+            price = prices.get(note.price_id) or Price.objects.get(pk=note.price_id)
+            prices[note.price_id] = price
+            claimed = cost(note.usage, price.tariff)
+            if note.is_exact or claimed > record.claimed_cost:
+                _correct(note.id, claimed)
+
+
+def reference(id_: str, balance_id: int) -> str:
+    return f"late-{id_}-{balance_id}"
+
+
+def of(record: UsageRecord) -> int:
+    """Ledger units that the tenant paid later for this request; negative if it got some back."""
+    if record.outcome not in _BY_RECOVERY:
+        return 0
+    references = [reference(record.id.hex, leg) for leg in record.legs[:1]]
+    return -sum(LedgerEntry.objects.filter(reference__in=references).values_list("amount", flat=True))
+
+
+def _correct(id_: str, claimed: int) -> None:
+    """Takes from each leg what the request costs beyond its record, as far as it has that, or gives back."""
+    record = UsageRecord.objects.filter(pk=id_).only("id", "legs", "claimed_cost", "cost", "outcome").first()
+    if record is None:
+        log.error("request %s was closed without a record; its late outcome cannot be booked", id_)
+        return
+    if record.outcome not in _BY_RECOVERY:
+        return  # written by an earlier commit of the same outcome, whose answer got lost
+    due = claimed - record.claimed_cost if claimed > record.claimed_cost else min(claimed, record.cost) - record.cost
+    if not due:
+        return
+    for leg in record.legs:
+        _post(record, leg, due)
+    log.warning("request %s was closed before it ended: corrected by %d ledger units", id_, due)
+
+
+def _post(record: UsageRecord, leg: int, due: int) -> None:
+    with transaction.atomic():
+        balance = Balance.objects.select_for_update().get(pk=leg)
+        name = reference(record.id.hex, leg)
+        amount = -min(due, max(0, balance.available))
+        if not amount or LedgerEntry.objects.filter(reference=name).exists():
+            return
+        LedgerEntry.objects.create(
+            balance=balance, kind=LedgerEntry.Kind.ADJUSTMENT, amount=amount, reference=name, note=_NOTE
+        )
+        balance.available += amount
+        balance.save(update_fields=["available"])
+    if due > -amount:
+        log.error("request %s: %d ledger units were written off, its balances could not pay them", record.id.hex, due)
