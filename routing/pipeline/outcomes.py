@@ -75,12 +75,14 @@ class Close(msgspec.Struct, frozen=True):
     outcome: Outcome
     status: int
     code: str = ""
+    pays_prompt: bool = False
+    """The prompt is paid for once it was sent, also if nothing of an answer had come: it was the client that left."""
 
 
 SUCCESS: Final = Close(Outcome.SUCCESS, 200)
-LEFT: Final = Close(Outcome.CLIENT_GONE, 200)
+LEFT: Final = Close(Outcome.CLIENT_GONE, 200, pays_prompt=True)
 """The client left after the answer had begun."""
-LEFT_EARLY: Final = Close(Outcome.CLIENT_GONE, 499)
+LEFT_EARLY: Final = Close(Outcome.CLIENT_GONE, 499, pays_prompt=True)
 """The client left before there was anything to send."""
 FAULT_OF_OURS: Final = Close(Outcome.INTERNAL_ERROR, 500, "internal_error")
 

@@ -44,6 +44,8 @@ class Run(msgspec.Struct):
     attempts: list[AttemptRecord] = []  # msgspec copies an empty list for each instance
     first_byte: float | None = None
     """When the first byte of the answer came, by the monotonic clock."""
+    is_sent: bool = False
+    """The attempt under way has sent its request."""
     is_settled: bool = False
     priced: Usage = NOTHING
     """The usage that `claim` priced last, so that showing it and settling it is one calculation."""
@@ -69,7 +71,7 @@ class Run(msgspec.Struct):
     def attempt(self, option: Option) -> Attempt:
         """Begins to try this option."""
         self.route, self.model, self.price = option.route, option.model, option.price
-        self.priced, self.claimed = NOTHING, 0
+        self.priced, self.claimed, self.is_sent = NOTHING, 0, False
         attempt = Attempt(self.gateway.health, option.route, request_started=self.plan.call.started)
         self.attempts.append(attempt.record)
         return attempt
@@ -84,11 +86,22 @@ class Run(msgspec.Struct):
             self.priced, self.claimed = usage, cost(usage, self.price) if has_produced else 0
         return self.claimed
 
+    def note_sent(self) -> None:
+        self.is_sent = True
+
+    def _claim_prompt(self, usage: Usage) -> Usage:
+        """Claims the prompt alone, without the fee, and returns it: as the upstream counted it, else as estimated."""
+        prompt = usage if usage.input else Usage(input=self.plan.needs.expected_input)
+        self.priced, self.claimed = prompt, cost(prompt, self.price) - self.price.request_fee
+        return prompt
+
     def settle(self, close: Close, usage: Usage = NOTHING, source: str = "none") -> None:
         """Closes the reservation with what was used, and tells the rate limits; once, whoever calls first."""
         if self.is_settled:
             return
         self.is_settled = True
+        if close.pays_prompt and self.is_sent and not self.plan.call.endpoint.has_produced(usage):
+            usage, source = self._claim_prompt(usage), "estimated"
         self._keep(usage, is_exact=source == "upstream")
         plan, route, price = self.plan, self.route, self.price
         call, route_cost, now = plan.call, None if route is None else route.cost, time.monotonic()

@@ -119,6 +119,7 @@ async def _first_answer(run: Run, watch: ClientWatch | None) -> Reply:
                 return await _exchange(run, attempt, option, watch)
         except AttemptFailed as failure:
             failures.append(failure)
+            run.is_sent = False  # what failed costs nothing, whoever leaves now
             now = time.monotonic()
     raise failures[-1].error if failures else NoAvailableChannel(retry_after=1)
 
@@ -176,10 +177,11 @@ def _send(run: Run, route: RouteView, adapter: Adapter, upstream_call: UpstreamC
     origin, asked, timeouts = route.channel.origin, adapter.request(upstream_call), route.channel.timeouts
     assert origin is not None  # noqa: S101 - a channel without one is out before this
     if origin.scheme == "fake":
+        run.note_sent()
         return fake.answer(origin, asked.body)
     if not upstream_call.is_stream:
         timeouts = timeouts.for_whole_answer
-    return run.gateway.client.post(origin, asked.path, asked.headers, asked.body, timeouts)
+    return run.gateway.client.post(origin, asked.path, asked.headers, asked.body, timeouts, run.note_sent)
 
 
 # --- relay: a whole answer (a stream has its own file) ---------------------------------------------------------------

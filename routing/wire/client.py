@@ -12,7 +12,7 @@ import asyncio
 import ssl
 import time
 from collections import defaultdict, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any, Final, Literal, Protocol
@@ -336,6 +336,10 @@ class _Connection(asyncio.Protocol):
             self._may_be_kept = self._parser.should_keep_alive()  # llhttp forgets it after this callback
 
 
+def _nothing() -> None:
+    pass
+
+
 class Client:
     """Connections to upstreams, kept open between requests."""
 
@@ -348,14 +352,24 @@ class Client:
         self._tls: ssl.SSLContext | None = None
 
     async def post(
-        self, origin: Origin, path: str, headers: tuple[tuple[str, str], ...], body: bytes, timeouts: Timeouts
+        self,
+        origin: Origin,
+        path: str,
+        headers: tuple[tuple[str, str], ...],
+        body: bytes,
+        timeouts: Timeouts,
+        when_sent: Callable[[], None] = _nothing,
     ) -> Answer:
-        """Sends the request and returns when the answer's headers are in; raises UpstreamFault."""
+        """Sends the request and returns when the answer's headers are in; raises UpstreamFault.
+
+        `when_sent` is called when there is a connection and the request is on its way.
+        """
         ends_at = asyncio.get_running_loop().time() + timeouts.total
         head = b"%scontent-length: %d\r\n\r\n" % (_head(origin, path, headers), len(body))
         connection = self._take(origin) or await self._connect(origin, timeouts)
         while True:
             connection.send(head, body, timeouts, ends_at)
+            when_sent()
             try:
                 while not connection.has_head:
                     await connection.news()

@@ -516,7 +516,8 @@ def leave_after(caller: Caller, model: Offer, seconds: float, *, is_stream: bool
         httpx.post(url, json=body, headers=caller.authorization, timeout=seconds)
 
 
-def test_client_that_leaves_a_stream_before_the_first_byte_owes_nothing(caller: Caller, model: Offer) -> None:
+def test_client_that_leaves_a_stream_before_the_first_byte_owes_its_prompt(caller: Caller, model: Offer) -> None:
+    """The upstream has read it; otherwise long prompts could be had for nothing by leaving in time."""
     caller.upstream.on(model.upstream, up.Reply((up.Pause(2), *up.told().steps)))
     before = caller.available
 
@@ -525,8 +526,22 @@ def test_client_that_leaves_a_stream_before_the_first_byte_owes_nothing(caller: 
     (request,) = caller.upstream.received(model.upstream)
     assert request.was_left_within(1)
     record = caller.only_record()
-    assert (record.outcome, record.cost) == ("client_gone", 0)
-    assert caller.available == before
+    assert (record.outcome, record.output_tokens, record.usage_source) == ("client_gone", 0, "estimated")
+    assert record.cost == record.input_tokens * 2_000 > 0
+    assert caller.available == before - record.cost
+
+
+def test_client_that_leaves_while_another_route_is_sought_owes_nothing_for_the_one_that_failed(
+    world: World, caller: Caller
+) -> None:
+    """The second route cannot be connected to: its prompt was never sent."""
+    with up.silent_port() as port:
+        model = world.offer(Shape(vias=(CHEAP, Via(cost=DEAR.cost, url=f"http://127.0.0.1:{port}/v1"))))
+        caller.upstream.on(model.upstream, up.plain(500, {"error": {"message": "down"}}))
+        leave_after(caller, model, 0.6, is_stream=True)
+        record = caller.only_record()
+
+    assert (record.outcome, record.cost, record.usage_source) == ("client_gone", 0, "none")
 
 
 def test_json_answer_that_nobody_waits_for_is_read_to_its_end_and_billed(caller: Caller, model: Offer) -> None:
