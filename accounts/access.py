@@ -1,6 +1,7 @@
 """The only way a page gets a tenant: through the membership of the user who asks.
 
-A view takes a `TenantRequest` and is wrapped in `tenant_page` (any member) or `keys_page` (whoever may manage keys).
+A view takes a `TenantRequest` and is wrapped in `tenant_page` (any member), `keys_page` (whoever may manage keys) or
+`quotas_page` (whoever may set quotas).
 Rows of a tenant are looked up through `request.tenant`, so another tenant's id is not found.
 """
 
@@ -63,6 +64,20 @@ def keys_page(
     @wraps(view)
     def page(request: TenantRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
         if not request.member.can_manage_keys:
+            raise PermissionDenied
+        return view(request, *args, **kwargs)
+
+    return tenant_page(page)
+
+
+def quotas_page(
+    view: Callable[Concatenate[TenantRequest, P], HttpResponse],
+) -> Callable[Concatenate[HttpRequest, P], HttpResponse]:
+    """A page for members who may set quotas; other members get 403."""
+
+    @wraps(view)
+    def page(request: TenantRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+        if not request.member.can_manage_quotas:
             raise PermissionDenied
         return view(request, *args, **kwargs)
 

@@ -10,9 +10,9 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication
@@ -94,6 +94,10 @@ class Caller:
     """The key's own and its tenant's, where either has any."""
     legs: tuple[int, ...] = ()
     """The balances that its requests take from, by id; without any, nothing can be held."""
+    legs_until: float | None = None
+    """When another period begins for one of them, in seconds since the epoch."""
+    spending_limits: Mapping[int, SpendingLimit] = field(default_factory=dict)
+    """Of the legs that are quotas."""
     allowed_origins: frozenset[str] = frozenset()
     """Web origins whose scripts may use it; empty allows none."""
 
@@ -124,12 +128,33 @@ class Caller:
             raise IpNotAuthorized(self)
 
 
-LegsOf = Callable[[int, int], tuple[int, ...]]
-"""The legs of a tenant's and a key's requests, by their ids. Billing knows them, which accounts does not."""
+@dataclass(frozen=True, slots=True)
+class SpendingLimit:
+    """A quota behind a leg, as its refusal tells of it: whose, for which period, ledger units, end (epoch seconds)."""
+
+    subject: Literal["key", "member", "tenant"]
+    period: Literal["day", "week", "month", "total"]
+    amount: int
+    ends_at: float | None
 
 
-def _no_legs(_tenant_id: int, _key_id: int) -> tuple[int, ...]:
-    return ()
+@dataclass(frozen=True, slots=True)
+class Legs:
+    """The balances that a key's requests take from, by id in rising order, until a moment (seconds since the epoch)."""
+
+    ids: tuple[int, ...] = ()
+    until: float | None = None
+    limits: Mapping[int, SpendingLimit] = field(default_factory=dict)
+    """Of those that are quotas."""
+
+
+NO_LEGS: Final = Legs()
+LegsOf = Callable[[ApiKey], Legs]
+"""The legs of a key's requests. Billing knows them, which accounts does not."""
+
+
+def _no_legs(_api_key: ApiKey) -> Legs:
+    return NO_LEGS
 
 
 class KeyCache:
@@ -157,8 +182,10 @@ class KeyCache:
         age = time.monotonic() - loaded_at
         if age > FRESH_SECONDS:
             task = self._load(digest, secret)
-            if age > STALE_SECONDS:
+            if age > STALE_SECONDS or _is_of_another_period(caller):
                 caller = await asyncio.shield(task)
+        elif _is_of_another_period(caller):
+            caller = await asyncio.shield(self._load(digest, secret))
         if caller is not None:
             self._used.add(caller.key_id)
         return caller
@@ -191,6 +218,10 @@ class KeyCache:
         return used
 
 
+def _is_of_another_period(caller: Caller | None) -> bool:
+    return caller is not None and caller.legs_until is not None and time.time() >= caller.legs_until
+
+
 def _load_caller(digests: list[str], legs: LegsOf) -> Caller | None:
     row = ApiKey.objects.select_related("tenant").filter(digest__in=digests).first()
     if row is None:
@@ -198,6 +229,7 @@ def _load_caller(digests: list[str], legs: LegsOf) -> Caller | None:
     tenant = row.tenant
     own = Limits(f"key:{row.pk}", row.requests_per_minute, row.tokens_per_minute, row.concurrency)
     shared = Limits(f"tenant:{tenant.pk}", tenant.requests_per_minute, tenant.tokens_per_minute, tenant.concurrency)
+    found = legs(row)
     return Caller(
         key_id=row.pk,
         tenant_id=tenant.pk,
@@ -208,7 +240,9 @@ def _load_caller(digests: list[str], legs: LegsOf) -> Caller | None:
         allowed_models=frozenset(row.allowed_models),
         allowed_networks=parse_networks(row.allowed_networks),
         limits=tuple(limits for limits in (own, shared) if not limits.is_unlimited),
-        legs=legs(tenant.pk, row.pk),
+        legs=found.ids,
+        legs_until=found.until,
+        spending_limits=found.limits,
         allowed_origins=frozenset(row.allowed_origins),
     )
 

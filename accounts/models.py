@@ -155,6 +155,10 @@ class Member(models.Model):
     def can_manage_keys(self) -> bool:
         return self.role in {self.Role.OWNER, self.Role.ADMIN, self.Role.DEVELOPER}
 
+    @property
+    def can_manage_quotas(self) -> bool:
+        return self.role in {self.Role.OWNER, self.Role.ADMIN}
+
 
 class ApiKey(RateLimits):
     """A tenant's secret. Only its digest is kept; the secret itself is shown once, when it is issued."""

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from administration import books, catalogue, channels, keys, prices, refused, requests, tenants, users
+from administration import books, catalogue, channels, keys, prices, quotas, refused, requests, tenants, users
 
-__all__ = ["books", "catalogue", "channels", "keys", "prices", "refused", "requests", "tenants", "users"]
+__all__ = ["books", "catalogue", "channels", "keys", "prices", "quotas", "refused", "requests", "tenants", "users"]

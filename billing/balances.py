@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from django.db.models import QuerySet
+from django.utils import timezone
 
-from accounts.models import Tenant
+from accounts.authentication import NO_LEGS, Legs
+from accounts.models import ApiKey, Tenant
+from billing import quotas
 from billing.models import Balance
 
 _wallet_ids: dict[int, int] = {}
@@ -28,16 +31,19 @@ def wallet_of(tenant: Tenant) -> Balance | None:
     return wallets().filter(tenant=tenant).first()
 
 
-def legs(tenant_id: int, key_id: int) -> tuple[int, ...]:
-    """The ids, in rising order, of the balances that a request with this key takes from.
+def legs(api_key: ApiKey) -> Legs:
+    """The balances that a request with this key takes from: the wallet, and each quota in its present period.
 
-    That is the tenant's wallet; nothing if it has none, and then nothing can be held. A wallet that was found is
-    remembered; one that is not there is looked for again.
+    None if the tenant has no wallet, and then nothing can be held. A wallet that was found is remembered; one that is
+    not there is looked for again.
     """
-    found = _wallet_ids.get(tenant_id)
-    if found is None:
-        found = wallets().filter(tenant=tenant_id).values_list("pk", flat=True).first()
-        if found is None:
-            return ()
-        _wallet_ids[tenant_id] = found
-    return (found,)
+    wallet = _wallet_ids.get(api_key.tenant_id)
+    if wallet is None:
+        wallet = wallets().filter(tenant=api_key.tenant_id).values_list("pk", flat=True).first()
+        if wallet is None:
+            return NO_LEGS
+        _wallet_ids[api_key.tenant_id] = wallet
+    now = timezone.now()
+    limits = dict(quotas.limit_now(quota, now) for quota in quotas.of_key(api_key))
+    ends = [limit.ends_at for limit in limits.values() if limit.ends_at is not None]
+    return Legs(tuple(sorted((wallet, *limits))), min(ends, default=None), limits)

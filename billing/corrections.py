@@ -56,8 +56,9 @@ def of(record: UsageRecord) -> int:
     """Ledger units that the tenant paid later for this request; negative if it got some back."""
     if record.outcome not in _BY_RECOVERY:
         return 0
-    references = [reference(record.id.hex, leg) for leg in record.legs[:1]]
-    return -sum(LedgerEntry.objects.filter(reference__in=references).values_list("amount", flat=True))
+    references = [reference(record.id.hex, leg) for leg in record.legs]
+    entries = LedgerEntry.objects.filter(reference__in=references, balance__kind=Balance.Kind.WALLET)
+    return -sum(entries.values_list("amount", flat=True))
 
 
 def _correct(id_: str, claimed: int) -> None:

@@ -32,17 +32,24 @@ MOST_LEDGER_UNITS: Final = 2**62
 class InsufficientQuota(GatewayError):
     """A balance does not cover the most that the request can cost.
 
-    It has `available` ledger units, and `tied_up` in requests in flight.
+    It has `available` ledger units, and `tied_up` in requests in flight; `balance` is its id where there is one.
     """
 
     status = 429
     type = "insufficient_quota"
     code = "insufficient_quota"
 
-    def __init__(self, message: str, *, available: int, tied_up: int = 0) -> None:
+    def __init__(self, message: str, *, available: int, tied_up: int = 0, balance: int | None = None) -> None:
         super().__init__(message)
         self.available = available
         self.tied_up = tied_up
+        self.balance = balance
+
+
+class QuotaExceeded(InsufficientQuota):
+    """The balance is a quota: there may be money, but no more of it may be spent in this period."""
+
+    code = "quota_exceeded"
 
 
 class FundsInFlight(GatewayError):
@@ -107,7 +114,10 @@ class Reservations:
             raise
         if isinstance(outcome, Refused):
             raise InsufficientQuota(
-                "The balance does not cover this request.", available=outcome.available, tied_up=outcome.tied_up
+                "The balance does not cover this request.",
+                available=outcome.available,
+                tied_up=outcome.tied_up,
+                balance=outcome.balance,
             )
         if isinstance(outcome, Repeated) and outcome.request != wanted.id:
             raise KeyStands(outcome)

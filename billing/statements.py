@@ -17,7 +17,7 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from accounts.models import ApiKey
-from billing import balances, corrections
+from billing import balances, corrections, quotas
 from billing.models import Balance, LedgerEntry, Reservation, UsageRecord
 
 _PATIENCE: Final = 0.25
@@ -42,6 +42,8 @@ class KeyStatement:
     spending: Spending
     spendable: int
     limited_by: str
+    """`wallet`, or a quota by its name (`Quota.name`)."""
+    quotas: Sequence[quotas.Standing]
     has_bought: bool
     """Whether its tenant has ever paid money in."""
 
@@ -71,12 +73,14 @@ class Credits:
 def of_key(key_id: int, legs: Sequence[int]) -> KeyStatement:
     """Raises ApiKey.DoesNotExist for a key that is gone."""
     api_key = ApiKey.objects.select_related("tenant").get(pk=key_id)
-    least = Balance.objects.filter(pk__in=legs).order_by("available").first()
+    rows = list(Balance.objects.filter(pk__in=legs).select_related("quota__tenant").order_by("available", "pk"))
+    least = rows[0] if rows else None
     return KeyStatement(
         api_key=api_key,
         spending=_spending(api_key, timezone.now()),
         spendable=max(0, least.available) if least else 0,
-        limited_by=least.kind if least else Balance.Kind.WALLET,
+        limited_by=least.quota.name if least and least.quota else Balance.Kind.WALLET,
+        quotas=[quotas.standing(row.quota, row) for row in sorted(rows, key=lambda row: row.pk) if row.quota],
         has_bought=LedgerEntry.objects.filter(
             balance__tenant=api_key.tenant, kind=LedgerEntry.Kind.TOP_UP
         ).exists(),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from portal import home, keys, overview, request, requests
+from portal import home, keys, overview, quotas, request, requests
 
 app_name = "portal"
 
@@ -20,5 +20,9 @@ urlpatterns = [
     path("keys/<int:key_id>/pause/", keys.key_pause, name="key_pause"),
     path("keys/<int:key_id>/resume/", keys.key_resume, name="key_resume"),
     path("keys/<int:key_id>/revoke/", keys.key_revoke, name="key_revoke"),
+    path("quotas/", quotas.quota_list, name="quotas"),
+    path("quotas/new/", quotas.quota_create, name="quota_create"),
+    path("quotas/<int:quota_id>/", quotas.quota_edit, name="quota"),
+    path("quotas/<int:quota_id>/end/", quotas.quota_end, name="quota_end"),
     path("tenants/<int:tenant_id>/", home.choose_tenant, name="choose_tenant"),
 ]

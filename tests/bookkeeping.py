@@ -73,6 +73,7 @@ def race(story: Callable[[Books], object], racers: int) -> None:
             story(books)
         finally:
             books.close()
+            connections["default"].close()  # of this thread, where the story opened one
 
     with ThreadPoolExecutor(racers) as pool:
         for done in [pool.submit(run) for _racer in range(racers)]:

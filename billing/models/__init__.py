@@ -8,6 +8,7 @@ from billing.models.base import AppendOnly
 from billing.models.keys import IdempotencyKey
 from billing.models.ledger import LedgerEntry
 from billing.models.prices import Price, Rates
+from billing.models.quotas import Quota
 from billing.models.reservations import Process, Reservation
 from billing.models.usage import UsageRecord
 
@@ -18,6 +19,7 @@ __all__ = [
     "LedgerEntry",
     "Price",
     "Process",
+    "Quota",
     "Rates",
     "Reservation",
     "UsageRecord",

@@ -21,9 +21,17 @@ class Balance(models.Model):
 
     class Kind(models.TextChoices):
         WALLET = "wallet", _("wallet")
+        QUOTA = "quota", _("quota")
 
     tenant = models.ForeignKey(Tenant, models.PROTECT, related_name="balances", verbose_name=_("tenant"))
     kind = models.CharField(_("kind"), max_length=12, choices=Kind, default=Kind.WALLET)
+    quota = models.ForeignKey(
+        "billing.Quota", models.PROTECT, null=True, blank=True, related_name="balances", verbose_name=_("quota")
+    )
+    starts_at = models.DateTimeField(_("begins"), null=True, blank=True, editable=False)
+    """Of a quota's period."""
+    # A quota in total has no end.
+    ends_at = models.DateTimeField(_("ends"), null=True, blank=True, editable=False)
     currency = models.CharField(_("currency"), max_length=3, choices=Tenant.Currency)
     available = models.BigIntegerField(_("available"), default=0, editable=False)
     credit_line = models.BigIntegerField(_("credit line"), default=0, editable=False)
@@ -36,11 +44,20 @@ class Balance(models.Model):
             models.UniqueConstraint(
                 fields=("tenant",), condition=models.Q(kind="wallet"), name="billing_balance_one_wallet"
             ),
+            models.UniqueConstraint(
+                fields=("quota", "starts_at"),
+                condition=models.Q(kind="quota"),
+                name="billing_balance_one_period",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(kind="wallet", quota=None) | models.Q(kind="quota", quota__isnull=False),
+                name="billing_balance_kind_known",
+            ),
             models.CheckConstraint(condition=models.Q(credit_line__gte=0), name="billing_balance_credit_line"),
         )
 
     def __str__(self) -> str:
-        return f"{self.tenant} ({self.get_kind_display()})"
+        return f"{self.tenant} ({self.get_kind_display() if self.quota is None else self.quota})"
 
     def delete(self, *args: Any, **kwargs: Any) -> Never:
         """Reservations and usage records name balances by id, which no foreign key protects."""

@@ -19,6 +19,7 @@ from accounts.models import ApiKey, RateLimits
 from billing import statements
 from billing.models import UsageRecord
 from billing.money import to_json_number
+from billing.quotas import Standing
 from billing.statements import RequestStatement
 from routing.api.errors import GenerationNotFound
 from routing.endpoints import ENDPOINTS, public_id
@@ -50,15 +51,28 @@ async def key(caller: Caller) -> dict[str, Any]:
         "usage_daily": money(spending.today),
         "usage_weekly": money(spending.this_week),
         "usage_monthly": money(spending.this_month),
-        "limit": None,
+        "limit": next((money(each.quota.amount) for each in statement.quotas if each.quota.about == "key"), None),
         "limit_remaining": money(statement.spendable),
         "limited_by": statement.limited_by,
+        "quotas": [_quota(standing, caller.currency) for standing in statement.quotas],
         "rate_limit": _rate_limit(api_key),
         "tenant_rate_limit": _rate_limit(api_key.tenant),
         "allowed_models": api_key.allowed_models,
         "is_free_tier": not statement.has_bought,
         "created_at": _time(api_key.created_at),
         "expires_at": api_key.expires_at and _time(api_key.expires_at),
+    }
+
+
+def _quota(standing: Standing, currency: str) -> dict[str, Any]:
+    quota = standing.quota
+    return {
+        "name": quota.name,
+        "limit": _money(quota.amount, currency),
+        "used": _money(standing.used, currency),
+        "remaining": _money(standing.left, currency),
+        "is_hard": quota.is_hard,
+        "resets_at": standing.ends_at and _time(standing.ends_at),
     }
 
 

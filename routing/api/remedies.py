@@ -76,6 +76,9 @@ REMEDIES: Final = {
     ),
     "idempotency_key_mismatch": _("Use a new Idempotency-Key for every request; only its repetition has the same."),
     "insufficient_quota": _("Top up the wallet, or lower max_tokens so that less has to be held."),
+    "quota_exceeded": _(
+        "Wait for the quota's next period, or have an owner or admin raise it. A lower max_tokens holds less."
+    ),
     "funds_in_flight": _(
         "Wait as long as Retry-After says: requests in flight hold the credit. Call with fewer at once, or top up."
     ),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Final
 
+from accounts.authentication import SpendingLimit
 from accounts.limits import Standing
 from billing.books import Hold
 from billing.money import PER_MILLION, to_json_number
-from billing.reservations import FundsInFlight, InsufficientQuota, timestamp
+from billing.reservations import FundsInFlight, InsufficientQuota, QuotaExceeded, timestamp
 from routing.endpoints.base import LEAST_USEFUL_OUTPUT, ceiling_of
 from routing.pipeline.call import Plan
 from routing.pipeline.gateway import Gateway
@@ -115,8 +117,12 @@ def _affordable_cap(plan: Plan, available: int) -> int:
 
 
 def _insufficient(plan: Plan, refused: InsufficientQuota, affordable: int) -> InsufficientQuota:
-    currency = plan.call.caller.currency
+    caller = plan.call.caller
+    currency = caller.currency
     cost = to_json_number(_amount(plan, plan.needs.cap), currency)
+    limit = caller.spending_limits.get(refused.balance or 0)
+    if limit is not None:
+        return _exceeded(limit, refused, cost, currency)
     message = (
         f"You exceeded your current quota: this request can cost up to {cost} {currency} and "
         f"{to_json_number(refused.available, currency)} {currency} are available"
@@ -125,7 +131,28 @@ def _insufficient(plan: Plan, refused: InsufficientQuota, affordable: int) -> In
         message += f", which affords {affordable} output tokens. Lower max_tokens or add credit."
     else:
         message += ". Add credit."
-    return InsufficientQuota(message, available=refused.available, tied_up=refused.tied_up)
+    return InsufficientQuota(
+        message, available=refused.available, tied_up=refused.tied_up, balance=refused.balance
+    )  # fmt: skip
+
+
+def _exceeded(limit: SpendingLimit, refused: InsufficientQuota, cost: str, currency: str) -> QuotaExceeded:
+    """Which quota it is, what of it is used, and when it begins anew."""
+    amount = to_json_number(limit.amount, currency)
+    used = to_json_number(max(0, limit.amount - refused.available - refused.tied_up), currency)
+    message = (
+        f"You exceeded a quota: this {limit.subject} may spend {amount} {currency} {_PERIODS[limit.period]}; {used} "
+        f"{currency} are spent, {to_json_number(refused.tied_up, currency)} {currency} are held by requests in flight, "
+        f"and this request can cost up to {cost} {currency}."
+    )
+    if limit.ends_at is not None:
+        message += f" The next period begins at {timestamp(limit.ends_at)[:19].replace(' ', 'T')}Z."
+    return QuotaExceeded(
+        message, available=refused.available, tied_up=refused.tied_up, balance=refused.balance
+    )  # fmt: skip
+
+
+_PERIODS: Final = {"day": "per day", "week": "per week", "month": "per month", "total": "in total"}
 
 
 def _will_fit(plan: Plan, refused: InsufficientQuota) -> bool:

@@ -9,11 +9,15 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from accounts.models import ApiKey, Member, Tenant, User
 from accounts.tenants import open_tenant
+from billing import quotas
+from billing.models import Quota
 from tests.pages import Browser
 
-READ = ["portal:overview", "portal:overview_live", "portal:keys", "portal:requests", "portal:requests_live"]
+READ = ["portal:overview", "portal:overview_live", "portal:keys", "portal:requests", "portal:requests_live",
+        "portal:quotas"]  # fmt: skip
 MANAGE = ["portal:key_create"]
 OF_A_KEY = ["portal:key", "portal:key_revoke"]
+OF_A_QUOTA = ["portal:quota", "portal:quota_end"]
 CHANGE_A_KEY = ["portal:key", "portal:key_pause", "portal:key_resume", "portal:key_revoke"]
 
 
@@ -41,6 +45,8 @@ def test_every_portal_url_is_called_by_these_tests() -> None:
         *MANAGE,
         *OF_A_KEY,
         *CHANGE_A_KEY,
+        *OF_A_QUOTA,
+        "portal:quota_create",
         "portal:request",
         "portal:choose_tenant",
     }
@@ -62,6 +68,36 @@ def test_anonymous_changes_no_key_by_a_forged_form(browser: Browser, api_key: Ap
     api_key.refresh_from_db()
     assert answer.status == 302
     assert (api_key.name, api_key.status) == ("production", ApiKey.Status.ACTIVE)
+
+
+@pytest.fixture
+def quota(tenant: Tenant) -> Quota:
+    return quotas.grant(tenant, amount=10**9, period="month")
+
+
+@pytest.mark.parametrize("name", OF_A_QUOTA)
+@pytest.mark.parametrize(("who", "status"), [("", 302), ("bob", 403), ("accountant", 403), ("charlie", 404)])
+def test_nobody_but_owners_and_admins_changes_a_quota_by_a_forged_form(
+    request: pytest.FixtureRequest, stranger_tenant: Tenant, quota: Quota, who: str, status: int, name: str
+) -> None:
+    browser = Browser(request.getfixturevalue(who) if who else None)
+
+    answer = browser.forge(reverse(name, args=[quota.pk]), {"amount": "99", "is_hard": "on"})
+
+    quota.refresh_from_db()
+    assert answer.status == status
+    assert (quota.amount, quota.ended_at) == (10**9, None)
+
+
+@pytest.mark.parametrize(("who", "status"), [("", 302), ("bob", 403), ("accountant", 403), ("alice", 200)])
+def test_owners_and_admins_alone_set_quotas(
+    request: pytest.FixtureRequest, tenant: Tenant, who: str, status: int
+) -> None:
+    browser = Browser(request.getfixturevalue(who) if who else None)
+
+    assert browser.open(reverse("portal:quota_create")).status == status
+    browser.forge(reverse("portal:quota_create"), {"about": "tenant", "period": "day", "amount": "1"})
+    assert Quota.objects.count() == (1 if who == "alice" else 0)
 
 
 def test_anonymous_sees_no_request_by_its_id(browser: Browser) -> None:

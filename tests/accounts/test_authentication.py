@@ -25,6 +25,7 @@ from accounts.authentication import (
     InvalidApiKey,
     IpNotAuthorized,
     KeyCache,
+    Legs,
     client_address,
     write_last_used,
 )
@@ -276,7 +277,7 @@ def test_requests_at_the_same_time_read_a_key_once(issued: IssuedKey) -> None:
 
 def test_caller_has_the_legs_that_the_wiring_knows(issued: IssuedKey) -> None:
     async def story() -> tuple[int, ...]:
-        caller = await KeyCache(lambda tenant_id, key_id: (tenant_id, key_id)).find(issued.secret)
+        caller = await KeyCache(lambda api_key: Legs((api_key.tenant_id, api_key.pk))).find(issued.secret)
         assert caller is not None
         return caller.legs
 

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from django.core.exceptions import ValidationError
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from accounts.models import Tenant
+from accounts import keys
+from accounts.authentication import NO_LEGS, Legs
+from accounts.models import ApiKey, Tenant
 from billing import balances
 from billing.models import Balance
 from tests.bookkeeping import Account
-
-
-@pytest.fixture(autouse=True)
-def _nothing_remembered(database: str) -> Iterator[None]:
-    """Ids of one test's database say nothing in another."""
-    balances._wallet_ids.clear()
-    yield
-    balances._wallet_ids.clear()
 
 
 def test_wallet_is_opened_once(database: str) -> None:
@@ -34,25 +26,31 @@ def test_wallet_is_opened_once(database: str) -> None:
 
 
 def test_legs_of_a_request_are_its_tenants_wallet(rich: Account, other: Account) -> None:
-    assert balances.legs(rich.tenant.pk, 1) == (rich.wallet.pk,)
-    assert balances.legs(other.tenant.pk, 1) == (other.wallet.pk,)
+    assert balances.legs(key_of(rich.tenant)) == Legs((rich.wallet.pk,))
+    assert balances.legs(key_of(other.tenant)) == Legs((other.wallet.pk,))
+
+
+def key_of(tenant: Tenant) -> ApiKey:
+    return keys.issue(tenant=tenant, created_by=None, name="a key").api_key
 
 
 def test_wallet_is_looked_up_once(rich: Account) -> None:
-    balances.legs(rich.tenant.pk, 1)
+    one, another = key_of(rich.tenant), key_of(rich.tenant)
+    balances.legs(one)
 
     with CaptureQueriesContext(connection) as queries:
-        assert balances.legs(rich.tenant.pk, 2) == (rich.wallet.pk,)
-    assert len(queries) == 0
+        assert balances.legs(another) == Legs((rich.wallet.pk,))
+    assert len(queries) == 1  # its quotas
 
 
 def test_absent_wallet_is_looked_for_again(database: str) -> None:
     tenant = Tenant.objects.create(name="Bare")
-    assert (balances.legs(tenant.pk, 1), balances.wallet_of(tenant)) == ((), None)
+    api_key = key_of(tenant)
+    assert (balances.legs(api_key), balances.wallet_of(tenant)) == (NO_LEGS, None)
 
     wallet = balances.open_wallet(tenant)
 
-    assert balances.legs(tenant.pk, 1) == (wallet.pk,)
+    assert balances.legs(api_key) == Legs((wallet.pk,))
 
 
 def test_balance_cannot_be_deleted(rich: Account) -> None:

@@ -1,0 +1,166 @@
+"""Quotas in their periods: which balances they are at this moment, and how they are set and changed.
+
+A period is a row: the balance of a quota and of the moment at which the period began, with the quota's amount as its
+credit line. A new day, week or month is a new row, so nothing is reset and no job can miss it. Days, weeks (from
+Monday) and months are those of the tenant's time zone. A soft quota is a leg as well, with a line that nobody reaches,
+so that its use is counted the same way.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, Literal, cast
+from zoneinfo import ZoneInfo
+
+from django.db import transaction
+from django.db.models import F, Q, QuerySet
+from django.utils import timezone
+
+from accounts.authentication import SpendingLimit
+from accounts.models import ApiKey, Tenant, User
+from billing.models import Balance, Quota, Reservation
+
+SOFT_LINE: Final = 2**60
+"""The credit line of a soft quota's periods: twice what any amount may be (amounts.LARGEST)."""
+
+
+_EVER: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """Half-open; without an end for a quota in total."""
+
+    starts_at: dt.datetime
+    ends_at: dt.datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A quota in its present period, in ledger units. `used` contains what requests in flight hold."""
+
+    quota: Quota
+    balance_id: int | None
+    used: int
+    ends_at: dt.datetime | None
+
+    @property
+    def left(self) -> int:
+        return max(0, self.quota.amount - self.used)
+
+    @property
+    def percent(self) -> int:
+        """Of the amount, at most 999."""
+        return min(999, self.used * 100 // self.quota.amount) if self.quota.amount else 100
+
+
+def period_at(kind: str, zone: ZoneInfo, now: dt.datetime) -> Period:
+    """The period of this kind that `now` lies in."""
+    if kind == Quota.Period.TOTAL:
+        return Period(_EVER, None)
+    day = now.astimezone(zone).date()
+    if kind == Quota.Period.WEEK:
+        day -= dt.timedelta(days=day.weekday())
+    elif kind == Quota.Period.MONTH:
+        day = day.replace(day=1)
+    return Period(_midnight(day, zone), _midnight(_next(kind, day), zone))
+
+
+def _next(kind: str, day: dt.date) -> dt.date:
+    if kind == Quota.Period.MONTH:
+        return (day + dt.timedelta(days=31)).replace(day=1)
+    return day + dt.timedelta(days=7 if kind == Quota.Period.WEEK else 1)
+
+
+def _midnight(day: dt.date, zone: ZoneInfo) -> dt.datetime:
+    return dt.datetime.combine(day, dt.time(), zone).astimezone(dt.UTC)
+
+
+def open_quotas(tenant: Tenant) -> QuerySet[Quota]:
+    return Quota.objects.filter(tenant=tenant, ended_at=None).select_related("tenant", "user", "api_key")
+
+
+def of_key(api_key: ApiKey) -> list[Quota]:
+    """The quotas that a key's requests draw on: its tenant's, its maker's, its own."""
+    about = Q(user=None, api_key=None) | Q(api_key=api_key)
+    if api_key.created_by_id is not None:
+        about |= Q(user=api_key.created_by_id)
+    return list(open_quotas(api_key.tenant).filter(about))
+
+
+def balance_of(quota: Quota, now: dt.datetime) -> Balance:
+    """The row of the present period, made if this is its first request."""
+    period = period_at(quota.period, ZoneInfo(quota.tenant.time_zone), now)
+    line = quota.amount if quota.is_hard else SOFT_LINE
+    row, _is_new = Balance.objects.get_or_create(
+        quota=quota,
+        starts_at=period.starts_at,
+        defaults={
+            "tenant": quota.tenant,
+            "kind": Balance.Kind.QUOTA,
+            "currency": quota.tenant.currency,
+            "available": line,
+            "credit_line": line,
+            "ends_at": period.ends_at,
+        },
+    )
+    return row
+
+
+def limit_now(quota: Quota, now: dt.datetime) -> tuple[int, SpendingLimit]:
+    """The balance of the present period, by its id, and what a refusal tells of it."""
+    row = balance_of(quota, now)
+    period = cast("Literal['day', 'week', 'month', 'total']", quota.period)
+    return row.pk, SpendingLimit(quota.about, period, quota.amount, row.ends_at.timestamp() if row.ends_at else None)
+
+
+def standings(quotas: Iterable[Quota], now: dt.datetime) -> list[Standing]:
+    """Where each stands; reads only."""
+    found = []
+    for quota in quotas:
+        period = period_at(quota.period, ZoneInfo(quota.tenant.time_zone), now)
+        row = Balance.objects.filter(quota=quota, starts_at=period.starts_at).first()
+        found.append(Standing(quota, None, 0, period.ends_at) if row is None else standing(quota, row))
+    return found
+
+
+def standing(quota: Quota, row: Balance) -> Standing:
+    """Where a quota stands in the period of this row."""
+    return Standing(quota, row.pk, row.credit_line - row.available, row.ends_at)
+
+
+def grant(
+    tenant: Tenant, *, amount: int, period: str, user: User | None = None, api_key: ApiKey | None = None,
+    is_hard: bool = True,
+) -> Quota:  # fmt: skip
+    """A new quota; raises ValidationError where there is one of the kind, or the subject is not the tenant's."""
+    quota = Quota(tenant=tenant, user=user, api_key=api_key, period=period, amount=amount, is_hard=is_hard)
+    quota.full_clean()
+    quota.save()
+    return quota
+
+
+def change(quota: Quota, *, amount: int, is_hard: bool) -> None:
+    """Holds from now on, for the present period too; below what is used already, nothing more is held in it."""
+    with transaction.atomic():
+        before = Quota.objects.select_for_update().get(pk=quota.pk)
+        line = amount if is_hard else SOFT_LINE
+        change = line - (before.amount if before.is_hard else SOFT_LINE)
+        rows = Balance.objects.filter(Q(ends_at=None) | Q(ends_at__gt=timezone.now()), quota=quota)
+        for row_id in rows.order_by("pk").values_list("pk", flat=True):
+            Balance.objects.filter(pk=row_id).update(available=F("available") + change, credit_line=line)
+        Quota.objects.filter(pk=quota.pk).update(amount=amount, is_hard=is_hard)
+    quota.amount, quota.is_hard = amount, is_hard
+
+
+def end(quota: Quota) -> None:
+    """No request draws on it from now on; what it has counted stays."""
+    Quota.objects.filter(pk=quota.pk, ended_at=None).update(ended_at=timezone.now())
+
+
+def held_on(balance_id: int) -> int:
+    """What requests in flight hold there."""
+    rows = Reservation.objects.filter(tenant=Balance.objects.get(pk=balance_id).tenant_id)
+    return sum(row.amount for row in rows.only("legs", "amount") if balance_id in row.legs)

@@ -1,0 +1,287 @@
+"""Quotas: whose they are, their periods, and that nothing passes them."""
+
+from __future__ import annotations
+
+import datetime as dt
+import itertools
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError
+
+from accounts import keys
+from accounts.models import ApiKey, Member, Tenant, User
+from billing import balances, quotas
+from billing.books import HELD, Books, Refused, open_books
+from billing.models import Balance, Quota
+from billing.quotas import SOFT_LINE, Period
+from tests.bookkeeping import Account, account, assert_books_add_up, race
+
+OWNER = "0" * 32
+NOW = dt.datetime(2026, 11, 26, 15, 0, tzinfo=dt.UTC)
+_numbers = itertools.count(1)
+
+
+def member_of(tenant: Tenant) -> User:
+    user = User.objects.create_user(f"quota-{next(_numbers)}-{tenant.pk}@example.com")
+    Member.objects.create(tenant=tenant, user=user, role=Member.Role.DEVELOPER)
+    return user
+
+
+def key_of(rich: Account, user: User | None = None) -> ApiKey:
+    return keys.issue(tenant=rich.tenant, created_by=user, name="a key").api_key
+
+
+def hold(rich: Account, books: Books, api_key: ApiKey, amount: int) -> Any:
+    held = rich.hold(amount, legs=balances.legs(api_key).ids, api_key_id=api_key.pk)
+    (outcome,), _settled = books.post([held], [], OWNER)
+    return outcome if outcome is not HELD else held
+
+
+def left(quota: Quota) -> int:
+    return quotas.balance_of(quota, dt.datetime.now(dt.UTC)).available
+
+
+# --- periods ---------------------------------------------------------------------------------------------------------
+
+
+def utc(text: str) -> dt.datetime:
+    return dt.datetime.fromisoformat(text).replace(tzinfo=dt.UTC)
+
+
+@pytest.mark.parametrize(
+    ("kind", "zone", "now", "starts_at", "ends_at"),
+    [
+        ("day", "UTC", "2026-11-26 00:00", "2026-11-26 00:00", "2026-11-27 00:00"),
+        ("day", "Asia/Ho_Chi_Minh", "2026-11-26 16:59", "2026-11-25 17:00", "2026-11-26 17:00"),
+        ("day", "Asia/Ho_Chi_Minh", "2026-11-26 17:00", "2026-11-26 17:00", "2026-11-27 17:00"),
+        ("day", "Europe/Berlin", "2026-03-29 12:00", "2026-03-28 23:00", "2026-03-29 22:00"),  # of 23 hours
+        ("day", "Europe/Berlin", "2026-10-25 12:00", "2026-10-24 22:00", "2026-10-25 23:00"),  # of 25 hours
+        ("week", "UTC", "2026-11-26 15:00", "2026-11-23 00:00", "2026-11-30 00:00"),
+        ("week", "UTC", "2026-11-23 00:00", "2026-11-23 00:00", "2026-11-30 00:00"),
+        ("week", "America/New_York", "2026-11-23 04:59", "2026-11-16 05:00", "2026-11-23 05:00"),
+        ("month", "UTC", "2026-11-30 23:59", "2026-11-01 00:00", "2026-12-01 00:00"),
+        ("month", "UTC", "2026-12-31 23:59", "2026-12-01 00:00", "2027-01-01 00:00"),
+        ("month", "Asia/Ho_Chi_Minh", "2026-01-31 17:00", "2026-01-31 17:00", "2026-02-28 17:00"),
+        ("month", "Europe/Berlin", "2026-03-15 00:00", "2026-02-28 23:00", "2026-03-31 22:00"),
+    ],
+)
+def test_period_is_the_tenants_own(kind: str, zone: str, now: str, starts_at: str, ends_at: str) -> None:
+    assert quotas.period_at(kind, ZoneInfo(zone), utc(now)) == Period(utc(starts_at), utc(ends_at))
+
+
+def test_total_has_no_end() -> None:
+    early, late = (quotas.period_at("total", ZoneInfo("UTC"), now) for now in (NOW, NOW + dt.timedelta(days=9999)))
+    assert early == late
+    assert early.ends_at is None
+
+
+def test_new_period_is_a_new_row_and_the_old_one_stays(rich: Account) -> None:
+    quota = quotas.grant(rich.tenant, amount=300, period="day")
+
+    first, again = quotas.balance_of(quota, NOW), quotas.balance_of(quota, NOW + dt.timedelta(hours=8))
+    second = quotas.balance_of(quota, NOW + dt.timedelta(hours=10))
+
+    assert (first.pk, first.available, first.credit_line) == (again.pk, 300, 300)
+    assert second.pk != first.pk
+    assert second.starts_at == first.ends_at
+    assert_books_add_up()
+
+
+def test_period_begins_once_however_many_ask(rich: Account) -> None:
+    quota = quotas.grant(rich.tenant, amount=300, period="day")
+
+    race(lambda _books: quotas.balance_of(quota, NOW), racers=8)
+
+    assert Balance.objects.filter(quota=quota).count() == 1
+
+
+# --- legs ------------------------------------------------------------------------------------------------------------
+
+
+def test_key_draws_on_its_own_its_makers_and_its_tenants_quotas(rich: Account, other: Account) -> None:
+    user = member_of(rich.tenant)
+    mine, his = key_of(rich, user), key_of(rich)
+    tenants = quotas.grant(rich.tenant, amount=900, period="month")
+    members = quotas.grant(rich.tenant, amount=500, period="week", user=user)
+    keys_own = quotas.grant(rich.tenant, amount=300, period="day", api_key=mine)
+    quotas.grant(other.tenant, amount=1, period="day")
+
+    assert (quotas.of_key(mine), quotas.of_key(his)) == ([tenants, members, keys_own], [tenants])
+    legs = balances.legs(mine)
+    assert len(legs.ids) == 4
+    assert list(legs.ids) == sorted(legs.ids)
+    assert {(limit.subject, limit.period, limit.amount) for limit in legs.limits.values()} == {
+        ("tenant", "month", 900), ("member", "week", 500), ("key", "day", 300)
+    }  # fmt: skip
+    assert legs.until == min(limit.ends_at or 0.0 for limit in legs.limits.values())
+    assert balances.legs(his).ids == (rich.wallet.pk, quotas.balance_of(tenants, dt.datetime.now(dt.UTC)).pk)
+
+
+def test_legs_without_an_end_hold_for_ever(rich: Account) -> None:
+    quotas.grant(rich.tenant, amount=900, period="total")
+    assert balances.legs(key_of(rich)).until is None
+
+
+def test_quota_that_has_ended_is_no_leg(rich: Account) -> None:
+    quota = quotas.grant(rich.tenant, amount=900, period="total")
+    api_key = key_of(rich)
+    quotas.end(quota)
+
+    assert balances.legs(api_key).ids == (rich.wallet.pk,)
+    assert quotas.grant(rich.tenant, amount=1, period="total").pk != quota.pk
+
+
+# --- holding ---------------------------------------------------------------------------------------------------------
+
+
+def test_tightest_quota_refuses_and_is_named(books: Books, rich: Account) -> None:
+    api_key = key_of(rich)
+    wide = quotas.grant(rich.tenant, amount=900, period="month")
+    tight = quotas.grant(rich.tenant, amount=100, period="day", api_key=api_key)
+    held = hold(rich, books, api_key, 80)
+
+    refused = hold(rich, books, api_key, 30)
+
+    row = quotas.balance_of(tight, dt.datetime.now(dt.UTC))
+    assert refused == Refused(row.pk, available=20, tied_up=80)
+    assert (rich.available, left(wide), left(tight)) == (920, 820, 20)
+    books.post([], [rich.settlement(held.id, 50, held=80, legs=held.legs)], OWNER)
+    assert (rich.available, left(wide), left(tight)) == (950, 850, 50)
+    assert_books_add_up()
+
+
+def test_soft_quota_counts_and_refuses_nothing(books: Books, rich: Account) -> None:
+    api_key = key_of(rich)
+    soft = quotas.grant(rich.tenant, amount=100, period="day", is_hard=False)
+
+    held = hold(rich, books, api_key, 700)
+    books.post([], [rich.settlement(held.id, 600, held=700, legs=held.legs)], OWNER)
+
+    (standing,) = quotas.standings([soft], dt.datetime.now(dt.UTC))
+    assert (standing.used, standing.left, standing.percent) == (600, 0, 600)
+    assert rich.available == 400
+    assert_books_add_up()
+
+
+def test_race_passes_no_quota(rich: Account) -> None:
+    """Three quotas at once, of which the tightest decides."""
+    user = member_of(rich.tenant)
+    api_key = key_of(rich, user)
+    tight = quotas.grant(rich.tenant, amount=100, period="day", user=user)
+    wider = [
+        quotas.grant(rich.tenant, amount=500, period="month"),
+        quotas.grant(rich.tenant, amount=300, period="total", api_key=api_key),
+    ]
+    legs = balances.legs(api_key).ids
+    got: list[Any] = []
+
+    def story(mine: Books) -> None:
+        for _number in range(20):
+            wanted = rich.hold(9, legs=legs)
+            (outcome,), _settled = mine.post([wanted], [], OWNER)
+            if outcome is HELD:
+                got.append(wanted)
+
+    race(story, racers=8)
+
+    assert len(got) == 11
+    assert (left(tight), [left(quota) for quota in wider], rich.available) == (1, [401, 201], 901)
+    books = open_books()
+    books.post([], [rich.settlement(row.id, 3, held=9, legs=row.legs) for row in got], OWNER)
+    books.close()
+    assert (left(tight), rich.available) == (100 - 33, 1000 - 33)
+    assert_books_add_up()
+
+
+# --- changes ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("amount", "left_over"), [(1000, 950), (50, 0), (20, -30)])
+def test_change_holds_for_the_present_period(books: Books, rich: Account, amount: int, left_over: int) -> None:
+    api_key = key_of(rich)
+    quota = quotas.grant(rich.tenant, amount=100, period="day")
+    hold(rich, books, api_key, 50)
+
+    quotas.change(quota, amount=amount, is_hard=True)
+
+    quota.refresh_from_db()
+    assert (quota.amount, left(quota)) == (amount, left_over)
+    assert isinstance(hold(rich, books, api_key, 1), Refused) is (left_over <= 0)
+    assert_books_add_up()
+
+
+def test_change_between_hard_and_soft_loses_no_use(books: Books, rich: Account) -> None:
+    api_key = key_of(rich)
+    quota = quotas.grant(rich.tenant, amount=100, period="day")
+    hold(rich, books, api_key, 50)
+
+    quotas.change(quota, amount=40, is_hard=False)
+    assert left(quota) == SOFT_LINE - 50
+    hold(rich, books, api_key, 200)
+    quotas.change(quota, amount=260, is_hard=True)
+
+    assert left(quota) == 10
+    assert_books_add_up()
+
+
+def test_changes_and_holds_at_once_lose_nothing(rich: Account) -> None:
+    quota = quotas.grant(rich.tenant, amount=500, period="total")
+    legs = balances.legs(key_of(rich)).ids
+    got: list[str] = []
+    amounts = itertools.cycle((400, 600, 500))
+
+    def story(mine: Books) -> None:
+        for number in range(15):
+            if number % 5 == 0:
+                quotas.change(quota, amount=next(amounts), is_hard=True)
+            wanted = rich.hold(7, legs=legs)
+            (outcome,), _settled = mine.post([wanted], [], OWNER)
+            got.extend([wanted.id] if outcome is HELD else [])
+
+    race(story, racers=4)
+
+    quota.refresh_from_db()
+    assert left(quota) == quota.amount - 7 * len(got)
+    assert_books_add_up()
+
+
+# --- what is refused -------------------------------------------------------------------------------------------------
+
+
+def test_one_quota_of_a_kind_at_a_time(rich: Account) -> None:
+    quotas.grant(rich.tenant, amount=100, period="day")
+    with pytest.raises(ValidationError, match="already"):
+        quotas.grant(rich.tenant, amount=200, period="day")
+    with pytest.raises(IntegrityError):
+        Quota.objects.create(tenant=rich.tenant, amount=200, period="day")
+
+
+def test_quota_is_never_of_a_strangers_key_or_of_somebody_outside(rich: Account, other: Account) -> None:
+    with pytest.raises(ValidationError, match="another tenant"):
+        quotas.grant(rich.tenant, amount=100, period="day", api_key=key_of(other))
+    with pytest.raises(ValidationError, match="no member"):
+        quotas.grant(rich.tenant, amount=100, period="day", user=member_of(other.tenant))
+    user = member_of(rich.tenant)
+    with pytest.raises(ValidationError, match="not both"):
+        quotas.grant(rich.tenant, amount=100, period="day", user=user, api_key=key_of(rich))
+    assert not Quota.objects.filter(tenant=rich.tenant).exists()
+
+
+@pytest.mark.parametrize("members", [{"amount": -1}, {"period": "year"}])
+def test_amount_and_period_are_checked(rich: Account, members: dict[str, Any]) -> None:
+    given: dict[str, Any] = {"amount": 100, "period": "day", **members}
+    with pytest.raises(ValidationError):
+        quotas.grant(rich.tenant, **given)
+
+
+def test_quota_of_nothing_refuses_everything(books: Books) -> None:
+    poor = account(100)
+    api_key = key_of(poor)
+    quota = quotas.grant(poor.tenant, amount=0, period="total")
+
+    assert isinstance(hold(poor, books, api_key, 1), Refused)
+    (standing,) = quotas.standings([quota], NOW)
+    assert (standing.percent, standing.left) == (100, 0)
