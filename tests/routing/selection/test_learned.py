@@ -57,6 +57,39 @@ def test_dense_text_is_remembered_at_once_and_forgotten_in_time() -> None:
     assert learned.dense_bytes_per_token("m") > 3
 
 
+def test_new_figures_move_what_is_known_by_a_tenth() -> None:
+    learned = Learned()
+    learned.note_output(1, "m", 100)
+    learned.note_output(1, "m", 200)
+    assert learned.expected_output(1, "m", 4096) == 110 + 1
+    learned.note_output(1, "m", 0)
+    assert learned.expected_output(1, "m", 4096) == 99 + 1
+    learned.note_input("m", 400, 100)
+    learned.note_input("m", 600, 100)
+    assert learned.bytes_per_token("m") == pytest.approx(4.2)
+    learned.note_input("m", 220, 100)
+    assert learned.bytes_per_token("m") == pytest.approx(4.0)
+
+
+@pytest.mark.parametrize(("text_bytes", "says_something"), [(511, False), (512, True)])
+def test_half_a_kilobyte_says_something_about_dense_text(text_bytes: int, says_something: bool) -> None:
+    learned = Learned()
+    learned.note_input("m", text_bytes, text_bytes)
+    assert (learned.dense_bytes_per_token("m") < DENSE) is says_something
+
+
+def test_the_tenants_heard_of_longest_ago_are_forgotten() -> None:
+    learned = Learned()
+    for tenant in range(100_000):
+        learned.note_output(tenant, "m", 7)
+    learned.note_output(0, "m", 7)
+    assert learned.expected_output(1, "m", 99) == 8
+
+    learned.note_output(100_000, "m", 7)
+
+    assert [learned.expected_output(tenant, "m", 99) for tenant in (0, 1, 2)] == [8, 99, 8]
+
+
 # Mean and deviation of the logarithm of bytes a token: English prose and code by OpenAI's tokenizers, Vietnamese, and
 # a tenant who sends all of these in turn.
 TEXTS = {"prose": [(1.45, 0.08)], "code": [(1.2, 0.15)], "mixed": [(1.45, 0.08), (1.2, 0.15), (0.9, 0.1)]}
