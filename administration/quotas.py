@@ -48,7 +48,14 @@ class QuotaForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable
                 cleaned["limit"] = amounts.ledger_units(cleaned["limit"], tenant.currency)
             except forms.ValidationError as error:
                 self.add_error("limit", error)
+        if not self.instance.pk and tenant is not None and self._is_there(cleaned):
+            self.add_error(None, _("There is a quota of this kind already."))
         return cleaned
+
+    @staticmethod
+    def _is_there(cleaned: dict[str, Any]) -> bool:
+        same = {name: cleaned.get(name) for name in ("tenant", "user", "api_key", "period")}
+        return Quota.objects.filter(**same, ended_at=None).exists()
 
 
 @admin.register(Quota)

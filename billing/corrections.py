@@ -10,7 +10,8 @@ import logging
 from collections.abc import Iterable
 from typing import Final
 
-from django.db import Error, transaction
+from django.db import Error, connection, transaction
+from django.db.models import F
 
 from billing.books import Progress, Settlement
 from billing.models import Balance, LedgerEntry, Price, UsageRecord
@@ -23,11 +24,10 @@ _BY_RECOVERY: Final = (UsageRecord.Outcome.RECOVERED, UsageRecord.Outcome.INTERN
 _NOTE: Final = "late outcome of a recovered request"
 
 
-def settle_late(settlements: Iterable[Settlement]) -> None:
-    """Outcomes of requests that were closed before; raises the driver's error, and may then be called again."""
+def settle_late(settlement: Settlement) -> None:
+    """The outcome of a request that was closed before; raises the driver's error, and may then be called again."""
     try:
-        for settlement in settlements:
-            _correct(settlement.id, settlement.claimed_cost)
+        _correct(settlement.id, settlement.claimed_cost)
     except Error as error:
         raise (error.__cause__ or error) from error  # as the books' own connection says it
 
@@ -62,7 +62,7 @@ def of(record: UsageRecord) -> int:
 
 
 def _correct(id_: str, claimed: int) -> None:
-    """Takes from each leg what the request costs beyond its record, as far as it has that, or gives back."""
+    """Takes from every leg what the request costs beyond its record, as far as the wallet has that, or gives back."""
     record = UsageRecord.objects.filter(pk=id_).only("id", "legs", "claimed_cost", "cost", "outcome").first()
     if record is None:
         log.error("request %s was closed without a record; its late outcome cannot be booked", id_)
@@ -72,22 +72,34 @@ def _correct(id_: str, claimed: int) -> None:
     due = claimed - record.claimed_cost if claimed > record.claimed_cost else min(claimed, record.cost) - record.cost
     if not due:
         return
-    for leg in record.legs:
-        _post(record, leg, due)
-    log.warning("request %s was closed before it ended: corrected by %d ledger units", id_, due)
+    taken = _post(record, due)
+    if taken is None:
+        return
+    log.warning("request %s was closed before it ended: corrected by %d ledger units", id_, taken)
+    if taken < due:
+        log.error("request %s: %d ledger units were written off, its wallet could not pay them", id_, due - taken)
 
 
-def _post(record: UsageRecord, leg: int, due: int) -> None:
+def _post(record: UsageRecord, due: int) -> int | None:
+    """What was taken, the same from every leg (a quota may fall below zero); None if it was corrected before."""
     with transaction.atomic():
-        balance = Balance.objects.select_for_update().get(pk=leg)
-        name = reference(record.id.hex, leg)
-        amount = -min(due, max(0, balance.available))
-        if not amount or LedgerEntry.objects.filter(reference=name).exists():
-            return
-        LedgerEntry.objects.create(
-            balance=balance, kind=LedgerEntry.Kind.ADJUSTMENT, amount=amount, reference=name, note=_NOTE
-        )
-        balance.available += amount
-        balance.save(update_fields=["available"])
-    if due > -amount:
-        log.error("request %s: %d ledger units were written off, its balances could not pay them", record.id.hex, due)
+        _wait_briefly()
+        legs = list(Balance.objects.filter(pk__in=record.legs).order_by("pk").select_for_update())
+        names = {leg.pk: reference(record.id.hex, leg.pk) for leg in legs}
+        if LedgerEntry.objects.filter(reference__in=names.values()).exists():
+            return None
+        wallets = [leg.available for leg in legs if leg.kind == Balance.Kind.WALLET]
+        taken = min(due, max(0, min(wallets, default=due)))
+        for leg in legs if taken else ():
+            LedgerEntry.objects.create(
+                balance=leg, kind=LedgerEntry.Kind.ADJUSTMENT, amount=-taken, reference=names[leg.pk], note=_NOTE
+            )
+            Balance.objects.filter(pk=leg.pk).update(available=F("available") - taken)
+    return taken
+
+
+def _wait_briefly() -> None:
+    """The writer waits here: a lock that is held for long is tried again later."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL lock_timeout = '2s'")

@@ -92,8 +92,21 @@ def of_key(api_key: ApiKey) -> list[Quota]:
 
 def balance_of(quota: Quota, now: dt.datetime) -> Balance:
     """The row of the present period, made if this is its first request."""
+    return _present(quota, now) or _begin(quota, now)
+
+
+def _present(quota: Quota, now: dt.datetime) -> Balance | None:
+    """A period that has begun goes on to its end, also if the tenant's time zone has changed meanwhile."""
+    lasts = Q(ends_at=None) | Q(ends_at__gt=now)
+    return Balance.objects.filter(lasts, quota=quota, starts_at__lte=now).order_by("-starts_at").first()
+
+
+@transaction.atomic
+def _begin(quota: Quota, now: dt.datetime) -> Balance:
+    """Under the quota's lock: one that is changed at this moment begins with its new amount."""
+    fresh = Quota.objects.select_for_update().get(pk=quota.pk)
     period = period_at(quota.period, ZoneInfo(quota.tenant.time_zone), now)
-    line = quota.amount if quota.is_hard else SOFT_LINE
+    line = fresh.amount if fresh.is_hard else SOFT_LINE
     row, _is_new = Balance.objects.get_or_create(
         quota=quota,
         starts_at=period.starts_at,
@@ -120,9 +133,9 @@ def standings(quotas: Iterable[Quota], now: dt.datetime) -> list[Standing]:
     """Where each stands; reads only."""
     found = []
     for quota in quotas:
-        period = period_at(quota.period, ZoneInfo(quota.tenant.time_zone), now)
-        row = Balance.objects.filter(quota=quota, starts_at=period.starts_at).first()
-        found.append(Standing(quota, None, 0, period.ends_at) if row is None else standing(quota, row))
+        row = _present(quota, now)
+        ends_at = period_at(quota.period, ZoneInfo(quota.tenant.time_zone), now).ends_at
+        found.append(Standing(quota, None, 0, ends_at) if row is None else standing(quota, row))
     return found
 
 
@@ -145,12 +158,12 @@ def grant(
 def change(quota: Quota, *, amount: int, is_hard: bool) -> None:
     """Holds from now on, for the present period too; below what is used already, nothing more is held in it."""
     with transaction.atomic():
-        before = Quota.objects.select_for_update().get(pk=quota.pk)
+        Quota.objects.select_for_update().get(pk=quota.pk)
         line = amount if is_hard else SOFT_LINE
-        change = line - (before.amount if before.is_hard else SOFT_LINE)
         rows = Balance.objects.filter(Q(ends_at=None) | Q(ends_at__gt=timezone.now()), quota=quota)
         for row_id in rows.order_by("pk").values_list("pk", flat=True):
-            Balance.objects.filter(pk=row_id).update(available=F("available") + change, credit_line=line)
+            moved = F("available") + line - F("credit_line")
+            Balance.objects.filter(pk=row_id).update(available=moved, credit_line=line)
         Quota.objects.filter(pk=quota.pk).update(amount=amount, is_hard=is_hard)
     quota.amount, quota.is_hard = amount, is_hard
 

@@ -62,14 +62,16 @@ def settle_abandoned_spools(folder: Path) -> int:
         owner, notes = spool.owner_of(path), spool.read(path)
         rows = Reservation.objects.filter(owner=owner)
         if not (rows.exists() or Process.objects.filter(pk=owner).exists()):
-            spool.forget_old(path)  # of another installation, or of one that was restored
+            corrections.correct(notes.values())  # closed long ago, by somebody who had no spool
+            spool.forget_old(path)  # or of another installation
             continue
         while ids := _close(rows[:_AT_ONCE], UsageRecord.Outcome.RECOVERED, notes):
             closed += len(ids)
             for id_ in ids:
                 notes.pop(id_, None)
         corrections.correct(notes.values())
-        path.unlink()
+        if not rows.exists():
+            spool.remove(path)
     return closed
 
 
@@ -107,11 +109,11 @@ def release_orphans(owner: str, in_flight: Collection[str]) -> int:
 def _close(
     reservations: Iterable[Reservation], outcome: UsageRecord.Outcome, notes: Mapping[str, Progress]
 ) -> set[str]:
-    """Closes them by what is known of each; the ids of those that were still open. `notes` go before the database's."""
+    """Closes them by what is known of each; the ids of those that were still open. `notes` are from spools."""
     rows = list(reservations)
     if not rows:
         return set()
-    known = {row.id.hex: notes.get(row.id.hex) or _noted(row) for row in rows}
+    known = {row.id.hex: _best(row, notes.get(row.id.hex)) for row in rows}
     prices = Price.objects.in_bulk({note.price_id for note in known.values()})
     settlements = []
     for row in rows:
@@ -129,9 +131,12 @@ def _close(
     return closed
 
 
-def _noted(row: Reservation) -> Progress:
-    """What the database knows."""
-    return Progress(row.id.hex, row.channel, row.price_id, row.noted_usage)
+def _best(row: Reservation, note: Progress | None) -> Progress:
+    """The spool's note, unless the database knows more: the disk may have been full since."""
+    noted = Progress(row.id.hex, row.channel, row.price_id, row.noted_usage)
+    if note is None:
+        return noted
+    return note if note.is_exact else max(note, noted, key=lambda each: (each.usage.output, each.usage.input))
 
 
 def _settlement(row: Reservation, note: Progress, price: Price, outcome: UsageRecord.Outcome) -> Settlement:

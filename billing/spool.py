@@ -32,6 +32,7 @@ MOST_BYTES: Final = 8 * 1024 * 1024
 RETRY_SECONDS: Final = 1.0
 """After a line could not be written, no other is tried for so long."""
 _SUFFIX: Final = ".spool"
+_NONE: Final = -1
 _LIFE_SECONDS: Final = 7 * 86_400
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder(Progress).decode
@@ -46,8 +47,8 @@ class Spool:
         self._latest: dict[str, bytes] = {}
         """Of each request in flight, by id."""
         self._retry_at = 0.0
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._file = _open(self._path)
+        self._file = _NONE
+        self._write_anew()
 
     def note(self, progress: Progress) -> None:
         """Writes a line; raises nothing: a disk that refuses stops what begins (`has_room`), not what goes on."""
@@ -74,16 +75,15 @@ class Spool:
 
     def close(self) -> None:
         """The end: the file goes, unless something in it is not settled."""
-        os.close(self._file)
+        if self._file != _NONE:
+            os.close(self._file)
         if not self._latest:
-            self._path.unlink(missing_ok=True)
+            remove(self._path)
 
     def _write(self, data: bytes) -> None:
+        self._size += len(data)
         try:
-            written = os.write(self._file, data)
-            self._size += written
-            if written < len(data):
-                raise OSError(errno.ENOSPC, "the disk took a part of a line")
+            _write_all(self._file, data)
         except OSError as error:
             self._fail(error)
 
@@ -93,22 +93,35 @@ class Spool:
 
     def _write_anew(self) -> None:
         """Writes the file anew, with what is in flight; the old one stays until the new one is whole."""
-        new = self._path.with_suffix(".new")
-        before = self._file, self._size
+        file, data = _NONE, b"".join([*self._latest.values()])
         try:
-            self._file, self._size = _open(new), 0
+            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            # Locked before it has the name that others look for.
+            file = _open(_new(self._path))
+            _write_all(file, data)
+            _new(self._path).replace(self._path)
         except OSError as error:
             self._fail(error)
-            return
-        self._retry_at = 0.0
-        self._write(b"".join([*self._latest.values()]) or b"\n")
-        if self._retry_at:
-            os.close(self._file)
-            self._file, self._size = before
-            new.unlink(missing_ok=True)
-            return
-        new.replace(self._path)
-        os.close(before[0])
+        else:
+            file, self._file = self._file, file
+            self._size, self._retry_at = len(data), 0.0
+        if file != _NONE:
+            os.close(file)
+
+
+def _write_all(file: int, data: bytes) -> None:
+    if os.write(file, data) < len(data):
+        raise OSError(errno.ENOSPC, "the disk took a part of it")
+
+
+def _new(path: Path) -> Path:
+    """Where a file is made before it has its name."""
+    return path.with_suffix(".new")
+
+
+def remove(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    _new(path).unlink(missing_ok=True)
 
 
 def path_of(folder: Path, owner: str) -> Path:
@@ -121,6 +134,9 @@ def read(path: Path) -> dict[str, Progress]:
     try:
         file = path.open("rb")
     except FileNotFoundError:
+        return notes
+    except OSError as error:
+        log.error("a spool cannot be read: %s", error)
         return notes
     damaged = 0
     with file:
@@ -147,7 +163,7 @@ def _note_of(line: bytes) -> Progress | None:
 
 def abandoned(folder: Path) -> Iterator[Path]:
     """The files of processes that have ended without a word, each locked for the time of its turn."""
-    for path in sorted(folder.glob(f"*{_SUFFIX}")) if folder.is_dir() else ():
+    for path in sorted(folder.glob(f"{'[0-9a-f]' * 32}{_SUFFIX}")) if folder.is_dir() else ():
         with _taken(path) as is_ours:
             if is_ours:
                 yield path
@@ -156,7 +172,7 @@ def abandoned(folder: Path) -> Iterator[Path]:
 def forget_old(path: Path) -> None:
     """Removes a file that nobody has written to for a week."""
     if time.time() - path.stat().st_mtime > _LIFE_SECONDS:
-        path.unlink()
+        remove(path)
 
 
 def owner_of(path: Path) -> str:
@@ -169,6 +185,10 @@ def _taken(path: Path) -> Iterator[bool]:
     try:
         file = os.open(path, os.O_RDONLY)
     except FileNotFoundError:
+        yield False
+        return
+    except OSError as error:  # another user's, say
+        log.error("a spool cannot be read: %s", error)
         yield False
         return
     try:

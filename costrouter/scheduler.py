@@ -31,6 +31,8 @@ RECOVERY_SECONDS = 3.0
 AUDIT_SECONDS = 5.0
 REFUSALS_SECONDS = 2.0
 HOUSEKEEPING_SECONDS = 10.0
+LAST_SECONDS = 8.0
+"""How long a stop waits for requests whose clients have left."""
 
 
 @dataclass(slots=True)
@@ -63,12 +65,19 @@ class Scheduler:
     async def stop(self) -> None:
         """Writes what is to be written and says goodbye, so that nothing has to be recovered."""
         loop = asyncio.get_running_loop()
+        await loop.run_in_executor(None, self._wait_for_requests)
         await loop.run_in_executor(None, self._writer.stop)
         self._stop.set()
         if self._thread is not None:
             await loop.run_in_executor(None, self._thread.join, 5.0)
         self._gateway.client.close()
         await self._gateway.limiter.close()
+
+    def _wait_for_requests(self) -> None:
+        """The server has waited for its connections; what is read on for clients that have left is a request too."""
+        deadline = time.monotonic() + LAST_SECONDS
+        while self._writer.in_flight and time.monotonic() < deadline:
+            time.sleep(0.05)
 
     def _prepare(self) -> str:
         try:

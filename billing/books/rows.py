@@ -193,7 +193,9 @@ def choose(
         elif tightest is None:
             outcomes.append(Refused(None))
         elif left(tightest) < hold.amount:
-            outcomes.append(Refused(tightest, max(left(tightest), 0), tied_up(tightest) + taken[tightest]))
+            # Below zero where a quota was lowered: how far matters for what may come back.
+            rest = left(tightest) if tightest in available else 0
+            outcomes.append(Refused(tightest, rest, tied_up(tightest) + taken[tightest]))
         else:
             outcomes.append(HELD)
             for balance in hold.legs:

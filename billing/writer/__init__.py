@@ -57,9 +57,9 @@ class Writer:
             self._thread.join(patience)
             self._inbox.end()
             self._thread = None
-        if self._spool is not None:
-            self._spool.close()
-            self._spool = None
+        spool, self._spool = self._spool, None
+        if spool is not None:
+            spool.close()
 
     def hold(self, hold: Hold) -> asyncio.Future[HoldOutcome]:
         if self._spool is not None and not self._spool.has_room():

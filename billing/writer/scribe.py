@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -21,6 +22,7 @@ log = logging.getLogger(__name__)
 _RECONNECT_PAUSE: Final = 0.25
 _CROWD: Final = 6
 """So many waiting holds do not wait for settlements as well."""
+_MOST_LATE: Final = 20
 
 
 class Scribe:
@@ -34,13 +36,15 @@ class Scribe:
         self._owner = owner
         self._spool = spool
         self._books: Books | None = None
+        self._late: deque[Settlement] = deque()
+        """Outcomes that came when their requests had been closed already."""
         self._has_more = False
         """A full batch was written: there may be more that nobody rings for."""
 
     def run(self) -> None:
         """Until the inbox is closed, and then until everything is written or the time is over."""
         inbox = self._inbox
-        while not inbox.is_closing or inbox.has_work:
+        while not inbox.is_closing or inbox.has_work or self._late:
             self._wait()
             try:
                 self._write_what_can_be_written()
@@ -88,6 +92,7 @@ class Scribe:
         notes = self._inbox.take_notes()
         if notes:
             self._books.note_progress(notes)
+        self._correct_late()
 
     def _post(self, books: Books, batch: Batch) -> None:
         """Commits the batch, strikes it off, and answers."""
@@ -103,8 +108,7 @@ class Scribe:
         settled: set[str] = set()
         if wanted or batch.settlements:
             outcomes, settled = books.post([waiting.hold for waiting in wanted], batch.settlements, self._owner)
-        if len(settled) < len(batch.settlements):
-            corrections.settle_late([each for each in batch.settlements if each.id not in settled])
+        self._late += [each for each in batch.settlements if each.id not in settled]
         if batch.is_full:
             self._has_more = True
         self._inbox.strike(batch)
@@ -113,7 +117,14 @@ class Scribe:
             sent = {waiting.hold.id for waiting in wanted}
             answers += [(row, _answer_unsent(row, known)) for row in batch.holds if row.hold.id not in sent]
         self._inbox.answer(answers)
-        self._forget([settlement.id for settlement in batch.settlements])
+        self._forget([settlement.id for settlement in batch.settlements if settlement.id in settled])
+
+    def _correct_late(self) -> None:
+        """Outcomes of requests that others have closed, a few at a time: nobody waits for them."""
+        for _number in range(min(_MOST_LATE, len(self._late))):
+            corrections.settle_late(self._late[0])
+            self._forget([self._late.popleft().id])
+        self._has_more = self._has_more or bool(self._late)
 
     def _forget(self, ids: Sequence[str]) -> None:
         """What is settled is not in flight any more."""

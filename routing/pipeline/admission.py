@@ -125,7 +125,7 @@ def _insufficient(plan: Plan, refused: InsufficientQuota, affordable: int) -> In
         return _exceeded(limit, refused, cost, currency)
     message = (
         f"You exceeded your current quota: this request can cost up to {cost} {currency} and "
-        f"{to_json_number(refused.available, currency)} {currency} are available"
+        f"{to_json_number(max(0, refused.available), currency)} {currency} are available"
     )
     if plan.needs.cap:
         message += f", which affords {affordable} output tokens. Lower max_tokens or add credit."
@@ -165,7 +165,7 @@ def _funds_in_flight(plan: Plan, refused: InsufficientQuota) -> FundsInFlight:
     currency = plan.call.caller.currency
     cost, available, held = (
         to_json_number(amount, currency)
-        for amount in (_amount(plan, plan.needs.cap), refused.available, refused.tied_up)
+        for amount in (_amount(plan, plan.needs.cap), max(0, refused.available), refused.tied_up)
     )
     return FundsInFlight(
         f"This request can cost up to {cost} {currency}; {available} {currency} are available, and your requests in "

@@ -233,6 +233,7 @@ class StreamReply:
             pending = KEEP_ALIVE if data == b"" else self._digest(data)
         if self._broken is not None or not self._relay.is_complete:
             if pending and not self._is_client_gone:
+                self._run.keep_progress(self.usage()[0])
                 await self._send(pending)
             raise self._broken or UpstreamFault("broken_stream", "the stream ended before the answer was whole")
         usage = self._settle(LEFT if self._is_client_gone else SUCCESS)

@@ -15,6 +15,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import ApiKey, User
+from billing import quotas
 from billing.models import Balance, LedgerEntry, Process, UsageRecord
 from routing.models import CatalogueModel, Channel, CostPrice, Route
 from tests.pages import Browser, Page
@@ -41,6 +42,7 @@ ACTIONS: Final = {
         "Remove the second factors (lost device)": "Removed 0 second factors.",
     },
     "auth.group": {"Delete selected groups": ""},
+    "billing.quota": {"End the selected quotas": "1 quota has ended."},
     "routing.cataloguemodel": {"Delete selected models": ""},
     "routing.channel": {
         "Delete selected channels": "",
@@ -56,6 +58,7 @@ NEW: Final = {
     "accounts.tenant": (SAVING, {"name": "New Ltd"}),
     "accounts.user": (SAVING, {"email": "new@example.com", **PASSWORDS}),
     "auth.group": (SAVING, {"name": "new"}),
+    "billing.quota": (SAVING, {"limit": "5"}),
     "billing.price": (ADDING, {"model": "demo-small", **RATES}),
     "routing.cataloguemodel": (SAVING, {"name": "new"}),
     "routing.channel": (SAVING, {"name": "new", "provider": "fake", "base_url": "fake://new"}),
@@ -69,6 +72,7 @@ CHANGE: Final = {
     "accounts.tenant": SAVING,
     "accounts.user": SAVING,
     "auth.group": SAVING,
+    "billing.quota": SAVING,
     "routing.cataloguemodel": SAVING,
     "routing.channel": ["Save", "Save and test", "Save and continue editing", "Save and add another"],
     "routing.route": SAVING,
@@ -120,6 +124,7 @@ def rows(record: UsageRecord, charlie: User, api_key: ApiKey) -> dict[str, Model
         LedgerEntry.objects.get(), spare,
         Group.objects.create(name="spare"),
         Process.objects.create(host="web-1", pid=1, started_at=timezone.now(), heartbeat_at=timezone.now()),
+        quotas.grant(record.tenant, amount=10**9, period="month"),
         reservation(record), refused_call(record.tenant, api_key),
         Channel.objects.create(name="spare", provider="fake", base_url="fake://spare"),
         CostPrice.objects.create(route=served, input=1, output=1),
@@ -134,7 +139,8 @@ def _list(desk: Browser, name: str) -> Page:
 
 def _add(desk: Browser, rows: dict[str, Model], name: str) -> Page:
     """The page that adds a row; what is chosen with the help of a script comes with the address."""
-    chosen = {"routing.route": {"model": rows["routing.cataloguemodel"].pk, "channel": rows["routing.channel"].pk},
+    chosen = {"billing.quota": {"tenant": rows["accounts.tenant"].pk, "period": "day"},
+              "routing.route": {"model": rows["routing.cataloguemodel"].pk, "channel": rows["routing.channel"].pk},
               "routing.costprice": {"route": rows["routing.route"].pk}}  # fmt: skip
     return desk.open(reverse(f"admin:{name.replace('.', '_')}_add", query=chosen.get(name)))
 

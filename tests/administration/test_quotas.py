@@ -30,6 +30,16 @@ def test_amount_that_is_none_is_refused(desk: Browser, tenant: Tenant, limit: st
     assert not Quota.objects.exists()
 
 
+def test_second_quota_of_a_kind_is_refused(desk: Browser, tenant: Tenant) -> None:
+    quotas.grant(tenant, amount=DOLLAR, period="day")
+
+    page = desk.open(reverse("admin:billing_quota_add") + f"?tenant={tenant.pk}")
+    answer = page.press("Save", period="day", limit="5", is_hard=True)
+
+    assert "There is a quota of this kind already." in answer.text
+    assert Quota.objects.get().amount == DOLLAR
+
+
 def test_change_holds_for_the_present_period(desk: Browser, tenant: Tenant) -> None:
     quota = quotas.grant(tenant, amount=DOLLAR, period="total")
     row = quotas.balance_of(quota, quota.created_at)

@@ -248,6 +248,48 @@ def test_changes_and_holds_at_once_lose_nothing(rich: Account) -> None:
     assert_books_add_up()
 
 
+def test_period_that_begins_while_the_quota_is_changed_has_the_new_amount(rich: Account) -> None:
+    quota = quotas.grant(rich.tenant, amount=100, period="day")
+    read_before = Quota.objects.select_related("tenant").get(pk=quota.pk)
+
+    quotas.change(quota, amount=10, is_hard=True)
+
+    row = quotas.balance_of(read_before, dt.datetime.now(dt.UTC))
+    assert (row.available, row.credit_line) == (10, 10)
+
+
+def test_periods_begin_rightly_while_the_quota_is_changed(rich: Account) -> None:
+    quota = quotas.grant(rich.tenant, amount=100, period="day")
+    days = [dt.datetime.now(dt.UTC) + dt.timedelta(days=number) for number in range(12)]
+    turns = itertools.count()
+
+    def story(_books: Books) -> None:
+        for day in days:
+            if next(turns) % 2:
+                quotas.change(quota, amount=10 + day.day, is_hard=True)
+            quotas.balance_of(Quota.objects.select_related("tenant").get(pk=quota.pk), day)
+
+    race(story, racers=4)
+
+    quotas.change(quota, amount=55, is_hard=True)
+    rows = Balance.objects.filter(quota=quota).values_list("available", "credit_line")
+    assert set(rows) == {(55, 55)}
+    assert_books_add_up()
+
+
+def test_another_time_zone_does_not_begin_a_period_anew(books: Books, rich: Account) -> None:
+    api_key = key_of(rich)
+    quota = quotas.grant(rich.tenant, amount=100, period="month")
+    hold(rich, books, api_key, 100)
+
+    Tenant.objects.filter(pk=rich.tenant.pk).update(time_zone="Asia/Ho_Chi_Minh")
+    quota = Quota.objects.select_related("tenant").get(pk=quota.pk)
+
+    assert left(quota) == 0
+    (standing,) = quotas.standings([quota], dt.datetime.now(dt.UTC))
+    assert standing.used == 100
+
+
 # --- what is refused -------------------------------------------------------------------------------------------------
 
 

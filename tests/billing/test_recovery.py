@@ -13,7 +13,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from billing import corrections, processes, recovery, spool
+from billing import corrections, processes, quotas, recovery, spool
 from billing.books import Books, Progress
 from billing.kinds import Usage
 from billing.models import LedgerEntry, Price, Process, UsageRecord
@@ -395,6 +395,66 @@ def test_less_that_is_known_for_certain_gives_back_and_less_that_is_not_does_not
     assert_books_add_up()
 
 
+def test_database_that_knows_more_than_a_spool_is_believed(books: Books, rich: Account, tmp_path: Path) -> None:
+    """The disk was full from some moment on."""
+    owner = processes.register()
+    held = rich.hold(300)
+    books.post([held], [], owner)
+    books.note_progress([Progress(held.id, "first", rich.price.pk, Usage(input=20, output=30))])
+    spooled(tmp_path, owner, Progress(held.id, "first", rich.price.pk, Usage(input=20, output=1)))
+
+    recovery.settle_abandoned_spools(tmp_path)
+
+    assert [record.cost for record in rich.records] == [80]
+    assert_books_add_up()
+
+
+def test_spool_that_is_found_when_its_process_is_long_forgotten_corrects(
+    books: Books, rich: Account, dead: str, tmp_path: Path
+) -> None:
+    held = rich.hold(300)
+    books.post([held], [], dead)
+    assert settle_dead_owners() == 1
+    Process.objects.filter(pk=dead).delete()
+    spooled(tmp_path, dead, Progress(held.id, "first", rich.price.pk, Usage(input=20, output=30)))
+
+    for _again in range(2):
+        recovery.settle_abandoned_spools(tmp_path)
+
+    (record,) = rich.records
+    assert (corrections.of(record), rich.available) == (80, 1000 - 80)
+    assert_books_add_up()
+
+
+def test_files_that_are_no_spools_of_ours_stop_nothing(books: Books, rich: Account, tmp_path: Path) -> None:
+    owner = processes.register()
+    held = rich.hold(300)
+    books.post([held], [], owner)
+    for name in ("0.spool", "copy.spool", f"{'0' * 31}g.spool"):
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / f"{'0' * 32}.spool").mkdir()
+    spooled(tmp_path, owner, Progress(held.id, "first", rich.price.pk, Usage(input=20, output=30)))
+
+    assert recovery.settle_abandoned_spools(tmp_path) == 1
+
+
+def test_correction_is_the_same_on_every_leg_and_only_the_wallet_bounds_it(
+    books: Books, rich: Account, dead: str
+) -> None:
+    quota = quotas.grant(rich.tenant, amount=300, period="total")
+    row = quotas.balance_of(quota, timezone.now())
+    held = rich.hold(300, legs=(rich.wallet.pk, row.pk))
+    books.post([held], [], dead)
+    assert settle_dead_owners() == 1
+
+    corrections.settle_late(rich.settlement(held.id, 700, held=300, legs=held.legs))
+
+    row.refresh_from_db()
+    assert (rich.available, row.available) == (1000 - 700, 300 - 700)
+    assert [corrections.of(record) for record in rich.records] == [700]
+    assert_books_add_up()
+
+
 # --- late outcomes ---------------------------------------------------------------------------------------------------
 
 
@@ -414,7 +474,7 @@ def test_late_outcome_becomes_a_ledger_entry(books: Books, rich: Account, dead: 
 
     assert books.post([], [settlement], dead) == ([], set())
     for _again in range(2):
-        corrections.settle_late([settlement])
+        corrections.settle_late(settlement)
 
     (record,) = rich.records
     assert (record.outcome, record.cost, corrections.of(record)) == ("recovered", 0, corrected)
@@ -431,14 +491,15 @@ def test_outcome_that_was_written_already_needs_no_correction(books: Books, rich
     books.post([], settlements, "")
     before = rich.available
 
-    corrections.settle_late(settlements)
+    for settlement in settlements:
+        corrections.settle_late(settlement)
 
     assert (rich.available, [corrections.of(record) for record in rich.records]) == (before, [0, 0])
     assert_books_add_up()
 
 
 def test_late_outcome_of_a_request_without_a_record_changes_nothing(books: Books, rich: Account) -> None:
-    corrections.settle_late([rich.settlement("2" * 32, 120)])
+    corrections.settle_late(rich.settlement("2" * 32, 120))
 
     assert (rich.available, rich.records) == (1000, [])
     assert_books_add_up()

@@ -123,23 +123,39 @@ def test_file_stays_small_and_loses_nothing_that_is_in_flight(tmp_path: Path) ->
 
 def test_disk_that_is_full_lets_nothing_begin_until_it_takes_lines_again(tmp_path: Path) -> None:
     path = spool.path_of(tmp_path, OWNER)
-    path.symlink_to("/dev/full")
-    path.with_suffix(".new").symlink_to("/dev/full")
     with opened(tmp_path) as one:
         assert one.has_room()
         one.note(progress(1, 5))
-        assert not one.has_room()
+        full = os.open("/dev/full", os.O_WRONLY)
+        os.dup2(full, one._file)  # what is written from now on finds no room
+        path.with_suffix(".new").symlink_to("/dev/full")
         one.note(progress(1, 6))
+        assert not one.has_room()
         one.note(progress(2, 7))
         time.sleep(RETRY_SECONDS + 0.1)
         assert not one.has_room()
+        assert notes(tmp_path) == [progress(1, 5)]
 
-        path.with_suffix(".new").unlink(missing_ok=True)
+        path.with_suffix(".new").unlink()
         time.sleep(RETRY_SECONDS + 0.1)
         assert one.has_room()
         assert notes(tmp_path) == [progress(1, 6), progress(2, 7)]
         one.note(progress(2, 8))
+        os.close(full)
     assert notes(tmp_path) == [progress(1, 6), progress(2, 8)]
+    assert abandoned(tmp_path) == [OWNER]
+
+
+def test_folder_that_cannot_be_written_to_lets_the_process_start_and_nothing_begin(tmp_path: Path) -> None:
+    folder = tmp_path / "spool"
+    folder.write_text("a file where the folder should be")
+    with opened(folder) as one:
+        assert not one.has_room()
+        one.note(progress(1, 5))
+        folder.unlink()
+        time.sleep(RETRY_SECONDS + 0.1)
+        assert one.has_room()
+        assert notes(folder) == [progress(1, 5)]
 
 
 KILLED = """
