@@ -111,6 +111,16 @@ class BooksMachine(RuleBasedStateMachine):
         ledger.post(balance=self.account.wallet, kind=kind, amount=amount, reference=secrets.token_hex(8))
         self.available[self.account.wallet.pk] += amount
 
+    @rule(percent=st.integers(50, 100))
+    def money_goes(self, percent: int) -> None:
+        """An operator takes back a part of what is there, sometimes all of it."""
+        wallet = self.account.wallet
+        amount = self.available[wallet.pk] * percent // 100
+        if amount:
+            kind = LedgerEntry.Kind.ADJUSTMENT
+            ledger.post(balance=wallet, kind=kind, amount=-amount, reference=secrets.token_hex(8))
+            self.available[wallet.pk] -= amount
+
     @rule(amount=st.integers(0, 900), is_hard=st.booleans())
     def quota_is_edited(self, amount: int, is_hard: bool) -> None:
         self._legs()
