@@ -59,7 +59,8 @@ class Held:
 class Refused:
     """Nothing was taken. `balance` is the id of the leg with the least left; None if the hold had no legs.
 
-    It had `available` ledger units left, and `tied_up` in open reservations, some of which will come back.
+    It had `available` ledger units left (below zero where it was overdrawn, or lowered below its use), and `tied_up` in
+    open reservations, some of which will come back.
     """
 
     balance: int | None

@@ -78,7 +78,7 @@ def test_overdrawn_wallet_holds_nothing_not_even_for_free(books: Books, rich: Ac
 
     outcomes, _settled = books.post([rich.hold(0), rich.hold(1)], [], OWNER)
 
-    assert outcomes == [Refused(rich.wallet.pk), Refused(rich.wallet.pk)]
+    assert outcomes == [Refused(rich.wallet.pk, -500), Refused(rich.wallet.pk, -500)]
     assert (rich.available, rich.reservations) == (-500, set())
 
 
