@@ -67,7 +67,7 @@ def running(
         var=var,
         redis_url=redis_url,
         workers=workers,
-        env={"RETRY_BUDGET": "5", "KEEP_ALIVE_SECONDS": "0.4", **(env or {})},
+        env={"RETRY_BUDGET": "1", "KEEP_ALIVE_SECONDS": "0.4", **(env or {})},
     )
     installation = Installation(
         gateway_url=gateway.url, database_url=database_url, upstream_url=upstream.url, blocker=blocker

@@ -343,4 +343,4 @@ def test_any_order_of_events_leaves_the_books_right(database: str) -> None:
 
 @pytest.mark.chaos
 def test_any_order_of_events_leaves_the_books_right_for_long(database: str) -> None:
-    _run(60, 400, Phase.shrink)
+    _run(60, 150, Phase.shrink)
