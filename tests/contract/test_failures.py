@@ -33,6 +33,20 @@ from tests.worlds import World
 COST = 12 * 2_000 + 5 * 8_000
 
 
+@pytest.fixture(scope="module")
+def _filler(shared_world: World) -> tuple[Caller, Offer]:
+    return shared_world.caller(), shared_world.offer(SINGLE)
+
+
+@pytest.fixture(autouse=True)
+def _budget(_filler: tuple[Caller, Offer]) -> None:
+    """Failover is paid for by a share of all requests: some more for each test, so that none takes another's."""
+    caller, model = _filler
+    url = f"{caller.installation.gateway_url}{PATH}"
+    for _number in range(3):
+        assert httpx.post(url, json=caller.body(model), headers=caller.authorization).status_code == 200
+
+
 def assert_nothing_owed(caller: Caller, before: int, outcome: str, status: int, code: str) -> None:
     """The one record of a failed request costs nothing and says why."""
     record = caller.only_record()
