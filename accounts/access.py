@@ -60,24 +60,22 @@ def keys_page(
     view: Callable[Concatenate[TenantRequest, P], HttpResponse],
 ) -> Callable[Concatenate[HttpRequest, P], HttpResponse]:
     """A page for members who may manage API keys; other members get 403."""
-
-    @wraps(view)
-    def page(request: TenantRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
-        if not request.member.can_manage_keys:
-            raise PermissionDenied
-        return view(request, *args, **kwargs)
-
-    return tenant_page(page)
+    return _page_of_those_who(lambda member: member.can_manage_keys, view)
 
 
 def quotas_page(
     view: Callable[Concatenate[TenantRequest, P], HttpResponse],
 ) -> Callable[Concatenate[HttpRequest, P], HttpResponse]:
     """A page for members who may set quotas; other members get 403."""
+    return _page_of_those_who(lambda member: member.can_manage_quotas, view)
 
+
+def _page_of_those_who(
+    may: Callable[[Member], bool], view: Callable[Concatenate[TenantRequest, P], HttpResponse]
+) -> Callable[Concatenate[HttpRequest, P], HttpResponse]:
     @wraps(view)
     def page(request: TenantRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
-        if not request.member.can_manage_quotas:
+        if not may(request.member):
             raise PermissionDenied
         return view(request, *args, **kwargs)
 

@@ -20,7 +20,7 @@ from django.utils import timezone
 
 from accounts.authentication import SpendingLimit
 from accounts.models import ApiKey, Tenant, User
-from billing.models import Balance, Quota, Reservation
+from billing.models import Balance, Quota
 
 SOFT_LINE: Final = 2**60
 """The credit line of a soft quota's periods: twice what any amount may be (amounts.LARGEST)."""
@@ -42,7 +42,6 @@ class Standing:
     """A quota in its present period, in ledger units. `used` contains what requests in flight hold."""
 
     quota: Quota
-    balance_id: int | None
     used: int
     ends_at: dt.datetime | None
 
@@ -135,13 +134,13 @@ def standings(quotas: Iterable[Quota], now: dt.datetime) -> list[Standing]:
     for quota in quotas:
         row = _present(quota, now)
         ends_at = period_at(quota.period, ZoneInfo(quota.tenant.time_zone), now).ends_at
-        found.append(Standing(quota, None, 0, ends_at) if row is None else standing(quota, row))
+        found.append(Standing(quota, 0, ends_at) if row is None else standing(quota, row))
     return found
 
 
 def standing(quota: Quota, row: Balance) -> Standing:
     """Where a quota stands in the period of this row."""
-    return Standing(quota, row.pk, row.credit_line - row.available, row.ends_at)
+    return Standing(quota, row.credit_line - row.available, row.ends_at)
 
 
 def grant(
@@ -171,9 +170,3 @@ def change(quota: Quota, *, amount: int, is_hard: bool) -> None:
 def end(quota: Quota) -> None:
     """No request draws on it from now on; what it has counted stays."""
     Quota.objects.filter(pk=quota.pk, ended_at=None).update(ended_at=timezone.now())
-
-
-def held_on(balance_id: int) -> int:
-    """What requests in flight hold there."""
-    rows = Reservation.objects.filter(tenant=Balance.objects.get(pk=balance_id).tenant_id)
-    return sum(row.amount for row in rows.only("legs", "amount") if balance_id in row.legs)

@@ -122,7 +122,12 @@ class Scribe:
     def _correct_late(self) -> None:
         """Outcomes of requests that others have closed, a few at a time: nobody waits for them."""
         for _number in range(min(_MOST_LATE, len(self._late))):
-            corrections.settle_late(self._late[0])
+            try:
+                corrections.settle_late(self._late[0])
+            except AWAY:
+                raise
+            except Exception:  # one that cannot be booked must not keep the others, nor the writer, from going on
+                log.exception("a late outcome was refused by the database: %s", self._late[0].id)
             self._forget([self._late.popleft().id])
         self._has_more = self._has_more or bool(self._late)
 
