@@ -215,12 +215,13 @@ class Outline:
     A string counts as its opening quote. Texts that are no JSON have an outline too, as far as it goes.
     """
 
-    __slots__ = ("_before", "_depth", "_is_inside", "_rest", "has_nul", "nodes", "pairs")
+    __slots__ = ("_before", "_depth", "_is_inside", "_rest", "has_nul", "nodes", "pairs", "strings")
 
     def __init__(self) -> None:
         self.pairs = 0
         self.has_nul = False
         self.nodes = 1
+        self.strings = 0
         self._depth = 0
         self._is_inside = False
         self._before = b""
@@ -260,6 +261,9 @@ class Outline:
         opened = text.count(b"[") + text.count(b"{") - text.count(b"[]") - text.count(b"{}")
         self.nodes += text.count(b",") + opened
         if self.nodes > MAX_NODES:
+            raise JsonTooComplex
+        self.strings += text.count(b'"')
+        if self.strings > 2 * MAX_NODES:  # names and values of a text that is JSON
             raise JsonTooComplex
         self.pairs += text.count(b":")
         for scalar in text.translate(_BETWEEN_SCALARS).split():

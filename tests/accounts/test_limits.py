@@ -367,7 +367,7 @@ def test_redis_that_is_away_is_asked_once_a_second(wire: Wire) -> None:
         began = time.monotonic()
         for number in range(50):
             await limiter.admit(f"r{number}", (limits(requests=1000),), 1)
-        assert time.monotonic() - began < 0.2
+        assert time.monotonic() - began < 1  # one wait each would be twelve seconds
 
     play(wire.url, story)
 

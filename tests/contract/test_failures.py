@@ -149,7 +149,7 @@ def test_refused_connection_fails_over_at_once(world: World, caller: Caller) -> 
     response = caller.ask(model)
 
     assert response.status_code == 200
-    assert time.monotonic() - before < 0.5
+    assert time.monotonic() - before < 1  # a connect timeout is longer
     assert caller.only_record().attempts[0]["outcome"] == "connect_failed"
 
 

@@ -315,7 +315,7 @@ def test_refusals_are_quick(world: World, model: Offer) -> None:
     for _count in range(50):
         caller.ask(model)
 
-    assert (time.monotonic() - started) / 50 < 0.02
+    assert (time.monotonic() - started) / 50 < 0.1
 
 
 def test_invalid_requests_are_refused_as_invalid_however_many(world: World, model: Offer) -> None:

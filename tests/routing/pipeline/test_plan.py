@@ -243,12 +243,12 @@ def test_conversation_is_known_by_its_beginning() -> None:
 
 
 def test_naming_a_conversation_does_not_read_its_images() -> None:
-    image = {"type": "image_url", "image_url": {"url": "x" * 3_000_000}}
+    image = {"type": "image_url", "image_url": {"url": "x" * 30_000_000}}
     request = call({"model": "m", "messages": [{"role": "user", "content": [image]}]}, model("m"))
     began = time.process_time()
     for _ in range(100):
         resolve(request, Health(0.1))
-    assert time.process_time() - began < 0.2
+    assert time.process_time() - began < 1  # reading one of them takes 10 ms
 
 
 @pytest.mark.parametrize("content", [None, "", []], ids=str)
