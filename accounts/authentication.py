@@ -96,6 +96,8 @@ class Caller:
     """The balances that its requests take from, by id; without any, nothing can be held."""
     legs_until: float | None = None
     """When another period begins for one of them, in seconds since the epoch."""
+    price_plan: int = 0
+    """The id of the plan whose prices its tenant pays; 0 for the list."""
     spending_limits: Mapping[int, SpendingLimit] = field(default_factory=dict)
     """Of the legs that are quotas."""
     allowed_origins: frozenset[str] = frozenset()
@@ -140,12 +142,16 @@ class SpendingLimit:
 
 @dataclass(frozen=True, slots=True)
 class Legs:
-    """The balances that a key's requests take from, by id in rising order, until a moment (seconds since the epoch)."""
+    """The balances that a key's requests take from, by id in rising order, until a moment (seconds since the epoch).
+
+    And by whose prices.
+    """
 
     ids: tuple[int, ...] = ()
     until: float | None = None
     limits: Mapping[int, SpendingLimit] = field(default_factory=dict)
     """Of those that are quotas."""
+    price_plan: int = 0
 
 
 NO_LEGS: Final = Legs()
@@ -242,6 +248,7 @@ def _load_caller(digests: list[str], legs: LegsOf) -> Caller | None:
         limits=tuple(limits for limits in (own, shared) if not limits.is_unlimited),
         legs=found.ids,
         legs_until=found.until,
+        price_plan=found.price_plan,
         spending_limits=found.limits,
         allowed_origins=frozenset(row.allowed_origins),
     )

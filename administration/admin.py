@@ -2,6 +2,18 @@
 
 from __future__ import annotations
 
-from administration import books, catalogue, channels, keys, prices, quotas, refused, requests, tenants, users
+from administration import books, catalogue, channels, keys, plans, prices, quotas, refused, requests, tenants, users
 
-__all__ = ["books", "catalogue", "channels", "keys", "prices", "quotas", "refused", "requests", "tenants", "users"]
+__all__ = [
+    "books",
+    "catalogue",
+    "channels",
+    "keys",
+    "plans",
+    "prices",
+    "quotas",
+    "refused",
+    "requests",
+    "tenants",
+    "users",
+]

@@ -13,6 +13,8 @@ from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
+from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext, ngettext
@@ -21,14 +23,19 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter
 
 from accounts.models import ApiKey
 from administration.frame import Admin, action, display
-from administration.rates import RATES, RatesAdmin, RatesForm, format_pair
+from administration.rates import RATES, RatesAdmin, RatesForm, earlier_rates, format_pair
+from administration.second_look import Look, at_cost_price
 from billing.models import Price, UsageRecord
 from routing.models import CatalogueModel, CostPrice, Route
 
 
 def _in_force(rows: QuerySet[Any], column: str) -> Subquery:
     """The column of the version that holds now: of those whose time has come the latest, as the snapshot has it."""
-    return Subquery(rows.filter(effective_from__lte=Now()).order_by("-effective_from", "-version").values(column)[:1])
+    return Subquery(
+        rows.filter(effective_from__lte=Now(), withdrawal=None)
+        .order_by("-effective_from", "-version")
+        .values(column)[:1]
+    )
 
 
 def _hanging_on(name: str) -> list[str]:
@@ -86,7 +93,7 @@ class CatalogueModelAdmin(Admin):
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[CatalogueModel]:
-        prices = Price.objects.filter(model=OuterRef("name"), currency="USD")
+        prices = Price.objects.filter(model=OuterRef("name"), currency="USD", plan=None)
         rows: QuerySet[CatalogueModel] = super().get_queryset(request)
         return rows.annotate(
             routes_held=Count("routes"),
@@ -153,25 +160,37 @@ class RouteAdmin(Admin):
 class CostPriceForm(RatesForm):
     class Meta:
         model = CostPrice
-        fields = ("route", "currency", "effective_from", *RATES)
+        fields = ("route", "currency", "effective_from", *RATES, "terms")
 
 
 @admin.register(CostPrice)
 class CostPriceAdmin(RatesAdmin):
     form = CostPriceForm
-    list_display = ("route_name", "version", "currency", "effective_from", "shown_input", "shown_cached_input",
-                    "shown_output", "shown_request_fee")  # fmt: skip
-    list_select_related = ("route__model", "route__channel")
+    list_display = ("route_name", "version", "currency", "effective_from", "shown_state", "shown_input",
+                    "shown_cached_input", "shown_output", "shown_request_fee")  # fmt: skip
+    list_select_related = ("route__model", "route__channel", "withdrawal")
     list_filter = (("route", AutocompleteSelectFilter), "currency")
     list_filter_submit = True
     search_fields = ("route__model__name", "route__channel__name")
     autocomplete_fields = ("route",)
     date_hierarchy = "effective_from"
-    actions_detail = ("new_version",)
+    actions_detail = ("new_version", "withdraw")
 
     def get_fieldsets(self, request: HttpRequest, obj: Model | None = None) -> list[tuple[Any, Any]]:
         subject = ("route", "currency", "effective_from")
-        return self.fieldsets_of(obj is None, subject if obj is None else (*subject, "version"), ("created_at",))
+        return self.fieldsets_of(
+            obj is None, subject if obj is None else (*subject, "version", "shown_state"), ("created_at",)
+        )
+
+    def same_price(self, rows: QuerySet[CostPrice]) -> QuerySet[CostPrice]:
+        return rows.filter(route=OuterRef("route"))
+
+    def look(self, rates: CostPrice) -> Look:
+        return at_cost_price(rates)
+
+    def subject(self, rates: CostPrice) -> str:
+        moment = date_format(timezone.localtime(rates.effective_from), "DATETIME_FORMAT")
+        return gettext("What %(route)s costs, from %(moment)s on.") % {"route": rates.route, "moment": moment}
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[CostPrice]:
         rows: QuerySet[CostPrice] = super().get_queryset(request)
@@ -191,6 +210,5 @@ class CostPriceAdmin(RatesAdmin):
 def _cost_price_form(route_id: int, earlier: CostPrice | None) -> str:
     query: dict[str, Any] = {"route": route_id}
     if earlier is not None:
-        query |= {"currency": earlier.currency}
-        query |= {name: getattr(earlier, name) for name in RATES if getattr(earlier, name) is not None}
+        query |= earlier_rates(earlier)
     return f"{reverse('admin:routing_costprice_add')}?{urlencode(query)}"

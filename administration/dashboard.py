@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.formats import number_format
 from django.utils.translation import gettext
 
-from accounts.models import RefusedCall
+from accounts.models import RefusedCall, Tenant
 from billing import amounts
 from billing.models import Reservation, UsageRecord
 from routing.models import Channel
@@ -22,7 +22,9 @@ def figures(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """The index page's context with its figures; today is the day in UTC."""
     midnight = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
     today = list(
-        UsageRecord.objects.filter(started_at__gte=midnight)
+        UsageRecord.objects.filter(
+            tenant__in=Tenant.objects.values("pk"), started_at__gte=midnight
+        )  # as the index has it
         .order_by("currency")
         .values("currency")
         .annotate(

@@ -7,17 +7,23 @@ from urllib.parse import urlencode
 
 from django import forms
 from django.contrib import admin
-from django.db.models import Model
+from django.db.models import Model, OuterRef, QuerySet
+from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
-from unfold.contrib.filters.admin import ChoicesDropdownFilter, FieldTextFilter
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, FieldTextFilter, RelatedDropdownFilter
 from unfold.widgets import UnfoldAdminSelectWidget
 
 from accounts.models import User
 from administration.frame import action, display
-from administration.rates import RATES, RatesAdmin, RatesForm
+from administration.rates import RATES, RatesAdmin, RatesForm, earlier_rates
+from administration.second_look import Look, at_price
+from billing import plans
 from billing.models import Price
 from routing.models import CatalogueModel
 
@@ -34,29 +40,48 @@ class PriceForm(RatesForm):
 
     class Meta:
         model = Price
-        fields = ("model", "currency", "effective_from", *RATES)
+        fields = ("model", "currency", "plan", "effective_from", *RATES, "terms")
 
 
 @admin.register(Price)
 class PriceAdmin(RatesAdmin):
     form = PriceForm
-    list_display = ("model", "version", "currency", "effective_from", "shown_input", "shown_cached_input",
-                    "shown_output", "shown_request_fee")  # fmt: skip
-    list_filter = (("currency", ChoicesDropdownFilter), ("model", FieldTextFilter))
+    list_display = ("model", "version", "currency", "shown_plan", "effective_from", "shown_state", "shown_input",
+                    "shown_cached_input", "shown_output", "shown_request_fee")  # fmt: skip
+    list_select_related = ("plan", "withdrawal")
+    list_filter = (("currency", ChoicesDropdownFilter), ("plan", RelatedDropdownFilter), ("model", FieldTextFilter))
     list_filter_submit = True
     search_fields = ("model",)
     date_hierarchy = "effective_from"
-    actions_detail = ("new_version",)
+    actions_detail = ("new_version", "withdraw")
 
     def get_fieldsets(self, request: HttpRequest, obj: Model | None = None) -> list[tuple[Any, Any]]:
-        subject = ("model", "currency", "effective_from")
+        subject = ("model", "currency", "plan", "effective_from")
         return self.fieldsets_of(
-            obj is None, subject if obj is None else (*subject, "version"), ("author", "created_at")
+            obj is None, subject if obj is None else (*subject, "version", "shown_state"), ("author", "created_at")
         )
 
     def save_model(self, request: HttpRequest, obj: Price, form: forms.ModelForm[Price], change: bool) -> None:
         obj.created_by = request.user  # type: ignore[assignment]  # admin pages have no anonymous users
-        super().save_model(request, obj, form, change)
+        plans.publish(obj)
+
+    def same_price(self, rows: QuerySet[Price]) -> QuerySet[Price]:
+        outer = {"model": OuterRef("model"), "currency": OuterRef("currency")}
+        return rows.annotate(plan_or_list=Coalesce("plan", 0)).filter(
+            plan_or_list=Coalesce(OuterRef("plan"), 0), **outer
+        )
+
+    def look(self, rates: Price) -> Look:
+        return at_price(rates)
+
+    def subject(self, rates: Price) -> str:
+        words = {"model": rates.model, "currency": rates.currency, "plan": rates.plan or gettext("the list"),
+                 "moment": date_format(timezone.localtime(rates.effective_from), "DATETIME_FORMAT")}  # fmt: skip
+        return gettext("What %(plan)s asks for %(model)s in %(currency)s, from %(moment)s on.") % words
+
+    @display(description=_("price plan"), ordering="plan__name")
+    def shown_plan(self, price: Price) -> str:
+        return str(price.plan) if price.plan else gettext("list")
 
     @display(description=_("created by"), ordering="created_by__email")
     def author(self, price: Price) -> User | None:
@@ -66,6 +91,5 @@ class PriceAdmin(RatesAdmin):
     def new_version(self, request: HttpRequest, object_id: str) -> HttpResponseRedirect:
         """The form to add a price, filled with this one's rates."""
         price = get_object_or_404(Price, pk=object_id)
-        rates = {name: getattr(price, name) for name in RATES if getattr(price, name) is not None}
-        query = urlencode({"model": price.model, "currency": price.currency, **rates})
-        return HttpResponseRedirect(f"{reverse('admin:billing_price_add')}?{query}")
+        query = {"model": price.model, **earlier_rates(price)} | ({"plan": price.plan_id} if price.plan_id else {})
+        return HttpResponseRedirect(f"{reverse('admin:billing_price_add')}?{urlencode(query)}")

@@ -139,7 +139,7 @@ class UsageRecordAdmin(ReadOnlyAdmin):
     @display(description=_("price sum"))
     def price_sum(self, record: UsageRecord) -> SafeString:
         """Quantity times rate of every kind that was used, as it was added up before the one rounding."""
-        tariff = record.price.tariff
+        tariff = record.price.tariff_at(record.started_at).for_input(record.usage.input)
         rows: list[tuple[Any, ...]] = [
             (
                 gettext(line.kind.label),

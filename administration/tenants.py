@@ -27,9 +27,9 @@ from accounts import keys
 from accounts.errors import GatewayError
 from accounts.models import Member, Tenant
 from administration.frame import Admin, Inline, action, back_to, display, form_page, secret_page
-from billing import amounts, balances, ledger, money
+from billing import amounts, balances, ledger, money, plans
 from billing.amounts import AmountField
-from billing.models import LedgerEntry
+from billing.models import LedgerEntry, PricePlan
 
 # The kinds that an operator posts, with the sign of what they do; expiry is the gateway's own.
 _KINDS = (LedgerEntry.Kind.TOP_UP, LedgerEntry.Kind.GRANT, LedgerEntry.Kind.REFUND, LedgerEntry.Kind.ADJUSTMENT)
@@ -37,9 +37,22 @@ _TAKES_AWAY = frozenset({LedgerEntry.Kind.REFUND})
 
 
 class TenantForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable when it runs
+    plan = forms.ModelChoiceField(
+        PricePlan.objects.all(),
+        label=_("Price plan"),
+        required=False,
+        widget=UnfoldAdminSelectWidget(),
+        help_text=_("Empty: it pays the list. Another plan holds for requests from now on."),
+    )
+
     class Meta:
         model = Tenant
         fields = ("name", "status", "currency", "time_zone", "requests_per_minute", "tokens_per_minute", "concurrency")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.instance.pk:
+            self.fields["plan"].initial = plans.plan_of(self.instance.pk) or None
 
     def clean_time_zone(self) -> str:
         name = str(self.cleaned_data["time_zone"])
@@ -137,7 +150,7 @@ class TenantAdmin(Admin):
     actions = ("suspend", "activate")
     actions_detail = ({"title": _("Actions"), "icon": "bolt", "items": ("post_entry", "set_credit_line", "issue_key")},)
     fieldsets = (
-        (None, {"fields": ("name", "status", "currency", "time_zone")}),
+        (None, {"fields": ("name", "status", "currency", "time_zone", "plan")}),
         (_("Wallet"), {"fields": ("shown_available", "shown_credit_line")}),
         (_("Limits"), {"fields": ("requests_per_minute", "tokens_per_minute", "concurrency"),
                        "description": _("Of the tenant as a whole; empty means unlimited.")}),
@@ -171,6 +184,7 @@ class TenantAdmin(Admin):
     def save_model(self, request: HttpRequest, obj: Tenant, form: forms.ModelForm[Tenant], change: bool) -> None:
         super().save_model(request, obj, form, change)
         balances.open_wallet(obj)
+        plans.put_on(obj, form.cleaned_data["plan"])
 
     @display(description=_("available"), ordering="available")
     def shown_available(self, tenant: Tenant) -> SafeString:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Final
 
 from django import forms
@@ -61,6 +61,14 @@ def format_rounded(amount: int, currency: str, places: int, rounding: str) -> st
     if 0 < value < unit:
         return f"< {number_format(unit, places)}"
     return number_format(value.quantize(unit, rounding), places, use_l10n=True, force_grouping=True)
+
+
+def percent(part: int, whole: int) -> str:
+    """The share in percent with one decimal, rounded half up; ABSENT where there is no whole."""
+    if not whole:
+        return ABSENT
+    value = (Decimal(100 * part) / whole).quantize(Decimal("0.1"), ROUND_HALF_UP)
+    return f"{number_format(value, 1)}\N{NO-BREAK SPACE}%"
 
 
 def amount_html(amount: int | None, currency: str, *, absent: str = ABSENT) -> SafeString:

@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from accounts.authentication import NO_LEGS, Legs
 from accounts.models import ApiKey, Tenant
-from billing import quotas
+from billing import plans, quotas
 from billing.models import Balance
 
 _wallet_ids: dict[int, int] = {}
@@ -46,4 +46,5 @@ def legs(api_key: ApiKey) -> Legs:
     now = timezone.now()
     limits = dict(quotas.limit_now(quota, now) for quota in quotas.of_key(api_key))
     ends = [limit.ends_at for limit in limits.values() if limit.ends_at is not None]
-    return Legs(tuple(sorted((wallet, *limits))), min(ends, default=None), limits)
+    ids, until = tuple(sorted((wallet, *limits))), min(ends, default=None)
+    return Legs(ids, until, limits, plans.plan_of(api_key.tenant_id))

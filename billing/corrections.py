@@ -39,11 +39,11 @@ def correct(notes: Iterable[Progress]) -> None:
     prices: dict[int, Price] = {}
     for at in range(0, len(ids), 500):
         closed = UsageRecord.objects.filter(pk__in=ids[at : at + 500], outcome__in=_BY_RECOVERY)
-        for record in closed.only("id", "claimed_cost"):
+        for record in closed.only("id", "claimed_cost", "started_at"):
             note = known[record.id.hex]
             price = prices.get(note.price_id) or Price.objects.get(pk=note.price_id)
             prices[note.price_id] = price
-            claimed = cost(note.usage, price.tariff)
+            claimed = cost(note.usage, price.tariff_at(record.started_at))
             if note.is_exact or claimed > record.claimed_cost:
                 _correct(note.id, claimed)
 

@@ -12,9 +12,11 @@ from typing import Final
 
 import msgspec
 
-from billing.kinds import KINDS, Kind, Usage
+from billing.kinds import KINDS, NOTHING, Kind, Usage
 from billing.money import PER_MILLION, round_half_up
 
+DAY: Final = 24 * 60
+"""Minutes."""
 _RATES: Final = frozenset(kind.rate for kind in KINDS)
 _PLACES: Final = {kind.name: place for place, kind in enumerate(KINDS)}
 _REQUIRED: Final = frozenset(kind.rate for kind in KINDS if kind.is_required)
@@ -25,6 +27,7 @@ class Tariff:
     """One version of a price, customer's or operator's: ledger units per million by kind, and a fee per request.
 
     A kind without a rate of its own costs what the kind that contains it costs; nothing if none does. Zero is a rate.
+    Its terms (billing/terms.py) are tariffs of the same version inside it.
     """
 
     id: int
@@ -34,13 +37,26 @@ class Tariff:
     """What each kind costs, in the order of KINDS."""
     input: int = field(compare=False)
     output: int = field(compare=False)
+    tiers: tuple[tuple[int, Tariff], ...]
+    """Above so many input tokens the whole request costs this instead; thresholds rise."""
+    hours: tuple[tuple[int, Tariff], ...] = field(repr=False)
+    """From this minute of the day on, UTC, all of this holds instead; the first is 0."""
     highest_input: int = field(compare=False, repr=False)
-    """The highest rate that an input token can be counted at: its own, or that of a kind within it."""
+    """The highest rate that an input token can be counted at: its own, or that of a kind within it. Without tiers."""
     highest_output: int = field(compare=False, repr=False)
     _differences: tuple[tuple[str, int], ...] = field(compare=False, repr=False)
     """Of kinds other than input and output: by how much their rate differs from that of the kind that contains them."""
 
-    def __init__(self, id: int, currency: str, *, request_fee: int = 0, **own: int | None) -> None:  # noqa: A002
+    def __init__(
+        self,
+        id: int,  # noqa: A002
+        currency: str,
+        *,
+        request_fee: int = 0,
+        tiers: tuple[tuple[int, Tariff], ...] = (),
+        hours: tuple[tuple[int, Tariff], ...] = (),
+        **own: int | None,
+    ) -> None:
         """`own` has a rate, or None, by the names that KINDS gives them (`input=...`); TypeError if one is unknown."""
         if not _REQUIRED <= own.keys() <= _RATES:
             raise TypeError(f"a tariff has the rates {sorted(_RATES)}, not {sorted(own)}")
@@ -52,6 +68,8 @@ class Tariff:
             "rates": tuple(rates.values()),
             "input": rates["input"],
             "output": rates["output"],
+            "tiers": tiers,
+            "hours": hours,
             "highest_input": _highest("input", rates),
             "highest_output": _highest("output", rates),
             "_differences": _differences(rates),
@@ -62,6 +80,26 @@ class Tariff:
     def rate(self, name: str) -> int:
         """What the kind of this name costs per million, be it by a rate of its own or not."""
         return self.rates[_PLACES[name]]
+
+    def at(self, moment: float) -> Tariff:
+        """What holds for requests that begin at this moment, in seconds since the epoch."""
+        holding, minute = self, int(moment // 60) % DAY
+        for begins, tariff in self.hours:
+            if begins <= minute:
+                holding = tariff
+        return holding
+
+    def for_input(self, tokens: int) -> Tariff:
+        """What holds for a request with so many input tokens."""
+        holding = self
+        for above, tariff in self.tiers:
+            if tokens > above:
+                holding = tariff
+        return holding
+
+    def within(self, tokens: int) -> list[Tariff]:
+        """What may hold for a request with so many input tokens at most."""
+        return [self, *(tariff for above, tariff in self.tiers if tokens > above)]
 
 
 def _in_full(own: dict[str, int | None]) -> dict[str, int]:
@@ -102,6 +140,7 @@ _WITHIN: Final = tuple((_PLACES[kind.name], _PLACES[kind.within]) for kind in KI
 
 def lines(usage: Usage, tariff: Tariff) -> list[Line]:
     """The terms of a request's price, the kinds that were not used left out; the flat fee is not among them."""
+    tariff = tariff.for_input(usage.input)
     quantities: Sequence[int] = msgspec.structs.astuple(usage)
     if sum(quantities) > usage.input + usage.output:  # there are others, which may be within these
         quantities = left = [*quantities]
@@ -112,6 +151,12 @@ def lines(usage: Usage, tariff: Tariff) -> list[Line]:
 
 def cost(usage: Usage, tariff: Tariff) -> int:
     """Ledger units that this usage costs: the exact sum of its lines, rounded once, half up, and the flat fee."""
+    if tariff.tiers:
+        tariff = tariff.for_input(usage.input)
+    return _cost(usage, tariff)
+
+
+def _cost(usage: Usage, tariff: Tariff) -> int:
     exact = usage.input * tariff.input + usage.output * tariff.output
     # What is within another kind was counted at that one's rate already.
     for name, difference in tariff._differences:  # noqa: SLF001 - a tariff's own arithmetic
@@ -119,7 +164,22 @@ def cost(usage: Usage, tariff: Tariff) -> int:
     return round_half_up(exact, PER_MILLION) + tariff.request_fee
 
 
-def ceiling(input_tokens: int, output_tokens: int, tariff: Tariff) -> int:
-    """The most a request can cost that sends at most `input_tokens` and receives at most `output_tokens`."""
+def fee(usage: Usage, tariff: Tariff) -> int:
+    """The flat fee of a request with this usage, in ledger units."""
+    return tariff.for_input(usage.input).request_fee
+
+
+def ceiling(input_tokens: int, output_tokens: int, tariff: Tariff, beside: Usage = NOTHING) -> int:
+    """The most a request can cost that sends at most `input_tokens` and receives at most `output_tokens`.
+
+    `beside` has what it uses at most of kinds that no token contains.
+    """
+    if tariff.tiers:
+        return max(_ceiling(input_tokens, output_tokens, each, beside) for each in tariff.within(input_tokens))
+    return _ceiling(input_tokens, output_tokens, tariff, beside)
+
+
+def _ceiling(input_tokens: int, output_tokens: int, tariff: Tariff, beside: Usage) -> int:
     exact = input_tokens * tariff.highest_input + output_tokens * tariff.highest_output
-    return -(-exact // PER_MILLION) + tariff.request_fee
+    most = -(-exact // PER_MILLION) + tariff.request_fee
+    return most if beside is NOTHING else most + _cost(beside, tariff) - tariff.request_fee

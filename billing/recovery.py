@@ -159,7 +159,7 @@ def _settlement(row: Reservation, note: Progress, price: Price, outcome: UsageRe
         error_code="interrupted",
         usage_source=_source(note),
         usage=usage,
-        claimed_cost=0 if usage == NOTHING else min(cost(usage, price.tariff), MOST_LEDGER_UNITS),
+        claimed_cost=0 if usage == NOTHING else min(cost(usage, price.tariff_at(row.created_at)), MOST_LEDGER_UNITS),
         channel=note.channel,
         attempts=[],
         decision={},

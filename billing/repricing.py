@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from billing.models import Price, UsageRecord
-from billing.prices import Tariff, cost
+from billing.prices import Tariff, cost, fee
 
 _AT_ONCE = 2000
 
@@ -36,7 +36,7 @@ def reprice(start: dt.datetime | None, end: dt.datetime | None) -> Iterator[Repr
         tariff = tariffs.get(record.price_id)
         if tariff is None:
             tariff = tariffs[record.price_id] = Price.objects.get(pk=record.price_id).tariff
-        yield Repriced(record, _expected(record, tariff))
+        yield Repriced(record, _expected(record, tariff.at(record.started_at.timestamp())))
 
 
 def _expected(record: UsageRecord, tariff: Tariff) -> int:
@@ -45,5 +45,5 @@ def _expected(record: UsageRecord, tariff: Tariff) -> int:
     if record.claimed_cost == 0 and not usage.output:
         return 0
     if record.outcome == UsageRecord.Outcome.CLIENT_GONE and not usage.output:
-        return cost(usage, tariff) - tariff.request_fee
+        return cost(usage, tariff) - fee(usage, tariff)
     return cost(usage, tariff)

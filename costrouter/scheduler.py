@@ -20,7 +20,7 @@ from django.utils import timezone
 
 from accounts import refusals
 from accounts.authentication import write_last_used
-from billing import idempotency, processes, recovery
+from billing import idempotency, processes, recovery, rollups
 from billing.recovery import Contact
 from routing.pipeline.gateway import Gateway
 
@@ -31,6 +31,7 @@ RECOVERY_SECONDS = 3.0
 AUDIT_SECONDS = 5.0
 REFUSALS_SECONDS = 2.0
 HOUSEKEEPING_SECONDS = 10.0
+ROLLUP_SECONDS = 20.0
 LAST_SECONDS = 8.0
 """How long a stop waits for requests whose clients have left."""
 
@@ -95,6 +96,7 @@ class Scheduler:
             Job("audit", AUDIT_SECONDS, lambda: recovery.release_orphans(self._owner, self._writer.in_flight)),
             Job("refusals", REFUSALS_SECONDS, self._gateway.refusals.flush),
             Job("housekeeping", HOUSEKEEPING_SECONDS, self._keep_house),
+            Job("roll-ups", ROLLUP_SECONDS, rollups.advance),
         ]
         while not self._stop.wait(0.2):
             for job in jobs:

@@ -292,7 +292,14 @@ UNFOLD = {
                 "title": _("Money"),
                 "items": [
                     _page(_("Prices"), "sell", "billing.price"),
+                    _page(_("Price plans"), "loyalty", "billing.priceplan"),
                     _page(_("Usage records"), "receipt_long", "billing.usagerecord"),
+                    {
+                        "title": _("Margins"),
+                        "icon": "percent",
+                        "link": reverse_lazy("margins"),
+                        "permission": "administration.margins.may_see",
+                    },
                     _page(_("Ledger entries"), "menu_book", "billing.ledgerentry"),
                     _page(_("Quotas"), "speed", "billing.quota"),
                     _page(_("Balances"), "account_balance_wallet", "billing.balance"),

@@ -6,6 +6,7 @@ from django.conf.urls.i18n import i18n_patterns
 from django.contrib import admin
 from django.urls import include, path
 
+from administration import margins
 from portal import home
 
 urlpatterns = [
@@ -14,6 +15,7 @@ urlpatterns = [
     path("portal/", include("portal.urls")),
     path("accounts/", include("allauth.urls")),
     path("language/", home.set_language, name="set_language"),
+    path("admin/margins/", admin.site.admin_view(margins.page), name="margins"),
     path("admin/", admin.site.urls),
     *i18n_patterns(path("docs/", include("portal.reference.urls"))),
 ]

@@ -89,7 +89,7 @@ def request_detail(request: TenantRequest, request_id: uuid.UUID) -> HttpRespons
 
 def price_sum(record: UsageRecord) -> PriceSum:
     """How the record's cost came about, from its token counts and the price version it was admitted at."""
-    tariff = record.price.tariff
+    tariff = record.price.tariff_at(record.started_at).for_input(record.usage.input)
     lines = prices.lines(record.usage, tariff)
     exact = sum(line.exact_millionths for line in lines)
     rounded = round_half_up(exact, PER_MILLION)

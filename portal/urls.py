@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from portal import home, keys, overview, quotas, request, requests
+from portal import home, keys, overview, quotas, request, requests, usage
 
 app_name = "portal"
 
@@ -14,6 +14,8 @@ urlpatterns = [
     path("requests/", requests.request_list, name="requests"),
     path("requests/live/", requests.request_list_live, name="requests_live"),
     path("requests/<uuid:request_id>/", request.request_detail, name="request"),
+    path("usage/", usage.usage, name="usage"),
+    path("usage.csv", usage.usage_csv, name="usage_csv"),
     path("keys/", keys.key_list, name="keys"),
     path("keys/new/", keys.key_create, name="key_create"),
     path("keys/<int:key_id>/", keys.key_edit, name="key"),

@@ -7,9 +7,11 @@ from billing.models.balances import Balance
 from billing.models.base import AppendOnly
 from billing.models.keys import IdempotencyKey
 from billing.models.ledger import LedgerEntry
-from billing.models.prices import Price, Rates
+from billing.models.plans import PricePlan, TenantPlan
+from billing.models.prices import Price, PriceWithdrawal, Rates, Withdrawal
 from billing.models.quotas import Quota
 from billing.models.reservations import Process, Reservation
+from billing.models.rollups import RollupState, UsageRollup
 from billing.models.usage import UsageRecord
 
 __all__ = [
@@ -18,9 +20,15 @@ __all__ = [
     "IdempotencyKey",
     "LedgerEntry",
     "Price",
+    "PricePlan",
+    "PriceWithdrawal",
     "Process",
     "Quota",
     "Rates",
     "Reservation",
+    "RollupState",
+    "TenantPlan",
     "UsageRecord",
+    "UsageRollup",
+    "Withdrawal",
 ]

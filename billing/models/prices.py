@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
 from django.core.validators import MinValueValidator
@@ -10,8 +11,10 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Tenant, User
+from billing import terms
 from billing.kinds import KINDS, Kind
 from billing.models.base import AppendOnly
+from billing.models.plans import PricePlan
 from billing.prices import Tariff
 
 _MOST_ATTEMPTS = 5
@@ -29,6 +32,8 @@ class Rates(AppendOnly):
     version = models.PositiveIntegerField(_("version"), editable=False)
     effective_from = models.DateTimeField(_("effective from"), default=timezone.now)
     request_fee = models.BigIntegerField(_("fee per request"), default=0, validators=[MinValueValidator(0)])
+    terms = models.JSONField(_("terms"), null=True, blank=True, default=None)
+    """What deviates above a length of input or in hours of the day (billing/terms.py)."""
     created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
 
     class Meta:
@@ -55,8 +60,17 @@ class Rates(AppendOnly):
     @property
     def tariff(self) -> Tariff:
         """The immutable value behind the row."""
-        own = {kind.rate: getattr(self, kind.rate) for kind in KINDS}
-        return Tariff(self.pk, self.currency, request_fee=self.request_fee, **own)
+        own = {kind.rate: getattr(self, kind.rate) for kind in KINDS} | {terms.FEE: self.request_fee}
+        return terms.tariff_of(self.pk, self.currency, own, terms.loaded(self.terms))
+
+    def take_back(self, by: User | None) -> None:
+        """Withdraws this one row; whether it may be is not asked here (billing/plans.py)."""
+        withdrawals: type[Any] = self._meta.get_field("withdrawal").related_model  # type: ignore[assignment]
+        withdrawals.objects.get_or_create(price=self, defaults={"created_by": by})
+
+    def tariff_at(self, moment: dt.datetime) -> Tariff:
+        """The same, as it held for a request that began at this moment."""
+        return self.tariff.at(moment.timestamp())
 
 
 def _rate(kind: Kind) -> models.BigIntegerField[Any, Any]:
@@ -70,11 +84,32 @@ for _kind in KINDS:
     Rates.add_to_class(_kind.rate, _rate(_kind))
 
 
+class PriceQuerySet(models.QuerySet["Price"]):
+    def in_use(self) -> PriceQuerySet:
+        """Without what was withdrawn before it took effect."""
+        return self.filter(withdrawal=None)
+
+
 class Price(Rates):
-    """What a tenant pays for a model. The version that holds is the latest whose time has come."""
+    """What a tenant pays for a model. The version that holds is the latest whose time has come.
+
+    Versions are numbered per model and currency, those of plans among them.
+    """
 
     model = models.CharField(_("model"), max_length=200, help_text=_("The public name that clients send."))
+    plan = models.ForeignKey(
+        PricePlan, models.PROTECT, null=True, blank=True, db_constraint=False, db_index=False, related_name="prices",
+        verbose_name=_("price plan"),
+        help_text=_("Empty: the list, which tenants without a plan pay."),
+    )  # fmt: skip
+    copy_of = models.ForeignKey(
+        "self", models.PROTECT, null=True, blank=True, db_constraint=False, db_index=False, editable=False,
+        related_name="copies", verbose_name=_("copy of"),
+    )  # fmt: skip
+    """The list's version that a plan follows, with its markup; empty if somebody entered the price."""
     created_by = models.ForeignKey(User, models.SET_NULL, null=True, blank=True, editable=False, related_name="+")
+
+    objects = PriceQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("price")
@@ -92,3 +127,24 @@ class Price(Rates):
 
     def versions(self) -> models.QuerySet[Price]:
         return Price.objects.filter(model=self.model, currency=self.currency)
+
+
+class Withdrawal(AppendOnly):
+    """A version was taken back before it took effect."""
+
+    created_by = models.ForeignKey(User, models.SET_NULL, null=True, blank=True, editable=False, related_name="+")
+    created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
+
+    class Meta:
+        abstract = True
+
+
+class PriceWithdrawal(Withdrawal):
+    price = models.OneToOneField(Price, models.PROTECT, related_name="withdrawal", verbose_name=_("price"))
+
+    class Meta:
+        verbose_name = _("withdrawn price")
+        verbose_name_plural = _("withdrawn prices")
+
+    def __str__(self) -> str:
+        return str(self.price)

@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from billing.models import Rates
+from billing.models import Rates, Withdrawal
 from routing.catalogue import vault
 from routing.providers import choices as provider_choices
 from routing.wire import addresses
@@ -172,6 +172,17 @@ class CostPrice(Rates):
 
     def versions(self) -> models.QuerySet[CostPrice]:
         return CostPrice.objects.filter(route=self.route)
+
+
+class CostPriceWithdrawal(Withdrawal):
+    price = models.OneToOneField(CostPrice, models.PROTECT, related_name="withdrawal", verbose_name=_("cost price"))
+
+    class Meta:
+        verbose_name = _("withdrawn cost price")
+        verbose_name_plural = _("withdrawn cost prices")
+
+    def __str__(self) -> str:
+        return str(self.price)
 
 
 class CatalogueVersion(models.Model):

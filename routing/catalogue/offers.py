@@ -11,6 +11,7 @@ from typing import Any
 
 from django.db import transaction
 
+from billing import plans
 from billing.models import Price
 from billing.money import from_decimal
 from routing.catalogue.models import CatalogueModel, Channel, CostPrice, Route
@@ -58,10 +59,11 @@ def add_route(channel: Channel, model: CatalogueModel, *, upstream_name: str, co
 def set_price(model_name: str, rate: Rate) -> Price:
     """What tenants pay for a model from now on."""
     terms = rate.ledger_units()
-    current = Price.objects.filter(model=model_name, currency=rate.currency).order_by("-version").first()
+    listed = Price.objects.in_use().filter(model=model_name, currency=rate.currency, plan=None)
+    current = listed.order_by("-version").first()
     if current is not None and _has(current, terms):
         return current
-    return Price.objects.create(model=model_name, **terms)
+    return plans.publish(Price(model=model_name, **terms))
 
 
 def set_cost_price(route: Route, rate: Rate) -> CostPrice:

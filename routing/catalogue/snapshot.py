@@ -11,15 +11,15 @@ import logging
 import math
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from django.db.models import Min
 from django.utils import timezone
 
-from billing.models import Price, Rates
-from billing.prices import Tariff
+from billing.models import Price
+from billing.prices import DAY, Tariff
 from routing.catalogue.models import CatalogueModel, CatalogueVersion, Channel, CostPrice, Route
 from routing.catalogue.vault import SealBroken
 from routing.providers import ADAPTERS
@@ -29,6 +29,9 @@ from routing.wire.addresses import ForbiddenAddress, Origin
 from routing.wire.client import Timeouts
 
 log = logging.getLogger(__name__)
+
+Prices = dict[tuple[str, int], list[tuple[float, Tariff]]]
+"""Of one model: by currency and plan, from when on it is which."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +70,7 @@ class RouteView:
 
 @dataclass(frozen=True, slots=True)
 class ModelView:
-    """A public model with its routes and, by currency, its price versions in the order they take effect."""
+    """A public model with its routes and, by currency and plan (0: the list), its price versions in order."""
 
     name: str
     description: str
@@ -79,7 +82,7 @@ class ModelView:
     capabilities: frozenset[str]
     """In the words of routing/selection/reasons.py."""
     routes: tuple[RouteView, ...]
-    prices: dict[str, tuple[tuple[float, Tariff], ...]]
+    prices: dict[tuple[str, int], tuple[tuple[float, Tariff], ...]]
     routes_by_id: dict[int, RouteView] = field(init=False)
     is_served: bool = field(init=False)
     """Whether any route could ever answer while this snapshot holds; routes that rest or are broken count."""
@@ -91,13 +94,15 @@ class ModelView:
         object.__setattr__(self, "routes_by_id", {route.id: route for route in self.routes})
         object.__setattr__(self, "is_served", any(route.fault is None for route in self.routes))
 
-    def price(self, currency: str, now: float) -> Tariff | None:
+    def price(self, currency: str, plan: int, now: float) -> Tariff | None:
         """The price in force at `now` (seconds since the epoch); a model without one cannot be called."""
         in_force = None
-        for since, tariff in self.prices.get(currency, ()):
+        for since, tariff in self.prices.get((currency, plan), ()):
             if since <= now:
                 in_force = tariff
-        return in_force
+        if in_force is None and plan:
+            return self.price(currency, 0, now)
+        return in_force.at(now) if in_force is not None and in_force.hours else in_force
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +112,7 @@ class Snapshot:
     version: int
     models: dict[str, ModelView]
     valid_until: float
-    """Seconds since the epoch: when the next cost price takes effect."""
+    """Seconds since the epoch: when other cost prices hold."""
 
 
 EMPTY: Final = Snapshot(-1, {}, 0.0)
@@ -137,25 +142,39 @@ def build(version: int) -> Snapshot:
     """The catalogue as the database has it now. What cannot be used is kept, with the reason."""
     now = timezone.now()
     costs = _latest_costs(now)
+    holding = {route_id: tariff.at(now.timestamp()) for route_id, tariff in costs.items()}
     routes: dict[int, list[RouteView]] = defaultdict(list)
     channels = {row.pk: _channel(row) for row in Channel.objects.all()}
     for row in Route.objects.order_by("pk"):
         if row.channel_id in channels:  # else made since: the next version has it
-            routes[row.model_id].append(_route(row, channels[row.channel_id], costs.get(row.pk)))
+            routes[row.model_id].append(_route(row, channels[row.channel_id], holding.get(row.pk)))
     prices = _prices()
     models = {
         row.name: _model(row, tuple(routes[row.pk]), prices.get(row.name, {}))
         for row in CatalogueModel.objects.filter(is_enabled=True)
     }
-    upcoming = CostPrice.objects.filter(effective_from__gt=now).aggregate(next=Min("effective_from"))["next"]
-    return Snapshot(version, models, upcoming.timestamp() if upcoming else math.inf)
+    return Snapshot(version, models, _valid_until(now, costs.values()))
+
+
+def _valid_until(now: dt.datetime, costs: Iterable[Tariff]) -> float:
+    """When the next cost price takes effect, or other hours of the day begin for one."""
+    upcoming = CostPrice.objects.filter(effective_from__gt=now, withdrawal=None).aggregate(next=Min("effective_from"))[
+        "next"
+    ]
+    midnight = now.astimezone(dt.UTC).replace(hour=0, minute=0, second=0, microsecond=0).timestamp()
+    begins = {begin for tariff in costs for begin, _tariff in tariff.hours}
+    changes = [midnight + 60 * minute for begin in begins for minute in (begin, begin + DAY)]
+    changes.append(upcoming.timestamp() if upcoming else math.inf)
+    return min(change for change in changes if change > now.timestamp())
 
 
 def view_routes(channel: Channel, routes: Sequence[Route]) -> list[RouteView]:
     """A channel's routes as requests would see them, enabled or not; raises SealBroken."""
     channel.secret  # noqa: B018 - a channel whose secret cannot be opened is no channel to test
-    view, costs = _channel(channel), _latest_costs(timezone.now())
-    return [_route(row, view, costs.get(row.pk)) for row in routes]
+    now = timezone.now()
+    view, costs = _channel(channel), _latest_costs(now)
+    holding = {route_id: tariff.at(now.timestamp()) for route_id, tariff in costs.items()}
+    return [_route(row, view, holding.get(row.pk)) for row in routes]
 
 
 def _channel(row: Channel) -> ChannelView:
@@ -202,21 +221,18 @@ def _route(row: Route, channel: ChannelView, cost: Tariff | None) -> RouteView:
 
 
 def _latest_costs(now: dt.datetime) -> dict[int, Tariff]:
-    rows = CostPrice.objects.filter(effective_from__lte=now).order_by("route_id", "effective_from", "version")
-    return {row.route_id: row.tariff for row in rows}
+    rows = CostPrice.objects.filter(effective_from__lte=now, withdrawal=None)
+    return {row.route_id: row.tariff for row in rows.order_by("effective_from", "version")}
 
 
-def _prices() -> dict[str, dict[str, tuple[tuple[float, Tariff], ...]]]:
-    rows: dict[tuple[str, str], list[Rates]] = defaultdict(list)
-    for row in Price.objects.order_by("model", "currency", "effective_from", "version"):
-        rows[row.model, row.currency].append(row)
-    prices: dict[str, dict[str, tuple[tuple[float, Tariff], ...]]] = defaultdict(dict)
-    for (model, currency), versions in rows.items():
-        prices[model][currency] = tuple((row.effective_from.timestamp(), row.tariff) for row in versions)
-    return prices
+def _prices() -> dict[str, Prices]:
+    found: dict[str, Prices] = defaultdict(lambda: defaultdict(list))
+    for row in Price.objects.in_use().order_by("effective_from", "version"):
+        found[row.model][row.currency, row.plan_id or 0].append((row.effective_from.timestamp(), row.tariff))
+    return found
 
 
-def _model(row: CatalogueModel, routes: tuple[RouteView, ...], prices: dict[str, Any]) -> ModelView:
+def _model(row: CatalogueModel, routes: tuple[RouteView, ...], prices: Prices) -> ModelView:
     return ModelView(
         name=row.name,
         description=row.description,
@@ -227,5 +243,5 @@ def _model(row: CatalogueModel, routes: tuple[RouteView, ...], prices: dict[str,
         prompt_overhead=row.prompt_overhead,
         capabilities=frozenset(name for name in LACKS if getattr(row, f"supports_{name}")),
         routes=routes,
-        prices=prices,
+        prices={key: tuple(versions) for key, versions in prices.items()},
     )

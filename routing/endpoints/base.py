@@ -13,7 +13,7 @@ import msgspec
 import orjson
 
 from billing.kinds import NOTHING, Usage
-from billing.prices import Tariff, ceiling, cost
+from billing.prices import Tariff, ceiling
 from routing.endpoints.preferences import ProviderPreferences
 from routing.providers.base import MalformedAnswer
 
@@ -202,8 +202,7 @@ class Endpoint(Protocol):
 
 def ceiling_of(needs: Needs, tariff: Tariff, cap: int) -> int:
     """The most that a request can cost with this cap, in ledger units."""
-    most = ceiling(needs.input_bound, cap * needs.answers, tariff)
-    return most if needs.beside is NOTHING else most + cost(needs.beside, tariff) - tariff.request_fee
+    return ceiling(needs.input_bound, cap * needs.answers, tariff, needs.beside)
 
 
 def to_json(value: Any) -> bytes:

@@ -112,7 +112,8 @@ def _affordable_cap(plan: Plan, available: int) -> int:
     rest = available - _amount(plan, 0)
     if rest < 0:
         return 0
-    rate = max(price.highest_output for _model, price in plan.models) * plan.needs.answers
+    tariffs = (tariff for _model, price in plan.models for tariff in price.within(plan.needs.input_bound))
+    rate = max(tariff.highest_output for tariff in tariffs) * plan.needs.answers
     return plan.needs.cap if rate == 0 else rest * PER_MILLION // rate
 
 

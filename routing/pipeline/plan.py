@@ -56,7 +56,7 @@ def find_model(snapshot: Snapshot, caller: Caller, name: str, now: float) -> tup
     model = snapshot.models.get(name)
     if model is None or not model.is_served or not caller.may_call(name):
         return None
-    price = model.price(caller.currency, now)
+    price = model.price(caller.currency, caller.price_plan, now)
     return None if price is None else (model, price)
 
 
@@ -121,7 +121,7 @@ def _over_max_price(demand: Demand, provider: ProviderPreferences, price: Tariff
     """The demand, out of reach where the tenant pays more than the request's `max_price` or `max_cost` allows."""
     if provider.max_price is None and provider.max_cost is None:
         return demand
-    bound = provider.max_price
+    bound, price = provider.max_price, price.for_input(demand.expected_input)
     tokens = demand.expected_input * price.input + demand.expected_output * price.output
     pairs = [(provider.max_cost, tokens // PER_MILLION + price.request_fee)]
     if bound is not None:

@@ -14,7 +14,7 @@ from accounts.limits import Standing
 from billing.books import Progress, Settlement
 from billing.kinds import NOTHING, Usage
 from billing.money import EXPONENT, decimal_text, to_json_number
-from billing.prices import Tariff, cost, lines
+from billing.prices import Tariff, cost, fee, lines
 from routing.catalogue.snapshot import ModelView, RouteView
 from routing.endpoints.base import Bill
 from routing.pipeline.attempt import Attempt, AttemptRecord
@@ -92,7 +92,7 @@ class Run(msgspec.Struct):
     def _claim_prompt(self, usage: Usage) -> Usage:
         """Claims the prompt alone, without the fee, and returns it: as the upstream counted it, else as estimated."""
         prompt = usage if usage.input else Usage(input=self.plan.needs.expected_input)
-        self.priced, self.claimed = prompt, cost(prompt, self.price) - self.price.request_fee
+        self.priced, self.claimed = prompt, cost(prompt, self.price) - fee(prompt, self.price)
         return prompt
 
     def settle(self, close: Close, usage: Usage = NOTHING, source: str = "none") -> None:
@@ -177,8 +177,9 @@ class Run(msgspec.Struct):
         places = EXPONENT[currency] + 6
         for line in lines(usage, price):
             details[line.kind.rate] = orjson.Fragment(decimal_text(line.exact_millionths, places))
-        if price.request_fee:
-            details["request_fee"] = orjson.Fragment(to_json_number(price.request_fee, currency))
+        flat = fee(usage, price)
+        if flat:
+            details["request_fee"] = orjson.Fragment(to_json_number(flat, currency))
         return Bill(usage, reported, to_json_number(claimed, currency), details)
 
     def headers(self) -> list[tuple[bytes, bytes]]:

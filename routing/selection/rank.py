@@ -127,6 +127,8 @@ def rank(demand: Demand, candidates: Sequence[Candidate], draw: Callable[[], flo
 
 def expected_cost(demand: Demand, candidate: Candidate, cost: Tariff) -> int:
     """Ledger units that this request is expected to cost on this route, its chance of failing included."""
+    if cost.tiers:
+        cost = cost.for_input(demand.expected_input)
     tokens: float = demand.expected_input * cost.input + demand.expected_output * cost.output
     if candidate.cached_share:
         tokens += demand.expected_input * candidate.cached_share * (cost.rate("cached_input") - cost.input)

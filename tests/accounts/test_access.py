@@ -14,7 +14,7 @@ from billing.models import Quota
 from tests.pages import Browser
 
 READ = ["portal:overview", "portal:overview_live", "portal:keys", "portal:requests", "portal:requests_live",
-        "portal:quotas"]  # fmt: skip
+        "portal:quotas", "portal:usage", "portal:usage_csv"]  # fmt: skip
 MANAGE = ["portal:key_create"]
 OF_A_KEY = ["portal:key", "portal:key_revoke"]
 OF_A_QUOTA = ["portal:quota", "portal:quota_end"]

@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from accounts.models import ApiKey, User
 from billing import quotas
-from billing.models import Balance, LedgerEntry, Process, UsageRecord
+from billing.models import Balance, LedgerEntry, PricePlan, Process, UsageRecord
 from routing.models import CatalogueModel, Channel, CostPrice, Route
 from tests.pages import Browser, Page
 from tests.records import refused_call, reservation
@@ -59,7 +59,8 @@ NEW: Final = {
     "accounts.user": (SAVING, {"email": "new@example.com", **PASSWORDS}),
     "auth.group": (SAVING, {"name": "new"}),
     "billing.quota": (SAVING, {"limit": "5"}),
-    "billing.price": (ADDING, {"model": "demo-small", **RATES}),
+    "billing.price": (ADDING, {"model": "spare", **RATES}),
+    "billing.priceplan": (SAVING, {"name": "new", "markup": "5"}),
     "routing.cataloguemodel": (SAVING, {"name": "new"}),
     "routing.channel": (SAVING, {"name": "new", "provider": "fake", "base_url": "fake://new"}),
     "routing.costprice": (ADDING, RATES),
@@ -72,6 +73,7 @@ CHANGE: Final = {
     "accounts.tenant": SAVING,
     "accounts.user": SAVING,
     "auth.group": SAVING,
+    "billing.priceplan": SAVING,
     "billing.quota": SAVING,
     "routing.cataloguemodel": SAVING,
     "routing.channel": ["Save", "Save and test", "Save and continue editing", "Save and add another"],
@@ -90,13 +92,19 @@ LINKS: Final = {
         "Delete user": "/admin/accounts/user/{pk}/delete/",
     },
     "auth.group": {"Delete group": "/admin/auth/group/{pk}/delete/"},
-    "billing.price": {"New version": "/admin/billing/price/add/?model=demo-small"},
+    "billing.price": {
+        "New version": "/admin/billing/price/add/?model=demo-small",
+        "Withdraw": "/admin/billing/price/{pk}/withdraw/",
+    },
     "routing.cataloguemodel": {"Delete model": "/admin/routing/cataloguemodel/{pk}/delete/"},
     "routing.channel": {
         "Add a route": "/admin/routing/route/add/?channel={pk}",
         "Delete channel": "/admin/routing/channel/{pk}/delete/",
     },
-    "routing.costprice": {"New version": "/admin/routing/costprice/add/?route="},
+    "routing.costprice": {
+        "New version": "/admin/routing/costprice/add/?route=",
+        "Withdraw": "/admin/routing/costprice/{pk}/withdraw/",
+    },
     "routing.route": {
         "New cost price": "/admin/routing/costprice/add/?route={pk}",
         "Delete route": "/admin/routing/route/{pk}/delete/",
@@ -122,6 +130,7 @@ def rows(record: UsageRecord, charlie: User, api_key: ApiKey) -> dict[str, Model
     made: list[Any] = [
         api_key, record.tenant, charlie, record, Balance.objects.get(tenant=record.tenant), record.price,
         LedgerEntry.objects.get(), spare,
+        PricePlan.objects.create(name="spare"),
         Group.objects.create(name="spare"),
         Process.objects.create(host="web-1", pid=1, started_at=timezone.now(), heartbeat_at=timezone.now()),
         quotas.grant(record.tenant, amount=10**9, period="month"),
@@ -212,7 +221,7 @@ def test_row_is_added(desk: Browser, rows: dict[str, Model], name: str) -> None:
     stored = type(rows[name])._default_manager
     before = stored.count()
     assert _add(desk, rows, name).press("Save", **NEW[name][1]).status == 302
-    assert stored.count() == before + 1
+    assert stored.count() == before + (2 if name == "billing.price" else 1)  # the plan follows the list
 
 
 @pytest.mark.parametrize(("name", "button"), _pairs(CHANGE))

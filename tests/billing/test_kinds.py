@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -40,7 +42,7 @@ def test_usage_travels_without_what_was_not_used() -> None:
 
 @pytest.mark.parametrize("model", [Price, CostPrice])
 def test_row_of_a_price_is_a_tariff(model: type[Price | CostPrice]) -> None:
-    own = {kind.rate: number for number, kind in enumerate(KINDS, 1)}
+    own: dict[str, Any] = {kind.rate: number for number, kind in enumerate(KINDS, 1)}
 
     assert model(pk=7, currency="VND", request_fee=9, **own).tariff == Tariff(7, "VND", request_fee=9, **own)
 

@@ -68,7 +68,8 @@ def model(name: str, *prices: tuple[float, Tariff], **members: Any) -> ModelView
         "capabilities": frozenset(LACKS),
         "routes": (BROKEN_ROUTE, ROUTE),
     }
-    return ModelView(name=name, prices=by_currency, **{**defaults, **members})
+    listed = {(currency, 0): versions for currency, versions in by_currency.items()}
+    return ModelView(name=name, prices=listed, **{**defaults, **members})
 
 
 def snapshot(*views: ModelView) -> Snapshot:

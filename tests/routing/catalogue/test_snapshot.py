@@ -207,7 +207,7 @@ def test_price_is_by_currency_and_by_time() -> None:
     at = now.timestamp()
 
     def rate(currency: str, seconds: float) -> int | None:
-        price = view.price(currency, seconds)
+        price = view.price(currency, 0, seconds)
         return None if price is None else price.input
 
     assert [rate("USD", at + days * day) for days in (-3, -2, -1.5, -1, 0, 1, 9)] == [None, 1, 1, 2, 2, 3, 3]

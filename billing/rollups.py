@@ -1,0 +1,160 @@
+"""Adding usage records up by the hour, so that pages need not read them one by one.
+
+Roll-ups are complete up to a moment (`RollupState`); pages read the records of what settled later. They hold nothing of
+their own: `rebuild` makes any stretch of them again, and `differences` says where they do not agree with the records.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from django.db import transaction
+from django.db.models import Count, QuerySet, Sum
+from django.db.models.functions import Coalesce, TruncHour, TruncMinute
+from django.utils import timezone
+
+from accounts.models import Tenant
+from billing.kinds import KINDS
+from billing.models import RollupState, UsageRecord, UsageRollup
+
+HOUR: Final = dt.timedelta(hours=1)
+QUARTER: Final = dt.timedelta(minutes=15)
+GRACE: Final = dt.timedelta(minutes=2)
+"""A record is committed some milliseconds after the moment that it says."""
+_STRETCH: Final = dt.timedelta(days=1)
+"""Rolled up in one transaction at most."""
+
+GROUPED: Final = ("tenant", "api_key", "model", "channel", "upstream_model", "currency", "provider_currency")
+SUMMED: Final = ("cost", "claimed_cost", "provider_cost", *(kind.column for kind in KINDS))
+
+
+def complete_until() -> dt.datetime | None:
+    """Until when everything is rolled up; None before the first time."""
+    return RollupState.objects.values_list("complete_until", flat=True).first()
+
+
+def advance(now: dt.datetime | None = None) -> int:
+    """Rolls up the next hours that are over, a day of them at most; returns the number of rows written.
+
+    Safe to run anywhere at the same time: one goes ahead, the others do nothing.
+    """
+    end = _hour((now or timezone.now()) - GRACE)
+    since = complete_until() or _begin()
+    if since is None or since >= end:
+        return 0
+    end = min(end, since + _STRETCH)
+    with transaction.atomic():
+        if not RollupState.objects.filter(complete_until=since).update(complete_until=end):
+            return 0  # somebody else did
+        return _replace(since, end)
+
+
+def _begin() -> dt.datetime | None:
+    """The hour of the first record, written down as the beginning; None while there is no record."""
+    first = UsageRecord.objects.order_by("settled_at").values_list("settled_at", flat=True).first()
+    if first is None:
+        return None
+    state, _is_new = RollupState.objects.get_or_create(pk=1, defaults={"complete_until": _hour(first)})
+    return state.complete_until
+
+
+def rebuild(start: dt.datetime, end: dt.datetime) -> Iterator[tuple[dt.datetime, int]]:
+    """Makes the hours of [start, end) again as far as they were complete; after each day, its begin and its rows.
+
+    Broken off, it has done whole days.
+    """
+    start = _hour(start)
+    until = complete_until()
+    while until is not None and start < min(end, until):
+        stop = min(_next_midnight(start), until, end)
+        with transaction.atomic():
+            RollupState.objects.select_for_update().get(pk=1)
+            written = _replace(start, stop)
+        yield start, written
+        start = stop
+
+
+def _next_midnight(moment: dt.datetime) -> dt.datetime:
+    day = moment.astimezone(dt.UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return day + dt.timedelta(days=1)
+
+
+def _replace(start: dt.datetime, end: dt.datetime) -> int:
+    UsageRollup.objects.filter(starts_at__gte=start, starts_at__lt=end).delete()
+    odd = _odd_tenants()
+    records = UsageRecord.objects.filter(settled_at__gte=start, settled_at__lt=end)
+    even = Tenant.objects.exclude(pk__in=odd).values("pk")
+    rows = _added_up(records.filter(tenant__in=even), TruncHour("settled_at", tzinfo=dt.UTC))
+    if odd:
+        rows = [*rows, *_by_quarters(records.filter(tenant__in=odd))]
+    return len(UsageRollup.objects.bulk_create((UsageRollup(**row) for row in rows), batch_size=1000))
+
+
+def _odd_tenants() -> list[int]:
+    """Those whose days do not begin at a full hour of UTC."""
+    moment = dt.datetime(2000, 1, 1)  # noqa: DTZ001 - only the offset of its zone is asked for
+    zones = Tenant.objects.values_list("pk", "time_zone")
+    now = timezone.now().replace(tzinfo=None)
+    return [pk for pk, name in zones if any(_offset(name, each) % HOUR for each in (moment, now))]
+
+
+def _offset(zone: str, moment: dt.datetime) -> dt.timedelta:
+    return ZoneInfo(zone).utcoffset(moment) or dt.timedelta(0)
+
+
+def _added_up(records: QuerySet[UsageRecord], bucket: Any) -> list[dict[str, Any]]:
+    grouped = records.order_by().annotate(starts_at=bucket).values("starts_at", *GROUPED)
+    sums = {f"sum_{name}": Coalesce(Sum(name), 0) for name in SUMMED}
+    rows = []
+    for row in grouped.annotate(requests=Count("pk"), **sums).iterator():
+        named = {"tenant_id": row["tenant"], "api_key_id": row["api_key"], "requests": row["requests"]}
+        named |= {name: row[name] for name in ("starts_at", *GROUPED[2:])}
+        rows.append(named | {name: row[f"sum_{name}"] for name in SUMMED})
+    return rows
+
+
+def _by_quarters(records: QuerySet[UsageRecord]) -> list[dict[str, Any]]:
+    found: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for row in _added_up(records, TruncMinute("settled_at", tzinfo=dt.UTC)):
+        row["starts_at"] -= dt.timedelta(minutes=row["starts_at"].minute % 15)
+        key = tuple(value for name, value in row.items() if name not in SUMMED and name != "requests")
+        same = found.setdefault(key, row)
+        if same is not row:
+            for name in ("requests", *SUMMED):
+                same[name] += row[name]
+    return list(found.values())
+
+
+def _hour(moment: dt.datetime) -> dt.datetime:
+    return moment.astimezone(dt.UTC).replace(minute=0, second=0, microsecond=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A tenant's day on which roll-ups and records do not agree."""
+
+    tenant_id: int
+    rolled_up: tuple[int, ...]
+    recorded: tuple[int, ...]
+
+
+def differences(start: dt.datetime, end: dt.datetime) -> list[Difference]:
+    """Per tenant, what is rolled up of [start, end) and what the records say, where it is not the same."""
+    sums = {f"sum_{name}": Coalesce(Sum(name), 0) for name in SUMMED}
+    rolled = UsageRollup.objects.filter(starts_at__gte=start, starts_at__lt=end).values("tenant").order_by()
+    records = UsageRecord.objects.filter(settled_at__gte=start, settled_at__lt=end).values("tenant").order_by()
+    one = _by_tenant(rolled.annotate(count=Sum("requests"), **sums))
+    other = _by_tenant(records.annotate(count=Count("pk"), **sums))
+    return [
+        Difference(tenant, one.get(tenant, ()), other.get(tenant, ()))
+        for tenant in sorted(one.keys() | other.keys())
+        if one.get(tenant) != other.get(tenant)
+    ]
+
+
+def _by_tenant(rows: Iterable[Any]) -> dict[int, tuple[int, ...]]:
+    return {row["tenant"]: tuple(value for name, value in row.items() if name != "tenant") for row in rows}
