@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 from accounts.models import Tenant
 from administration.frame import table
 from billing import amounts
-from billing.kinds import KINDS, Usage
+from billing.kinds import KINDS, Kind, Usage
 from billing.models import Price, Rates, UsageRecord
 from billing.prices import Tariff, cost
 from routing.models import CostPrice, Route
@@ -126,7 +126,7 @@ def _leaps(old: Rates | None, new: Rates) -> Iterable[Doubt]:
     if old is None:
         return
     before, after = old.tariff, new.tariff
-    for kind in KINDS:
+    for kind in _priced(old, new):
         one, other = before.rate(kind.name), after.rate(kind.name)
         label = {"kind": _(kind.label)}
         if bool(one) != bool(other):
@@ -137,14 +137,17 @@ def _leaps(old: Rates | None, new: Rates) -> Iterable[Doubt]:
             yield Doubt(f"leap_{kind.name}", capfirst(text))
 
 
+def _priced(old: Rates | None, new: Rates) -> list[Kind]:
+    """The kinds with a rate of their own, before or after; the others cost what these cost."""
+    return [kind for kind in KINDS if any(getattr(row, kind.rate, None) is not None for row in (old, new))]
+
+
 def _rates(old: Rates | None, new: Rates, costs: list[Tariff]) -> SafeString:
     before, after = old.tariff if old else None, new.tariff
     rows: list[tuple[Any, ...]] = []
-    for kind in KINDS:
+    for kind in _priced(old, new):
         rate = after.rate(kind.name)
         earlier = before.rate(kind.name) if before else None
-        if not rate and not earlier:
-            continue
         dearest = max((tariff.rate(kind.name) for tariff in costs), default=None)
         rows.append((
             _(kind.label), _shown(earlier, new.currency), _shown(rate, new.currency), _factor(earlier, rate),
