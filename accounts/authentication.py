@@ -98,6 +98,8 @@ class Caller:
     """When another period begins for one of them, in seconds since the epoch."""
     price_plan: int = 0
     """The id of the plan whose prices its tenant pays; 0 for the list."""
+    session_quotas: tuple[int, ...] = ()
+    """The ids of quotas that a request with a session draws on besides."""
     spending_limits: Mapping[int, SpendingLimit] = field(default_factory=dict)
     """Of the legs that are quotas."""
     allowed_origins: frozenset[str] = frozenset()
@@ -135,7 +137,7 @@ class SpendingLimit:
     """A quota behind a leg, as its refusal tells of it: whose, for which period, ledger units, end (epoch seconds)."""
 
     subject: Literal["key", "member", "tenant"]
-    period: Literal["day", "week", "month", "total"]
+    period: Literal["day", "week", "month", "total", "session"]
     amount: int
     ends_at: float | None
 
@@ -152,6 +154,7 @@ class Legs:
     limits: Mapping[int, SpendingLimit] = field(default_factory=dict)
     """Of those that are quotas."""
     price_plan: int = 0
+    session_quotas: tuple[int, ...] = ()
 
 
 NO_LEGS: Final = Legs()
@@ -249,6 +252,7 @@ def _load_caller(digests: list[str], legs: LegsOf) -> Caller | None:
         legs=found.ids,
         legs_until=found.until,
         price_plan=found.price_plan,
+        session_quotas=found.session_quotas,
         spending_limits=found.limits,
         allowed_origins=frozenset(row.allowed_origins),
     )

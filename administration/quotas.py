@@ -18,7 +18,18 @@ from unfold.widgets import UnfoldAdminDecimalFieldWidget
 from administration.frame import Admin, action, display
 from billing import amounts, money, quotas
 from billing.amounts import AmountField
-from billing.models import Quota
+from billing.models import Quota, QuotaDefault
+
+
+def _exact(form: Any, cleaned: dict[str, Any]) -> dict[str, Any]:
+    """With the limit in ledger units of its tenant's currency."""
+    tenant = form.instance.tenant if form.instance.pk else cleaned.get("tenant")
+    if tenant is not None and cleaned.get("limit") is not None:
+        try:
+            cleaned["limit"] = amounts.ledger_units(cleaned["limit"], tenant.currency)
+        except forms.ValidationError as error:
+            form.add_error("limit", error)
+    return cleaned
 
 
 class QuotaForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable when it runs
@@ -41,13 +52,8 @@ class QuotaForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable
             self.fields["limit"].initial = money.to_json_number(self.instance.amount, self.instance.tenant.currency)
 
     def clean(self) -> dict[str, Any]:
-        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        cleaned = _exact(self, super().clean() or self.cleaned_data)
         tenant = self.instance.tenant if self.instance.pk else cleaned.get("tenant")
-        if tenant is not None and cleaned.get("limit") is not None:
-            try:
-                cleaned["limit"] = amounts.ledger_units(cleaned["limit"], tenant.currency)
-            except forms.ValidationError as error:
-                self.add_error("limit", error)
         if not self.instance.pk and tenant is not None and self._is_there(cleaned):
             self.add_error(None, _("There is a quota of this kind already."))
         return cleaned
@@ -119,3 +125,40 @@ class QuotaAdmin(Admin):
         count = len(queryset)
         text = ngettext("%(count)d quota has ended.", "%(count)d quotas have ended.", count)
         messages.success(request, text % {"count": count})
+
+
+class QuotaDefaultForm(QuotaForm):
+    """Of each new member or key."""
+
+    class Meta:
+        model = QuotaDefault
+        fields = ("tenant", "about", "period", "is_hard")
+
+    @staticmethod
+    def _is_there(cleaned: dict[str, Any]) -> bool:
+        same = {name: cleaned.get(name) for name in ("tenant", "about", "period")}
+        return QuotaDefault.objects.filter(**same).exists()
+
+
+@admin.register(QuotaDefault)
+class QuotaDefaultAdmin(Admin):
+    form = QuotaDefaultForm
+    list_display = ("about", "tenant", "period", "shown_amount", "is_hard")
+    list_select_related = ("tenant",)
+    list_filter = (("tenant", AutocompleteSelectFilter), ("period", ChoicesDropdownFilter))
+    list_filter_submit = True
+    autocomplete_fields = ("tenant",)
+    fieldsets = ((None, {"fields": ("tenant", "about", "period", "limit", "is_hard")}),)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: QuotaDefault | None = None) -> tuple[str, ...]:
+        return ("tenant", "about", "period") if obj else ()
+
+    def save_model(
+        self, request: HttpRequest, obj: QuotaDefault, form: QuotaDefaultForm, change: bool
+    ) -> None:  # fmt: skip
+        obj.amount = form.cleaned_data["limit"]
+        obj.save()
+
+    @display(description=_("amount"), ordering="amount")
+    def shown_amount(self, default: QuotaDefault) -> SafeString:
+        return amounts.amount_html(default.amount, default.tenant.currency)

@@ -8,7 +8,7 @@ from django.utils import timezone
 from accounts.authentication import NO_LEGS, Legs
 from accounts.models import ApiKey, Tenant
 from billing import plans, quotas
-from billing.models import Balance
+from billing.models import Balance, Quota
 
 _wallet_ids: dict[int, int] = {}
 """Of this process's database, by tenant: a wallet never changes and never goes."""
@@ -44,7 +44,9 @@ def legs(api_key: ApiKey) -> Legs:
             return NO_LEGS
         _wallet_ids[api_key.tenant_id] = wallet
     now = timezone.now()
-    limits = dict(quotas.limit_now(quota, now) for quota in quotas.of_key(api_key))
+    rows = quotas.of_key(api_key)
+    limits = dict(quotas.limit_now(quota, now) for quota in rows if quota.period != Quota.Period.SESSION)
+    per_session = tuple(quota.pk for quota in rows if quota.period == Quota.Period.SESSION)
     ends = [limit.ends_at for limit in limits.values() if limit.ends_at is not None]
     ids, until = tuple(sorted((wallet, *limits))), min(ends, default=None)
-    return Legs(ids, until, limits, plans.plan_of(api_key.tenant_id))
+    return Legs(ids, until, limits, plans.plan_of(api_key.tenant_id), per_session)

@@ -2,8 +2,8 @@
 
 A period is a row: the balance of a quota and of the moment at which the period began, with the quota's amount as its
 credit line. A new day, week or month is a new row, so nothing is reset and no job can miss it. Days, weeks (from
-Monday) and months are those of the tenant's time zone. A soft quota is a leg as well, with a line that nobody reaches,
-so that its use is counted the same way.
+Monday) and months are those of the tenant's time zone; a session is whatever its client names so (billing/sessions.py).
+A soft quota is a leg as well, with a line that nobody reaches, so that its use is counted the same way.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from django.utils import timezone
 
 from accounts.authentication import SpendingLimit
 from accounts.models import ApiKey, Tenant, User
-from billing.models import Balance, Quota
+from billing import spending
+from billing.models import Balance, Quota, QuotaDefault
 
 SOFT_LINE: Final = 2**60
 """The credit line of a soft quota's periods: twice what any amount may be (amounts.LARGEST)."""
@@ -57,7 +58,7 @@ class Standing:
 
 def period_at(kind: str, zone: ZoneInfo, now: dt.datetime) -> Period:
     """The period of this kind that `now` lies in."""
-    if kind == Quota.Period.TOTAL:
+    if kind in {Quota.Period.TOTAL, Quota.Period.SESSION}:
         return Period(_EVER, None)
     day = now.astimezone(zone).date()
     if kind == Quota.Period.WEEK:
@@ -97,7 +98,7 @@ def balance_of(quota: Quota, now: dt.datetime) -> Balance:
 def _present(quota: Quota, now: dt.datetime) -> Balance | None:
     """A period that has begun goes on to its end, also if the tenant's time zone has changed meanwhile."""
     lasts = Q(ends_at=None) | Q(ends_at__gt=now)
-    return Balance.objects.filter(lasts, quota=quota, starts_at__lte=now).order_by("-starts_at").first()
+    return Balance.objects.filter(lasts, quota=quota, session="", starts_at__lte=now).order_by("-starts_at").first()
 
 
 @transaction.atomic
@@ -108,6 +109,7 @@ def _begin(quota: Quota, now: dt.datetime) -> Balance:
     line = fresh.amount if fresh.is_hard else SOFT_LINE
     row, _is_new = Balance.objects.get_or_create(
         quota=quota,
+        session="",
         starts_at=period.starts_at,
         defaults={
             "tenant": quota.tenant,
@@ -123,9 +125,29 @@ def _begin(quota: Quota, now: dt.datetime) -> Balance:
 
 def limit_now(quota: Quota, now: dt.datetime) -> tuple[int, SpendingLimit]:
     """The balance of the present period, by its id, and what a refusal tells of it."""
-    row = balance_of(quota, now)
-    period = cast("Literal['day', 'week', 'month', 'total']", quota.period)
+    return _limit(quota, balance_of(quota, now))
+
+
+def session_limit(quota: Quota, digest: str) -> tuple[int, SpendingLimit]:
+    """The same of a quota per session, for the session of this digest."""
+    row = Balance.objects.filter(quota=quota, session=digest).first()
+    return _limit(quota, row or _begin_session(quota, digest))
+
+
+def _limit(quota: Quota, row: Balance) -> tuple[int, SpendingLimit]:
+    period = cast("Literal['day', 'week', 'month', 'total', 'session']", quota.period)
     return row.pk, SpendingLimit(quota.about, period, quota.amount, row.ends_at.timestamp() if row.ends_at else None)
+
+
+@transaction.atomic
+def _begin_session(quota: Quota, digest: str) -> Balance:
+    """Under the quota's lock, as a period begins."""
+    fresh = Quota.objects.select_for_update().get(pk=quota.pk)
+    line = fresh.amount if fresh.is_hard else SOFT_LINE
+    fields = {"tenant": quota.tenant, "kind": Balance.Kind.QUOTA, "currency": quota.tenant.currency, "available": line,
+              "credit_line": line, "starts_at": timezone.now()}  # fmt: skip
+    row, _is_new = Balance.objects.get_or_create(quota=quota, session=digest, defaults=fields)
+    return row
 
 
 def standings(quotas: Iterable[Quota], now: dt.datetime) -> list[Standing]:
@@ -152,6 +174,50 @@ def grant(
     quota.full_clean()
     quota.save()
     return quota
+
+
+def give_defaults(tenant: Tenant, *, user: User | None = None, api_key: ApiKey | None = None) -> None:
+    """Grants what every new member, or every new key, of the tenant gets; one of the two is named."""
+    about = QuotaDefault.About.KEY if api_key is not None else QuotaDefault.About.MEMBER
+    held = set(open_quotas(tenant).filter(user=user, api_key=api_key).values_list("period", flat=True))
+    for row in QuotaDefault.objects.filter(tenant=tenant, about=about).exclude(period__in=held):
+        grant(tenant, user=user, api_key=api_key, amount=row.amount, period=row.period, is_hard=row.is_hard)
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a quota would have met over the last days: its dearest period, and how many it would have ended early."""
+
+    highest: int
+    periods: int
+    passed: int
+
+
+PREVIEWED: Final = dt.timedelta(days=31)
+
+
+def preview(quota: Quota, now: dt.datetime) -> Preview | None:
+    """Over the last 31 days as if it had been in force; None of a quota per session. It need not be saved."""
+    if quota.period == Quota.Period.SESSION:
+        return None
+    zone = ZoneInfo(quota.tenant.time_zone)
+    start = _midnight((now - PREVIEWED).astimezone(zone).date(), zone)
+    sums: dict[dt.datetime, int] = {}
+    for line in spending.spent(quota.tenant, start, spending.LATEST, "day", api_keys=_key_ids(quota)):
+        begins = period_at(quota.period, zone, _midnight(line.subject, zone)).starts_at
+        sums[begins] = sums.get(begins, 0) + line.cost
+    return Preview(
+        max(sums.values(), default=0), len(sums), sum(amount > quota.amount for amount in sums.values())
+    )  # fmt: skip
+
+
+def _key_ids(quota: Quota) -> list[int] | None:
+    """Of the keys whose spending it limits; None for all of the tenant's."""
+    if quota.api_key_id is not None:
+        return [quota.api_key_id]
+    if quota.user_id is not None:
+        return list(quota.tenant.api_keys.filter(created_by=quota.user_id).values_list("pk", flat=True))
+    return None
 
 
 def change(quota: Quota, *, amount: int, is_hard: bool) -> None:

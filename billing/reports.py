@@ -7,11 +7,12 @@ import uuid
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
-from django.db.models import Count, Q, QuerySet, Sum
+from django.db.models import QuerySet, Sum
 
 from accounts.models import Tenant
-from billing import balances
+from billing import balances, spending
 from billing.models import Price, Reservation, UsageRecord
+from billing.spending import LATEST
 
 _JSON = ("decision", "attempts")
 
@@ -73,17 +74,17 @@ def figures(tenant: Tenant, now: dt.datetime) -> Figures:
     wallet = balances.wallet_of(tenant)
     if wallet is None:
         return Figures(tenant.currency, 0, 0, 0, 0, 0)
-    today = start_of_today(tenant, now)
-    spent = UsageRecord.objects.filter(
-        tenant=tenant, settled_at__gte=start_of_day(tenant, _local_day(tenant, now).replace(day=1))
-    ).aggregate(
-        today=Sum("cost", filter=Q(settled_at__gte=today)),
-        month=Sum("cost"),
-        requests=Count("pk", filter=Q(settled_at__gte=today)),
-    )
+    today, first = start_of_today(tenant, now), start_of_day(tenant, _local_day(tenant, now).replace(day=1))
+    month = list(spending.added_up({"tenant": tenant}, first, LATEST, ("starts_at",)))
+    of_today = [row for row in month if row["starts_at"] >= today]
     held = Reservation.objects.filter(tenant=tenant).aggregate(sum=Sum("amount"))["sum"]
     return Figures(
-        wallet.currency, wallet.available, held or 0, spent["today"] or 0, spent["month"] or 0, spent["requests"]
+        currency=wallet.currency,
+        spendable=wallet.available,
+        held=held or 0,
+        spent_today=sum(row["cost"] for row in of_today),
+        spent_this_month=sum(row["cost"] for row in month),
+        requests_today=sum(row["requests"] for row in of_today),
     )
 
 

@@ -6,9 +6,9 @@ A request counts at the moment at which it was settled, as it does on invoices, 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 from zoneinfo import ZoneInfo
 
 from django.db.models import Count, QuerySet, Sum
@@ -19,15 +19,16 @@ from billing import rollups
 from billing.models import UsageRecord, UsageRollup
 
 By = Literal["model", "key", "member", "day", "hour"]
-_COLUMNS: dict[str, str] = {
+_COLUMNS: Final[dict[str, str]] = {
     "model": "model",
     "key": "api_key",
     "member": "api_key",
     "day": "starts_at",
     "hour": "starts_at",
 }
-FIGURES = ("requests", *rollups.SUMMED)
-_HOURS: dict[str, str] = {"day": "%Y-%m-%d", "hour": "%Y-%m-%dT%H:00"}
+EARLIEST: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+LATEST: Final = dt.datetime(3000, 1, 1, tzinfo=dt.UTC)
+_OF_TIME: Final = frozenset(("day", "hour"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,13 @@ class Spent:
 
 
 def spent(
-    tenant: Tenant, start: dt.datetime, end: dt.datetime, by: By, *, model: str = "", api_key_id: int | None = None
+    tenant: Tenant,
+    start: dt.datetime,
+    end: dt.datetime,
+    by: By,
+    *,
+    model: str = "",
+    api_keys: Sequence[int] | None = None,
 ) -> list[Spent]:
     """What the tenant spent in [start, end), one line a subject; days and hours in order, else the dearest first.
 
@@ -55,8 +62,8 @@ def spent(
     chosen: dict[str, Any] = {"tenant": tenant}
     if model:
         chosen["model"] = model
-    if api_key_id is not None:
-        chosen["api_key"] = api_key_id
+    if api_keys is not None:
+        chosen["api_key__in"] = api_keys
     found: dict[Any, list[int]] = {}
     subject_of = _subjects(tenant, by)
     for row in added_up(chosen, start, end, (_COLUMNS[by],)):
@@ -64,13 +71,13 @@ def spent(
         for place, name in enumerate(("requests", "input_tokens", "cached_input_tokens", "output_tokens", "cost")):
             figures[place] += row[name]
     lines = [Spent(subject, *figures) for subject, figures in found.items()]
-    if by in _HOURS:
+    if by in _OF_TIME:
         return sorted(lines, key=lambda line: str(line.subject))
     return sorted(lines, key=lambda line: (-line.cost, str(line.subject)))
 
 
 def _subjects(tenant: Tenant, by: By) -> Any:
-    if by in _HOURS:
+    if by in _OF_TIME:
         zone = ZoneInfo(tenant.time_zone)
         return lambda moment: _local(moment, zone, by)
     if by == "member":

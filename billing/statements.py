@@ -12,13 +12,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from django.db.models import F, OuterRef, Q, Subquery, Sum
+from django.db.models import F, OuterRef, Subquery, Sum
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from accounts.models import ApiKey
-from billing import balances, corrections, quotas
-from billing.models import Balance, LedgerEntry, Reservation, UsageRecord
+from billing import balances, corrections, quotas, spending
+from billing.models import Balance, LedgerEntry, Quota, Reservation, UsageRecord
+from billing.spending import EARLIEST, LATEST
 
 _PATIENCE: Final = 0.25
 _PAUSE: Final = 0.02
@@ -70,17 +71,19 @@ class Credits:
     available: int
 
 
-def of_key(key_id: int, legs: Sequence[int]) -> KeyStatement:
-    """Raises ApiKey.DoesNotExist for a key that is gone."""
+def of_key(key_id: int, legs: Sequence[int], session_quotas: Sequence[int] = ()) -> KeyStatement:
+    """Raises ApiKey.DoesNotExist for a key that is gone. A quota per session stands as a session that begins."""
     api_key = ApiKey.objects.select_related("tenant").get(pk=key_id)
     rows = list(Balance.objects.filter(pk__in=legs).select_related("quota__tenant").order_by("available", "pk"))
     least = rows[0] if rows else None
+    standings = [quotas.standing(row.quota, row) for row in sorted(rows, key=lambda row: row.pk) if row.quota]
+    per_session = Quota.objects.filter(pk__in=session_quotas, ended_at=None).select_related("tenant").order_by("pk")
     return KeyStatement(
         api_key=api_key,
         spending=_spending(api_key, timezone.now()),
         spendable=max(0, least.available) if least else 0,
         limited_by=least.quota.name if least and least.quota else Balance.Kind.WALLET,
-        quotas=[quotas.standing(row.quota, row) for row in sorted(rows, key=lambda row: row.pk) if row.quota],
+        quotas=[*standings, *(quotas.Standing(quota, 0, None) for quota in per_session)],
         has_bought=LedgerEntry.objects.filter(
             balance__tenant=api_key.tenant, kind=LedgerEntry.Kind.TOP_UP
         ).exists(),
@@ -90,13 +93,15 @@ def of_key(key_id: int, legs: Sequence[int]) -> KeyStatement:
 def _spending(api_key: ApiKey, now: dt.datetime) -> Spending:
     today = now.astimezone(dt.UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     monday, first = today - dt.timedelta(days=today.weekday()), today.replace(day=1)
-    sums = UsageRecord.objects.filter(tenant=api_key.tenant_id, api_key=api_key).aggregate(
-        total=Sum("cost"),
-        today=Sum("cost", filter=Q(settled_at__gte=today)),
-        this_week=Sum("cost", filter=Q(settled_at__gte=monday)),
-        this_month=Sum("cost", filter=Q(settled_at__gte=first)),
-    )
-    return Spending(**{name: amount or 0 for name, amount in sums.items()})
+    chosen = {"tenant": api_key.tenant_id, "api_key": api_key.pk}
+    rows = list(spending.added_up(chosen, min(monday, first), LATEST, ("starts_at",)))
+    earlier = spending.added_up(chosen, EARLIEST, min(monday, first), ("currency",))
+
+    def since(moment: dt.datetime) -> int:
+        return sum(row["cost"] for row in rows if row["starts_at"] >= moment)
+
+    total = sum(row["cost"] for row in (*earlier, *rows))
+    return Spending(total, since(today), since(monday), since(first))
 
 
 def of_wallet(tenant_id: int) -> Credits:

@@ -1,8 +1,9 @@
 """The process's own jobs: its heartbeat, a fresh catalogue, the counts of refused calls, and closing what the dead
 left open.
 
-Every web process runs them in one thread beside the event loop, with or without Celery: they are cheap, and safe to run
-anywhere at the same time.
+Every web process runs them in two threads beside the event loop, with or without Celery: they are cheap, and safe to
+run anywhere at the same time. What may take long (recovery after an outage, roll-ups, mail) has a thread of its own, so
+that no heartbeat waits for it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from django.utils import timezone
 
 from accounts import refusals
 from accounts.authentication import write_last_used
-from billing import idempotency, processes, recovery, rollups
+from billing import idempotency, notices, processes, recovery, rollups
 from billing.recovery import Contact
 from routing.pipeline.gateway import Gateway
 
@@ -32,6 +33,7 @@ AUDIT_SECONDS = 5.0
 REFUSALS_SECONDS = 2.0
 HOUSEKEEPING_SECONDS = 10.0
 ROLLUP_SECONDS = 20.0
+NOTICE_SECONDS = 15.0
 LAST_SECONDS = 8.0
 """How long a stop waits for requests whose clients have left."""
 
@@ -52,7 +54,7 @@ class Scheduler:
         self._writer = gateway.writer
         self._contact = Contact()
         self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._threads: list[threading.Thread] = []
         self._owner = ""
 
     async def start(self) -> None:
@@ -60,8 +62,10 @@ class Scheduler:
         loop = asyncio.get_running_loop()
         self._owner = await loop.run_in_executor(None, self._prepare)
         self._writer.start(self._owner)
-        self._thread = threading.Thread(target=self._work, name="scheduler", daemon=True)
-        self._thread.start()
+        for name, jobs in (("scheduler", self._pressing()), ("housekeeper", self._patient())):
+            thread = threading.Thread(target=self._work, args=(jobs,), name=name, daemon=True)
+            self._threads.append(thread)
+            thread.start()
 
     async def stop(self) -> None:
         """Writes what is to be written and says goodbye, so that nothing has to be recovered."""
@@ -69,8 +73,9 @@ class Scheduler:
         await loop.run_in_executor(None, self._wait_for_requests)
         await loop.run_in_executor(None, self._writer.stop)
         self._stop.set()
-        if self._thread is not None:
-            await loop.run_in_executor(None, self._thread.join, 5.0)
+        for thread in self._threads:
+            await loop.run_in_executor(None, thread.join, 5.0)
+        await loop.run_in_executor(None, self._leave)
         self._gateway.client.close()
         await self._gateway.limiter.close()
 
@@ -87,22 +92,29 @@ class Scheduler:
         finally:
             connection.close()
 
-    def _work(self) -> None:
-        jobs = [
+    def _pressing(self) -> list[Job]:
+        return [
             Job("catalogue", CATALOGUE_SECONDS, self._gateway.catalogue.refresh),
             Job("heartbeat", settings.HEARTBEAT_SECONDS, lambda: processes.beat(self._owner)),
-            Job("spools", RECOVERY_SECONDS, lambda: recovery.settle_abandoned_spools(settings.SPOOL_DIR)),
-            Job("recovery", RECOVERY_SECONDS, lambda: recovery.settle_dead_owners(self._contact, settings.SPOOL_DIR)),
             Job("audit", AUDIT_SECONDS, lambda: recovery.release_orphans(self._owner, self._writer.in_flight)),
             Job("refusals", REFUSALS_SECONDS, self._gateway.refusals.flush),
+        ]
+
+    def _patient(self) -> list[Job]:
+        return [
+            Job("spools", RECOVERY_SECONDS, lambda: recovery.settle_abandoned_spools(settings.SPOOL_DIR)),
+            Job("recovery", RECOVERY_SECONDS, lambda: recovery.settle_dead_owners(self._contact, settings.SPOOL_DIR)),
             Job("housekeeping", HOUSEKEEPING_SECONDS, self._keep_house),
             Job("roll-ups", ROLLUP_SECONDS, rollups.advance),
+            Job("notices", NOTICE_SECONDS, notices.send),
         ]
+
+    def _work(self, jobs: list[Job]) -> None:
         while not self._stop.wait(0.2):
             for job in jobs:
-                if time.monotonic() >= job.due:
+                if time.monotonic() >= job.due and not self._stop.is_set():
                     self._run(job)
-        self._leave()
+        connection.close()
 
     def _run(self, job: Job) -> None:
         job.due = time.monotonic() + job.every

@@ -302,6 +302,7 @@ UNFOLD = {
                     },
                     _page(_("Ledger entries"), "menu_book", "billing.ledgerentry"),
                     _page(_("Quotas"), "speed", "billing.quota"),
+                    _page(_("Default quotas"), "playlist_add", "billing.quotadefault"),
                     _page(_("Balances"), "account_balance_wallet", "billing.balance"),
                     _page(_("Reservations"), "lock_clock", "billing.reservation"),
                     _page(_("Processes"), "memory", "billing.process"),

@@ -21,6 +21,7 @@ from accounts.access import TenantRequest, keys_page, tenant_page
 from accounts.models import ApiKey
 from accounts.networks import parse_network
 from accounts.origins import MOST_ORIGINS, normalise
+from billing import quotas
 from routing.models import CatalogueModel
 
 _MOST_NETWORKS = 64
@@ -174,7 +175,10 @@ def key_edit(request: TenantRequest, key_id: int) -> HttpResponse:
         messages.error(request, gettext("A revoked key cannot be changed."))
         return redirect("portal:key", key_id)
     if request.method != "POST" or not form.is_valid():
-        return render(request, "portal/key.html", {"form": form, "api_key": api_key, "now": timezone.now()})
+        now = timezone.now()
+        standings = quotas.standings(quotas.open_quotas(request.tenant).filter(api_key=api_key), now)
+        context = {"form": form, "api_key": api_key, "now": now, "standings": standings}
+        return render(request, "portal/key.html", context)
     form.save_limits()
     messages.success(request, gettext("The key’s limits are changed. They hold everywhere within two seconds."))
     return redirect("portal:keys")

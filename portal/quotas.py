@@ -18,7 +18,7 @@ from accounts.access import TenantRequest, quotas_page, tenant_page
 from accounts.models import ApiKey, Tenant, User
 from billing import amounts, money, quotas
 from billing.amounts import AmountField
-from billing.models import Quota
+from billing.models import Quota, QuotaDefault
 
 
 class AmountForm(forms.Form):
@@ -44,7 +44,7 @@ class AmountForm(forms.Form):
 
 
 class QuotaForm(AmountForm):
-    """A new quota: whose, and for which period."""
+    """A new quota: whose, and for which period. One of each new member or key is a default."""
 
     about = forms.ChoiceField(label=_("Whose"))
     period = forms.ChoiceField(label=_("Period"), choices=Quota.Period, initial=Quota.Period.MONTH)
@@ -57,39 +57,61 @@ class QuotaForm(AmountForm):
         members = tenant.members.select_related("user").order_by("user__email")
         self.fields["about"].choices = [  # type: ignore[attr-defined]
             ("tenant", gettext("The whole organisation")),
+            (gettext("As a default"), [(f"new-{about}", label) for about, label in QuotaDefault.About.choices]),
             (gettext("All keys that a member made"), [(f"user-{row.user_id}", str(row.user)) for row in members]),
             (gettext("One key"), [(f"key-{row.pk}", str(row)) for row in api_keys]),
         ]
 
-    def grant(self) -> Quota:
-        """Raises ValidationError."""
-        kind, _dash, number = self.cleaned_data["about"].partition("-")
-        user = User.objects.get(pk=number) if kind == "user" else None
-        api_key = self.tenant.api_keys.get(pk=number) if kind == "key" else None
-        fields = {name: self.cleaned_data[name] for name in ("amount", "period", "is_hard")}
-        return quotas.grant(self.tenant, user=user, api_key=api_key, **fields)
+    def wanted(self) -> Quota | QuotaDefault:
+        """What the form says, not saved."""
+        kind, _dash, name = self.cleaned_data["about"].partition("-")
+        fields = {field: self.cleaned_data[field] for field in ("amount", "period", "is_hard")}
+        if kind == "new":
+            return QuotaDefault(tenant=self.tenant, about=name, **fields)
+        user = User.objects.get(pk=name) if kind == "user" else None
+        api_key = self.tenant.api_keys.get(pk=name) if kind == "key" else None
+        return Quota(tenant=self.tenant, user=user, api_key=api_key, **fields)
 
 
 @require_safe
 @tenant_page
 def quota_list(request: TenantRequest) -> HttpResponse:
     standings = quotas.standings(quotas.open_quotas(request.tenant), timezone.now())
-    return render(request, "portal/quotas.html", {"standings": standings})
+    defaults = request.tenant.quota_defaults.all()
+    return render(request, "portal/quotas.html", {"standings": standings, "defaults": defaults})
 
 
 @require_http_methods(["GET", "POST"])
 @quotas_page
 def quota_create(request: TenantRequest) -> HttpResponse:
-    form = QuotaForm(request.POST or None, tenant=request.tenant)
+    asked = {"about": request.GET.get("about", "tenant")}
+    form = QuotaForm(request.POST or None, tenant=request.tenant, initial=asked)
+    preview = None
     if request.method == "POST" and form.is_valid():
-        try:
-            form.grant()
-        except ValidationError as error:
-            form.add_error(None, ValidationError(error.messages))
-        else:
+        wanted = form.wanted()
+        if "preview" in request.POST:
+            preview = _preview(wanted)
+        elif _save(wanted, form):
             messages.success(request, gettext("The quota is set. It holds everywhere within two seconds."))
             return redirect("portal:quotas")
-    return render(request, "portal/quota_form.html", {"form": form})
+    return render(request, "portal/quota_form.html", {"form": form, "preview": preview})
+
+
+def _save(wanted: Quota | QuotaDefault, form: forms.Form) -> bool:
+    """Whether it could be; else the form says why."""
+    try:
+        wanted.full_clean()
+    except ValidationError as error:
+        form.add_error(None, ValidationError(error.messages))
+        return False
+    wanted.save()
+    return True
+
+
+def _preview(wanted: Quota | QuotaDefault) -> dict[str, Any]:
+    """What last month says of it; nothing of defaults and sessions, whose spending nobody knows yet."""
+    found = quotas.preview(wanted, timezone.now()) if isinstance(wanted, Quota) else None
+    return {"found": found}
 
 
 @require_http_methods(["GET", "POST"])
@@ -98,12 +120,18 @@ def quota_edit(request: TenantRequest, quota_id: int) -> HttpResponse:
     quota = get_object_or_404(quotas.open_quotas(request.tenant), pk=quota_id)
     typed = {"amount": money.to_json_number(quota.amount, request.tenant.currency), "is_hard": quota.is_hard}
     form = AmountForm(request.POST or None, tenant=request.tenant, initial=typed)
-    if request.method == "POST" and form.is_valid():
+    preview = None
+    if request.method == "POST" and form.is_valid() and "preview" in request.POST:
+        changed = Quota(
+            tenant=quota.tenant, user=quota.user, api_key=quota.api_key, period=quota.period, **form.cleaned_data
+        )
+        preview = _preview(changed)
+    elif request.method == "POST" and form.is_valid():
         quotas.change(quota, **form.cleaned_data)
         messages.success(request, gettext("The quota is changed. It holds everywhere within two seconds."))
         return redirect("portal:quotas")
     (standing,) = quotas.standings([quota], timezone.now())
-    return render(request, "portal/quota.html", {"form": form, "standing": standing})
+    return render(request, "portal/quota.html", {"form": form, "standing": standing, "preview": preview})
 
 
 @require_http_methods(["POST"])
@@ -111,4 +139,12 @@ def quota_edit(request: TenantRequest, quota_id: int) -> HttpResponse:
 def quota_end(request: TenantRequest, quota_id: int) -> HttpResponse:
     quotas.end(get_object_or_404(quotas.open_quotas(request.tenant), pk=quota_id))
     messages.success(request, gettext("The quota has ended. What it has counted stays in the history."))
+    return redirect("portal:quotas")
+
+
+@require_http_methods(["POST"])
+@quotas_page
+def quota_default_end(request: TenantRequest, default_id: int) -> HttpResponse:
+    get_object_or_404(request.tenant.quota_defaults, pk=default_id).delete()
+    messages.success(request, gettext("New members and keys no longer get this quota. Those who have it keep it."))
     return redirect("portal:quotas")

@@ -24,6 +24,7 @@ urlpatterns = [
     path("keys/<int:key_id>/revoke/", keys.key_revoke, name="key_revoke"),
     path("quotas/", quotas.quota_list, name="quotas"),
     path("quotas/new/", quotas.quota_create, name="quota_create"),
+    path("quotas/defaults/<int:default_id>/end/", quotas.quota_default_end, name="quota_default_end"),
     path("quotas/<int:quota_id>/", quotas.quota_edit, name="quota"),
     path("quotas/<int:quota_id>/end/", quotas.quota_end, name="quota_end"),
     path("tenants/<int:tenant_id>/", home.choose_tenant, name="choose_tenant"),

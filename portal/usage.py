@@ -157,9 +157,8 @@ def _lines(tenant: Tenant, form: UsageForm, api_keys: dict[int, ApiKey]) -> list
     by: By = chosen["by"]
     start = reports.start_of_day(tenant, chosen["first"])
     end = reports.start_of_day(tenant, chosen["last"] + dt.timedelta(days=1))
-    found = spending.spent(
-        tenant, start, end, by, model=chosen.get("model") or "", api_key_id=chosen.get("key")
-    )  # fmt: skip
+    only = None if chosen.get("key") is None else [chosen["key"]]
+    found = spending.spent(tenant, start, end, by, model=chosen.get("model") or "", api_keys=only)
     label_of = _labels(by, api_keys)
     return [Line(label_of(spent.subject), spent) for spent in found]
 

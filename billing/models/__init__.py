@@ -9,7 +9,7 @@ from billing.models.keys import IdempotencyKey
 from billing.models.ledger import LedgerEntry
 from billing.models.plans import PricePlan, TenantPlan
 from billing.models.prices import Price, PriceWithdrawal, Rates, Withdrawal
-from billing.models.quotas import Quota
+from billing.models.quotas import Quota, QuotaDefault
 from billing.models.reservations import Process, Reservation
 from billing.models.rollups import RollupState, UsageRollup
 from billing.models.usage import UsageRecord
@@ -24,6 +24,7 @@ __all__ = [
     "PriceWithdrawal",
     "Process",
     "Quota",
+    "QuotaDefault",
     "Rates",
     "Reservation",
     "RollupState",

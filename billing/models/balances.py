@@ -32,6 +32,10 @@ class Balance(models.Model):
     """Of a quota's period."""
     # A quota in total has no end.
     ends_at = models.DateTimeField(_("ends"), null=True, blank=True, editable=False)
+    session = models.CharField(_("session"), max_length=40, default="", blank=True, editable=False)
+    """Of a quota per session: the digest of its name; such a period has no end."""
+    notified = models.PositiveSmallIntegerField(null=True, editable=False)
+    """Of a quota's period: the highest threshold in percent that was mailed (billing/notices.py)."""
     currency = models.CharField(_("currency"), max_length=3, choices=Tenant.Currency)
     available = models.BigIntegerField(_("available"), default=0, editable=False)
     credit_line = models.BigIntegerField(_("credit line"), default=0, editable=False)
@@ -40,14 +44,18 @@ class Balance(models.Model):
     class Meta:
         verbose_name = _("balance")
         verbose_name_plural = _("balances")
+        indexes = (models.Index(fields=("ends_at",), condition=models.Q(kind="quota"), name="billing_balance_periods"),)
         constraints = (
             models.UniqueConstraint(
                 fields=("tenant",), condition=models.Q(kind="wallet"), name="billing_balance_one_wallet"
             ),
             models.UniqueConstraint(
                 fields=("quota", "starts_at"),
-                condition=models.Q(kind="quota"),
+                condition=models.Q(kind="quota", session=""),
                 name="billing_balance_one_period",
+            ),
+            models.UniqueConstraint(
+                fields=("quota", "session"), condition=~models.Q(session=""), name="billing_balance_one_session"
             ),
             models.CheckConstraint(
                 condition=models.Q(kind="wallet", quota=None) | models.Q(kind="quota", quota__isnull=False),

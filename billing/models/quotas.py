@@ -25,6 +25,7 @@ class Quota(models.Model):
         WEEK = "week", _("per week")
         MONTH = "month", _("per month")
         TOTAL = "total", _("in total")
+        SESSION = "session", _("per session")
 
     tenant = models.ForeignKey(Tenant, models.PROTECT, related_name="quotas", verbose_name=_("tenant"))
     user = models.ForeignKey(
@@ -91,3 +92,34 @@ class Quota(models.Model):
             raise ValidationError({"api_key": _("This key is another tenant's.")})
         if self.user is not None and not self.tenant.members.filter(user=self.user).exists():
             raise ValidationError({"user": _("This user is no member of the tenant.")})
+
+
+class QuotaDefault(models.Model):
+    """A quota that every new member, or every new key, of a tenant gets. Those that are there already get none."""
+
+    class About(models.TextChoices):
+        MEMBER = "member", _("each new member")
+        KEY = "key", _("each new key")
+
+    tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="quota_defaults", verbose_name=_("tenant"))
+    about = models.CharField(_("whose"), max_length=6, choices=About)
+    period = models.CharField(_("period"), max_length=8, choices=Quota.Period, default=Quota.Period.MONTH)
+    amount = models.BigIntegerField(_("amount"), validators=[MinValueValidator(0)])
+    is_hard = models.BooleanField(_("hard"), default=True)
+    created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
+
+    class Meta:
+        verbose_name = _("default quota")
+        verbose_name_plural = _("default quotas")
+        ordering = ("tenant_id", "id")
+        constraints = (
+            models.UniqueConstraint(
+                fields=("tenant", "about", "period"),
+                name="billing_quotadefault_one_each",
+                violation_error_message=_("There is a quota of this kind already."),
+            ),
+            models.CheckConstraint(condition=models.Q(amount__gte=0), name="billing_quotadefault_amount"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.get_about_display()}, {self.get_period_display()}"

@@ -33,6 +33,7 @@ class UsageRollup(models.Model):
         verbose_name_plural = _("roll-ups")
         indexes = (
             models.Index(fields=("tenant", "starts_at"), name="billing_rollup_tenant"),
+            models.Index(fields=("api_key", "starts_at"), name="billing_rollup_key"),
             models.Index(fields=("starts_at",), name="billing_rollup_time"),
         )
 

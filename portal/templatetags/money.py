@@ -35,6 +35,12 @@ def spendable(amount: int, currency: str) -> SafeString:
 
 
 @register.simple_tag
+def plain_money(amount: int, currency: str) -> str:
+    """An exact amount as text, for mails."""
+    return amounts.format_amount(amount, currency)
+
+
+@register.simple_tag
 def exact(amount: int, currency: str, places: int = 2) -> SafeString:
     """An amount to the ledger unit, with at least so many decimals."""
     return _html(amounts.format_exact(amount, currency, places), currency)

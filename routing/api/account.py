@@ -35,7 +35,7 @@ _UUID_LENGTHS: Final = (32, 36)
 async def key(caller: Caller) -> dict[str, Any]:
     """This key: its limits, what it has spent, what it can spend now. Raises InvalidApiKey for one that is gone."""
     try:
-        statement = await database.report(statements.of_key, caller.key_id, caller.legs)
+        statement = await database.report(statements.of_key, caller.key_id, caller.legs, caller.session_quotas)
     except ApiKey.DoesNotExist:
         raise InvalidApiKey from None
     api_key, spending = statement.api_key, statement.spending

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from routing.api import account, body, idempotency, models
 from routing.api.base import ApiRequest, ApiResponse, GatewayView, json_response
@@ -24,9 +24,13 @@ class EndpointView(GatewayView):
             body.check_media_type(headers.get("content-type", ""), headers.get("content-encoding", ""))
         raw = await request.read_body()
         values = request.values = body.parse(raw) if len(raw) <= body.LARGE else await body.parse_large(raw)
+        caller = request.caller
+        legs, spending_limits = caller.legs, caller.spending_limits
+        if caller.session_quotas and (session := _session(request, values)):
+            legs, spending_limits = await request.gateway.sessions.legs(caller, session)
         call = Call(
             id=request.id,
-            caller=request.caller,
+            caller=caller,
             endpoint=self.endpoint,
             request=self.endpoint.read(values),
             body=values,
@@ -35,12 +39,21 @@ class EndpointView(GatewayView):
             wants_explanation=headers.by_name.get(b"x-costrouter-explain") == b"true",
             started=request.started,
             started_at=request.started_at,
+            legs=legs,
+            spending_limits=spending_limits,
             idempotency=idempotency.read(headers, request.path, raw),
         )
         reply = await serve(call, request.gateway, request.until_gone)
         if isinstance(reply, StreamReply):
             return ApiResponse(200, reply.headers, stream=reply)
         return ApiResponse(200, reply.headers, reply.body)
+
+
+def _session(request: ApiRequest, values: dict[str, Any]) -> str:
+    """The run that the client says this request belongs to; empty if it says nothing."""
+    metadata = values.get("metadata")
+    named = metadata.get("session_id") if type(metadata) is dict else None
+    return request.headers.get("x-costrouter-session", "") or (named if type(named) is str else "")
 
 
 class ChatCompletions(EndpointView):

@@ -94,7 +94,7 @@ def _hold_of(plan: Plan, amount: int) -> Hold:
     model, price = plan.models[0]
     return Hold(
         id=call.id,
-        legs=call.caller.legs,
+        legs=call.legs,
         tenant_id=call.caller.tenant_id,
         amount=amount,
         api_key_id=call.caller.key_id,
@@ -121,7 +121,7 @@ def _insufficient(plan: Plan, refused: InsufficientQuota, affordable: int) -> In
     caller = plan.call.caller
     currency = caller.currency
     cost = to_json_number(_amount(plan, plan.needs.cap), currency)
-    limit = caller.spending_limits.get(refused.balance or 0)
+    limit = plan.call.spending_limits.get(refused.balance or 0)
     if limit is not None:
         return _exceeded(limit, refused, cost, currency)
     message = (
@@ -153,7 +153,13 @@ def _exceeded(limit: SpendingLimit, refused: InsufficientQuota, cost: str, curre
     )  # fmt: skip
 
 
-_PERIODS: Final = {"day": "per day", "week": "per week", "month": "per month", "total": "in total"}
+_PERIODS: Final = {
+    "day": "per day",
+    "week": "per week",
+    "month": "per month",
+    "total": "in total",
+    "session": "per session",
+}
 
 
 def _will_fit(plan: Plan, refused: InsufficientQuota) -> bool:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import msgspec
 
-from accounts.authentication import Caller
+from accounts.authentication import Caller, SpendingLimit
 from billing.books import Idempotency
 from billing.prices import Tariff
 from routing.catalogue.snapshot import ModelView, RouteView, Snapshot
@@ -34,6 +34,10 @@ class Call(msgspec.Struct, frozen=True):
     """Of the monotonic clock."""
     started_at: float
     """Seconds since the epoch."""
+    legs: tuple[int, ...]
+    """The balances that it takes from: the caller's and, if it names one, its session's."""
+    spending_limits: Mapping[int, SpendingLimit]
+    """Of the legs that are quotas."""
     idempotency: Idempotency | None = None
     """Whereby its client makes it one with others."""
 

@@ -9,6 +9,7 @@ from accounts.limits import Limiter
 from accounts.origins import Origins
 from accounts.refusals import Refusals
 from billing.reservations import Reservations
+from billing.sessions import Sessions
 from billing.writer import Writer
 from routing.catalogue.snapshot import Catalogue
 from routing.pipeline.answers import Answers
@@ -46,3 +47,4 @@ class Gateway:
     answers: Answers
     """For requests that are sent again with their idempotency key."""
     refusals: Refusals = field(default_factory=Refusals)
+    sessions: Sessions = field(default_factory=Sessions)

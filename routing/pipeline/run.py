@@ -111,7 +111,7 @@ class Run(msgspec.Struct):
         self.gateway.reservations.settle(
             Settlement(
                 id=call.id,
-                legs=call.caller.legs,
+                legs=call.legs,
                 held=self.held,
                 tenant_id=call.caller.tenant_id,
                 requested_model=call.request.model,

@@ -10,7 +10,7 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from accounts.models import ApiKey, Member, Tenant, User
 from accounts.tenants import open_tenant
 from billing import quotas
-from billing.models import Quota
+from billing.models import Quota, QuotaDefault
 from tests.pages import Browser
 
 READ = ["portal:overview", "portal:overview_live", "portal:keys", "portal:requests", "portal:requests_live",
@@ -18,6 +18,7 @@ READ = ["portal:overview", "portal:overview_live", "portal:keys", "portal:reques
 MANAGE = ["portal:key_create"]
 OF_A_KEY = ["portal:key", "portal:key_revoke"]
 OF_A_QUOTA = ["portal:quota", "portal:quota_end"]
+OF_A_DEFAULT = ["portal:quota_default_end"]
 CHANGE_A_KEY = ["portal:key", "portal:key_pause", "portal:key_resume", "portal:key_revoke"]
 
 
@@ -46,6 +47,7 @@ def test_every_portal_url_is_called_by_these_tests() -> None:
         *OF_A_KEY,
         *CHANGE_A_KEY,
         *OF_A_QUOTA,
+        *OF_A_DEFAULT,
         "portal:quota_create",
         "portal:request",
         "portal:choose_tenant",
@@ -87,6 +89,18 @@ def test_nobody_but_owners_and_admins_changes_a_quota_by_a_forged_form(
     quota.refresh_from_db()
     assert answer.status == status
     assert (quota.amount, quota.ended_at) == (10**9, None)
+
+
+@pytest.mark.parametrize(("who", "status"), [("", 302), ("bob", 403), ("accountant", 403), ("charlie", 404)])
+def test_nobody_but_owners_and_admins_ends_a_default_by_a_forged_form(
+    request: pytest.FixtureRequest, tenant: Tenant, stranger_tenant: Tenant, who: str, status: int
+) -> None:
+    default = QuotaDefault.objects.create(tenant=tenant, about="key", amount=1)
+    browser = Browser(request.getfixturevalue(who) if who else None)
+
+    for name in OF_A_DEFAULT:
+        assert browser.forge(reverse(name, args=[default.pk])).status == status
+    assert QuotaDefault.objects.count() == 1
 
 
 @pytest.mark.parametrize(("who", "status"), [("", 302), ("bob", 403), ("accountant", 403), ("alice", 200)])

@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from accounts.models import ApiKey, User
 from billing import quotas
-from billing.models import Balance, LedgerEntry, PricePlan, Process, UsageRecord
+from billing.models import Balance, LedgerEntry, PricePlan, Process, QuotaDefault, UsageRecord
 from routing.models import CatalogueModel, Channel, CostPrice, Route
 from tests.pages import Browser, Page
 from tests.records import refused_call, reservation
@@ -43,6 +43,7 @@ ACTIONS: Final = {
     },
     "auth.group": {"Delete selected groups": ""},
     "billing.quota": {"End the selected quotas": "1 quota has ended."},
+    "billing.quotadefault": {"Delete selected default quotas": ""},
     "routing.cataloguemodel": {"Delete selected models": ""},
     "routing.channel": {
         "Delete selected channels": "",
@@ -59,6 +60,7 @@ NEW: Final = {
     "accounts.user": (SAVING, {"email": "new@example.com", **PASSWORDS}),
     "auth.group": (SAVING, {"name": "new"}),
     "billing.quota": (SAVING, {"limit": "5"}),
+    "billing.quotadefault": (SAVING, {"about": "key", "limit": "5"}),
     "billing.price": (ADDING, {"model": "spare", **RATES}),
     "billing.priceplan": (SAVING, {"name": "new", "markup": "5"}),
     "routing.cataloguemodel": (SAVING, {"name": "new"}),
@@ -75,6 +77,7 @@ CHANGE: Final = {
     "auth.group": SAVING,
     "billing.priceplan": SAVING,
     "billing.quota": SAVING,
+    "billing.quotadefault": SAVING,
     "routing.cataloguemodel": SAVING,
     "routing.channel": ["Save", "Save and test", "Save and continue editing", "Save and add another"],
     "routing.route": SAVING,
@@ -96,6 +99,7 @@ LINKS: Final = {
         "New version": "/admin/billing/price/add/?model=demo-small",
         "Withdraw": "/admin/billing/price/{pk}/withdraw/",
     },
+    "billing.quotadefault": {"Delete default quota": "/admin/billing/quotadefault/{pk}/delete/"},
     "routing.cataloguemodel": {"Delete model": "/admin/routing/cataloguemodel/{pk}/delete/"},
     "routing.channel": {
         "Add a route": "/admin/routing/route/add/?channel={pk}",
@@ -134,6 +138,7 @@ def rows(record: UsageRecord, charlie: User, api_key: ApiKey) -> dict[str, Model
         Group.objects.create(name="spare"),
         Process.objects.create(host="web-1", pid=1, started_at=timezone.now(), heartbeat_at=timezone.now()),
         quotas.grant(record.tenant, amount=10**9, period="month"),
+        QuotaDefault.objects.create(tenant=record.tenant, about="member", amount=1),
         reservation(record), refused_call(record.tenant, api_key),
         Channel.objects.create(name="spare", provider="fake", base_url="fake://spare"),
         CostPrice.objects.create(route=served, input=1, output=1),
@@ -149,6 +154,7 @@ def _list(desk: Browser, name: str) -> Page:
 def _add(desk: Browser, rows: dict[str, Model], name: str) -> Page:
     """The page that adds a row; what is chosen with the help of a script comes with the address."""
     chosen = {"billing.quota": {"tenant": rows["accounts.tenant"].pk, "period": "day"},
+              "billing.quotadefault": {"tenant": rows["accounts.tenant"].pk},
               "routing.route": {"model": rows["routing.cataloguemodel"].pk, "channel": rows["routing.channel"].pk},
               "routing.costprice": {"route": rows["routing.route"].pk}}  # fmt: skip
     return desk.open(reverse(f"admin:{name.replace('.', '_')}_add", query=chosen.get(name)))

@@ -95,7 +95,7 @@ def test_internal_tables_have_no_pages() -> None:
     assert names == {
         "accounts.apikey", "accounts.refusedcall", "accounts.tenant", "accounts.user", "auth.group",
         "billing.balance", "billing.ledgerentry", "billing.price", "billing.priceplan", "billing.process",
-            "billing.quota",
+            "billing.quota", "billing.quotadefault",
         "billing.reservation", "billing.usagerecord",
         "routing.cataloguemodel", "routing.channel", "routing.costprice", "routing.route",
     }  # fmt: skip

@@ -15,7 +15,7 @@ from accounts import keys
 from accounts.models import ApiKey, Member, Tenant, User
 from billing import balances, quotas
 from billing.books import HELD, Books, Refused, open_books
-from billing.models import Balance, Quota
+from billing.models import Balance, Quota, QuotaDefault
 from billing.quotas import SOFT_LINE, Period
 from tests.bookkeeping import Account, account, assert_books_add_up, race
 
@@ -327,3 +327,59 @@ def test_quota_of_nothing_refuses_everything(books: Books) -> None:
     assert isinstance(hold(poor, books, api_key, 1), Refused)
     (standing,) = quotas.standings([quota], NOW)
     assert (standing.percent, standing.left) == (100, 0)
+
+
+# --- sessions --------------------------------------------------------------------------------------------------------
+
+
+def session_of(rich: Account, books: Books, api_key: ApiKey, quota: Quota, digest: str, amount: int) -> Any:
+    balance, _limit = quotas.session_limit(quota, digest)
+    held = rich.hold(amount, legs=tuple(sorted((*balances.legs(api_key).ids, balance))), api_key_id=api_key.pk)
+    (outcome,), _settled = books.post([held], [], OWNER)
+    return outcome
+
+
+def test_each_session_is_a_period_of_its_own(rich: Account, books: Books) -> None:
+    api_key = key_of(rich)
+    quota = quotas.grant(rich.tenant, amount=100, period="session", api_key=api_key)
+    assert balances.legs(api_key).session_quotas == (quota.pk,)
+    assert quota.pk not in balances.legs(api_key).limits
+    assert session_of(rich, books, api_key, quota, "a", 100) is HELD
+    assert isinstance(session_of(rich, books, api_key, quota, "a", 1), Refused)
+    assert session_of(rich, books, api_key, quota, "b", 60) is HELD
+    quotas.change(quota, amount=50, is_hard=True)
+    assert isinstance(session_of(rich, books, api_key, quota, "b", 1), Refused)
+    assert session_of(rich, books, api_key, quota, "c", 50) is HELD
+    assert_books_add_up()
+
+
+def test_session_is_opened_once_by_whoever_asks_first(rich: Account, books: Books) -> None:
+    quota = quotas.grant(rich.tenant, amount=100, period="session")
+    race(lambda _books: quotas.session_limit(quota, "same"), 6)
+    assert Balance.objects.filter(quota=quota).count() == 1
+
+
+# --- defaults --------------------------------------------------------------------------------------------------------
+
+
+def test_new_members_and_keys_get_the_defaults_and_those_before_do_not(rich: Account) -> None:
+    before = key_of(rich)
+    for about, period in (("key", "day"), ("key", "session"), ("member", "month")):
+        QuotaDefault.objects.create(tenant=rich.tenant, about=about, period=period, amount=7, is_hard=False)
+    api_key, user = key_of(rich), member_of(rich.tenant)
+
+    assert not quotas.open_quotas(rich.tenant).filter(api_key=before).exists()
+    given = quotas.open_quotas(rich.tenant).values_list("api_key", "user", "period", "amount", "is_hard")
+    assert set(given) == {
+        (api_key.pk, None, "day", 7, False), (api_key.pk, None, "session", 7, False), (None, user.pk, "month", 7, False)
+    }  # fmt: skip
+
+
+def test_member_who_comes_back_keeps_the_quota_that_is_there(rich: Account) -> None:
+    QuotaDefault.objects.create(tenant=rich.tenant, about="member", period="month", amount=7)
+    user = member_of(rich.tenant)
+    (own,) = quotas.open_quotas(rich.tenant).filter(user=user)
+    quotas.change(own, amount=9, is_hard=True)
+    Member.objects.get(tenant=rich.tenant, user=user).delete()
+    Member.objects.create(tenant=rich.tenant, user=user, role=Member.Role.DEVELOPER)
+    assert [each.amount for each in quotas.open_quotas(rich.tenant).filter(user=user)] == [9]

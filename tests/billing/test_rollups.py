@@ -95,7 +95,7 @@ def test_lines_are_narrowed_to_a_model_and_a_key() -> None:
     world = World()
     catch_up(NOON - 10 * HOUR)
     chosen = [record for record in world.records if (record.model, record.api_key_id) == ("large", world.keys[1].pk)]
-    spent = world.spent("model", NOON - 3 * DAY, NOON, model="large", api_key_id=world.keys[1].pk)
+    spent = world.spent("model", NOON - 3 * DAY, NOON, model="large", api_keys=[world.keys[1].pk])
     assert spent == {"large": (len(chosen), sum(record.cost for record in chosen))}
 
 

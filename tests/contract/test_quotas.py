@@ -124,3 +124,56 @@ def test_requests_at_once_pass_no_quota(caller: Caller, model: Offer) -> None:
     assert used(caller, quota) == COST * len(served) <= 10 * held
     assert len(served) >= 10
     assert refusals <= {"quota_exceeded", "funds_in_flight"}
+
+
+# --- sessions --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def per_session(caller: Caller) -> Quota:
+    return grant(caller, amount=COST * 20, period="session", api_key=caller.holder.api_key)
+
+
+def sessions(caller: Caller, quota: Quota) -> list[int]:
+    """What each session has used."""
+    with caller.installation.database():
+        return [row.credit_line - row.available for row in Balance.objects.filter(quota=quota).order_by("pk")]
+
+
+@pytest.mark.parametrize("how", ["header", "metadata"])
+def test_session_has_the_quota_for_itself(caller: Caller, model: Offer, per_session: Quota, how: str) -> None:
+    def ask(name: str) -> Any:
+        if how == "header":
+            return caller.ask(model, max_tokens=5, headers={"x-costrouter-session": name})
+        return caller.ask(model, max_tokens=5, metadata={"session_id": name})
+
+    answers = [ask("first run") for _turn in range(21)]
+    refused = answers[-1]
+    assert answers[0].status_code == 200
+    assert_error(refused, 429, "insufficient_quota", "quota_exceeded")
+    assert "per session" in refused.json()["error"]["message"]
+    assert ask("another run").status_code == 200
+    caller.wait_until_settled()
+    served = sum(answer.status_code == 200 for answer in answers)
+    assert sessions(caller, per_session) == [COST * served, COST]
+
+
+def test_request_without_a_session_draws_on_none(caller: Caller, model: Offer, per_session: Quota) -> None:
+    assert caller.ask(model, max_tokens=5).status_code == 200
+    assert caller.ask(model, max_tokens=5, metadata={"other": "x"}).status_code == 200
+    assert sessions(caller, per_session) == []
+    (shown,) = (each for each in key_of(caller)["quotas"] if each["name"] == "key_session")
+    assert (shown["used"], shown["resets_at"]) == (0, None)
+
+
+def test_parallel_requests_of_one_session_do_not_pass_it(caller: Caller, model: Offer) -> None:
+    quota = grant(caller, amount=COST * 30, period="session")
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(
+            pool.map(lambda _: caller.ask(model, max_tokens=5, headers={"x-costrouter-session": "one"}), range(100))
+        )
+    statuses = {answer.status_code for answer in answers}
+    assert statuses == {200, 429}
+    caller.wait_until_settled()
+    assert len(sessions(caller, quota)) == 1
+    assert 0 < sessions(caller, quota)[0] <= COST * 30

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 
+from accounts import keys
 from accounts.models import ApiKey, Member, Tenant, User
 from billing import quotas
-from billing.models import Quota
+from billing.models import Price, Quota
 from tests.pages import Browser
+from tests.records import usage_record
 
 LIST = "portal:quotas"
 DOLLAR = 10**9
@@ -103,3 +108,74 @@ def test_another_tenants_quota_or_key_is_not_found(alices: Browser, stranger_ten
     forged = {"about": "user-999999", "period": "day", "amount": "1"}
     assert alices.forge(reverse("portal:quota_create"), forged).status == 200
     assert list(Quota.objects.all()) == [theirs]
+
+
+def test_default_is_set_shown_given_to_a_new_key_and_ended(alices: Browser, alice: User, tenant: Tenant) -> None:
+    alices.open(reverse("portal:quota_create")).press(
+        "Set the quota", about="new-key", period="session", amount="0.25", is_hard=True
+    )
+    page = alices.open(reverse(LIST))
+    assert "each new key" in page.text
+    fresh = keys.issue(tenant=tenant, created_by=alice, name="fresh").api_key
+    assert Quota.objects.get(api_key=fresh).amount == DOLLAR // 4
+
+    page.press(f"End: {tenant.quota_defaults.get()}")
+
+    assert not tenant.quota_defaults.exists()
+    assert Quota.objects.get(api_key=fresh).ended_at is None
+
+
+def test_second_default_of_a_kind_is_refused(alices: Browser, tenant: Tenant) -> None:
+    for amount in ("1", "2"):
+        page = alices.open(reverse("portal:quota_create")).press(
+            "Set the quota", about="new-member", period="day", amount=amount, is_hard=True
+        )
+    assert "There is a quota of this kind already." in page.text
+    assert tenant.quota_defaults.get().amount == DOLLAR
+
+
+@pytest.mark.parametrize(
+    ("about", "amount", "words"),
+    [
+        ("tenant", "0.5", "In 1 of 2 periods it would have been passed."),
+        ("tenant", "9", "It would not have been reached."),
+        ("key", "0.5", "Nothing was spent in the last 31 days."),
+        ("new-key", "0.5", "nobody knows yet whose spending it will be"),
+    ],
+)
+def test_preview_says_what_last_month_would_have_met_and_sets_nothing(
+    alices: Browser, alice: User, tenant: Tenant, api_key: ApiKey, about: str, amount: str, words: str
+) -> None:
+    price = Price.objects.create(model="m", input=1, output=1)
+    unused = keys.issue(tenant=tenant, created_by=alice, name="unused").api_key
+    for days, cost in ((1, DOLLAR), (2, DOLLAR // 2), (40, 5 * DOLLAR)):
+        usage_record(tenant, price, api_key, cost=cost, started_at=timezone.now() - dt.timedelta(days=days))
+    subject = f"key-{unused.pk}" if about == "key" else about
+
+    page = alices.open(reverse("portal:quota_create")).press(
+        "Preview", about=subject, period="day", amount=amount, is_hard=True
+    )
+
+    assert words in page.text
+    assert page.values("Set the quota")["amount"] == [amount]
+    assert not Quota.objects.exists()
+
+
+def test_preview_of_a_change_changes_nothing(alices: Browser, tenant: Tenant) -> None:
+    quota = quotas.grant(tenant, amount=DOLLAR, period="month")
+    page = alices.open(reverse("portal:quota", args=[quota.pk])).press("Preview", amount="2")
+    assert "Nothing was spent in the last 31 days." in page.text
+    assert Quota.objects.get().amount == DOLLAR
+    page.press("Save")
+    assert Quota.objects.get().amount == 2 * DOLLAR
+
+
+def test_page_of_a_key_shows_its_quotas_and_leads_to_a_new_one(
+    alices: Browser, tenant: Tenant, api_key: ApiKey
+) -> None:
+    page = alices.open(reverse("portal:key", args=[api_key.pk]))
+    assert "None of its own." in page.text
+    form = page.click("Set a quota")
+    assert form.values("Set the quota")["about"] == [f"key-{api_key.pk}"]
+    form.press("Set the quota", amount="3", is_hard=True)
+    assert "3.00" in alices.open(reverse("portal:key", args=[api_key.pk])).text

@@ -148,6 +148,8 @@ def client(stage: Stage) -> Callable[..., Client]:
             wants_explanation=False,
             started=time.monotonic(),
             started_at=time.time(),
+            legs=caller.legs,
+            spending_limits={},
         )
         return Client(stage, tenant, wallet, call, row.pk)
 

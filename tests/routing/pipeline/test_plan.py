@@ -102,6 +102,8 @@ def call(
         wants_explanation=False,
         started=time.monotonic(),
         started_at=100.0,
+        legs=(),
+        spending_limits={},
     )
 
 
