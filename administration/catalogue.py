@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
-from django.db.models import Count, F, Model, OuterRef, QuerySet, Subquery
+from django.db.models import Count, Exists, F, Model, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
@@ -26,16 +26,23 @@ from administration.frame import Admin, action, display
 from administration.rates import RATES, RatesAdmin, RatesForm, earlier_rates, format_pair
 from administration.second_look import Look, at_cost_price
 from billing.models import Price, UsageRecord
-from routing.models import CatalogueModel, CostPrice, Route
+from routing.models import CatalogueModel, Channel, CostPrice, Route
 
 
 def _in_force(rows: QuerySet[Any], column: str) -> Subquery:
     """The column of the version that holds now: of those whose time has come the latest, as the snapshot has it."""
-    return Subquery(
-        rows.filter(effective_from__lte=Now(), withdrawal=None)
-        .order_by("-effective_from", "-version")
-        .values(column)[:1]
-    )
+    return Subquery(_holding(rows).order_by("-effective_from", "-version").values(column)[:1])
+
+
+def _holding(rows: QuerySet[Any]) -> QuerySet[Any]:
+    """The versions whose time has come; the latest of them holds."""
+    return rows.filter(effective_from__lte=Now(), withdrawal=None)
+
+
+def _usable_routes() -> QuerySet[Route]:
+    """Those that could serve a request: enabled, of an enabled channel, with a cost price."""
+    costs = _holding(CostPrice.objects.filter(route=OuterRef("pk")))
+    return Route.objects.filter(Exists(costs), is_enabled=True, channel__status=Channel.Status.ENABLED)
 
 
 def _hanging_on(name: str) -> list[str]:
@@ -83,11 +90,14 @@ class CatalogueModelForm(forms.ModelForm):  # type: ignore[type-arg]  # not subs
 @admin.register(CatalogueModel)
 class CatalogueModelAdmin(Admin):
     form = CatalogueModelForm
-    list_display = ("name", "is_enabled", "context_window", "output_limit", "route_count", "shown_price")
+    list_display = (
+        "name", "is_enabled", "shown_state", "context_window", "output_limit", "route_count", "shown_price"
+    )  # fmt: skip
     list_filter = ("is_enabled", "supports_tools", "supports_images", "supports_json_schema")
     search_fields = ("name", "description")
+    readonly_fields = ("shown_state",)
     fieldsets = (
-        (None, {"fields": ("name", "description", "is_enabled")}),
+        (None, {"fields": ("name", "description", "is_enabled", "shown_state")}),
         (_("Tokens"), {"fields": ("context_window", "output_limit", "default_output", "prompt_overhead")}),
         (_("Capabilities"), {"fields": ("supports_tools", "supports_images", "supports_json_schema")}),
     )
@@ -99,7 +109,23 @@ class CatalogueModelAdmin(Admin):
             routes_held=Count("routes"),
             price_input=_in_force(prices, "input"),
             price_output=_in_force(prices, "output"),
+            has_price=Exists(_holding(Price.objects.filter(model=OuterRef("name"), plan=None))),
+            has_route=Exists(_usable_routes().filter(model=OuterRef("pk"))),
         )
+
+    @display(
+        description=_("state"),
+        label={"offered": "success", "off": "default", "no_price": "danger", "no_route": "danger"},
+    )
+    def shown_state(self, model: CatalogueModel) -> tuple[str, str]:
+        """What keeps it from being called, if anything does."""
+        if not model.is_enabled:
+            return "off", gettext("switched off")
+        if not getattr(model, "has_price", False):
+            return "no_price", gettext("cannot be called: it has no price")
+        if not getattr(model, "has_route", False):
+            return "no_route", gettext("cannot be called: no enabled route with a cost price")
+        return "offered", gettext("offered")
 
     @display(description=_("routes"), ordering="routes_held")
     def route_count(self, model: CatalogueModel) -> int:

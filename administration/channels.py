@@ -20,7 +20,7 @@ from django.views.decorators.debug import sensitive_post_parameters, sensitive_v
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldBooleanSwitchWidget
 
-from administration.frame import Admin, Inline, action, display
+from administration.frame import Admin, Inline, action, display, moved
 from billing import amounts
 from routing.catalogue import channels
 from routing.catalogue.probe import Result, probe
@@ -82,6 +82,7 @@ class RouteInline(Inline):
 
 @admin.register(Channel)
 class ChannelAdmin(Admin):
+    unlogged = frozenset({"secret"})
     form = ChannelForm
     list_display = ("name", "provider", "base_url", "shown_secret", "shown_status", "priority", "weight", "route_count")
     list_filter = (("status", ChoicesDropdownFilter), "provider")
@@ -159,7 +160,8 @@ class ChannelAdmin(Admin):
         channels = list(queryset.exclude(status=status))
         Channel.objects.filter(pk__in=[channel.pk for channel in channels]).update(status=status)
         for channel in channels:
-            self.log_change(request, channel, [{"changed": {"fields": ["status"]}}])
+            before = channel.status  # as it was read
+            self.log_change(request, channel, [{"changed": {"fields": [moved("status", before, status)]}}])
         count = len(channels)
         self.message_user(
             request, ngettext("Changed %d channel.", "Changed %d channels.", count) % count, messages.SUCCESS

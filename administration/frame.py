@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any, ClassVar, Final, TypeVar, cast
 
 from allauth.account.decorators import secure_admin_login
 from csp.constants import SELF, UNSAFE_EVAL, UNSAFE_INLINE
 from csp.decorators import csp_replace
 from django import forms
 from django.contrib.auth.views import LogoutView
-from django.db.models import Model
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
@@ -27,6 +27,7 @@ from unfold.sites import UnfoldAdminSite
 _POLICY = {"script-src": [SELF, UNSAFE_EVAL], "style-src-attr": [UNSAFE_INLINE]}
 
 
+_MOST_LOGGED: Final = 200
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 
@@ -74,6 +75,39 @@ class AdministrationSite(UnfoldAdminSite):  # type: ignore[misc]
 
 class Admin(ModelAdmin):  # type: ignore[misc]  # Unfold carries no types; from here on there are some
     """The base of every page about rows."""
+
+    unlogged: ClassVar[frozenset[str]] = frozenset()
+    """Fields whose values no log keeps: secrets."""
+
+    def construct_change_message(self, request: HttpRequest, form: Any, formsets: Any, add: bool = False) -> Any:
+        """What was changed, with the old and the new value; Django's own names the fields alone."""
+        message = super().construct_change_message(request, form, formsets, add)
+        if not add and form.changed_data:
+            changed = [self._changed(form, name) for name in form.changed_data]
+            message[0] = {"changed": {"fields": changed}}
+        return message
+
+    def _changed(self, form: Any, name: str) -> str:
+        field = form.fields[name]
+        label = str(field.label or name)
+        if name in self.unlogged or isinstance(field.widget, forms.PasswordInput):
+            return label
+        before = form.get_initial_for_field(field, name)
+        if isinstance(field, forms.MultiValueField):
+            return moved(label, before, form.cleaned_data.get(name))
+        return moved(label, field.to_python(before), field.to_python(form[name].data))  # as it is typed: money too
+
+
+def moved(label: str, before: Any, after: Any) -> str:
+    """A change as the log keeps it."""
+    return f"{label}: {_logged(before)} \N{RIGHTWARDS ARROW} {_logged(after)}"
+
+
+def _logged(value: Any) -> str:
+    if isinstance(value, QuerySet | list | tuple | set):
+        value = ", ".join(sorted(map(str, value)))
+    text = "" if value is None else str(value)
+    return text[:_MOST_LOGGED] or "\N{EN DASH}"
 
 
 class Inline(TabularInline):  # type: ignore[misc]

@@ -18,7 +18,7 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 from accounts.models import ApiKey
 from accounts.networks import parse_network
 from accounts.origins import normalise
-from administration.frame import Admin, action, display
+from administration.frame import Admin, action, display, moved
 
 
 class LinesField(forms.CharField):
@@ -121,5 +121,5 @@ class ApiKeyAdmin(Admin):
             change(api_key)
             if api_key.status != before:
                 count += 1
-                self.log_change(request, api_key, [{"changed": {"fields": ["status"]}}])
+                self.log_change(request, api_key, [{"changed": {"fields": [moved("status", before, api_key.status)]}}])
         self.message_user(request, ngettext("Changed %d key.", "Changed %d keys.", count) % count, messages.SUCCESS)

@@ -26,7 +26,7 @@ from unfold.widgets import (
 from accounts import keys
 from accounts.errors import GatewayError
 from accounts.models import Member, Tenant
-from administration.frame import Admin, Inline, action, back_to, display, form_page, secret_page
+from administration.frame import Admin, Inline, action, back_to, display, form_page, moved, secret_page
 from billing import amounts, balances, ledger, money, plans
 from billing.amounts import AmountField
 from billing.models import LedgerEntry, PricePlan
@@ -206,7 +206,8 @@ class TenantAdmin(Admin):
         tenants = list(queryset.exclude(status=status))
         Tenant.objects.filter(pk__in=[tenant.pk for tenant in tenants]).update(status=status)
         for tenant in tenants:
-            self.log_change(request, tenant, [{"changed": {"fields": ["status"]}}])
+            before = tenant.status  # as it was read
+            self.log_change(request, tenant, [{"changed": {"fields": [moved("status", before, status)]}}])
         text = ngettext("Changed %d tenant.", "Changed %d tenants.", len(tenants)) % len(tenants)
         self.message_user(request, text, messages.SUCCESS)
 
@@ -254,15 +255,17 @@ class TenantAdmin(Admin):
     def set_credit_line(self, request: HttpRequest, object_id: str) -> HttpResponse:
         tenant = get_object_or_404(Tenant, pk=object_id)
         wallet = balances.open_wallet(tenant)
-        shown = money.to_json_number(wallet.credit_line, wallet.currency)
-        form = CreditLineForm(request.POST or None, initial={"credit_line": shown}, currency=wallet.currency)
+        shown = amounts.format_amount(wallet.credit_line, wallet.currency)
+        typed = money.to_json_number(wallet.credit_line, wallet.currency)
+        form = CreditLineForm(request.POST or None, initial={"credit_line": typed}, currency=wallet.currency)
         if form.is_valid():
             try:
                 ledger.set_credit_line(balance=wallet, credit_line=form.cleaned_data["credit_line"])
             except GatewayError as refusal:
                 form.add_error("credit_line", refusal.message)
             else:
-                self.log_change(request, tenant, [{"changed": {"fields": ["credit line"]}}])
+                after = amounts.format_amount(form.cleaned_data["credit_line"], wallet.currency)
+                self.log_change(request, tenant, [{"changed": {"fields": [moved("credit line", shown, after)]}}])
                 self.message_user(request, gettext("The credit line was set."), messages.SUCCESS)
                 return back_to(self, tenant)
         return form_page(

@@ -52,14 +52,14 @@ def _digits(value: Decimal, least_places: int) -> str:
 
 
 def format_rounded(amount: int, currency: str, places: int, rounding: str) -> str:
-    """Ledger units with so many decimals; an amount too small for them says so instead of posing as zero.
+    """Ledger units with so many decimals; an amount too small for them is exact, instead of posing as zero.
 
     `rounding` is one of decimal's, such as ROUND_HALF_UP. Without the currency.
     """
     unit = Decimal(1).scaleb(-places)
     value = money.to_decimal(amount, currency)
     if 0 < value < unit:
-        return f"< {number_format(unit, places)}"
+        return format_exact(amount, currency, places)
     return number_format(value.quantize(unit, rounding), places, use_l10n=True, force_grouping=True)
 
 

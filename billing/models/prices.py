@@ -34,6 +34,8 @@ class Rates(AppendOnly):
     request_fee = models.BigIntegerField(_("fee per request"), default=0, validators=[MinValueValidator(0)])
     terms = models.JSONField(_("terms"), null=True, blank=True, default=None)
     """What deviates above a length of input or in hours of the day (billing/terms.py)."""
+    source = models.CharField(_("source"), max_length=60, null=True, blank=True, default=None, editable=False)  # noqa: DJ001
+    """Whose list it was taken over from (routing/catalogue/vendors.py); empty if somebody entered it."""
     created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
 
     class Meta:

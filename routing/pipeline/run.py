@@ -18,7 +18,7 @@ from billing.prices import Tariff, cost, fee, lines
 from routing.catalogue.snapshot import ModelView, RouteView
 from routing.endpoints.base import Bill
 from routing.pipeline.attempt import Attempt, AttemptRecord
-from routing.pipeline.call import Option, Plan
+from routing.pipeline.call import Option, Plan, UntilGone
 from routing.pipeline.explanation import explain
 from routing.pipeline.gateway import Gateway
 from routing.pipeline.outcomes import FAULT_OF_OURS, LEFT_EARLY, Close, close_refused
@@ -46,6 +46,8 @@ class Run(msgspec.Struct):
     """When the first byte of the answer came, by the monotonic clock."""
     is_sent: bool = False
     """The attempt under way has sent its request."""
+    until_gone: UntilGone | None = None
+    """Of a whole answer's client."""
     is_settled: bool = False
     priced: Usage = NOTHING
     """The usage that `claim` priced last, so that showing it and settling it is one calculation."""

@@ -29,7 +29,7 @@ from routing.pipeline.attempt import Attempt, AttemptFailed
 from routing.pipeline.call import Call, Option, UntilGone, WholeReply
 from routing.pipeline.counts import counted, most_output, remarks
 from routing.pipeline.gateway import Gateway
-from routing.pipeline.outcomes import SUCCESS
+from routing.pipeline.outcomes import LEFT, SUCCESS
 from routing.pipeline.plan import resolve
 from routing.pipeline.run import ClientGone, Run
 from routing.pipeline.stream import ClientWatch, StreamReply
@@ -39,6 +39,10 @@ from routing.wire import fake
 from routing.wire.client import MAX_BODY_BYTES, Answer
 
 _MOST_ERROR_BYTES = 64 * 1024
+_WORTH_ASKING = 0.25
+"""Seconds after which a whole answer's client may have left."""
+_MOMENT = 0.002
+"""Seconds within which the server says so."""
 Reply = WholeReply | StreamReply
 
 
@@ -59,6 +63,7 @@ async def serve(call: Call, gateway: Gateway, until_gone: UntilGone) -> Reply:
     with run:
         if call.request.is_stream:
             return await _first_stream(run, until_gone)
+        run.until_gone = until_gone
         return await _first_answer(run, None)
 
 
@@ -208,10 +213,21 @@ async def _whole(run: Run, attempt: Attempt, reader: Reader, answer: Answer, *, 
     if source == "upstream":
         run.teach(usage)
     reply = WholeReply([*run.headers(), (b"x-costrouter-cost", bill.cost.encode())], whole)
-    run.settle(SUCCESS, usage, source)
+    run.settle(LEFT if await _has_left(run) else SUCCESS, usage, source)
     if run.plan.call.idempotency is not None:
         run.gateway.answers.keep(run.plan.call.id, reply)
     return reply
+
+
+async def _has_left(run: Run) -> bool:
+    """Whether nobody waits for a whole answer any more. Not asked of quick ones: nobody leaves within them."""
+    if run.until_gone is None or time.monotonic() - run.plan.call.started < _WORTH_ASKING:
+        return False
+    watch = ClientWatch(run.until_gone(), lambda: None)
+    try:
+        return await watch.is_gone_within(_MOMENT)
+    finally:
+        watch.close()
 
 
 def _counted(run: Run, attempt: Attempt, reader: Reader, body: dict[str, Any]) -> tuple[Usage, str]:

@@ -58,6 +58,11 @@ class ClientWatch:
         if self.is_gone:
             callback()
 
+    async def is_gone_within(self, seconds: float) -> bool:
+        """Whether the client has left, as far as the server says so in this time."""
+        await asyncio.wait({self._waiting}, timeout=seconds)
+        return self._waiting.done()
+
     def close(self) -> None:
         self._waiting.cancel()
 

@@ -132,3 +132,24 @@ def test_list_asks_the_same_number_of_queries(
         Price.objects.create(model=model.name, input=1, output=1)
     with django_assert_num_queries(queries):
         desk.get(reverse(f"admin:routing_{name}_changelist"))
+
+
+def test_model_that_cannot_be_called_says_why_on_its_page_and_in_the_list(
+    desk: Browser, route: Route
+) -> None:  # fmt: skip
+    pages = [reverse("admin:routing_cataloguemodel_changelist"),
+             reverse("admin:routing_cataloguemodel_change", args=(route.model_id,))]  # fmt: skip
+
+    def said() -> set[str]:
+        words = ("it has no price", "no enabled route with a cost price", "switched off", "offered")
+        return {word for page in pages for word in words if word in desk.open(page).text}
+
+    assert said() == {"it has no price"}
+    Price.objects.create(model=route.model.name, input=1, output=1)
+    assert said() == {"no enabled route with a cost price"}
+    CostPrice.objects.create(route=route, input=1, output=1)
+    assert said() == {"offered"}
+    Channel.objects.update(status=Channel.Status.DISABLED)
+    assert said() == {"no enabled route with a cost price"}
+    CatalogueModel.objects.update(is_enabled=False)
+    assert said() == {"switched off"}

@@ -14,7 +14,7 @@ from pytest_django import DjangoAssertNumQueries
 from accounts import keys
 from accounts.models import ApiKey, Member, Tenant, User
 from accounts.tenants import open_tenant
-from billing import balances, ledger, money
+from billing import balances, ledger, money, quotas
 from billing.models import Balance, LedgerEntry
 from tests.pages import Browser, Page
 
@@ -85,7 +85,9 @@ def test_operator_suspends_and_activates(desk: Browser, tenant: Tenant, action: 
     desk.open(reverse(TENANTS)).run(action, tenant)
     tenant.refresh_from_db()
     assert tenant.status == after
-    assert LogEntry.objects.get(object_id=str(tenant.pk)).get_change_message() == "Changed status."
+    assert LogEntry.objects.get(object_id=str(tenant.pk)).get_change_message() == (
+        f"Changed status: {before} \N{RIGHTWARDS ARROW} {after}."
+    )
 
 
 def test_list_shows_what_a_tenant_can_spend(desk: Browser, tenant: Tenant) -> None:
@@ -260,3 +262,27 @@ def test_list_asks_the_same_number_of_queries(
     _fill(rows)
     with django_assert_num_queries(queries):
         desk.get(reverse(f"admin:accounts_{name}_changelist"))
+
+
+def test_history_keeps_what_was_and_what_is(desk: Browser, tenant: Tenant) -> None:
+    page = desk.open(reverse("admin:accounts_tenant_change", args=(tenant.pk,)))
+    page.press("Save", name="Alice & Sons", requests_per_minute="60", time_zone="Asia/Ho_Chi_Minh")
+    (entry,) = LogEntry.objects.filter(object_id=str(tenant.pk))
+    assert entry.get_change_message() == (
+        "Changed Name: Alice Ltd \N{RIGHTWARDS ARROW} Alice & Sons, Time zone: UTC \N{RIGHTWARDS ARROW} "
+        "Asia/Ho_Chi_Minh and Requests per minute: \N{EN DASH} \N{RIGHTWARDS ARROW} 60."
+    )
+
+
+def test_history_of_money_is_in_currency_units(desk: Browser, tenant: Tenant) -> None:
+    desk.open(reverse("admin:accounts_tenant_change", args=(tenant.pk,))).click("Set the credit line").press(
+        "Save", credit_line="2.5"
+    )
+    assert "0.00\N{NO-BREAK SPACE}USD \N{RIGHTWARDS ARROW} 2.50\N{NO-BREAK SPACE}USD" in (
+        LogEntry.objects.get().get_change_message()
+    )
+    quota = quotas.grant(tenant, amount=10**9, period="month")
+    desk.open(reverse("admin:billing_quota_change", args=(quota.pk,))).press("Save", limit="3", is_hard=False)
+    assert LogEntry.objects.latest("pk").get_change_message() == (
+        "Changed Amount: 1 \N{RIGHTWARDS ARROW} 3 and Hard: True \N{RIGHTWARDS ARROW} False."
+    )

@@ -567,7 +567,13 @@ def test_json_answer_that_nobody_waits_for_is_read_to_its_end_and_billed(caller:
     assert request.done.wait(3)
     assert not request.gone.is_set()
     record = caller.only_record()
-    assert (record.usage_source, record.cost) == ("upstream", COST)
+    assert (record.outcome, record.usage_source, record.cost) == ("client_gone", "upstream", COST)
+
+
+def test_slow_whole_answer_that_its_client_waits_for_is_a_success(caller: Caller, model: Offer) -> None:
+    caller.upstream.on(model.upstream, up.Reply((up.Pause(0.4), *up.answer().steps)))
+    assert caller.ask(model).status_code == 200
+    assert caller.only_record().outcome == "success"
 
 
 def test_client_that_leaves_a_stream_that_would_fail_over_starts_no_other_attempt(world: World, caller: Caller) -> None:

@@ -7,12 +7,12 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from django.core.management import call_command
 from django.utils import timezone
 
 from billing import plans, terms
-from billing.models import Price, PricePlan, UsageRecord
+from billing.models import Price, PricePlan
 from billing.money import to_decimal
+from billing.repricing import reprice
 from billing.terms import Term
 from tests.callers import Caller
 from tests.contract.test_quotas import until
@@ -115,5 +115,6 @@ def test_what_was_paid_by_terms_and_plans_reprices_to_the_last_unit(caller: Call
     publish(caller, model, terms=terms.stored([Term(OTHER, INPUT - 1), Term({"input": 1}, starts=1, ends=2)]))
     paid(caller, model)
     with caller.installation.database():
-        assert UsageRecord.objects.filter(tenant=caller.holder.tenant).count() == 1
-        call_command("reprice")
+        (own,) = (row for row in reprice(None, None) if row.record.tenant_id == caller.holder.tenant.pk)
+    assert own.is_same
+    assert own.expected == COST

@@ -11,6 +11,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from accounts import keys
 from accounts.models import ApiKey, Tenant, User
+from billing.models import Price
 from routing.models import CatalogueModel
 from tests.pages import Browser, Page
 
@@ -42,6 +43,7 @@ def test_a_new_key_is_shown_once_and_never_stored(alices: Browser, alice: User, 
 def test_a_new_key_has_the_limits_that_were_typed(alices: Browser, tenant: Tenant) -> None:
     Tenant.objects.filter(pk=tenant.pk).update(time_zone="Asia/Ho_Chi_Minh")
     CatalogueModel.objects.create(name="gpt-test")
+    Price.objects.create(model="gpt-test", input=1, output=1)
     next_year = timezone.now().year + 1
 
     alices.open(reverse("portal:key_create")).press(
@@ -196,3 +198,18 @@ def test_the_list_of_keys_takes_the_same_queries_however_many_there_are(
 
     with django_assert_num_queries(4):  # session, user, memberships, keys
         alices.get(reverse("portal:keys"))
+
+
+def test_models_without_a_price_in_the_tenants_currency_are_not_offered(alices: Browser, tenant: Tenant) -> None:
+    Tenant.objects.filter(pk=tenant.pk).update(currency="VND")
+    for name, currency in (("in-dollars", "USD"), ("in-dong", "VND"), ("dearer-soon", "VND")):
+        CatalogueModel.objects.create(name=name)
+        coming = timezone.now() + dt.timedelta(days=1) if name == "dearer-soon" else timezone.now()
+        Price.objects.create(model=name, currency=currency, input=1, output=1, effective_from=coming)
+    CatalogueModel.objects.create(name="switched-off", is_enabled=False)
+    Price.objects.create(model="switched-off", currency="VND", input=1, output=1)
+
+    page = alices.open(reverse("portal:key_create")).text
+
+    assert "in-dong" in page
+    assert not [name for name in ("in-dollars", "dearer-soon", "switched-off") if name in page]

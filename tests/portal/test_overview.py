@@ -11,11 +11,13 @@ from pytest_django import DjangoAssertNumQueries
 
 from accounts.models import Tenant
 from billing.models import Balance, Price, UsageRecord
+from routing.models import CatalogueModel
 from tests.pages import Browser
 from tests.records import NOON
 
 
 def test_the_empty_overview_shows_the_first_call(alices: Browser, price: Price) -> None:
+    CatalogueModel.objects.create(name=price.model)
     page = alices.open(reverse("portal:overview")).text
 
     assert "/v1/chat/completions" in page
@@ -72,7 +74,7 @@ def test_the_overview_takes_the_same_queries_however_much_there_is(
     for number in range(20):
         record(started_at=NOON + dt.timedelta(seconds=number))
 
-    # session, user, memberships; refused calls; newest requests, wallet; wallet, sums, holds; refused calls; requests,
-    # keys, models
-    with django_assert_num_queries(13):
+    # session, user, memberships; refused calls; newest requests, wallet; wallet, roll-ups
+    # and newer records, holds; refused calls; requests, keys, models
+    with django_assert_num_queries(15):
         alices.get(reverse("portal:overview"))

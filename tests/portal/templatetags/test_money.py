@@ -13,7 +13,7 @@ from portal.templatetags import money
         pytest.param(0, "USD", "0.000000", id="nothing"),
         pytest.param(1_234_567_890_123, "USD", "1,234.567890", id="thousands"),
         pytest.param(12_500, "USD", "0.000013", id="half up"),
-        pytest.param(999, "USD", "&lt; 0.000001", id="never posing as nothing"),
+        pytest.param(999, "USD", "0.000000999", id="never posing as nothing"),
         pytest.param(1_234_567_890, "VND", "1,234.57", id="dong"),
     ],
 )

@@ -70,7 +70,7 @@ def model(name: str, *routes: RouteView, price: Tariff | None = PRICE, **members
             "prompt_overhead": 256,
             "capabilities": frozenset(LACKS),
             "routes": routes or (route(),),
-            "prices": {"USD": ((0.0, price),)} if price else {},
+            "prices": {("USD", 0): ((0.0, price),)} if price else {},
             **members,
         }
     )
@@ -125,7 +125,7 @@ def planned(body: dict[str, Any], *models: ModelView, health: Health | None = No
         pytest.param("m", model("m"), {"allowed": frozenset(["n"])}, id="not allowed"),
         pytest.param("m:floor", model("m"), {"allowed": frozenset(["n"])}, id="not allowed with a suffix"),
         pytest.param("m:other", model("m"), {}, id="unknown suffix"),
-        pytest.param("m", model("m", prices={"USD": ((101.0, PRICE),)}), {}, id="price not in force yet"),
+        pytest.param("m", model("m", prices={("USD", 0): ((101.0, PRICE),)}), {}, id="price not in force yet"),
     ],
 )
 def test_model_that_cannot_be_called_is_not_found(asked: str, offered: ModelView, members: dict[str, Any]) -> None:
@@ -152,7 +152,7 @@ def test_fallbacks_follow_once_each_and_unknown_ones_are_left_out() -> None:
 
 def test_price_in_force_is_the_latest_whose_time_has_come() -> None:
     versions = [Tariff(id=number, currency="USD", input=1, output=1) for number in range(4)]
-    offered = model("m", prices={"USD": tuple(zip((0.0, 50.0, 100.0, 100.5), versions, strict=True))})
+    offered = model("m", prices={("USD", 0): tuple(zip((0.0, 50.0, 100.0, 100.5), versions, strict=True))})
     assert planned({"model": "m"}, offered).models[0][1].id == 2
 
 

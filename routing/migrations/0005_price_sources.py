@@ -1,0 +1,19 @@
+"""Where a price comes from, if it was taken over from a list."""
+
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    dependencies = [
+        ("routing", "0004_cost_price_terms"),
+    ]
+
+    operations = [
+        migrations.AddField(
+            model_name="costprice",
+            name="source",
+            field=models.CharField(
+                blank=True, default=None, editable=False, max_length=60, null=True, verbose_name="source"
+            ),
+        ),
+    ]
