@@ -9,7 +9,7 @@ PY := .venv/bin/python
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench bench-peers test-real fuzz chaos messages clean
+.PHONY: help run test check bench bench-peers bench-records soak test-real fuzz chaos messages clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ bench: .venv/synced ## measure the hot path beside a null application, books on
 bench-peers: .venv/synced ## the same beside other gateways: LiteLLM, Portkey, ferrogw, vLLM's router
 	$(PY) -m bench.hot_path --peers $(ARGS)
 
+bench-records: .venv/synced ## pages, roll-ups and inserts over five million usage records
+	$(PY) -m bench.records $(ARGS)
+
 test-real: .venv/synced ## the chat scenarios against a real model (downloads 130 MB once)
 	bin/bootstrap --group real
 	$(PY) -m pytest tests/real $(ARGS)
@@ -45,6 +48,9 @@ fuzz: .venv/synced ## the long form of the fuzzing rigs
 
 chaos: .venv/synced ## the long form of the rigs that kill processes
 	$(PY) -m pytest -m chaos $(ARGS)
+
+soak: .venv/synced ## processes, PostgreSQL and Redis break for half an hour; SOAK_SECONDS=90 shortens it
+	SOAK_SECONDS=$${SOAK_SECONDS:-1800} $(PY) -m pytest -s tests/chaos/test_soak.py $(ARGS)
 
 messages: .venv/synced ## bring the translation catalogues up to date with the sources
 	$(PY) -m bin.translations update

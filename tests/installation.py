@@ -119,6 +119,7 @@ class Installation:
         self.upstream_url = upstream_url
         self.processes = 1
         self._blocker = blocker
+        self._database_url = database_url
         self._connection = _connect(database_url)
         self._stock: dict[Shape, list[Offer]] = defaultdict(list)
         self._probe = self.holder()
@@ -133,6 +134,16 @@ class Installation:
                 yield
         finally:
             connections["default"] = before
+
+    @contextlib.contextmanager
+    def database_of_this_thread(self) -> Iterator[None]:
+        """The same in a thread of a test's own, on a connection that is closed at the end."""
+        own = connections["default"] = _connect(self._database_url)
+        try:
+            with self._blocker.unblock():
+                yield
+        finally:
+            own.close()
 
     def close(self) -> None:
         with self.database():

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import datetime as dt
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx
 import pytest
+from django.utils import timezone
 
+from billing import quotas
+from billing.models import Balance
 from tests import upstream as up
 from tests.callers import PATH, Caller
 from tests.installation import DOLLAR, Offer, Shape, Tariff
@@ -107,3 +112,133 @@ def _ticks(world: World) -> list[int]:
     """Processor time of each worker so far, in hundredths of a second."""
     stats = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in world.gateway.pids]
     return [int(fields[11]) + int(fields[12]) for fields in stats]
+
+
+# --- what changes while requests are admitted ------------------------------------------------------------------------
+
+
+class Stir:
+    """Does something to the database again and again while a block runs, in a thread with a connection of its own."""
+
+    def __init__(self, world: World, deed: Callable[[int], object]) -> None:
+        self.turns = 0
+        self._world, self._deed = world, deed
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._is_over.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        with self._world.installation.database_of_this_thread():
+            while not self._is_over.is_set():
+                self._deed(self.turns)
+                self.turns += 1
+                time.sleep(0.01)
+
+
+@pytest.fixture
+def busy(start_world: Callable[..., World], migrated_postgres_url: Callable[[], str]) -> World:
+    return start_world(database_url=migrated_postgres_url(), workers=2)
+
+
+def test_saving_a_profile_while_requests_are_admitted_moves_no_money(busy: World) -> None:
+    caller, model = busy.caller(funds="5.00"), busy.offer(FLAT)
+    tenant, api_key = caller.holder.tenant, caller.holder.api_key
+
+    def save(turn: int) -> None:
+        tenant.name = f"renamed {turn}"
+        tenant.save()
+        api_key.name = f"renamed {turn}"
+        api_key.save()
+
+    with Stir(busy, save) as stir:
+        answers = [*ask_at_once(caller, model, 60), *ask_at_once(caller, model, 60)]
+
+    statuses = collections.Counter(answer.status_code for answer in answers)
+    assert stir.turns > 10
+    assert (statuses[200], caller.available) == (100, 0)
+    busy.installation.assert_books()
+
+
+def test_quota_that_is_edited_while_requests_are_admitted_is_never_passed(busy: World) -> None:
+    caller, model = busy.caller(funds="100"), busy.offer(FLAT)
+    with busy.installation.database():
+        quota = quotas.grant(caller.holder.tenant, amount=DOLLAR, period="month")
+    time.sleep(2)
+
+    def edit(turn: int) -> None:
+        quotas.change(quota, amount=(DOLLAR, DOLLAR // 2)[turn % 2], is_hard=True)
+
+    with Stir(busy, edit) as stir:
+        answers = [answer for _turn in range(3) for answer in ask_at_once(caller, model, 60)]
+
+    with busy.installation.database():
+        row = Balance.objects.get(quota=quota)
+    served = sum(answer.status_code == 200 for answer in answers)
+    assert stir.turns > 10
+    assert 10 <= served <= 20  # half a dollar and a dollar, at five cents
+    assert row.credit_line - row.available == served * DOLLAR // 20
+    busy.installation.assert_books()
+
+
+def test_period_that_ends_under_load_counts_each_request_in_the_one_in_which_it_was_held(busy: World) -> None:
+    caller, model = busy.caller(funds="100"), busy.offer(FLAT)
+    with busy.installation.database():
+        quota = quotas.grant(caller.holder.tenant, amount=50 * DOLLAR, period="day")
+        first = quotas.balance_of(quota, timezone.now())
+        ends_at = timezone.now() + dt.timedelta(seconds=4)
+        Balance.objects.filter(pk=first.pk).update(ends_at=ends_at, starts_at=ends_at - dt.timedelta(days=1))
+    time.sleep(2.2)
+
+    answers = []
+    while timezone.now() < ends_at + dt.timedelta(seconds=1):
+        answers += ask_at_once(caller, model, 20)
+
+    with busy.installation.database():
+        rows = list(Balance.objects.filter(quota=quota).order_by("starts_at"))
+    assert {answer.status_code for answer in answers} == {200}
+    assert len(rows) == 2
+    for row in rows:
+        own = [record for record in caller.records if row.pk in record.legs]
+        assert len(own) > 0
+        assert row.credit_line - row.available == sum(record.cost for record in own)
+    assert all(len(record.legs) == 2 for record in caller.records)
+    busy.installation.assert_books()
+
+
+def test_revoked_key_is_out_within_two_seconds_and_what_it_was_answered_is_billed(busy: World) -> None:
+    caller, model = busy.caller(funds="100"), busy.offer(FLAT)
+    answers = ask_at_once(caller, model, 20)
+    with busy.installation.database():
+        caller.holder.api_key.revoke()
+    revoked = time.monotonic()
+    while time.monotonic() < revoked + 2:
+        answers += ask_at_once(caller, model, 10)
+    after = ask_at_once(caller, model, 20)
+
+    assert {answer.status_code for answer in answers} == {200, 401}
+    assert {answer.status_code for answer in after} == {401}
+    busy.installation.assert_books()
+    assert len(caller.records) == sum(answer.status_code == 200 for answer in answers)
+
+
+@pytest.mark.chaos
+def test_a_thousand_requests_over_eight_processes_get_what_a_wallet_for_a_hundred_pays(
+    start_world: Callable[..., World], migrated_postgres_url: Callable[[], str]
+) -> None:
+    world = start_world(database_url=migrated_postgres_url(), workers=8)
+    caller, model = world.caller(funds="5.00"), world.offer(FLAT)
+
+    answers = ask_at_once(caller, model, 1000)
+
+    assert collections.Counter(answer.status_code for answer in answers) == {200: 100, 429: 900}
+    assert caller.available == 0
+    assert len(world.upstream.received(model.upstream)) == 100
+    world.installation.assert_books()
+    assert "verified" in world.gateway.manage("verify")

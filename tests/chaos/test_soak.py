@@ -35,7 +35,7 @@ from tests.installation import SINGLE, Offer
 from tests.wires import Wire
 from tests.worlds import World, redis_database
 
-SECONDS = float(os.environ.get("SOAK_SECONDS", "40"))
+SECONDS = float(os.environ.get("SOAK_SECONDS", "30"))
 CLIENTS = 30
 SLOTS = 3
 STILL_SECONDS = 26.0
@@ -175,9 +175,8 @@ def every(seconds: float, deed: Callable[[], object], is_over: threading.Event) 
 
 def break_connections(url: str) -> None:
     """A backend dies by signal 9: PostgreSQL ends all the others and recovers, as after a crash."""
-    with contextlib.suppress(psycopg.Error):
-        pid = psycopg.connect(url, connect_timeout=5).info.backend_pid
-        os.kill(pid, signal.SIGKILL)
+    with contextlib.suppress(psycopg.Error), psycopg.connect(url, connect_timeout=5) as connection:
+        os.kill(connection.info.backend_pid, signal.SIGKILL)
 
 
 def blink(wire: Wire) -> None:
@@ -233,7 +232,7 @@ def test_books_stay_exact_while_everything_fails(
 
     told = sum((client.statuses for client in clients), collections.Counter())
     print(f"{SECONDS:g} s: {fleet.kills} kills, {dict(told)}, {sum(client.broken for client in clients)} broken")  # noqa: T201
-    assert set(told) <= {200, 429, 503}
+    assert set(told) <= {200, 429, 503, 504}  # 504 of one that stood still for longer than its upstream may take
     assert fleet.kills >= SECONDS / 15
     _assert_billed(caller, clients)
     assert "verified" in databases.manage("verify", database_url=database_url)

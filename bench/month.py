@@ -1,0 +1,125 @@
+"""A month of usage records, and what pages ask of it. Imported where Django is set up."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Callable
+from typing import Final
+
+from django.db import connection
+from django.utils import timezone
+
+from accounts import keys
+from accounts.models import Tenant, User
+from billing import balances, ledger, reports, rollups, spending
+from billing.books import Hold, Settlement, open_books
+from billing.kinds import Usage
+from billing.models import LedgerEntry, Price
+from billing.reports import Filter
+from billing.reservations import new_id, timestamp
+
+_BATCH: Final = 500
+_OWNER: Final = "0" * 32
+_KEYS: Final = 5
+_MODELS: Final = 4
+
+_FILL = """
+INSERT INTO billing_usagerecord (
+    id, tenant_id, legs, api_key_id, endpoint, requested_model, model, price_id, currency, outcome, status, error_code,
+    is_stream, usage_source, cost, held, claimed_cost, provider_cost, provider_currency, channel, upstream_model,
+    attempts, decision, started_at, first_byte_ms, duration_ms, settled_at, input_tokens, cached_input_tokens,
+    cache_write_tokens, input_audio_tokens, output_tokens, reasoning_tokens, output_audio_tokens, images)
+SELECT gen_random_uuid(), t, '[1]', t * 10 + n %% {keys}, 'chat.completions', 'm-' || n %% {models},
+    'm-' || n %% {models}, 1, 'USD',
+    'success', 200, '', n %% 2 = 0, 'upstream', c, c * 3, c, c / 2, 'USD', 'channel-' || n %% 3, 'upstream',
+    '[{{"channel": "channel", "upstream_model": "upstream", "outcome": "answered", "status": 200}}]',
+    '{{"strategy": "cheapest", "expected": {{"input": 900, "cached_input": 0, "output": 200}}, "candidates": []}}',
+    at, 300, 900, at + interval '1 second', 900, 100, 0, 0, 200, 0, 0, 0
+FROM (
+    SELECT n, CASE WHEN random() < %s THEN %s ELSE %s + 1 + (random() * (%s - 2))::int END AS t,
+        (random() * 1000000)::bigint AS c, %s::timestamptz + random() * interval '1 day' AS at
+    FROM generate_series(1, %s) AS n
+) AS drawn
+"""
+
+
+class Month:
+    """Tenants with their keys, the first of them the large one; records come day by day, as they do."""
+
+    def __init__(self, tenants: int, days: int) -> None:
+        owner = User.objects.create_user("bench@example.com")
+        self.tenants = [Tenant.objects.create(name=f"tenant {number}") for number in range(tenants)]
+        self.large = self.tenants[0]
+        self.wallet = balances.open_wallet(self.large)
+        ledger.post(balance=self.wallet, kind=LedgerEntry.Kind.GRANT, amount=10**15, reference="bench")
+        self.price = Price.objects.create(model="m-0", input=10**9, output=2 * 10**9)
+        for number in range(_KEYS):
+            keys.issue(tenant=self.large, created_by=owner, name=f"key {number}")
+        midnight = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
+        self.first = midnight - dt.timedelta(days=days)
+        self.days = days
+        self._filled = 0
+        self._books = open_books()
+
+    def fill(self, count: int, large_share: float) -> int:
+        """So many records, of one day after the other."""
+        day = self.first + dt.timedelta(days=self._filled % self.days)
+        self._filled += 1
+        statement = _FILL.format(keys=_KEYS, models=_MODELS)
+        with connection.cursor() as cursor:
+            cursor.execute(
+                statement, [large_share, self.large.pk, self.large.pk, len(self.tenants), day, count]
+            )  # fmt: skip
+        return count
+
+    def analyze(self) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("VACUUM ANALYZE billing_usagerecord")
+
+    def write(self) -> float:
+        """Microseconds for one hold and its settlement, in batches of 500."""
+        began = time.perf_counter()
+        ids = [new_id() for _number in range(_BATCH)]
+        self._books.post([self._hold(id_) for id_ in ids], [], _OWNER)
+        self._books.post([], [self._settlement(id_) for id_ in ids], _OWNER)
+        return (time.perf_counter() - began) / _BATCH * 1e6
+
+    def _hold(self, id_: str) -> Hold:
+        return Hold(
+            id=id_, legs=(self.wallet.pk,), tenant_id=self.large.pk, amount=1000, api_key_id=1,
+            endpoint="chat.completions", model="m-0", price_id=self.price.pk, is_stream=False,
+            created_at=timestamp(time.time()),
+        )  # fmt: skip
+
+    def _settlement(self, id_: str) -> Settlement:
+        return Settlement(
+            id=id_, legs=(self.wallet.pk,), held=1000, tenant_id=self.large.pk, requested_model="m-0", model="m-0",
+            price_id=self.price.pk, currency="USD", usage=Usage(input=900, output=200), claimed_cost=900,
+            channel="channel-0", upstream_model="upstream", attempts=[{"channel": "channel-0", "outcome": "answered"}],
+            decision={"strategy": "cheapest"}, first_byte_ms=300, duration_ms=900,
+        )  # fmt: skip
+
+    # --- what is measured ---
+
+    def by_day(self) -> object:
+        return spending.spent(self.large, self.first, spending.LATEST, "day")
+
+    def catch_up(self) -> None:
+        while rollups.advance():
+            pass
+
+    def rebuild_a_day(self) -> object:
+        day = self.first + dt.timedelta(days=self.days // 2)
+        return list(rollups.rebuild(day, day + dt.timedelta(days=1)))
+
+    def pages(self) -> dict[str, Callable[[], object]]:
+        now = timezone.now()
+        return {
+            "month_by_day_ms": self.by_day,
+            "month_by_model_ms": lambda: spending.spent(self.large, self.first, spending.LATEST, "model"),
+            "month_by_key_ms": lambda: spending.spent(self.large, self.first, spending.LATEST, "key"),
+            "overview_ms": lambda: reports.figures(self.large, now),
+            "poll_ms": lambda: reports.fingerprint(self.large, Filter(), limit=8),
+            "requests_ms": lambda: reports.requests(self.large, Filter(), limit=50),
+        }

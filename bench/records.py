@@ -1,0 +1,130 @@
+"""What pages and books cost over five million usage records.
+
+Fills a throw-away PostgreSQL with a month of records of fifty tenants (one has 855,000 of five million), then measures
+the roll-ups, the pages that read them, and what one more record costs to write, beside the same on an empty table.
+It fails if a bar is missed; it writes bench/results/records.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import json
+import os
+import secrets
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+from bench import command, results, stores
+from bench.gateways import ROOT
+from bench.processes import Fleet
+from bench.results import Bar
+
+RECORDS = 5_000_000
+_TENANTS = 50
+_LARGE_SHARE = 0.171
+_AT_ONCE = 250_000
+_DAYS = 30
+
+
+def main(options: argparse.Namespace) -> int:
+    with Fleet() as fleet:
+        env = {
+            "DJANGO_SETTINGS_MODULE": "costrouter.settings",
+            "DATABASE_URL": stores.start_postgresql(fleet, port=options.port),
+            "REDIS_URL": "",
+            "SECRET_KEY": secrets.token_urlsafe(48),
+            "KEY_PEPPERS": secrets.token_urlsafe(48),
+            "MASTER_KEYS": f"bench:{base64.b64encode(os.urandom(32)).decode()}",
+            "COSTROUTER_VAR": str(fleet.folder / "var"),
+        }
+        run = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
+        subprocess.run(run, env={**os.environ, **env}, cwd=ROOT, check=True)
+        inside = [sys.executable, "-m", "bench.records", "--inside", "--records", str(options.records)]
+        done = subprocess.run(
+            inside, env={**os.environ, **env}, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True
+        )
+    figures: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    bars = [
+        Bar("roll-up of a day made again, seconds", figures["rebuild_day_s"], at_most=10),
+        Bar("month by day, ms", figures["month_by_day_ms"], at_most=300),
+        Bar("month by model, ms", figures["month_by_model_ms"], at_most=300),
+        Bar("overview's figures, ms", figures["overview_ms"], at_most=100),
+        Bar("overview's poll, ms", figures["poll_ms"], at_most=100),
+        Bar("list of requests, ms", figures["requests_ms"], at_most=300),
+        Bar("a record written, times that on an empty table", figures["write_ratio"], at_most=1.1),
+    ]
+    for name, value in figures.items():
+        print(f"{name:24} {value:12.3f}")
+    for bar in bars:
+        print(f"{'pass' if bar.is_met else 'MISS'}  {bar.name:55} {bar.value:10.3f}   bar {bar.bound}")
+    if not options.quick:
+        results.write("records", {"records": options.records, "figures": figures, "bars": [bar.row() for bar in bars]})
+    return 0 if all(bar.is_met for bar in bars) else 1
+
+
+# --- with Django, in a process of its own ----------------------------------------------------------------------------
+
+
+def inside(count: int) -> dict[str, float]:
+    import django
+
+    django.setup()
+    from bench.month import Month
+
+    month = Month(_TENANTS, _DAYS)
+    empty = statistics.median(month.write() for _turn in range(7))
+    say(f"a record costs {empty:.1f} us to write on an empty table")
+    filled = 0
+    while filled < count:
+        filled += month.fill(min(_AT_ONCE, count - filled), _LARGE_SHARE)
+        say(f"{filled:,} of {count:,} records")
+    month.analyze()
+    figures: dict[str, float] = {"write_empty_us": empty}
+    figures["write_full_us"] = statistics.median(month.write() for _turn in range(7))
+    figures["write_ratio"] = figures["write_full_us"] / empty
+    figures["month_unrolled_ms"] = timed(month.by_day, 1)
+    figures["catch_up_s"] = timed(month.catch_up, 1) / 1000
+    figures["rebuild_day_s"] = timed(month.rebuild_a_day, 3) / 1000
+    say("rolled up")
+    for name, deed in month.pages().items():
+        figures[name] = timed(deed, 9)
+    return figures
+
+
+def timed(deed: Callable[[], object], turns: int) -> float:
+    """Milliseconds, the median."""
+    took = []
+    for _turn in range(turns):
+        began = time.perf_counter()
+        deed()
+        took.append((time.perf_counter() - began) * 1000)
+    return statistics.median(took)
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    made = command.parser("bench.records", __doc__)
+    made.add_argument("--records", type=int, default=RECORDS)
+    made.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
+    return made
+
+
+def _run(options: argparse.Namespace) -> int:
+    if options.quick:
+        options.records = min(options.records, 100_000)
+    return main(options)
+
+
+if __name__ == "__main__":
+    given = _parser().parse_args()
+    if given.inside:  # on the stores of the process that started this one
+        print(json.dumps(inside(given.records)))
+    else:
+        sys.exit(command.run(_parser(), _run))
