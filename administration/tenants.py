@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import secrets
 import zoneinfo
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
 from django.db.models import Model, OuterRef, QuerySet, Subquery
@@ -21,6 +23,7 @@ from unfold.widgets import (
     UnfoldAdminSelectWidget,
     UnfoldAdminSplitDateTimeWidget,
     UnfoldAdminTextInputWidget,
+    UnfoldBooleanWidget,
 )
 
 from accounts import keys
@@ -83,14 +86,29 @@ class EntryForm(forms.Form):
         help_text=_("What caused it, such as a payment's number; the same reference posts once."),
     )
 
+    is_confirmed = forms.BooleanField(label=_("Post this large amount"), required=False, widget=UnfoldBooleanWidget())
+
     def __init__(self, *args: Any, currency: str, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.currency = currency
         self.fields["amount"].label = f"{gettext('Amount')} ({currency})"
+        if "is_confirmed" not in self.data and not self._is_large(self.data.get("amount", "")):
+            del self.fields["is_confirmed"]  # asked for once it is needed
+
+    def _is_large(self, typed: str) -> bool:
+        try:
+            return abs(Decimal(typed)) > Decimal(settings.CONFIRM_ABOVE[self.currency])
+        except (InvalidOperation, KeyError):
+            return False
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
         if "amount" not in cleaned or "kind" not in cleaned:
+            return cleaned
+        if self._is_large(str(cleaned["amount"])) and not cleaned.get("is_confirmed"):
+            limit = settings.CONFIRM_ABOVE[self.currency]
+            message = _("More than %(limit)s %(currency)s: look at the amount once more, and tick the box to post it.")
+            self.add_error("is_confirmed", ValidationError(message, params={"limit": limit, "currency": self.currency}))
             return cleaned
         if cleaned["amount"] == 0 or (cleaned["amount"] < 0 and cleaned["kind"] != LedgerEntry.Kind.ADJUSTMENT):
             self.add_error("amount", _("Enter a positive amount; only an adjustment may be negative."))

@@ -30,8 +30,9 @@ INSERT INTO billing_usagerecord (
     is_stream, usage_source, cost, held, claimed_cost, provider_cost, provider_currency, channel, upstream_model,
     attempts, decision, started_at, first_byte_ms, duration_ms, settled_at, input_tokens, cached_input_tokens,
     cache_write_tokens, input_audio_tokens, output_tokens, reasoning_tokens, output_audio_tokens, images)
-SELECT gen_random_uuid(), t, '[1]', t * 10 + n %% {keys}, 'chat.completions', 'm-' || n %% {models},
-    'm-' || n %% {models}, 1, 'USD',
+SELECT (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') || '7' || substr(md5(random()::text), 1, 3)
+        || '8' || substr(md5(random()::text), 1, 15))::uuid, t, '[1]', t * 10 + n %% {keys}, 'chat.completions',
+    'm-' || n %% {models}, 'm-' || n %% {models}, 1, 'USD',
     'success', 200, '', n %% 2 = 0, 'upstream', c, c * 3, c, c / 2, 'USD', 'channel-' || n %% 3, 'upstream',
     '[{{"channel": "channel", "upstream_model": "upstream", "outcome": "answered", "status": 200}}]',
     '{{"strategy": "cheapest", "expected": {{"input": 900, "cached_input": 0, "output": 200}}, "candidates": []}}',
@@ -76,6 +77,13 @@ class Month:
     def analyze(self) -> None:
         with connection.cursor() as cursor:
             cursor.execute("VACUUM ANALYZE billing_usagerecord")
+            cursor.execute("CHECKPOINT")
+
+    def empty(self) -> None:
+        """Afterwards nothing can be shown any more, but the same can be written."""
+        with connection.cursor() as cursor:
+            cursor.execute("TRUNCATE billing_usagerecord")
+            cursor.execute("CHECKPOINT")
 
     def write(self) -> float:
         """Microseconds for one hold and its settlement, in batches of 500."""

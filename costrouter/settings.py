@@ -77,6 +77,8 @@ SHOW_CHANNELS = env.bool("SHOW_CHANNELS", default=True)
 SHOW_COSTS = env.bool("SHOW_COSTS", default=False)
 """Whether tenants see what each route was expected to cost the operator."""
 TRIAL_CREDIT = env.str("TRIAL_CREDIT", default="5.00")
+CONFIRM_ABOVE = env.dict("CONFIRM_ABOVE", default={"USD": "1000", "VND": "25000000"})
+"""Currency units above which an operator's posting to a wallet is asked for once more."""
 """Currency units granted to a new tenant."""
 SIGNUP_OPEN = env.bool("SIGNUP_OPEN", default=True)
 MAX_ATTEMPTS = env.int("MAX_ATTEMPTS", default=3)

@@ -286,3 +286,18 @@ def test_history_of_money_is_in_currency_units(desk: Browser, tenant: Tenant) ->
     assert LogEntry.objects.latest("pk").get_change_message() == (
         "Changed Amount: 1 \N{RIGHTWARDS ARROW} 3 and Hard: True \N{RIGHTWARDS ARROW} False."
     )
+
+
+def test_large_posting_is_asked_for_once_more(desk: Browser, tenant: Tenant) -> None:
+    page = desk.open(reverse("admin:accounts_tenant_change", args=(tenant.pk,))).click("Post a ledger entry")
+    before = LedgerEntry.objects.count()
+
+    asked = page.press("Post", kind="grant", amount="1000.01", reason="a bonus")
+    assert "look at the amount once more" in asked.text
+    assert LedgerEntry.objects.count() == before
+    assert asked.press("Post").status == 200
+    assert LedgerEntry.objects.count() == before
+
+    assert asked.press("Post", is_confirmed=True).status == 302
+    assert LedgerEntry.objects.count() == before + 1
+    assert page.press("Post", kind="grant", amount="1000", reason="a bonus", reference="another").status == 302
