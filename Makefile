@@ -9,10 +9,10 @@ PY := .venv/bin/python
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench bench-peers bench-records soak test-real fuzz chaos messages clean
+.PHONY: help run test check bench bench-peers bench-records test-real fuzz chaos soak messages clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: .venv/synced ## start the demo on PORT (8000); REAL=1 adds a real small model behind it
 	@$(if $(REAL),bin/bootstrap --group real)

@@ -105,11 +105,6 @@ class EntryForm(forms.Form):
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
         if "amount" not in cleaned or "kind" not in cleaned:
             return cleaned
-        if self._is_large(str(cleaned["amount"])) and not cleaned.get("is_confirmed"):
-            limit = settings.CONFIRM_ABOVE[self.currency]
-            message = _("More than %(limit)s %(currency)s: look at the amount once more, and tick the box to post it.")
-            self.add_error("is_confirmed", ValidationError(message, params={"limit": limit, "currency": self.currency}))
-            return cleaned
         if cleaned["amount"] == 0 or (cleaned["amount"] < 0 and cleaned["kind"] != LedgerEntry.Kind.ADJUSTMENT):
             self.add_error("amount", _("Enter a positive amount; only an adjustment may be negative."))
             return cleaned
@@ -117,8 +112,12 @@ class EntryForm(forms.Form):
             amount = amounts.ledger_units(cleaned["amount"], self.currency)
         except ValidationError as error:
             self.add_error("amount", error)
-        else:
-            cleaned["amount"] = -amount if cleaned["kind"] in _TAKES_AWAY else amount
+            return cleaned
+        if self._is_large(str(cleaned["amount"])) and not cleaned.get("is_confirmed"):
+            limit = settings.CONFIRM_ABOVE[self.currency]
+            message = _("More than %(limit)s %(currency)s: look at the amount once more, and tick the box to post it.")
+            self.add_error("is_confirmed", ValidationError(message, params={"limit": limit, "currency": self.currency}))
+        cleaned["amount"] = -amount if cleaned["kind"] in _TAKES_AWAY else amount
         return cleaned
 
 
