@@ -88,7 +88,9 @@ class Admin(ModelAdmin):  # type: ignore[misc]  # Unfold carries no types; from 
         return message
 
     def _changed(self, form: Any, name: str) -> str:
-        field = form.fields[name]
+        field = form.fields.get(name)
+        if field is None:  # a form's own name for what it changes, such as the password
+            return name
         label = str(field.label or name)
         if name in self.unlogged or isinstance(field.widget, forms.PasswordInput):
             return label

@@ -38,7 +38,12 @@ class MarginForm(forms.Form):
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
         first, last = cleaned.get("first"), cleaned.get("last")
-        if first and last and not dt.timedelta(0) <= last - first < dt.timedelta(days=_MOST_DAYS):
+        bounds = dt.date(2000, 1, 1), dt.date(2999, 12, 31)
+        if (
+            first
+            and last
+            and not (bounds[0] <= first <= last <= bounds[1] and last - first < dt.timedelta(days=_MOST_DAYS))
+        ):
             raise ValidationError(_("The last day comes after the first, and at most 400 days are shown."))
         return cleaned
 

@@ -73,7 +73,7 @@ def at_price(new: Price) -> Look:
         Doubt(f"below_cost_{route}", _("%(route)s costs more than this price brings: every request loses money.")
                 % {"route": name})
         for route, name, tariff in costs
-        if new.input < tariff.input or new.output < tariff.output
+        if any(one.input < other.input or one.output < other.output for one, other in _pairs(new.tariff, tariff))
     ]  # fmt: skip
     return _look(new, versions, [tariff for _pk, _name, tariff in costs], records, "claimed_cost", doubts)
 
@@ -87,7 +87,8 @@ def at_cost_price(new: CostPrice) -> Look:
         model=route.model.name, channel=route.channel.name, upstream_model=route.upstream_name
     )
     doubts = []
-    if price is not None and (new.input > price.input or new.output > price.output):
+    pairs = _pairs(new.tariff, price.tariff) if price is not None else []
+    if any(one.input > other.input or one.output > other.output for one, other in pairs):
         text = _("Customers pay less for this model than this route would cost: every request loses money.")
         doubts.append(Doubt("below_cost", text))
     return _look(new, new.versions().filter(withdrawal=None), [], records, "provider_cost", doubts)
@@ -121,20 +122,32 @@ def _costs(price: Price) -> list[tuple[int, str, Tariff]]:
     return found
 
 
+def _pairs(one: Tariff, other: Tariff) -> list[tuple[Tariff, Tariff]]:
+    """What both ask at each hour and length of input at which either of them changes."""
+    begins = {0, *(minute for tariff in (one, other) for minute, _holding in tariff.hours)}
+    whole = [(one.at(minute * 60), other.at(minute * 60)) for minute in sorted(begins)]
+    found = []
+    for pair in whole:
+        lengths = {0, *(above + 1 for tariff in pair for above, _tier in tariff.tiers)}
+        found += [(pair[0].for_input(tokens), pair[1].for_input(tokens)) for tokens in sorted(lengths)]
+    return found
+
+
 def _leaps(old: Rates | None, new: Rates) -> Iterable[Doubt]:
-    """What grows or shrinks by more than a factor of ten, or becomes free or no longer free."""
+    """What grows or shrinks by more than a factor of ten, or becomes free or no longer free, at any hour or length."""
     if old is None:
         return
-    before, after = old.tariff, new.tariff
-    for kind in _priced(old, new):
-        one, other = before.rate(kind.name), after.rate(kind.name)
-        label = {"kind": _(kind.label)}
-        if bool(one) != bool(other):
-            text = _("%(kind)s becomes free.") if one else _("%(kind)s was free and is to be paid.")
-            yield Doubt(f"zero_{kind.name}", capfirst(text % label))
-        elif one and not one <= other * FACTOR <= one * FACTOR**2:
-            text = _("%(kind)s changes by more than a factor of %(factor)d.") % (label | {"factor": FACTOR})
-            yield Doubt(f"leap_{kind.name}", capfirst(text))
+    pairs = _pairs(old.tariff, new.tariff)
+    rates = [(kind.name, kind.label, [(one.rate(kind.name), other.rate(kind.name)) for one, other in pairs])
+             for kind in _priced(old, new)]  # fmt: skip
+    rates.append(("fee", _("fee per request"), [(one.request_fee, other.request_fee) for one, other in pairs]))
+    for name, label, values in rates:
+        words = {"kind": _(label), "factor": FACTOR}
+        if zeros := [(one, other) for one, other in values if bool(one) != bool(other)]:
+            text = _("%(kind)s becomes free.") if zeros[0][0] else _("%(kind)s was free and is to be paid.")
+            yield Doubt(f"zero_{name}", capfirst(text % words))
+        if any(one and other and not one <= other * FACTOR <= one * FACTOR**2 for one, other in values):
+            yield Doubt(f"leap_{name}", capfirst(_("%(kind)s changes by more than a factor of %(factor)d.") % words))
 
 
 def _priced(old: Rates | None, new: Rates) -> list[Kind]:

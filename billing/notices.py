@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-from typing import Final, cast
+from smtplib import SMTPException
+from typing import Any, Final, cast
 
 from django.conf import settings
 from django.core.mail import send_mail
-from django.db.models import F, Q, QuerySet
+from django.db.models import DecimalField, F, Q, QuerySet
+from django.db.models.functions import Cast
 from django.template.loader import render_to_string
 from django.utils import timezone, translation
 
@@ -21,6 +23,7 @@ log = logging.getLogger(__name__)
 THRESHOLDS: Final = (50, 80, 100)
 """Percent of a quota's amount."""
 _AT_ONCE: Final = 100
+_EXACT: Final[Any] = DecimalField(max_digits=30, decimal_places=0)
 _RECENT: Final = dt.timedelta(hours=1)
 """How long after its end a period is still told of."""
 
@@ -38,12 +41,10 @@ def send() -> int:
         before = row.notified
         if not Balance.objects.filter(pk=row.pk, notified=before).update(notified=reached):
             continue
-        try:
-            _mail(quota, row, reached)
-        except Exception:
+        if _mail(quota, row, reached):
+            told += 1
+        else:
             Balance.objects.filter(pk=row.pk, notified=reached).update(notified=before)
-            raise
-        told += 1
     return told
 
 
@@ -55,16 +56,20 @@ def _due(now: dt.datetime) -> QuerySet[Balance]:
     """Present periods with a threshold that nobody was told of."""
     lasts = Q(ends_at=None) | Q(ends_at__gt=now - _RECENT)
     rows = Balance.objects.filter(lasts, kind=Balance.Kind.QUOTA, quota__ended_at=None, quota__amount__gt=0)
-    used = (F("credit_line") - F("available")) * 100
+    # As decimals: a hundred times the largest amount does not fit 64 bits.
+    used, amount = (Cast(each, _EXACT) for each in (F("credit_line") - F("available"), F("quota__amount")))
     passed = Q()
     for number, percent in enumerate(THRESHOLDS):
         untold = Q(notified=None) | Q(notified__lt=percent) if number else Q(notified=None)
-        passed |= Q(used__gte=F("quota__amount") * percent) & untold
-    return rows.annotate(used=used).filter(passed).select_related("quota__tenant", "quota__user", "quota__api_key")
+        passed |= Q(used__gte=F("whole") * percent) & untold
+    rows = rows.annotate(used=used * 100, whole=amount).filter(passed).order_by("pk")
+    return rows.select_related("quota__tenant", "quota__user", "quota__api_key")
 
 
-def _mail(quota: Quota, row: Balance, percent: int) -> None:
-    for user in _readers(quota):
+def _mail(quota: Quota, row: Balance, percent: int) -> bool:
+    """Whether anybody was told, or there is nobody; an address that is refused keeps the mail from nobody else."""
+    readers, told = _readers(quota), 0
+    for user in readers:
         with translation.override(user.language), timezone.override(quota.tenant.time_zone):
             context = {
                 "quota": quota,
@@ -74,8 +79,13 @@ def _mail(quota: Quota, row: Balance, percent: int) -> None:
                 "site_url": settings.SITE_URL,
             }
             subject = render_to_string("mail/quota_subject.txt", context).strip()
-            send_mail(subject, render_to_string("mail/quota.txt", context), None, [user.email])
-    log.info("quota %d reached %d percent", quota.pk, percent)
+            try:
+                send_mail(subject, render_to_string("mail/quota.txt", context), None, [user.email])
+                told += 1
+            except (OSError, SMTPException) as error:
+                log.warning("quota %d: user %d could not be told: %s", quota.pk, user.pk, error)
+    log.info("quota %d reached %d percent, %d of %d told", quota.pk, percent, told, len(readers))
+    return told > 0 or not readers
 
 
 def _readers(quota: Quota) -> list[User]:

@@ -27,6 +27,8 @@ SOFT_LINE: Final = 2**60
 """The credit line of a soft quota's periods: twice what any amount may be (amounts.LARGEST)."""
 
 
+SESSION_LASTS: Final = dt.timedelta(days=30)
+"""How long a session is looked at by those who change a quota or tell of it; its balance goes on holding after it."""
 _EVER: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
@@ -136,7 +138,8 @@ def session_limit(quota: Quota, digest: str) -> tuple[int, SpendingLimit]:
 
 def _limit(quota: Quota, row: Balance) -> tuple[int, SpendingLimit]:
     period = cast("Literal['day', 'week', 'month', 'total', 'session']", quota.period)
-    return row.pk, SpendingLimit(quota.about, period, quota.amount, row.ends_at.timestamp() if row.ends_at else None)
+    ends_at = None if row.ends_at is None or row.session else row.ends_at.timestamp()
+    return row.pk, SpendingLimit(quota.about, period, quota.amount, ends_at)
 
 
 @transaction.atomic
@@ -144,8 +147,9 @@ def _begin_session(quota: Quota, digest: str) -> Balance:
     """Under the quota's lock, as a period begins."""
     fresh = Quota.objects.select_for_update().get(pk=quota.pk)
     line = fresh.amount if fresh.is_hard else SOFT_LINE
+    now = timezone.now()
     fields = {"tenant": quota.tenant, "kind": Balance.Kind.QUOTA, "currency": quota.tenant.currency, "available": line,
-              "credit_line": line, "starts_at": timezone.now()}  # fmt: skip
+              "credit_line": line, "starts_at": now, "ends_at": now + SESSION_LASTS}  # fmt: skip
     row, _is_new = Balance.objects.get_or_create(quota=quota, session=digest, defaults=fields)
     return row
 
@@ -226,9 +230,9 @@ def change(quota: Quota, *, amount: int, is_hard: bool) -> None:
         Quota.objects.select_for_update().get(pk=quota.pk)
         line = amount if is_hard else SOFT_LINE
         rows = Balance.objects.filter(Q(ends_at=None) | Q(ends_at__gt=timezone.now()), quota=quota)
-        for row_id in rows.order_by("pk").values_list("pk", flat=True):
-            moved = F("available") + line - F("credit_line")
-            Balance.objects.filter(pk=row_id).update(available=moved, credit_line=line)
+        ids = list(rows.order_by("pk").select_for_update().values_list("pk", flat=True))  # as holds lock them
+        moved = F("available") + line - F("credit_line")
+        Balance.objects.filter(pk__in=ids).update(available=moved, credit_line=line)
         Quota.objects.filter(pk=quota.pk).update(amount=amount, is_hard=is_hard)
     quota.amount, quota.is_hard = amount, is_hard
 

@@ -28,7 +28,7 @@ FEE: Final = "request_fee"
 _NAMES: Final = (*(kind.rate for kind in KINDS), FEE)
 _MOST_TERMS: Final = 12
 _LARGEST: Final = 10**18
-_CONDITION: Final = re.compile(r"above (?P<above>[0-9_]{1,12})|(?P<hours>[0-2][0-9]:[0-5][0-9]-[0-2][0-9]:[0-5][0-9])")
+_CONDITION: Final = re.compile(r"above (?P<above>[0-9]{1,12})|(?P<hours>[0-2][0-9]:[0-5][0-9]-[0-2][0-9]:[0-5][0-9])")
 
 
 def _(message: str) -> str:

@@ -1,9 +1,9 @@
 """The process's own jobs: its heartbeat, a fresh catalogue, the counts of refused calls, and closing what the dead
 left open.
 
-Every web process runs them in two threads beside the event loop, with or without Celery: they are cheap, and safe to
-run anywhere at the same time. What may take long (recovery after an outage, roll-ups, mail) has a thread of its own, so
-that no heartbeat waits for it.
+Every web process runs them in three threads beside the event loop, with or without Celery: they are cheap, and safe to
+run anywhere at the same time. What may take long (recovery after an outage, roll-ups) has a thread of its own, so that
+no heartbeat waits for it, and mail another.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from django.conf import settings
-from django.db import Error, connection
+from django.db import Error, InterfaceError, OperationalError, connection
 from django.utils import timezone
 
 from accounts import refusals
@@ -62,7 +62,8 @@ class Scheduler:
         loop = asyncio.get_running_loop()
         self._owner = await loop.run_in_executor(None, self._prepare)
         self._writer.start(self._owner)
-        for name, jobs in (("scheduler", self._pressing()), ("housekeeper", self._patient())):
+        mail = [Job("notices", NOTICE_SECONDS, notices.send)]
+        for name, jobs in (("scheduler", self._pressing()), ("housekeeper", self._patient()), ("mail", mail)):
             thread = threading.Thread(target=self._work, args=(jobs,), name=name, daemon=True)
             self._threads.append(thread)
             thread.start()
@@ -106,7 +107,6 @@ class Scheduler:
             Job("recovery", RECOVERY_SECONDS, lambda: recovery.settle_dead_owners(self._contact, settings.SPOOL_DIR)),
             Job("housekeeping", HOUSEKEEPING_SECONDS, self._keep_house),
             Job("roll-ups", ROLLUP_SECONDS, rollups.advance),
-            Job("notices", NOTICE_SECONDS, notices.send),
         ]
 
     def _work(self, jobs: list[Job]) -> None:
@@ -120,7 +120,7 @@ class Scheduler:
         job.due = time.monotonic() + job.every
         try:
             job.run()
-        except Error as error:
+        except (OperationalError, InterfaceError) as error:
             self._contact.note_loss()
             connection.close()
             log.warning("job %s: the database is away: %s", job.name, error)

@@ -111,7 +111,7 @@ def usage(request: TenantRequest) -> HttpResponse:
         sum(getattr(line.spent, name) for line in lines)
         for name in ("requests", "input", "cached_input", "output", "cost")
     ]
-    by = form.cleaned_data.get("by", "day")
+    by = form.cleaned_data.get("by") or "day"
     context = {
         "form": form,
         "lines": lines,

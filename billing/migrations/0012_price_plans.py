@@ -20,6 +20,14 @@ def forwards(apps, schema_editor):
 
 
 def backwards(apps, schema_editor):
+    """Refuses while the former version would read a plan's price, a term or a withdrawal as something else."""
+    prices = apps.get_model("billing", "Price").objects
+    if (
+        prices.exclude(plan=None).exists()
+        or prices.exclude(terms=None).exists()
+        or apps.get_model("billing", "PriceWithdrawal").objects.exists()
+    ):
+        raise RuntimeError("prices of plans, with terms, or withdrawn ones mean something else to the former version")
     if schema_editor.connection.vendor == "postgresql":
         schema_editor.execute(f"DROP TRIGGER {TABLE}_append_only ON {TABLE}")
 

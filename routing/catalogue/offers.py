@@ -62,7 +62,7 @@ def set_price(model_name: str, rate: Rate) -> Price:
     """What tenants pay for a model from now on."""
     terms = rate.ledger_units()
     listed = Price.objects.in_use().filter(model=model_name, currency=rate.currency, plan=None)
-    current = listed.order_by("-version").first()
+    current = listed.filter(effective_from__lte=Now()).order_by("effective_from", "version").last()
     if current is not None and _has(current, terms):
         return current
     return plans.publish(Price(model=model_name, **terms))
@@ -71,17 +71,20 @@ def set_price(model_name: str, rate: Rate) -> Price:
 def set_cost_price(route: Route, rate: Rate) -> CostPrice:
     """What a route costs the operator from now on."""
     terms = rate.ledger_units()
-    current = CostPrice.objects.filter(route=route).order_by("-version").first()
+    valid = CostPrice.objects.filter(route=route, withdrawal=None, effective_from__lte=Now())
+    current = valid.order_by("effective_from", "version").last()
     if current is not None and _has(current, terms):
         return current
     return CostPrice.objects.create(route=route, **terms)
 
 
 def _has(row: Price | CostPrice, terms: dict[str, Any]) -> bool:
-    return all(getattr(row, name) == value for name, value in terms.items())
+    return row.terms is None and not row.request_fee and all(getattr(row, name) == terms[name] for name in terms)
 
 
 def names_priced_in(currency: str) -> list[str]:
     """The public names that a tenant of this currency can call as far as prices go, in order."""
-    in_force = Price.objects.in_use().filter(model=OuterRef("name"), currency=currency, effective_from__lte=Now())
+    in_force = Price.objects.in_use().filter(
+        model=OuterRef("name"), currency=currency, plan=None, effective_from__lte=Now()
+    )
     return list(CatalogueModel.objects.filter(Exists(in_force), is_enabled=True).values_list("name", flat=True))

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from django.utils import timezone
-
 from billing import plans, terms
 from billing.kinds import KINDS
 from billing.models import Price, Rates
@@ -71,15 +69,14 @@ def differences(day: dt.date) -> Iterator[Difference]:
             yield from _difference(model.name, model, ours, theirs)
     for route in Route.objects.select_related("channel", "model").order_by("model__name", "channel__name"):
         theirs = vendors.of_route(route.channel.base_url, route.upstream_name, day)
-        ours = _in_force(route.cost_prices.filter(withdrawal=None, currency="USD"))
+        ours = _in_force(route.cost_prices.filter(withdrawal=None))  # whatever its currency: one holds
         if theirs is not None:
             yield from _difference(str(route), route, ours, theirs)
 
 
 def _in_force(rows: object) -> Rates | None:
-    found: Rates | None = (
-        rows.filter(effective_from__lte=timezone.now()).order_by("effective_from", "version").last()  # type: ignore[attr-defined]
-    )
+    """The version that holds, or that is to: what somebody has planned is set by hand as well."""
+    found: Rates | None = rows.order_by("effective_from", "version").last()  # type: ignore[attr-defined]
     return found
 
 
@@ -95,6 +92,8 @@ def _verdict(ours: Rates | None, theirs: VendorPrice) -> Verdict | None:
     """None where there is no difference. A rate that is not named is that of the kind which contains it."""
     if ours is None:
         return Verdict.NEW
+    if ours.currency != "USD":
+        return Verdict.BY_HAND
     own = ours.tariff
     offered = terms.tariff_of(own.id, own.currency, _fields(theirs), theirs.terms)
     if own == offered:

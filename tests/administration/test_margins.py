@@ -62,6 +62,7 @@ def test_different_currencies_have_no_margin(desk: Browser, record: Callable[...
 
 def test_stretch_that_cannot_be_shown_says_why(desk: Browser) -> None:
     assert "at most 400 days" in desk.open("/admin/margins/?first=2020-01-01&last=2026-03-01").text
+    assert "at most 400 days" in desk.open("/admin/margins/?first=9999-12-31&last=9999-12-31").text
     assert "The last day comes after the first" in desk.open("/admin/margins/?first=2026-03-02&last=2026-03-01").text
 
 

@@ -71,6 +71,12 @@ def test_last_week_is_reckoned_again(desk: Browser, price: Price, tenant: Tenant
         ({"input": "0.25", "cached_input": "0"}, ["Cached input becomes free."]),
         ({"output": "0"}, ["costs more than this price brings", "Output becomes free."]),
         ({"output": "200"}, ["Output changes by more than a factor of 10."]),
+        (
+            {"terms": "above 1: input 0.001"},
+            ["costs more than this price brings", "Input changes by more than a factor"],
+        ),
+        ({"terms": "01:00-02:00: output 0"}, ["costs more than this price brings", "Output becomes free."]),
+        ({"request_fee": "0.1"}, ["Fee per request changes by more than a factor of 10."]),
     ],
 )
 def test_what_is_unusual_has_to_be_confirmed_line_by_line(

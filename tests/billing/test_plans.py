@@ -146,3 +146,58 @@ def test_withdrawal_moves_the_catalogue() -> None:
     before = read_version()
     plans.withdraw(coming)
     assert read_version() > before
+
+
+# --- what comes in another order -------------------------------------------------------------------------------------
+
+
+def test_return_to_an_earlier_price_reaches_the_plan_though_the_figures_are_the_same() -> None:
+    name, following = model(), plan()
+    listed(name, 1000)
+    listed(name, 1000, since=8 * HOUR)
+    listed(name, 500, since=2 * HOUR)
+    assert [paid(name, following, after) for after in (HOUR, 3 * HOUR, 9 * HOUR)] == [1000, 500, 1000]
+
+
+def test_withdrawal_leaves_the_copies_of_equal_versions() -> None:
+    name, following = model(), plan()
+    listed(name, 1000)
+    coming = listed(name, 700, since=2 * HOUR)
+    listed(name, 700, since=4 * HOUR)
+    plans.withdraw(coming)
+    assert [paid(name, following, after) for after in (3 * HOUR, 5 * HOUR)] == [1000, 700]
+
+
+def test_own_price_goes_before_copies_that_are_still_to_come() -> None:
+    name, special = model(), plan()
+    listed(name, 1000)
+    listed(name, 2000, since=HOUR)
+    plans.publish(Price(model=name, plan=special, input=77, output=77))
+    assert [paid(name, special, after) for after in (dt.timedelta(0), 2 * HOUR)] == [77, 77]
+
+
+def test_own_price_goes_before_a_copy_that_is_about_to_hold() -> None:
+    name, special = model(), plan()
+    listed(name, 1000)
+    listed(name, 2000, since=dt.timedelta(seconds=5))
+    plans.publish(Price(model=name, plan=special, input=77, output=77))
+    assert [paid(name, special, after) for after in (dt.timedelta(0), HOUR)] == [77, 77]
+
+
+def test_own_price_withdrawn_gives_way_to_what_the_list_has_had_since() -> None:
+    name, special = model(), plan()
+    listed(name, 1000)
+    own = plans.publish(Price(model=name, plan=special, input=77, output=77, effective_from=timezone.now() + HOUR))
+    listed(name, 2000, since=2 * HOUR)
+    assert paid(name, special, 3 * HOUR) == 77
+    plans.withdraw(own)
+    assert [paid(name, special, after) for after in (HOUR, 3 * HOUR)] == [1000, 2000]
+
+
+def test_following_again_at_the_same_figure_follows_what_comes() -> None:
+    name, special = model(), plan()
+    listed(name, 1000)
+    plans.publish(Price(model=name, plan=special, input=1000, output=2000))
+    plans.follow_list(special, name, "USD")
+    listed(name, 3000, since=dt.timedelta(0))
+    assert paid(name, special) == 3000

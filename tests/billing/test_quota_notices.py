@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from smtplib import SMTPRecipientsRefused
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from django.utils import timezone
 
 from accounts.models import ApiKey, Member, Tenant, User
 from billing import notices, quotas
+from billing.amounts import LARGEST
 from billing.models import Balance, Quota
 
 AMOUNT = 100_000
@@ -113,8 +115,37 @@ def test_mail_that_cannot_be_sent_is_tried_again(quota: Quota, settings: Any) ->
     use(quota, AMOUNT)
     before = settings.EMAIL_BACKEND
     settings.EMAIL_BACKEND = f"{__name__}.AwayBackend"
-    with pytest.raises(ConnectionRefusedError):
-        notices.send()
+    assert notices.send() == 0
     settings.EMAIL_BACKEND = before
     assert notices.send() == 1
     assert len(mail.outbox) == 1
+
+
+def test_quota_of_the_largest_amount_keeps_nobody_from_being_told(tenant: Tenant, quota: Quota) -> None:
+    vast = quotas.grant(tenant, amount=LARGEST, period="total")
+    use(vast, LARGEST // 10)
+    use(quota, AMOUNT)
+    assert notices.send() == 1
+    use(vast, LARGEST // 2)
+    assert notices.send() == 1
+
+
+class PickyBackend(BaseEmailBackend):
+    """Refuses one address for good."""
+
+    def send_messages(self, messages: Any) -> int:
+        if any("alice" in address for message in messages for address in message.to):
+            raise SMTPRecipientsRefused({})
+        mail.outbox.extend(messages)
+        return len(messages)
+
+
+def test_refused_address_keeps_the_mail_from_nobody_else_and_is_not_tried_for_ever(
+    tenant: Tenant, quota: Quota, settings: Any
+) -> None:
+    admin = User.objects.create_user("admin@example.com")
+    Member.objects.create(tenant=tenant, user=admin, role=Member.Role.ADMIN)
+    settings.EMAIL_BACKEND = f"{__name__}.PickyBackend"
+    use(quota, AMOUNT)
+    assert [notices.send(), notices.send()] == [1, 0]
+    assert [message.to for message in mail.outbox] == [[admin.email]]

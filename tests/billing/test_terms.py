@@ -197,6 +197,8 @@ def test_text_is_read_and_written_back() -> None:
         ("above: input 6", "condition"),
         ("above 0: input 6", "always"),
         ("below 5: input 6", "condition"),
+        ("above __: input 6", "condition"),
+        ("above 1__0: input 6", "condition"),
         ("16:30: input 6", "condition"),
         ("24:01-02:00: input 6", "time of the day"),
         ("16:61-17:00: input 6", "condition"),

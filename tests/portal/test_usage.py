@@ -79,6 +79,7 @@ def test_page_without_anything_to_show_says_so(alices: Browser) -> None:
         ("?first=2020-01-01&last=2026-03-01", "at most 400"),
         ("?first=2026-01-01&last=2026-03-01&by=hour", "by the hour at most 31"),
         ("?first=&last=2026-03-01", "first and the last day"),
+        ("?by=&first=", "first and the last day"),
         ("?first=0001-01-01&last=0001-01-02", "out of all bounds"),
         ("?by=secret", "Select a valid choice"),
         ("?key=999999", "Select a valid choice"),
