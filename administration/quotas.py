@@ -21,17 +21,6 @@ from billing.amounts import AmountField
 from billing.models import Quota, QuotaDefault
 
 
-def _exact(form: Any, cleaned: dict[str, Any]) -> dict[str, Any]:
-    """With the limit in ledger units of its tenant's currency."""
-    tenant = form.instance.tenant if form.instance.pk else cleaned.get("tenant")
-    if tenant is not None and cleaned.get("limit") is not None:
-        try:
-            cleaned["limit"] = amounts.ledger_units(cleaned["limit"], tenant.currency)
-        except forms.ValidationError as error:
-            form.add_error("limit", error)
-    return cleaned
-
-
 class QuotaForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable when it runs
     """The amount is typed in the tenant's currency. Whose quota it is, and its period, stay as they were made."""
 
@@ -52,8 +41,13 @@ class QuotaForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable
             self.fields["limit"].initial = money.to_json_number(self.instance.amount, self.instance.tenant.currency)
 
     def clean(self) -> dict[str, Any]:
-        cleaned = _exact(self, super().clean() or self.cleaned_data)
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
         tenant = self.instance.tenant if self.instance.pk else cleaned.get("tenant")
+        if tenant is not None and cleaned.get("limit") is not None:
+            try:
+                cleaned["limit"] = amounts.ledger_units(cleaned["limit"], tenant.currency)
+            except forms.ValidationError as error:
+                self.add_error("limit", error)
         if not self.instance.pk and tenant is not None and self._is_there(cleaned):
             self.add_error(None, _("There is a quota of this kind already."))
         return cleaned

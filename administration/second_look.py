@@ -5,10 +5,9 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from fractions import Fraction
 from typing import Any, Final
 
-from django.db.models import QuerySet, Sum
+from django.db.models import Count, QuerySet, Sum
 from django.utils import timezone
 from django.utils.formats import number_format
 from django.utils.safestring import SafeString
@@ -193,12 +192,11 @@ def _effect(records: QuerySet[UsageRecord], column: str, new: Rates) -> Effect:
     since = timezone.now() - dt.timedelta(days=DAYS)
     # By tenant, because that is what the index of times begins with.
     paid = records.filter(tenant__in=Tenant.objects.values("pk"), started_at__gte=since, **{f"{column}__gt": 0})
-    sums = paid.aggregate(before=Sum(column), **{f"sum_{kind.name}": Sum(kind.column) for kind in KINDS})
-    count = paid.count()
+    sums = paid.aggregate(
+        count=Count("pk"), before=Sum(column), **{f"sum_{kind.name}": Sum(kind.column) for kind in KINDS}
+    )
     usage = Usage(**{kind.name: sums[f"sum_{kind.name}"] or 0 for kind in KINDS})
     own = {kind.rate: getattr(new, kind.rate) for kind in KINDS}
-    fee = Fraction(new.request_fee)
-    after = cost(usage, Tariff(0, new.currency, **own)) + int(fee * count)
-    return Effect(
-        count, amounts.format_amount(sums["before"] or 0, new.currency), amounts.format_amount(after, new.currency)
-    )  # fmt: skip
+    after = cost(usage, Tariff(0, new.currency, **own)) + new.request_fee * sums["count"]
+    before = amounts.format_amount(sums["before"] or 0, new.currency)
+    return Effect(sums["count"], before, amounts.format_amount(after, new.currency))

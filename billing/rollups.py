@@ -28,7 +28,7 @@ GRACE: Final = dt.timedelta(minutes=2)
 _STRETCH: Final = dt.timedelta(days=1)
 """Rolled up in one transaction at most."""
 
-GROUPED: Final = ("tenant", "api_key", "model", "channel", "upstream_model", "currency", "provider_currency")
+_GROUPED: Final = "tenant_id, api_key_id, model, channel, upstream_model, currency, provider_currency"
 SUMMED: Final = ("cost", "claimed_cost", "provider_cost", *(kind.column for kind in KINDS))
 
 
@@ -98,13 +98,12 @@ def _insert(bucket: dt.timedelta, tenants: QuerySet[Tenant], start: dt.datetime,
     records = UsageRecord.objects.filter(tenant__in=tenants.values("pk"), settled_at__gte=start, settled_at__lt=end)
     chosen, parameters = records.order_by().values("pk").query.sql_with_params()
     where = chosen.partition(" WHERE ")[2]
-    groups = ", ".join(column for column in ("tenant_id", "api_key_id", *GROUPED[2:]))
     sums = ", ".join(f"COALESCE(SUM({name}), 0)" for name in SUMMED)
     with connection.cursor() as cursor:
         cursor.execute(
-            f"INSERT INTO billing_usagerollup (starts_at, {groups}, requests, {', '.join(SUMMED)}) "  # noqa: S608
-            f"SELECT {_bucket(bucket)} AS begun, {groups}, COUNT(*), {sums} FROM billing_usagerecord "
-            f"WHERE {where} GROUP BY begun, {groups}",
+            f"INSERT INTO billing_usagerollup (starts_at, {_GROUPED}, requests, {', '.join(SUMMED)}) "  # noqa: S608
+            f"SELECT {_bucket(bucket)} AS begun, {_GROUPED}, COUNT(*), {sums} FROM billing_usagerecord "
+            f"WHERE {where} GROUP BY begun, {_GROUPED}",
             parameters,
         )
         return int(cursor.rowcount)

@@ -94,7 +94,7 @@ def _converted(model: ModelInfo, day: dt.date) -> VendorPrice | None:
             terms += [Term(rates_above, above, starts, ends) for above, rates_above in sorted(above_these.items())]
     except ValueError:
         return None
-    if "input" not in rates or not rates.keys() & {"output"}:
+    if not {"input", "output"} <= rates.keys():
         return None
     return VendorPrice(rates, tuple(terms), tuple(sorted(left_out)))
 
