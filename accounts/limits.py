@@ -8,6 +8,7 @@ process keeps buckets of its own with its share of every limit, and no request f
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import math
 import time
@@ -18,10 +19,10 @@ from pathlib import Path
 from typing import Final, Literal, cast
 
 import msgspec
-import redis.asyncio
 from redis.exceptions import NoScriptError, RedisError
 
 from accounts.errors import GatewayError
+from accounts.redis_line import RedisLine
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,8 @@ _REDIS_PAUSE: Final = 1.0
 _MOST_UNDELIVERED: Final = 10_000
 _SWEEP_SECONDS: Final = 60.0
 _SCRIPT: Final = (Path(__file__).parent / "limits.lua").read_text()
+_SHA: Final = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
+"""By what Redis knows a script that it has run."""
 
 
 class RateLimited(GatewayError):
@@ -222,15 +225,8 @@ class Limiter:
     """This process's door to the buckets."""
 
     def __init__(self, redis_url: str) -> None:
-        self._redis = (
-            redis.asyncio.Redis.from_url(
-                redis_url, socket_timeout=_REDIS_TIMEOUT, socket_connect_timeout=_REDIS_TIMEOUT, retry=None
-            )
-            if redis_url
-            else None
-        )
+        self._redis = RedisLine(redis_url, _REDIS_TIMEOUT) if redis_url else None
         self._local = LocalBuckets()
-        self._sha = ""
         self._redis_back_at = 0.0
         self._waiting: list[tuple[Ask, Sequence[Limits], asyncio.Future[Reply]]] = []
         self._releases: list[Release] = []
@@ -321,12 +317,9 @@ class Limiter:
         assert self._redis is not None  # noqa: S101 - narrowed by the caller
         payload = msgspec.msgpack.encode(batch)
         try:
-            if not self._sha:
-                self._sha = str(await self._redis.script_load(_SCRIPT))
-            answer = await self._redis.evalsha(self._sha, 0, payload)
+            answer = await self._redis.ask("EVALSHA", _SHA, 0, payload)
         except NoScriptError:
-            self._sha = str(await self._redis.script_load(_SCRIPT))
-            answer = await self._redis.evalsha(self._sha, 0, payload)
+            answer = await self._redis.ask("EVAL", _SCRIPT, 0, payload)  # from which Redis keeps it
         return msgspec.msgpack.decode(answer, type=list[Reply])
 
     async def close(self) -> None:
@@ -336,7 +329,7 @@ class Limiter:
         if self._flushing is not None:
             await self._flushing
         if self._redis is not None:
-            await self._redis.aclose()
+            self._redis.close()
 
 
 def _ask(request_id: str, limits: Iterable[Limits], tokens: int) -> Ask:
