@@ -5,6 +5,7 @@ Per balance, at every moment: available + open holds = credit line + ledger entr
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.errors import GatewayError
 from accounts.models import User
-from billing.models import Balance, LedgerEntry
+from billing.models import ArchivedUse, Balance, LedgerEntry
 
 
 class InsufficientFunds(GatewayError):
@@ -96,13 +97,14 @@ def accounts() -> list[Account]:
         if connection.vendor == "postgresql":
             with connection.cursor() as cursor:
                 cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        held = _sums_by_leg("billing_reservation", "amount")
+                # Before the snapshot is taken: no month leaves the records between here and the sums it leaves.
+                cursor.execute("LOCK TABLE billing_usagerecord IN ACCESS SHARE MODE")
+        held = sums_by_leg("billing_reservation", "amount")
         posted = dict(LedgerEntry.objects.order_by().values_list("balance_id").annotate(total=Sum("amount")))
-        used = _sums_by_leg("billing_usagerecord", "cost")
+        used = Counter(sums_by_leg("billing_usagerecord", "cost"))
+        used.update(dict(ArchivedUse.objects.order_by().values_list("balance_id").annotate(total=Sum("cost"))))
         return [
-            Account(
-                row.pk, row.available, held.get(row.pk, 0), row.credit_line, posted.get(row.pk, 0), used.get(row.pk, 0)
-            )
+            Account(row.pk, row.available, held.get(row.pk, 0), row.credit_line, posted.get(row.pk, 0), used[row.pk])
             for row in Balance.objects.order_by("pk")
         ]
 
@@ -111,7 +113,7 @@ _LEGS: Final = {"postgresql": "jsonb_array_elements_text(legs) AS leg(id)", "sql
 _LEG_ID: Final = {"postgresql": "leg.id::bigint", "sqlite": "leg.value"}
 
 
-def _sums_by_leg(table: str, column: str) -> dict[int, int]:
+def sums_by_leg(table: str, column: str) -> dict[int, int]:
     """What the rows took from each balance; every one of their legs gave the whole."""
     vendor = connection.vendor
     with connection.cursor() as cursor:

@@ -24,7 +24,7 @@ from billing import spending
 from billing.models import Balance, Quota, QuotaDefault
 
 SOFT_LINE: Final = 2**60
-"""The credit line of a soft quota's periods: twice what any amount may be (amounts.LARGEST)."""
+"""The credit line of a soft quota's periods: more than any amount may be (amounts.LARGEST)."""
 
 
 SESSION_LASTS: Final = dt.timedelta(days=30)

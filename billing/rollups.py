@@ -18,6 +18,7 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from accounts.models import Tenant
+from billing import months
 from billing.kinds import KINDS
 from billing.models import RollupState, UsageRecord, UsageRollup
 
@@ -65,9 +66,9 @@ def _begin() -> dt.datetime | None:
 def rebuild(start: dt.datetime, end: dt.datetime) -> Iterator[tuple[dt.datetime, int]]:
     """Makes the hours of [start, end) again as far as they were complete; after each day, its begin and its rows.
 
-    Broken off, it has done whole days.
+    Broken off, it has done whole days. What is archived cannot be added up again, and stays as it is.
     """
-    start = _hour(start)
+    start = _hour(max(start, months.kept_since() or start))
     until = complete_until()
     while until is not None and start < min(end, until):
         stop = min(_next_midnight(start), until, end)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from billing import idempotency, processes, recovery
+from billing import idempotency, months, processes, recovery
 
 _contact = recovery.Contact()
 """A worker's own: it lives as long as its process."""
@@ -13,6 +13,11 @@ _contact = recovery.Contact()
 @shared_task
 def settle_dead_owners() -> None:
     recovery.settle_dead_owners(_contact)
+
+
+@shared_task
+def make_months_ahead() -> None:
+    months.make_ahead()
 
 
 @shared_task

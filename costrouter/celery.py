@@ -29,6 +29,11 @@ app.conf.beat_schedule = {
         "schedule": 3600.0,
         "options": {"expires": 3600},
     },
+    "make-months-ahead": {
+        "task": "billing.tasks.make_months_ahead",
+        "schedule": 3600.0,
+        "options": {"expires": 3600},
+    },
     "forget-expired-keys": {
         "task": "billing.tasks.forget_expired_keys",
         "schedule": 3600.0,

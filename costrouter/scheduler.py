@@ -21,7 +21,7 @@ from django.utils import timezone
 
 from accounts import refusals
 from accounts.authentication import write_last_used
-from billing import idempotency, notices, processes, recovery, rollups
+from billing import idempotency, months, notices, processes, recovery, rollups
 from billing.recovery import Contact
 from routing.pipeline.gateway import Gateway
 
@@ -34,6 +34,7 @@ REFUSALS_SECONDS = 2.0
 HOUSEKEEPING_SECONDS = 10.0
 ROLLUP_SECONDS = 20.0
 NOTICE_SECONDS = 15.0
+MONTH_SECONDS = 3600.0
 LAST_SECONDS = 8.0
 """How long a stop waits for requests whose clients have left."""
 
@@ -107,6 +108,7 @@ class Scheduler:
             Job("recovery", RECOVERY_SECONDS, lambda: recovery.settle_dead_owners(self._contact, settings.SPOOL_DIR)),
             Job("housekeeping", HOUSEKEEPING_SECONDS, self._keep_house),
             Job("roll-ups", ROLLUP_SECONDS, rollups.advance),
+            Job("months", MONTH_SECONDS, months.make_ahead),
         ]
 
     def _work(self, jobs: list[Job]) -> None:

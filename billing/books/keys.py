@@ -21,5 +21,9 @@ STANDS: Final = """(
     EXISTS (SELECT 1 FROM billing_reservation v WHERE v.id = k.request_id)
     OR k.created_at >= {past} AND EXISTS (
         SELECT 1 FROM billing_usagerecord r
-        WHERE r.id = k.request_id AND (r.claimed_cost > 0 OR r.outcome IN ('success', 'recovered'))))"""
-"""Of a key `k`; `past` is a day ago."""
+        WHERE r.id = k.request_id AND r.started_at >= {past}
+            AND (r.claimed_cost > 0 OR r.outcome IN ('success', 'recovered'))))"""
+"""Of a key `k`; `past` is a day ago.
+
+A key is as old as its request, so that no months before (billing/months.py) are searched for the record.
+"""

@@ -3,6 +3,7 @@
 Amounts are integers in the currency's ledger unit (billing/money.py). Prices are ledger units per million tokens.
 """
 
+from billing.models.archives import ArchivedUse, UsageArchive
 from billing.models.balances import Balance
 from billing.models.base import AppendOnly
 from billing.models.keys import IdempotencyKey
@@ -16,6 +17,7 @@ from billing.models.usage import UsageRecord
 
 __all__ = [
     "AppendOnly",
+    "ArchivedUse",
     "Balance",
     "IdempotencyKey",
     "LedgerEntry",
@@ -29,6 +31,7 @@ __all__ = [
     "Reservation",
     "RollupState",
     "TenantPlan",
+    "UsageArchive",
     "UsageRecord",
     "UsageRollup",
     "Withdrawal",

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from billing import rollups
+from billing import months, rollups
 from billing.models import UsageRollup
 
 _DAY = dt.timedelta(days=1)
@@ -17,7 +17,8 @@ class Command(BaseCommand):
     help = (
         "Roll-ups add usage records up by the hour, for pages; they hold nothing of their own. `rebuild` makes them "
         "again, day by day; broken off, it has done whole days and can be run again. `check` compares them with the "
-        "records, read-only. `catch-up` rolls up what is over and still missing, which the gateway does by itself."
+        "records, read-only; both begin where records are not archived. `catch-up` rolls up what is over and still "
+        "missing, which the gateway does by itself."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -33,6 +34,7 @@ class Command(BaseCommand):
         if until is None:
             raise CommandError("nothing is rolled up yet; run `manage.py rollups catch-up`")
         start = options["start"] or _first() or until
+        start = max(start, months.kept_since() or start)
         end = min(options["end"] or until, until)
         if what == "rebuild":
             self._rebuild(start, end)
