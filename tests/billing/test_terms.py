@@ -211,6 +211,7 @@ def test_text_is_read_and_written_back() -> None:
         ("above 5: input NaN", "amount"),
         ("above 5: input 0.0000000001", "amount"),
         ("above 5: input 99999999999999", "too large"),
+        ("above 5: input 1000000000.000000001", "too large"),
         ("above 5: input 1\nabove 5: output 2", "same time"),
         ("10:00-12:00: input 1\n11:59-13:00: input 2", "same time"),
         ("22:00-02:00: input 1\n01:00-03:00: input 2", "same time"),
@@ -231,3 +232,13 @@ def test_hours_may_follow_one_another_and_lie_beside_a_length() -> None:
         )
         == 4
     )
+
+
+def test_twelve_terms_of_the_largest_rate_can_be_meant() -> None:
+    text = "\n".join(f"above {number + 1}: input 1000000000" for number in range(12))
+    assert [term.rates for term in terms.read(text, "USD")] == [{"input": 10**18}] * 12
+
+
+@pytest.mark.parametrize("hours", ["00:00-10:00", "10:00-24:00", "23:59-00:01"])
+def test_hours_are_written_back(hours: str) -> None:
+    assert terms.write(terms.read(f"{hours}: input 1", "USD"), "USD") == f"{hours}: input 1"
