@@ -210,3 +210,7 @@ def test_ceiling_is_at_the_highest_rates_and_the_fee(input_tokens: int, output_t
 
 def test_ceiling_is_rounded_up() -> None:
     assert ceiling(1, 0, Tariff(id=1, currency="USD", input=1, output=0)) == 1
+
+
+def test_ceiling_has_the_fee_once_and_what_no_token_contains() -> None:
+    assert ceiling(10, 20, EVERY, Usage(images=3)) == 110 + 260 + 19 + 51
