@@ -16,8 +16,9 @@ from accounts.models import ApiKey, Member, Tenant, User
 from billing import balances, quotas
 from billing.books import HELD, Books, Refused, open_books
 from billing.models import Balance, Quota, QuotaDefault
-from billing.quotas import SOFT_LINE, Period
+from billing.quotas import SOFT_LINE, Period, Preview
 from tests.bookkeeping import Account, account, assert_books_add_up, race
+from tests.records import usage_record
 
 OWNER = "0" * 32
 NOW = dt.datetime(2026, 11, 26, 15, 0, tzinfo=dt.UTC)
@@ -74,8 +75,12 @@ def test_period_is_the_tenants_own(kind: str, zone: str, now: str, starts_at: st
 
 def test_total_has_no_end() -> None:
     early, late = (quotas.period_at("total", ZoneInfo("UTC"), now) for now in (NOW, NOW + dt.timedelta(days=9999)))
-    assert early == late
-    assert early.ends_at is None
+    assert early == late == Period(utc("1970-01-01 00:00"), None)
+
+
+@pytest.mark.parametrize(("used", "percent"), [(0, 0), (199, 99), (200, 100), (1999, 999), (2000, 999)])
+def test_standing_tells_the_share_of_the_amount(used: int, percent: int) -> None:
+    assert quotas.Standing(Quota(amount=200), used, None).percent == percent
 
 
 def test_new_period_is_a_new_row_and_the_old_one_stays(rich: Account) -> None:
@@ -359,6 +364,14 @@ def test_session_is_opened_once_by_whoever_asks_first(rich: Account, books: Book
     assert Balance.objects.filter(quota=quota).count() == 1
 
 
+def test_session_is_looked_at_for_thirty_days(rich: Account) -> None:
+    quota = quotas.grant(rich.tenant, amount=100, period="session")
+    balance, limit = quotas.session_limit(quota, "a")
+    row = Balance.objects.get(pk=balance)
+    assert row.ends_at is not None
+    assert (row.ends_at - row.starts_at, limit.ends_at) == (dt.timedelta(days=30), None)
+
+
 # --- defaults --------------------------------------------------------------------------------------------------------
 
 
@@ -383,3 +396,45 @@ def test_member_who_comes_back_keeps_the_quota_that_is_there(rich: Account) -> N
     Member.objects.get(tenant=rich.tenant, user=user).delete()
     Member.objects.create(tenant=rich.tenant, user=user, role=Member.Role.DEVELOPER)
     assert [each.amount for each in quotas.open_quotas(rich.tenant).filter(user=user)] == [9]
+
+
+# --- preview ---------------------------------------------------------------------------------------------------------
+
+
+def spend(rich: Account, api_key: ApiKey, **costs: int) -> None:
+    """So much at noon of these days, each named as `nov_26`."""
+    for day, cost in costs.items():
+        at = dt.datetime.strptime(f"2026 {day} 12", "%Y %b_%d %H").replace(tzinfo=dt.UTC)
+        usage_record(rich.tenant, rich.price, api_key, cost=cost, started_at=at)
+
+
+@pytest.mark.parametrize(
+    ("period", "amount", "expected"),
+    [
+        ("day", 40, Preview(highest=70, periods=4, passed=1)),
+        ("day", 39, Preview(highest=70, periods=4, passed=2)),
+        ("week", 100, Preview(highest=110, periods=3, passed=1)),
+        ("month", 120, Preview(highest=120, periods=2, passed=0)),
+        ("total", 100, Preview(highest=125, periods=1, passed=1)),
+        ("session", 1, None),
+    ],
+)
+def test_preview_adds_up_the_periods_of_the_last_31_days(
+    rich: Account, period: str, amount: int, expected: Preview | None
+) -> None:
+    spend(rich, key_of(rich), oct_25=999, oct_26=5, nov_2=10, nov_25=40, nov_26=70)
+    quota = Quota(tenant=rich.tenant, period=period, amount=amount)
+    assert quotas.preview(quota, NOW) == expected
+
+
+def test_preview_counts_what_the_quota_would_limit(rich: Account) -> None:
+    user = member_of(rich.tenant)
+    mine, second, others = key_of(rich, user), key_of(rich, user), key_of(rich)
+    spend(rich, mine, nov_20=1)
+    spend(rich, second, nov_20=10)
+    spend(rich, others, nov_20=100)
+
+    subjects: list[dict[str, Any]] = [{}, {"user": user}, {"api_key": mine}, {"api_key": others}]
+    found = [quotas.preview(Quota(tenant=rich.tenant, period="day", amount=1, **about), NOW) for about in subjects]
+
+    assert [each and each.highest for each in found] == [111, 11, 1, 100]
