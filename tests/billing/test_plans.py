@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import itertools
 from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.db import OperationalError, connection
 from django.utils import timezone
 
 from accounts import keys
@@ -16,7 +18,7 @@ from billing import balances, plans, terms
 from billing.models import Price, PricePlan, PriceWithdrawal
 from billing.plans import TooLateToWithdraw
 from billing.terms import Term
-from routing.catalogue.models import CatalogueModel
+from routing.catalogue.models import CatalogueModel, Channel, CostPrice, CostPriceWithdrawal, Route
 from routing.catalogue.snapshot import ModelView, build, read_version
 
 pytestmark = pytest.mark.django_db
@@ -140,6 +142,16 @@ def test_tenant_is_on_one_plan_and_its_keys_are_told() -> None:
     assert balances.legs(api_key).price_plan == 0
 
 
+def test_cost_price_is_withdrawn_before_it_takes_effect() -> None:
+    channel = Channel.objects.create(name=model(), provider="fake", base_url="fake://quick")
+    route = Route.objects.create(channel=channel, model=CatalogueModel.objects.get(name=model()), upstream_name="up")
+    coming = CostPrice.objects.create(route=route, input=1, output=1, effective_from=timezone.now() + HOUR)
+
+    plans.withdraw(coming)
+
+    assert CostPriceWithdrawal.objects.filter(price=coming).count() == 1
+
+
 def test_withdrawal_moves_the_catalogue() -> None:
     name = model()
     coming = listed(name, since=HOUR)
@@ -184,6 +196,23 @@ def test_own_price_goes_before_a_copy_that_is_about_to_hold() -> None:
     assert [paid(name, special, after) for after in (dt.timedelta(0), HOUR)] == [77, 77]
 
 
+@pytest.mark.parametrize(
+    ("since", "withdrawn", "versions"),
+    [
+        pytest.param(HOUR, 1, [77], id="withdrawn"),
+        pytest.param(dt.timedelta(seconds=5), 0, [77, 77], id="followed at once"),
+    ],
+)
+def test_copy_still_to_come_is_withdrawn_or_followed(since: dt.timedelta, withdrawn: int, versions: list[int]) -> None:
+    name, special = model(), plan()
+    listed(name, 1000)
+    listed(name, 2000, since=since)
+    plans.publish(Price(model=name, plan=special, input=77, output=77))
+
+    own = Price.objects.filter(plan=special, copy_of=None).values_list("input", flat=True)
+    assert (list(own), PriceWithdrawal.objects.filter(price__plan=special).count()) == (versions, withdrawn)
+
+
 def test_own_price_withdrawn_gives_way_to_what_the_list_has_had_since() -> None:
     name, special = model(), plan()
     listed(name, 1000)
@@ -201,3 +230,15 @@ def test_following_again_at_the_same_figure_follows_what_comes() -> None:
     plans.follow_list(special, name, "USD")
     listed(name, 3000, since=dt.timedelta(0))
     assert paid(name, special) == 3000
+
+
+@pytest.mark.skipif("connection.vendor != 'postgresql'", reason="SQLite has one writer at a time anyway")
+def test_whoever_changes_prices_waits_for_the_one_before() -> None:
+    name = model()
+    with contextlib.closing(connection.copy()) as another, another.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(%s)", [plans._LOCK])
+        with connection.cursor() as own:
+            own.execute("SET LOCAL lock_timeout = '10ms'")
+        with pytest.raises(OperationalError, match="lock timeout"):
+            listed(name)
+    assert not Price.objects.filter(model=name).exists()
