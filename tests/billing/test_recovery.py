@@ -14,7 +14,7 @@ from django.db import connection
 from django.utils import timezone
 
 from billing import corrections, processes, quotas, recovery, spool
-from billing.books import Books, Progress
+from billing.books import AWAY, Books, Progress
 from billing.kinds import Usage
 from billing.models import LedgerEntry, Price, Process, UsageRecord
 from billing.recovery import Contact, release_orphans
@@ -426,6 +426,18 @@ def test_spool_that_is_found_when_its_process_is_long_forgotten_corrects(
     assert_books_add_up()
 
 
+def test_every_note_of_a_long_spool_corrects(books: Books, rich: Account, dead: str) -> None:
+    """They are looked up some hundreds at a time."""
+    held = rich.hold(300)
+    books.post([held], [], dead)
+    assert settle_dead_owners() == 1
+    strange = [Progress(f"{number:032x}", "first", rich.price.pk, Usage(input=20, output=30)) for number in range(500)]
+
+    corrections.correct([*strange, Progress(held.id, "first", rich.price.pk, Usage(input=20, output=30))])
+
+    assert ([corrections.of(record) for record in rich.records], rich.available) == ([80], 1000 - 80)
+
+
 def test_files_that_are_no_spools_of_ours_stop_nothing(books: Books, rich: Account, tmp_path: Path) -> None:
     owner = processes.register()
     held = rich.hold(300)
@@ -480,6 +492,59 @@ def test_late_outcome_becomes_a_ledger_entry(books: Books, rich: Account, dead: 
     assert (record.outcome, record.cost, corrections.of(record)) == ("recovered", 0, corrected)
     assert rich.available == 1000 - corrected
     assert LedgerEntry.objects.filter(balance=rich.wallet, kind="adjustment").count() == (1 if corrected else 0)
+    assert_books_add_up()
+
+
+@pytest.mark.parametrize(
+    ("late", "corrected"),
+    [pytest.param(120, 40, id="more"), pytest.param(80, 0, id="as much"), pytest.param(50, -30, id="less")],
+)
+def test_late_outcome_corrects_what_was_billed_meanwhile(
+    books: Books, rich: Account, dead: str, late: int, corrected: int
+) -> None:
+    held = rich.hold(300)
+    books.post([held], [], dead)
+    books.note_progress([Progress(held.id, "first", rich.price.pk, Usage(input=20, output=30))])
+    assert settle_dead_owners() == 1
+
+    corrections.settle_late(rich.settlement(held.id, late, held=300))
+
+    assert ([corrections.of(record) for record in rich.records], rich.available) == ([corrected], 1000 - late)
+    assert_books_add_up()
+
+
+@pytest.mark.parametrize(("late", "lost"), [(1000, []), (1300, ["300 ledger units were written off"])])
+def test_late_outcome_that_the_wallet_cannot_pay_raises_an_alarm(
+    books: Books, rich: Account, dead: str, late: int, lost: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    held = rich.hold(300)
+    books.post([held], [], dead)
+    assert settle_dead_owners() == 1
+    caplog.clear()
+
+    corrections.settle_late(rich.settlement(held.id, late, held=300))
+
+    errors = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert errors == [f"request {held.id}: {text}, its wallet could not pay them" for text in lost]
+
+
+READ_ONLY = {"postgresql": "SET default_transaction_read_only = {}", "sqlite": "PRAGMA query_only = {}"}
+
+
+def test_late_outcome_is_booked_once_the_database_writes_again(books: Books, rich: Account, dead: str) -> None:
+    held = rich.hold(300)
+    books.post([held], [], dead)
+    assert settle_dead_owners() == 1
+    settlement, read_only = rich.settlement(held.id, 120), READ_ONLY[connection.vendor]
+
+    with connection.cursor() as cursor:
+        cursor.execute(read_only.format("on"))
+        with pytest.raises(AWAY):
+            corrections.settle_late(settlement)
+        cursor.execute(read_only.format("off"))
+    corrections.settle_late(settlement)
+
+    assert ([corrections.of(record) for record in rich.records], rich.available) == ([120], 1000 - 120)
     assert_books_add_up()
 
 
