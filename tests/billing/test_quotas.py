@@ -368,6 +368,7 @@ def test_session_is_looked_at_for_thirty_days(rich: Account) -> None:
     quota = quotas.grant(rich.tenant, amount=100, period="session")
     balance, limit = quotas.session_limit(quota, "a")
     row = Balance.objects.get(pk=balance)
+    assert row.starts_at is not None
     assert row.ends_at is not None
     assert (row.ends_at - row.starts_at, limit.ends_at) == (dt.timedelta(days=30), None)
 
