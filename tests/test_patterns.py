@@ -13,8 +13,7 @@ from accounts import errors, keys, origins, refusals
 from administration import requests
 from routing.api import cors, paths
 from routing.endpoints import invalid
-from routing.endpoints.chat import wholeness
-from routing.wire import addresses
+from routing.wire import addresses, wholeness
 
 LETTERS: Final = 100_000
 PATTERNS: Final[dict[str, tuple[re.Pattern[str], str]]] = {

@@ -20,6 +20,8 @@ class ChatAssembler:
         self._wanted = choices
         self._top: dict[str, Any] = {}
         self._choices: dict[int, dict[str, Any]] = {}
+        self._places: dict[int, dict[int, int]] = {}
+        """By choice and index, where a tool call stands."""
 
     def add(self, chunk: dict[str, Any]) -> None:
         for part in chunk["choices"]:
@@ -35,7 +37,7 @@ class ChatAssembler:
         )
         for name, value in part["delta"].items():
             if name == "tool_calls":
-                _merge_calls(choice["message"].setdefault("tool_calls", []), value)
+                self._add_calls(index, choice["message"], value)
             elif name != "role":
                 choice["message"][name] = _joined(choice["message"].get(name), value)
         if part.get("finish_reason") is not None:
@@ -45,6 +47,15 @@ class ChatAssembler:
             whole = choice.setdefault("logprobs", {})
             for name, value in logprobs.items():
                 whole[name] = _joined(whole.get(name), value)
+
+    def _add_calls(self, index: int, message: dict[str, Any], parts: Any) -> None:
+        """Raises MalformedAnswer for what are no tool calls; null and none at all change nothing."""
+        if parts is None:
+            return
+        if type(parts) is not list or any(type(part) is not dict for part in parts):
+            raise MalformedAnswer("a tool call that is none")
+        if parts:
+            _merge_calls(message.setdefault("tool_calls", []), self._places.setdefault(index, {}), parts)
 
     @property
     def is_complete(self) -> bool:
@@ -64,20 +75,21 @@ def _joined(before: Any, value: Any) -> Any:
     return value
 
 
-def _merge_calls(calls: list[dict[str, Any]], parts: Any) -> None:
+def _merge_calls(calls: list[dict[str, Any]], places: dict[int, int], parts: list[dict[str, Any]]) -> None:
     """Tool calls come in pieces, with their place in each: the name first, then the arguments bit by bit.
 
-    Raises MalformedAnswer for anything else, or a place that would fill the memory.
+    They stand in the order in which they came. Raises MalformedAnswer where they would fill the memory.
     """
-    if type(parts) is not list or any(type(part) is not dict for part in parts):
-        raise MalformedAnswer("a tool call that is none")
     for part in parts:
         index = part.get("index", len(calls))
-        if type(index) is not int or not 0 <= index < _MOST_CALLS:
+        if type(index) is not int:
             raise MalformedAnswer("a tool call without a place")
-        while len(calls) <= index:
+        place = places.setdefault(index, len(calls))
+        if place == len(calls):
+            if place >= _MOST_CALLS:
+                raise MalformedAnswer("too many tool calls")
             calls.append({})
-        call = calls[index]
+        call = calls[place]
         for name, value in part.items():
             if type(value) is dict:
                 inner = call.setdefault(name, {})

@@ -1,28 +1,89 @@
-"""Tool calls made whole: index, id, type, and arguments as text, however a vendor sends them."""
+"""Tool calls made whole: index, id, type, and arguments as text, however a vendor sends them.
+
+Clients add up what they get: a name that comes twice is doubled, and a gap between places breaks the stream helper of
+OpenAI's library. So each call goes out at a place by order of appearance, and its id, type and name are said once.
+"""
 
 from __future__ import annotations
 
 import secrets
 from typing import Any, Final
+from zlib import crc32
 
 import orjson
 
 from routing.providers.base import MalformedAnswer
+from routing.wire.wholeness import JsonScan
 
 MOST_CALLS: Final = 1024
+_LONGEST_NAME: Final = 512
+"""As much of an id or a name is kept to compare."""
+
+
+class _Call:
+    """What one call has said so far, in a bounded form."""
+
+    __slots__ = ("_scan", "_seal", "has_arguments", "id", "is_custom", "name", "place")
+
+    def __init__(self, place: int, id_: str, *, is_custom: bool) -> None:
+        self.place = place
+        self.id = id_
+        """The vendor's, empty where it gave none."""
+        self.name = ""
+        self.is_custom = is_custom
+        self.has_arguments = False
+        self._scan = JsonScan()
+        self._seal = (0, 0)
+
+    def add(self, name: str, arguments: str) -> None:
+        self.name = (self.name + name)[:_LONGEST_NAME]
+        if arguments:
+            self.has_arguments = True
+            if not self.is_custom:  # whose input is no JSON
+                self._scan.add(arguments)
+                self._seal = _seal(arguments, self._seal)
+
+    @property
+    def is_whole(self) -> bool:
+        return self._scan.is_whole
+
+    def is_repeated_by(self, arguments: str) -> bool:
+        """Whether these are its whole arguments once more. Whole JSON, twice, is none: no fragment can look so."""
+        return self.is_whole and _seal(arguments) == self._seal
+
+    def is_other_than(self, name: str, arguments: str) -> bool:
+        """Whether a fragment under this call's place or id is a call of its own; only one with a name can be.
+
+        A name in pieces comes before the arguments. Behind whole ones, others cannot be of the same call.
+        """
+        if not name or not self.name:
+            return False
+        if name != self.name:
+            return self.has_arguments
+        return self.is_whole and bool(arguments.strip()) and not self.is_repeated_by(arguments)
+
+
+def _seal(text: str, before: tuple[int, int] = (0, 0)) -> tuple[int, int]:
+    """Checksum and length of what is written, white space aside: vendors put it elsewhere when they repeat a call."""
+    data = "".join(text.split()).encode()
+    return crc32(data, before[0]), before[1] + len(data)
 
 
 class ToolCalls:
     """The calls of one choice of a stream, and which of them a fragment belongs to."""
 
     def __init__(self) -> None:
-        self._places: dict[str, int] = {}
-        """By id."""
-        self._count = 0
-        self._last = 0
+        self._calls: list[_Call] = []
+        self._by_index: dict[int, _Call] = {}
+        """By the vendor's index: its latest call there."""
+        self._by_id: dict[str, _Call] = {}
+        self._latest: _Call | None = None
+        """That spoke last."""
 
     def complete(self, fragments: Any) -> list[dict[str, Any]]:
-        """The fragments with an index each; raises MalformedAnswer for what is none."""
+        """The fragments as they go out; raises MalformedAnswer for what is none."""
+        if fragments == "":
+            return []
         if type(fragments) is dict:
             fragments = [fragments]
         if type(fragments) is not list:
@@ -30,31 +91,99 @@ class ToolCalls:
         whole = [self._complete(fragment) for fragment in fragments if fragment is not None]
         return [fragment for fragment in whole if fragment]
 
+    def rest(self) -> list[dict[str, Any]]:
+        """What is still to be said where an answer has come to a good end: no arguments are an empty object."""
+        return [
+            {"index": call.place, "function": {"arguments": "{}"}}
+            for call in self._calls
+            if not call.has_arguments and not call.is_custom
+        ]
+
     def _complete(self, fragment: Any) -> dict[str, Any]:
+        """Empty where it says nothing new."""
         if type(fragment) is not dict:
             raise MalformedAnswer("a tool call that is none")
-        index = self._index(fragment)
-        if not 0 <= index < MOST_CALLS:
-            raise MalformedAnswer("a tool call without a place")
-        is_new = index >= self._count
-        self._last, self._count = index, max(self._count, index + 1)
-        if type(fragment.get("id")) is str and fragment["id"]:
-            self._places.setdefault(fragment["id"], index)
-        fragment["index"] = index
-        complete_call(fragment, is_new=is_new)
-        return fragment
+        index = _index_of(fragment.pop("index", None))
+        id_, kind, inner, key = _take_apart(fragment, no_arguments="")
+        name, arguments = inner.get("name", ""), inner[key]
+        call = self._call_of(index, id_[:_LONGEST_NAME], name[:_LONGEST_NAME], arguments)
+        if call is None:
+            if not (id_ or _says_something(inner, fragment)):
+                return {}
+            said = {"id": self._free_id(id_), "type": kind}
+            call = self._begin(index, id_[:_LONGEST_NAME], is_custom=kind == "custom")
+        else:
+            said = {}
+            if name[:_LONGEST_NAME] == call.name:
+                inner.pop("name", None)
+            if arguments and call.is_repeated_by(arguments):
+                inner[key] = ""
+            if not _says_something(inner, fragment):
+                return {}
+        call.add(inner.get("name", ""), inner[key])
+        self._latest = call
+        if call.is_custom and kind != "custom":  # it said no more than what stands beside
+            return {"index": call.place, **fragment}
+        return {"index": call.place, **said, "custom" if call.is_custom else "function": inner, **fragment}
 
-    def _index(self, fragment: dict[str, Any]) -> int:
-        """As the vendor says, else by id, else by place: a fragment with a name begins a call, any other goes on."""
-        index = fragment.get("index")
-        if index is not None:
-            return index if type(index) is int else place_of(index, "a tool call")
-        id_, function = fragment.get("id"), fragment.get("function")
-        if type(id_) is str and id_:
-            return self._places.get(id_, self._count)
-        if not self._count or (type(function) is dict and function.get("name")):
-            return self._count
-        return self._last
+    def _call_of(self, index: int | None, id_: str, name: str, arguments: str) -> _Call | None:
+        """The call that a fragment goes on with, None where it begins one."""
+        at_index = self._by_index.get(index) if index is not None else None
+        by_id = self._by_id.get(id_) if id_ and (at_index is None or at_index.id != id_) else None
+        if by_id is not None:
+            # Two calls with one id: their places tell them apart.
+            is_new_place = index is not None and at_index is None and bool(name)
+            call = None if is_new_place and not by_id.is_repeated_by(arguments) else by_id
+        elif index is not None:
+            call = at_index
+            # Another id at the same place: Gemini and Ollama give every call the index 0. Without a name it is from
+            # one of those that make an id for each fragment (LM Studio).
+            if call is not None and name and id_ and call.id not in ("", id_):
+                return None
+        else:
+            call = self._gone_on(id_, name)
+        return None if call is None or call.is_other_than(name, arguments) else call
+
+    def _gone_on(self, id_: str, name: str) -> _Call | None:
+        """The latest call, where a fragment without a place, under no known id, can go on with it."""
+        call = self._latest
+        if call is None or (id_ and (call.id or name)):
+            return None
+        is_open = not call.name or (name == call.name and call.has_arguments and not call.is_whole)
+        return call if not name or is_open else None
+
+    def _begin(self, index: int | None, id_: str, *, is_custom: bool) -> _Call:
+        place = len(self._calls)
+        if place >= MOST_CALLS:
+            raise MalformedAnswer("too many tool calls")
+        call = _Call(place, id_, is_custom=is_custom)
+        self._calls.append(call)
+        if index is None:
+            self._by_index.setdefault(place, call)
+        else:
+            self._by_index[index] = call
+        if id_:
+            self._by_id[id_] = call
+        return call
+
+    def _free_id(self, id_: str) -> str:
+        return id_ if id_ and id_[:_LONGEST_NAME] not in self._by_id else _new_id()
+
+
+def complete_calls(calls: Any) -> list[dict[str, Any]]:
+    """The calls of a whole answer; what is no call is left out."""
+    if type(calls) is dict:
+        calls = [calls]
+    found: dict[str, dict[str, Any]] = {}
+    for call in calls if type(calls) is list else ():
+        if type(call) is not dict:
+            continue
+        call.pop("index", None)
+        id_, kind, inner, _key = _take_apart(call, no_arguments="{}")
+        if id_ or inner.get("name") or any(call.values()):
+            id_ = id_ if id_ and id_ not in found else _new_id()
+            found[id_] = {"id": id_, "type": kind, kind: inner, **call}
+    return list(found.values())
 
 
 def place_of(index: Any, what: str) -> int:
@@ -66,33 +195,59 @@ def place_of(index: Any, what: str) -> int:
     raise MalformedAnswer(f"{what} without a place")
 
 
-def complete_call(call: dict[str, Any], *, is_new: bool) -> None:
-    """Adds to a new call what the schema requires of it; drops what is null, and what is empty in a later fragment."""
-    for name in ("id", "type"):
-        if name in call and (call[name] is None or (not call[name] and not is_new)):
-            del call[name]
-    if is_new:
-        call["id"] = call.get("id") or f"call_{secrets.token_hex(12)}"
-        call["type"] = call.get("type") or ("custom" if type(call.get("custom")) is dict else "function")
-    function = call.get("function")
-    if type(function) is not dict:
-        call.pop("function", None)
-        return
-    if function.get("name", "") is None:
-        del function["name"]
-    arguments = function.get("arguments", "")
-    if arguments is None:
-        del function["arguments"]
-    elif type(arguments) is not str:
-        function["arguments"] = orjson.dumps(arguments).decode()
-    if is_new:
-        function.setdefault("arguments", "")
+def _index_of(index: Any) -> int | None:
+    """Any number will do, since places go out by order of appearance; what is none is as absent."""
+    if type(index) is int:
+        return index
+    if type(index) is float and index.is_integer():
+        return int(index)
+    if type(index) is str and index.isascii() and index.isdecimal() and len(index) < len("10000000"):
+        return int(index)
+    return None
 
 
-def complete_calls(calls: Any) -> list[dict[str, Any]]:
-    """The calls of a whole answer; what is no call is left out."""
-    found = [call for call in calls if type(call) is dict] if type(calls) is list else []
-    for call in found:
-        call.pop("index", None)
-        complete_call(call, is_new=True)
-    return found
+def _take_apart(call: dict[str, Any], *, no_arguments: str) -> tuple[str, str, dict[str, Any], str]:
+    """A call's id, its kind, its inner part and what the arguments are called there; takes them out of the call.
+
+    Afterwards the arguments are a text, and a name is one that is not empty. Workers AI, and OpenAI's own responses,
+    write name and arguments beside the call.
+    """
+    id_, kind = _text_of(call.pop("id", None)), call.pop("type", None)
+    custom, function = call.pop("custom", None), call.pop("function", None)
+    if type(function) is not dict and (type(custom) is dict or kind == "custom"):
+        kind, key, inner = "custom", "input", custom if type(custom) is dict else {}
+    else:
+        kind, key, inner = "function", "arguments", function if type(function) is dict else {}
+        if not inner:
+            inner = {name: call.pop(name) for name in ("name", "arguments") if name in call}
+            if type(function) is str:
+                inner["name"] = function
+    if "name" in inner:
+        inner["name"] = _text_of(inner["name"])
+        if not inner["name"]:
+            del inner["name"]
+    arguments = inner.get(key)
+    if type(arguments) is not str:
+        inner[key] = _json_of(arguments) if arguments not in (None, {}) else no_arguments if key == "arguments" else ""
+    return id_, kind, inner, key
+
+
+def _json_of(value: Any) -> str:
+    try:
+        return orjson.dumps(value).decode()
+    except orjson.JSONEncodeError as error:
+        raise MalformedAnswer("a tool call's arguments are nested too deep") from error
+
+
+def _text_of(value: Any) -> str:
+    if type(value) is str:
+        return value
+    return str(value) if type(value) is int else ""
+
+
+def _says_something(inner: dict[str, Any], members: dict[str, Any]) -> bool:
+    return any(inner.values()) or any(members.values())
+
+
+def _new_id() -> str:
+    return f"call_{secrets.token_hex(12)}"

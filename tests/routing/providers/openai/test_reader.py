@@ -239,9 +239,7 @@ def test_one_call_that_is_no_list_is_taken_as_one() -> None:
     assert [one["index"] for one in calls(call("a", "f", "{}"))] == [0]
 
 
-@pytest.mark.parametrize(
-    "odd", [5, "x", [5], ["x"], [{"index": -1}], [{"index": 5_000}], [{"index": "x"}], [{"index": True}]]
-)
+@pytest.mark.parametrize("odd", [5, "x", [5], ["x"], [[]]])
 def test_what_is_no_call_breaks(odd: Any) -> None:
     last = read(event(chunk({"tool_calls": odd})), DONE)[0][-1]
 
@@ -262,7 +260,7 @@ def test_whole_answers_calls_are_completed_alike() -> None:
     first, second = answer["choices"][0]["message"]["tool_calls"]
     assert first["id"].startswith("call_")
     assert (first["type"], first["function"]) == ("function", {"name": "f", "arguments": '{"x":1}'})
-    assert second == {"id": "b", "type": "function", "function": {"name": "g", "arguments": ""}}
+    assert second == {"id": "b", "type": "function", "function": {"name": "g", "arguments": "{}"}}
 
 
 # --- other forms -----------------------------------------------------------------------------------------------------
@@ -384,7 +382,7 @@ def test_places_may_come_as_text_or_as_floating_numbers(index: Any) -> None:
     said = events[1]
     assert type(said) is dict
     places = said["choices"][0]["index"], said["choices"][0]["delta"]["tool_calls"][0]["index"]
-    assert [(place, type(place)) for place in places] == [(1, int), (1, int)]
+    assert [(place, type(place)) for place in places] == [(1, int), (0, int)]
 
 
 @pytest.mark.parametrize("index", [None, "0", 1.0, [], "absent"])
