@@ -39,6 +39,8 @@ from routing.wire import fake
 from routing.wire.client import MAX_BODY_BYTES, Answer
 
 _MOST_ERROR_BYTES = 64 * 1024
+_IN_PART = frozenset((206, 226))
+"""Success with a range or a difference (RFC 9110, section 15.3.7; RFC 3229): nobody asked for either."""
 _WORTH_ASKING = 0.25
 """Seconds after which a whole answer's client may have left."""
 _MOMENT = 0.002
@@ -151,6 +153,8 @@ async def _exchange(run: Run, attempt: Attempt, option: Option, watch: ClientWat
             body = (await answer.read())[:_MOST_ERROR_BYTES]
             answer.close()
             raise attempt.refuse(adapter.refusal(answer.status, answer.headers, body, upstream_call), answer.status)
+        if answer.status in _IN_PART:
+            raise MalformedAnswer(f"a part of an answer came ({answer.status})")
         reader = adapter.open(upstream_call)
         if watch is not None:
             stream = StreamReply(run, attempt, reader, answer, watch)

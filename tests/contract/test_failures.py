@@ -94,6 +94,17 @@ def test_stream_that_fails_before_its_first_chunk_is_taken_over(caller: Caller, 
     assert caller.only_record().cost == COST
 
 
+@pytest.mark.parametrize("is_stream", [False, True], ids=["json", "stream"])
+@pytest.mark.parametrize("status", [206, 226])
+def test_part_of_an_answer_is_no_answer(caller: Caller, double: Offer, status: int, is_stream: bool) -> None:
+    caller.upstream.on(double.upstreams[0], up.plain(status, up.completion("half of it")))
+
+    response = caller.ask(double, stream=is_stream)
+
+    assert (response.status_code, response.headers["x-costrouter-attempts"]) == (200, "2")
+    assert "half of it" not in response.text
+
+
 @pytest.mark.parametrize("reply", [*BROKEN.values(), *OUR_KEY_REFUSED.values()], ids=[*BROKEN, *OUR_KEY_REFUSED])
 @pytest.mark.parametrize("is_stream", [False, True], ids=["json", "stream"])
 def test_failure_of_every_channel_is_a_502_without_a_trace_of_the_upstream(
