@@ -138,6 +138,7 @@ OF_FAULT: Final[dict[Fault, Consequence]] = {
 
 OF_MEANING: Final = {
     "retry": Consequence(Ending.BAD_STATUS),
+    "not_here": Consequence(Ending.BAD_STATUS, mark=Mark.NONE),
     "rest": Consequence(Ending.BAD_STATUS, error=NoAvailableChannel, mark=Mark.REST),
     "key_refused": Consequence(Ending.BAD_STATUS, mark=Mark.REST_CHANNEL),
     "account_empty": Consequence(Ending.BAD_STATUS, mark=Mark.REST_ACCOUNT),

@@ -42,10 +42,11 @@ class UpstreamRequest(msgspec.Struct, frozen=True):
     body: bytes
 
 
-Meaning = Literal["retry", "rest", "key_refused", "account_empty", "content_refused"]
+Meaning = Literal["retry", "not_here", "rest", "key_refused", "account_empty", "content_refused"]
 """What an upstream's error says.
 
-Try another route; this one rests; our key is bad; our account there is empty; the request itself is at fault.
+Try another route; this one is well, but has no room for this request; it rests; our key is bad; our account there is
+empty; the request itself is at fault.
 """
 
 

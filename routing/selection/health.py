@@ -1,8 +1,9 @@
 """How well routes do, as this process has seen it: a breaker per route, rests, load, speed and caches.
 
 A breaker opens after five failures in a row, or when half of at least twenty answers in thirty seconds failed; it
-stays open for ten seconds, twice as long each time it opens again, then lets one real request through. A 429 rests a
-route for as long as Retry-After says, ten minutes at most. Faults that the tenant's request caused never count.
+stays open for ten seconds, twice as long each time it opens again, then lets one real request through. A 429, or a 503
+that says when to come back, rests a route for as long as it says, ten minutes at most. Faults that the tenant's request
+caused never count.
 """
 
 from __future__ import annotations

@@ -383,6 +383,29 @@ def test_rest_that_is_a_date_is_kept(world: World, caller: Caller, model: Offer)
     assert len(caller.upstream.received(model.upstream)) == 1
 
 
+def test_overloaded_upstream_that_says_when_to_come_back_is_left_alone(caller: Caller, model: Offer) -> None:
+    reply = up.plain(503, {"error": {"message": "loading"}}, headers=[("retry-after", "44")])
+    caller.upstream.on(model.upstream, reply)
+
+    first, second = caller.ask(model), caller.ask(model)
+
+    assert (first.status_code, second.status_code) == (503, 503)
+    assert 40 <= int(second.headers["retry-after"]) <= 44
+    assert len(caller.upstream.received(model.upstream)) == 1
+
+
+def test_request_above_the_operators_limit_rests_no_route_and_tells_no_limit(caller: Caller, model: Offer) -> None:
+    message = "Request too large for model `x` in organization `org_1` on tokens per minute (TPM): Limit 6000"
+    error = {"error": {"message": message, "type": "tokens", "code": "rate_limit_exceeded"}}
+    caller.upstream.on(model.upstream, up.plain(413, error, headers=[("retry-after", "44")]))
+
+    answers = [caller.ask(model) for _ in range(6)]
+
+    assert [answer.status_code for answer in answers] == [502] * 6
+    assert "6000" not in answers[0].text
+    assert len(caller.upstream.received(model.upstream)) == 6
+
+
 def test_empty_account_of_the_operator_rests_the_channel(world: World, caller: Caller, model: Offer) -> None:
     error = {
         "error": {

@@ -1,21 +1,25 @@
-"""What an upstream's error means, in whatever form it comes, and what of its words a tenant may read."""
+"""An upstream's error, in whatever form it comes: its words, and what of them a tenant may read.
+
+What it means stands in meanings.py, how long to leave the upstream alone in rests.py.
+"""
 
 from __future__ import annotations
 
+import html
+import json
 import re
-import time
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 import orjson
 
-from routing.providers.base import Meaning, Refusal, UpstreamCall
+from routing.providers.base import Refusal, UpstreamCall
+from routing.providers.openai import rests
+from routing.providers.openai.meanings import meaning_of
 
 MOST_MESSAGE: Final = 1000
 """Characters of an upstream's message that are looked at: patterns never meet more."""
 _MOST_DETAIL: Final = 500
-_MOST_REST: Final = 86_400.0
 
 STANDARD_TYPES: Final = frozenset(("invalid_request_error", "rate_limit_error", "insufficient_quota", "server_error"))
 STANDARD_CODES: Final = frozenset(
@@ -44,36 +48,6 @@ STANDARD_CODES: Final = frozenset(
         "empty_array",
     )
 )
-_CONTENT: Final = frozenset((400, 413, 422))
-_KEY: Final = frozenset((401, 402, 403))
-_KEY_WORDS: Final = frozenset(
-    (
-        "authentication_error", "auth_error", "invalid_api_key", "no_db_connection", "invalid_authentication",
-        "unauthenticated", "unauthorized", "api_key_invalid", "invalidapikey", "permission_denied", "access_denied",
-        "authentication_fails", "invalid_token",
-    )
-)  # fmt: skip
-"""Types, codes and statuses, in lower case, under which some servers refuse a key with 400."""
-_EMPTY_WORDS: Final = frozenset(
-    (
-        "insufficient_quota", "billing_hard_limit_reached", "insufficient_balance", "insufficient_credits",
-        "credits_exhausted", "payment_required", "arrearage", "exceeded_current_quota_error", "balance_not_enough",
-    )
-)  # fmt: skip
-"""The same for an account of ours that is empty."""
-_KEY_SENTENCE: Final = re.compile(
-    r"\W{0,4}(?:error code: ?\d{3} ?[-:]? ?)?(?:(?:incorrect|invalid|missing|expired|wrong|bad|no|unknown) "
-    r"(?:or missing )?(?:api|access)[ _-]?(?:key|token)|(?:your |the )?(?:api|access)[ _-]?(?:key|token)"
-    r"(?: provided)? (?:is |was )?(?:not valid|invalid|incorrect|expired|missing|not found|disabled)"
-    r"|authentication (?:fail|error)|unauthorized|unauthenticated)",
-    re.IGNORECASE,
-)
-"""How such a message begins. Only its beginning: further on stand the tenant's own words."""
-_EMPTY_SENTENCE: Final = re.compile(
-    r"\W{0,4}(?:you exceeded your current quota|insufficient (?:account )?(?:balance|credit|quota|fund)"
-    r"|your (?:credit|account) balance is (?:too low|insufficient)|payment required|account (?:is )?in arrears)",
-    re.IGNORECASE,
-)
 _OVERFLOW: Final = re.compile(
     r"context[_ ]length[_ ]exceeded|exceed_context_size|maximum context length|exceeds the available context size"
     r"|prompt is too long|input is too long|exceeds the (?:model's )?maximum|context window",
@@ -85,18 +59,37 @@ _ACCOUNT_DATA: Final = re.compile(
     r"|\b\d{1,3}(?:\.\d{1,3}){3}(?::\d{1,5})?\b|\[[0-9a-f:]{3,45}\](?::\d{1,5})?",
     re.IGNORECASE,
 )
-_RETRY_DELAY: Final = re.compile(r"(\d{1,6}(?:\.\d{1,9})?)(ms|s)")
-_TRY_AGAIN: Final = re.compile(r"try again in (?:(\d{1,4})m)?(\d{1,6}(?:\.\d{1,6})?)(ms|s)\b", re.IGNORECASE)
+_CONTAINERS: Final = ("error", "detail", "errors", "base_resp", "Error", "Response", "ResponseMetadata", "fault")
+"""Where an object with an error has it: also MiniMax, AWS, Tencent, Volcengine, Apigee."""
+_BESIDE: Final = frozenset(
+    (
+        "code", "type", "param", "status", "details", "metadata", "__type", "error_type", "errorType", "retry_after",
+        "retryAfter", "retry_after_seconds", "retry_after_ms",
+    )
+)  # fmt: skip
+"""What stands beside an error inside another, and says something of it."""
+_WORDS_BESIDE: Final = ("message", "error_description", "errorMessage", "Message", "msg")
+"""Where the words stand if `error` is only their heading: OAuth (RFC 6749, section 5.2), NestJS, Spring."""
+_WORDS: Final = (
+    *_WORDS_BESIDE, "status_msg", "error_msg", "error_message", "faultstring", "reason", "title",
+)  # fmt: skip
+_MOST_DEPTH: Final = 6
+_MOST_PARTS: Final = 8
+_MOST_SEARCHED: Final = 8000
+"""Characters in which words are looked for where a body cannot be parsed."""
+_CUT_MESSAGE: Final = re.compile(r'"(?:message|msg)"\s{0,8}:\s{0,8}"((?:[^"\\\n]|\\.){1,1000})')
+_MARKED_MESSAGE: Final = re.compile(r"<(?:\w{1,20}:)?(?:message|faultstring)>([^<]{1,1000})<", re.IGNORECASE)
 
 
 def refusal_of(status: int, headers: Mapping[bytes, bytes], body: bytes, call: UpstreamCall) -> Refusal:
     """An upstream's error, read; pure but for the clock, where a date says when to come back."""
-    error = error_of(body)
+    error = error_of(body, is_text=headers.get(b"content-type", b"").startswith(b"text/plain"))
     message = text_of(error.get("message"))[:MOST_MESSAGE]
     detail = f"{status}: {message or body[:300].decode('utf-8', 'replace')}"[:_MOST_DETAIL]
-    meaning = _meaning(status, error, message)
+    rest = rests.told(headers, error, message)
+    meaning = meaning_of(status, headers, error, message, rest)
     if meaning != "content_refused":
-        return Refusal(meaning, retry_after=_retry_after(headers, error, message), detail=detail)
+        return Refusal(meaning, retry_after=rests.until_reset(headers) if rest is None else rest, detail=detail)
     words = f"{text_of(error.get('type'))[:100]} {text_of(error.get('code'))[:100]} {message}"
     code = "context_length_exceeded" if _OVERFLOW.search(words) else text_of(error.get("code"))
     type_, param = text_of(error.get("type")), text_of(error.get("param"))[:200]
@@ -110,104 +103,144 @@ def refusal_of(status: int, headers: Mapping[bytes, bytes], body: bytes, call: U
     )
 
 
-def _meaning(status: int, error: Mapping[str, Any], message: str) -> Meaning:
-    words = {text_of(error.get(name)).lower() for name in ("type", "code", "status", "reason")}
-    if status in {400, 402, 403, 429} and (words & _EMPTY_WORDS or _EMPTY_SENTENCE.match(message)):
-        return "account_empty"
-    if status in _KEY or (status == 400 and (words & _KEY_WORDS or _KEY_SENTENCE.match(message))):
-        return "key_refused"
-    if status in _CONTENT:
-        return "content_refused"
-    return "rest" if status == 429 else "retry"
+# --- an error's shape ------------------------------------------------------------------------------------------------
 
 
-def _retry_after(headers: Mapping[bytes, bytes], error: Mapping[str, Any], message: str) -> float | None:
-    """Seconds: of the headers (RFC 9110, section 10.2.3, both forms; OpenAI's in milliseconds), else of the body."""
-    milliseconds = _number(headers.get(b"retry-after-ms", b""))
-    if milliseconds is not None:
-        return milliseconds / 1000
-    told = headers.get(b"retry-after", b"")
-    seconds = _number(told)
-    if seconds is None and told:
-        seconds = _seconds_until(told, headers.get(b"date", b""))
-    return seconds if seconds is not None else _delay_in(error, message)
+def error_of(body: bytes, *, is_text: bool = False) -> dict[str, Any]:
+    """The error object in any of the shapes that upstreams send; {} where none can be made out.
 
-
-def _number(text: bytes) -> float | None:
-    try:
-        number = float(text)
-    except ValueError:
-        return None
-    return number if 0 <= number < 1e9 else None
-
-
-def _seconds_until(date: bytes, now: bytes) -> float | None:
-    """From the upstream's own clock where it tells it: ours may differ."""
-    try:
-        then = parsedate_to_datetime(date[:64].decode("latin-1")).timestamp()
-    except (ValueError, TypeError, OverflowError):
-        return None
-    try:
-        start = parsedate_to_datetime(now[:64].decode("latin-1")).timestamp()
-    except (ValueError, TypeError, OverflowError):
-        start = time.time()
-    return min(max(0.0, then - start), _MOST_REST)
-
-
-def _delay_in(error: Mapping[str, Any], message: str) -> float | None:
-    """Google's RetryInfo, and the sentence in which OpenAI and Groq say it."""
-    details = error.get("details")
-    for entry in details[:16] if type(details) is list else ():
-        delay = _RETRY_DELAY.fullmatch(text_of(entry.get("retryDelay"))[:32]) if type(entry) is dict else None
-        if delay:
-            return float(delay[1]) / (1000 if delay[2] == "ms" else 1)
-    said = _TRY_AGAIN.search(message)
-    if said is None:
-        return None
-    return int(said[1] or 0) * 60 + float(said[2]) / (1000 if said[3].lower() == "ms" else 1)
-
-
-def error_of(body: bytes) -> dict[str, Any]:
-    """The error object in any of the shapes that upstreams send; {} where none can be made out."""
-    try:
-        value = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return {}
-    return error_in(value)
+    `is_text`: the body says of itself that it is plain text, so that its words may be taken as they are.
+    """
+    value = _json_of(body)
+    if value is not None:
+        return _unwrapped(error_in(value))
+    text = body.decode("utf-8", "replace").lstrip("\ufeff \t\r\n")
+    if text.startswith("<"):
+        return _of_markup(text[:_MOST_SEARCHED])
+    if text.startswith(("{", "[")):  # cut off, or broken: FastAPI repeats the whole request behind its words
+        said = _CUT_MESSAGE.search(text[:_MOST_SEARCHED])
+        words = text_of(_json_of(b'"%b"' % said[1].encode("utf-8", "replace"))) if said else ""
+        return {"message": words} if words else {}
+    return _of_events(text) or ({"message": text[:MOST_MESSAGE]} if is_text and text else {})
 
 
 def error_in(value: Any, depth: int = 0) -> dict[str, Any]:
     """The same of a value: an object, a list with one (Google's), a text, or one inside `error`, `detail`, `errors`."""
-    if type(value) is list:
-        parts = [part for part in (error_in(entry, depth + 1) for entry in value[:8]) if part]
-        if len(parts) > 1:
-            return {**parts[0], "message": "; ".join(text_of(part.get("message")) for part in parts)[:MOST_MESSAGE]}
-        return parts[0] if parts else {}
     if type(value) is str:
         return {"message": value}
-    if type(value) is not dict or depth > 4:
+    if depth > _MOST_DEPTH:
         return {}
-    for name in ("error", "detail", "errors", "base_resp"):
-        inner = value.get(name)
-        if inner:
-            found = error_in(inner, depth + 1)
-            if found:
-                return {**{key: value[key] for key in ("code", "type", "param") if key in value}, **found}
-    return _named(value)
+    if type(value) is list:
+        parts = [part for part in (error_in(entry, depth + 1) for entry in value[:_MOST_PARTS]) if part]
+        if len(parts) > 1:
+            return {**parts[0], "message": _joined([text_of(part.get("message")) for part in parts])}
+        return parts[0] if parts else {}
+    if type(value) is not dict:
+        return {}
+    for name in _CONTAINERS:
+        found = _inside(value, name, depth)
+        if found:
+            return {**{key: value[key] for key in _BESIDE & value.keys()}, **found}
+    return _named(value, depth)
 
 
-def _named(value: dict[str, Any]) -> dict[str, Any]:
-    """An error's own members under OpenAI's names; FastAPI says `loc` and `msg`."""
-    message = next(
-        (text for name in ("message", "msg", "status_msg", "error_msg", "error_message", "reason", "title")
-         if (text := text_of(value.get(name)))),
-        "",
-    )  # fmt: skip
+def _inside(value: dict[str, Any], name: str, depth: int) -> dict[str, Any]:
+    inner = value.get(name)
+    if not inner:
+        return {}
+    if name == "error" and type(inner) is str:
+        words = _first_words(value, _WORDS_BESIDE, depth)
+        return {"code": value.get("code") or inner, "message": words} if words else {"message": inner}
+    found = error_in(inner, depth + 1)
+    if name in {"errors", "detail"} and type(inner) is dict and not text_of(found.get("message")):
+        words = _by_field(inner, depth)
+        return {**found, "message": words} if words else found
+    return found
+
+
+def _named(value: dict[str, Any], depth: int) -> dict[str, Any]:
+    """An error's own members under OpenAI's names; FastAPI says `loc` and `msg`, AWS `Message`."""
+    message = _first_words(value, _WORDS, depth)
     location = value.get("loc")
     if message and type(location) is list:
         place = ".".join(str(part) for part in location[:8] if type(part) in (str, int) and part != "body")
         message = f"{place}: {message}" if place else message
-    return {**value, "message": message} if message else value
+    code = value.get("Code")
+    named = {**value, "code": code} if code and "code" not in value else value
+    return {**named, "message": message} if message else named
+
+
+def _first_words(value: dict[str, Any], names: tuple[str, ...], depth: int) -> str:
+    return next((words for name in names if (words := _words(value.get(name), depth))), "")
+
+
+def _words(value: Any, depth: int) -> str:
+    """Of a text; of a list or an object where a text should stand (Mistral's `message`)."""
+    if type(value) is str:
+        return value
+    return text_of(error_in(value, depth + 1).get("message")) if type(value) in (list, dict) else ""
+
+
+def _by_field(fields: dict[str, Any], depth: int) -> str:
+    """Rails, Laravel and .NET say what is wrong with each field: `{"temperature": ["is too high"]}`."""
+    told = ((name, _words(fields[name], depth)) for name in list(fields)[:_MOST_PARTS])
+    return _joined([f"{name}: {words}" for name, words in told if words])
+
+
+def _joined(parts: list[str]) -> str:
+    return "; ".join(part[:MOST_MESSAGE] for part in parts if part)[:MOST_MESSAGE]
+
+
+def _unwrapped(error: dict[str, Any]) -> dict[str, Any]:
+    """An upstream's upstream may have said it: in OpenRouter's `metadata.raw`, or as JSON inside the message."""
+    metadata, message = error.get("metadata"), text_of(error.get("message"))
+    raw = metadata.get("raw") if type(metadata) is dict else None
+    for nested in (raw, message):
+        value = _json_of(nested.encode("utf-8", "replace")) if type(nested) is str and nested[:1] in "{[" else nested
+        found = error_in(value) if type(value) in (dict, list) else {}
+        if text_of(found.get("message")):
+            return {**error, **found}
+    if text_of(raw) and message.lower() == "provider returned error":
+        return {**error, "message": raw}
+    return error
+
+
+# --- a body that is no JSON ------------------------------------------------------------------------------------------
+
+
+def _json_of(body: bytes) -> Any:
+    """The value, also behind a byte order mark, with NaN, with bytes that are no UTF-8; None where there is none."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        pass
+    try:
+        value = json.loads(body.decode("utf-8-sig", "replace"), strict=False, parse_constant=lambda _name: None)
+        text = json.dumps(value, ensure_ascii=False).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return orjson.loads(text)  # halves of letters would fail where they are sent
+    except (ValueError, RecursionError):
+        return None
+
+
+def _of_markup(text: str) -> dict[str, Any]:
+    """The words of an XML error (AWS, gateways); what else stands in markup was written for people, about the host."""
+    said = _MARKED_MESSAGE.search(text)
+    return {"message": html.unescape(said[1]).strip()} if said else {}
+
+
+def _of_events(text: str) -> dict[str, Any]:
+    """An error that came as an event (DashScope): the first that says something."""
+    for line in text[:_MOST_SEARCHED].splitlines()[:64]:
+        if line.startswith("data:"):
+            data = line.removeprefix("data:").strip()
+            value = _json_of(data.encode("utf-8", "replace"))
+            error = _unwrapped(error_in(data if value is None else value))
+            if text_of(error.get("message")):
+                return error
+    return {}
+
+
+# --- what a tenant may read ------------------------------------------------------------------------------------------
 
 
 def public(message: str, call: UpstreamCall) -> str:

@@ -270,7 +270,7 @@ def test_usage_that_cannot_be_is_none(adapter: Adapter, examples: Examples, garb
         (413, "content_refused"),
         (422, "content_refused"),
         (401, "key_refused"),
-        (402, "key_refused"),
+        (402, "account_empty"),
         (403, "key_refused"),
         (429, "rest"),
         (301, "retry"),

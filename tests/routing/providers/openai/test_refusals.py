@@ -296,3 +296,98 @@ def test_hostile_text_costs_no_time(piece: str) -> None:
 
     assert time.process_time() - start < 0.1
     assert len(refusal.message) <= 1000
+
+
+# --- words in other places -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        pytest.param(
+            {"object": "error", "message": {"detail": [{"loc": ["body", "temperature"], "msg": "too high"}]}},
+            "temperature: too high",
+            id="Mistral's 422",
+        ),
+        pytest.param({"error": {"message": ["a", "b"]}}, "a; b", id="a list of texts"),
+        pytest.param({"error": {"message": {"detail": "a"}}}, "a", id="an object for a text"),
+        pytest.param({"errors": {"top_p": ["too high", "odd"], "n": "x"}}, "top_p: too high; odd; n: x", id="Rails"),
+        pytest.param({"message": "Invalid.", "errors": {"n": ["odd"]}}, "n: odd", id="Laravel"),
+        pytest.param({"Message": "a"}, "a", id="AWS"),
+        pytest.param({"Response": {"Error": {"Code": "InvalidParameter", "Message": "a"}}}, "a", id="Tencent"),
+        pytest.param({"error": "invalid_request", "error_description": "a"}, "a", id="RFC 6749"),
+        pytest.param({"statusCode": 400, "message": ["a", "b"], "error": "Bad Request"}, "a; b", id="NestJS"),
+        pytest.param({"error": True, "message": "a"}, "a", id="true"),
+        pytest.param({"error": 500, "message": "a"}, "a", id="a number"),
+        pytest.param({"error": {"message": '{"error":{"message":"a"}}'}}, "a", id="JSON inside"),
+        pytest.param({"error": {"message": "{a} is no JSON"}}, "{a} is no JSON", id="no JSON inside"),
+        pytest.param(
+            {"error": {"message": "Provider returned error", "metadata": {"raw": '{"error":{"message":"a"}}'}}},
+            "a",
+            id="OpenRouter",
+        ),
+        pytest.param(
+            {"error": {"message": "Provider returned error", "metadata": {"raw": "a", "provider_name": "X"}}},
+            "a",
+            id="OpenRouter, text",
+        ),
+        pytest.param(b'\xef\xbb\xbf{"error":{"message":"a"}}', "a", id="BOM"),
+        pytest.param(b'{"error":{"message":"a","x":NaN}}', "a", id="NaN"),
+        pytest.param(b'{"error":{"message":"a \xe9"}}', "a \N{REPLACEMENT CHARACTER}", id="no UTF-8"),
+        pytest.param(b'{"error":{"message":"a \\ud83d"}}', "a \N{REPLACEMENT CHARACTER}", id="half a letter"),
+        pytest.param(b'{"detail":[{"loc":["body"],"msg":"a \\"b\\"","input":{"messages":[', 'a "b"', id="cut off"),
+        pytest.param(b'event: error\ndata: {"error":{"message":"a"}}\n\n', "a", id="an event"),
+        pytest.param(b'id:1\nevent:error\n:HTTP_STATUS/400\ndata:{"code":"x","message":"a"}\n\n', "a", id="DashScope"),
+        pytest.param(b"<Error><Code>Bad</Code><Message>a &lt; b</Message></Error>", "a < b", id="XML"),
+        pytest.param(
+            b"<html><title>a</title></html>", "The upstream refused the content of this request.", id="HTML"
+        ),
+    ],
+)  # fmt: skip
+def test_words_of_a_refusal_are_found_in_other_places(body: Any, words: str) -> None:
+    refusal = refused(400, body)
+
+    assert (refusal.meaning, refusal.message) == ("content_refused", words)
+
+
+def test_plain_text_is_shown_as_any_other_words_are() -> None:
+    headers = {b"content-type": b"text/plain; charset=utf-8"}
+
+    refusal = OPENAI.refusal(400, headers, b"llm.example: too long, see https://llm.example/x " + b"y" * 5000, call())
+
+    assert refusal.message.startswith("the upstream: too long, see … yyy")
+    assert len(refusal.message) <= 1000
+
+
+def test_words_of_an_upstreams_upstream_have_their_code() -> None:
+    raw = '{"error":{"message":"too long","code":"context_length_exceeded","type":"invalid_request_error"}}'
+    error = {"message": "Provider returned error", "code": 400, "metadata": {"raw": raw, "provider_name": "X"}}
+
+    refusal = refused(400, {"error": error})
+
+    assert (refusal.code, refusal.message) == ("context_length_exceeded", "too long")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[" * 60_000,
+        b"[" * 900 + b"]" * 900,
+        b'{"message":' * 300 + b'"a"' + b"}" * 300,
+        b'{"message":"' * 5000,
+        b"<message>" * 6000,
+        b"<a:" * 20_000,
+        b"data:{\n" * 9000,
+        b"data:" + b"[" * 60_000,
+        b'{"errors":' * 300 + b"[]" + b"}" * 300,
+        orjson.dumps([[[[[[["a"] * 8] * 8] * 8] * 8] * 8] * 2]),
+        b'{"error":{"message":"a","x":' + b"9" * 5000 + b"}}",
+    ],
+    ids=range(11),
+)
+def test_hostile_body_costs_no_time(body: bytes) -> None:
+    start = time.process_time()
+    refusal = refused(400, body[:65_536])
+
+    assert time.process_time() - start < 0.2
+    assert len(refusal.message) <= 1000
