@@ -10,11 +10,17 @@ MAX_EVENT_BYTES: Final = 16 * 1024 * 1024
 DONE: Final = b"data: [DONE]\n\n"
 KEEP_ALIVE: Final = b": keep-alive\n\n"
 _FIELDS: Final = frozenset((b"data", b"event", b"id", b"retry", b""))
+_FAILURES: Final = frozenset((b"error", b"failure", b"exception", b"fatal"))
+"""Names of events."""
 _MOST_NOISE: Final = 2000
 
 
 class Comment(bytes):
     """A comment block, with its colon."""
+
+
+class Failure(bytes):
+    """The data of an event that its server named an error; perhaps empty."""
 
 
 class Noise(bytes):
@@ -90,10 +96,20 @@ def _read_blocks(blocks: Iterable[bytes]) -> list[bytes]:
 
 
 def _read_lines(block: bytes) -> list[bytes]:
-    lines = block.split(b"\n")
+    # A mark where two streams were joined is none of the event's.
+    lines = block.removeprefix(codecs.BOM_UTF8).split(b"\n")
     comments: list[bytes] = [Comment(line) for line in lines if line.startswith(b":")]
-    data = [line[5:].removeprefix(b" ") for line in lines if line.startswith(b"data:")]
+    data = [line[5:].removeprefix(b" ") for line in lines if line[:5].lower() == b"data:"]
+    if any(line[:6] == b"event:" and line[6:].strip().lower() in _FAILURES for line in lines):
+        return [*comments, Failure(b"\n".join(data))]
+    if len(data) > 1 and all(map(_is_whole, data)):  # the blank lines between were left out
+        return [*comments, *data]
     if data:
         return [*comments, b"\n".join(data)]
-    noise = next((line for line in lines if line.partition(b":")[0] not in _FIELDS and line.strip()), None)
+    noise = next((line for line in lines if line.partition(b":")[0].lower() not in _FIELDS and line.strip()), None)
     return comments if noise is None else [*comments, Noise(noise[:_MOST_NOISE])]
+
+
+def _is_whole(data: bytes) -> bool:
+    """Whether a line of data looks like an event of its own: an object, or the end."""
+    return (data.startswith(b"{") and data.rstrip().endswith(b"}")) or data.strip() == b"[DONE]"

@@ -174,7 +174,9 @@ class ChatRequest(Struct):
 
     @property
     def wants_usage(self) -> bool:
-        return self.stream_options is not None and bool(self.stream_options.include_usage)
+        """As OpenAI's clients ask for it, or OpenRouter's."""
+        asked = self.stream_options is not None and self.stream_options.include_usage
+        return bool(asked or (self.usage is not None and self.usage.include))
 
     @property
     def choices(self) -> int:

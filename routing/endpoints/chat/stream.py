@@ -15,18 +15,23 @@ from routing.endpoints.base import Bill, Head
 from routing.endpoints.chat.answer import (
     BYTES_PER_TOKEN,
     FINISH_REASONS,
+    THOUGHTS,
+    WRAPPING,
     complete_logprobs,
     complete_top,
     drop_nulls,
     estimate_strings,
     public_usage,
 )
-from routing.endpoints.chat.identity import drop_hidden
+from routing.endpoints.chat.identity import drop_hidden, drop_names
 from routing.endpoints.chat.schema import ChatRequest
-from routing.endpoints.chat.wholeness import JsonScan
 from routing.providers.base import MalformedAnswer
 from routing.wire.events import DONE
+from routing.wire.wholeness import JsonScan
 
+_USUAL_OF_CHOICE: Final = len(("index", "delta", "finish_reason", "logprobs"))
+_FUNCTION: Final = -1
+"""The place of a function call in OpenAI's older form, of which there is one."""
 _LONGEST_TOKEN: Final = 12
 """Upstreams whose content chunks are shorter on average than this send one token a chunk; no text's are longer."""
 
@@ -70,6 +75,8 @@ class ChatRelay:
         self._calls: dict[int, dict[int, JsonScan]] = {}
         """By choice and place: the arguments of tool calls, as far as they have come."""
         self._deltas = 0
+        self._thoughts = 0
+        """Deltas that said nothing beside what was thought."""
         self._delta_bytes = 0
         self._most_output = most_output
         self._surely_within = most_output * BYTES_PER_TOKEN
@@ -82,7 +89,8 @@ class ChatRelay:
         """Every choice has its finish reason, or the upstream said that it is done and no tool call is cut."""
         if len(self._finished) >= self._choices:
             return True
-        return self.is_done and bool(self._begun) and all(map(self._is_whole, self._begun - self._finished))
+        has_answered = self._deltas > self._thoughts or bool(self._finished)
+        return self.is_done and has_answered and all(map(self._is_whole, self._begun - self._finished))
 
     def _is_whole(self, index: int) -> bool:
         return all(scan.is_whole for scan in self._calls.get(index, {}).values())
@@ -121,22 +129,39 @@ class ChatRelay:
         else:
             self._complete_delta(index, delta)
         if choice.get("logprobs") is not None:
-            complete_logprobs(choice["logprobs"])
+            complete_logprobs(choice)
         if choice.setdefault("finish_reason", None) is not None:
-            self._finished.add(index)
-            if type(choice["finish_reason"]) is not str or choice["finish_reason"] not in FINISH_REASONS:
-                choice["finish_reason"] = "stop"
+            self._finish_choice(index, choice)
+        if len(choice) > _USUAL_OF_CHOICE:
+            drop_names(choice)
+
+    def _finish_choice(self, index: int, choice: dict[str, Any]) -> None:
+        """The first reason is the choice's: some servers say one in every chunk, or `stop` behind `length`."""
+        reason = choice["finish_reason"]
+        if index in self._finished:
+            choice["finish_reason"] = None
+        elif type(reason) is not str or reason not in FINISH_REASONS:
+            choice["finish_reason"] = "stop"
+        self._finished.add(index)
 
     def _complete_delta(self, index: int, delta: dict[str, Any]) -> None:
         """The same of what is more than a piece of text, or nothing."""
         if None in delta.values():
             drop_nulls(delta)
-        said = [value for name, value in delta.items() if value and name != "role"]
+        if "role" in delta:
+            delta["role"] = "assistant"
+        drop_names(delta)
+        said = {name: value for name, value in delta.items() if value and name not in WRAPPING}
         if said:
             self._deltas += 1
-            self._delta_bytes += sum([len(each) if type(each) is str else estimate_strings(each) for each in said])
+            self._thoughts += said.keys() <= THOUGHTS
+            texts = dict.fromkeys(value for value in said.values() if type(value) is str)  # some say a thought twice
+            self._delta_bytes += sum(map(len, texts))
+            self._delta_bytes += sum([estimate_strings(each) for each in said.values() if type(each) is not str])
         if delta.get("tool_calls"):
             self._follow(index, delta["tool_calls"])
+        if delta.get("function_call"):
+            self._follow(index, [{"index": _FUNCTION, "function": delta["function_call"]}])
 
     def _follow(self, index: int, fragments: Any) -> None:
         calls = self._calls.setdefault(index, {})
@@ -167,7 +192,7 @@ class ChatRelay:
     def closing(self, bill: Bill, explanation: Any = None) -> bytes:
         """The usage chunk if it was asked for, the explanation if it was, [DONE]."""
         unfinished = sorted(self._begun - self._finished)
-        reasons = {index: "tool_calls" if self._calls.get(index) else "stop" for index in unfinished}
+        reasons = {index: self._absent_reason(index) for index in unfinished}
         out = self._finish(reasons) if unfinished else b""
         if not self._shows_usage and explanation is None:
             return out + DONE
@@ -177,6 +202,12 @@ class ChatRelay:
         if explanation is not None:
             chunk["costrouter"] = explanation
         return out + b"data: " + orjson.dumps(chunk) + b"\n\n" + DONE
+
+    def _absent_reason(self, index: int) -> str:
+        calls = self._calls.get(index)
+        if not calls:
+            return "stop"
+        return "function_call" if _FUNCTION in calls else "tool_calls"
 
     def _finish(self, reasons: dict[int, str]) -> bytes:
         """The finish reasons that an upstream which said [DONE] left out."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 from routing.providers.base import MalformedAnswer
@@ -10,29 +11,34 @@ OURS: Final = frozenset(("stop", "length", "tool_calls", "content_filter", "func
 _EQUALS: Final[dict[str, str]] = {
     **dict.fromkeys(
         ("eos", "eos_token", "end_of_text", "end_turn", "stop_sequence", "stop_token", "complete", "completed", "done",
-         "finished", "normal", "success", "end", "eot", "pause_turn"),
+         "finished", "normal", "success", "end", "eot", "pause_turn", "stopped", "eos_token_id", "</s>", "<|im_end|>",
+         "<|eot_id|>", "<|endoftext|>", "<|end|>", "<end_of_turn>", "endoftext"),
         "stop",
     ),
     **dict.fromkeys(
         ("max_tokens", "max_token", "max_output_tokens", "max_new_tokens", "max_length", "length_limit",
          "model_length", "token_limit", "max_completion_tokens", "model_context_window_exceeded", "context_length",
-         "context_length_exceeded", "truncated", "length_capped"),
+         "context_length_exceeded", "truncated", "length_capped", "token_limit_reached", "context_window_exceeded",
+         "incomplete", "max_token_limit", "output_limit"),
         "length",
     ),
     **dict.fromkeys(
         ("tool_use", "tool_call", "tools", "tool", "function_calls", "functions", "toolcalls"), "tool_calls"
     ),
     **dict.fromkeys(
-        ("content_filtered", "content-filter", "filtered", "filter", "safety", "recitation", "blocklist",
+        ("content_filtered", "error_toxic", "filtered", "filter", "safety", "recitation", "blocklist",
          "prohibited_content", "spii", "image_safety", "language", "sensitive", "refusal", "guardrail_intervened",
          "guardrails", "moderation", "flagged", "blocked"),
         "content_filter",
     ),
 }  # fmt: skip
 """In lower case. Of Anthropic, Cohere, Google, Mistral, Bedrock, Zhipu, text-generation-inference and others."""
+_LONGEST: Final = 100
+_HUMP: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _FAILURES: Final = (
     "error", "fail", "abort", "cancel", "timeout", "timed_out", "interrupt", "insufficient_system_resource",
-    "malformed", "unexpected_tool_call", "overload", "exception", "crash", "disconnect",
+    "malformed", "unexpected_tool_call", "overload", "exception", "crash", "disconnect", "rate_limit", "killed",
+    "unavailable",
 )  # fmt: skip
 """Parts of words that say the answer is not whole."""
 
@@ -42,14 +48,30 @@ def finish_reason(reason: Any) -> str | None:
 
     Raises MalformedAnswer for a word that says the answer failed.
     """
+    if type(reason) is dict:  # SGLang's own
+        reason = reason.get("type") or reason.get("reason")
     if type(reason) is not str or not reason:
         return None
     if reason in OURS:
         return reason
-    word = reason.strip().lower()
-    if word in OURS:
-        return word
-    known = _EQUALS.get(word)
-    if known is None and any(part in word for part in _FAILURES):
+    for word in _spellings(reason[:_LONGEST]):
+        if word in OURS:
+            return word
+        if word in _EQUALS:
+            return _EQUALS[word]
+    if any(part in word for part in _FAILURES):
         raise MalformedAnswer(f"the upstream ended the answer with {reason[:60]!r}")
-    return known
+    return None
+
+
+def _spellings(reason: str) -> tuple[str, ...]:
+    """The word in lower case, without its detail, and with underscores.
+
+    Google's compatible endpoint says `content_filter: RECITATION`, others `maxTokens` or `FINISH_REASON_STOP`.
+    """
+    plain = reason.strip()
+    if not plain.isupper():
+        plain = _HUMP.sub("_", plain)
+    plain = plain.lower()
+    word = plain.replace("-", "_").replace(" ", "_").removeprefix("finish_reason_")
+    return reason.strip().lower(), plain.partition(":")[0].strip(), word

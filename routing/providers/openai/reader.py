@@ -8,6 +8,7 @@ JSON, carries an error, or says that the answer failed, ends it.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from functools import cached_property
 from types import MappingProxyType
@@ -18,17 +19,26 @@ import orjson
 
 from billing.kinds import Usage
 from routing.providers.base import END, End, Event, MalformedAnswer
+from routing.providers.openai.failures import raise_failure, refuse_noise, says_failure
 from routing.providers.openai.finish import OURS, finish_reason
 from routing.providers.openai.refusals import error_in, text_of
 from routing.providers.openai.tools import ToolCalls, complete_calls, place_of
 from routing.providers.openai.usage import usage_of
-from routing.wire.events import Comment, EventParser, EventTooLarge
+from routing.wire.events import Comment, EventParser, EventTooLarge, Failure
 
 _DONE: Final = b"[DONE]"
 _MOST_DONE_BYTES: Final = 16
-_BESIDE: Final = frozenset(("usage", "x_groq", "error"))
+_PLACES: Final = ("usageMetadata", "usage_metadata", "amazon-bedrock-invocationMetrics")
+"""Where Google and Bedrock write usage beside the choices."""
+_ELSEWHERE: Final = frozenset((*_PLACES, "x_groq", "error"))
+_BESIDE: Final = _ELSEWHERE | {"usage"}
 """What may stand in a chunk beside its choices and is ours to read."""
 _MOST_CHOICES: Final = 128
+_GOOD_ENDS: Final = frozenset(("tool_calls", "function_call", "stop"))
+_TEXTS: Final = frozenset(("refusal", "reasoning_content", "reasoning"))
+_PLAIN: Final = frozenset(("role", "content", "refusal", "annotations", "audio"))
+"""Members of a message that need nothing."""
+_NOTHING: Final[dict[str, Any]] = {"name": ""}
 _FAR_AWAY: Final = {"NaN": -9999.0, "-Infinity": -9999.0, "Infinity": 9999.0}
 """As OpenAI writes the logarithm of what never happens."""
 
@@ -48,6 +58,12 @@ class OpenAIReader:
     _noise = b""
     """The first line that was no field of an event."""
     _has_begun = False
+    _has_said = False
+    """A delta brought something."""
+    _only: int | None = None
+    """The place of the one answer that was asked for, once it has come."""
+    _shift = 0
+    _speaks_in_messages = False
 
     def __init__(self, answers: int = 1, *, has_output: bool = True) -> None:
         self._answers = answers
@@ -68,6 +84,16 @@ class OpenAIReader:
         """Choices that have their finish reason."""
         return set()
 
+    @cached_property
+    def _halves(self) -> dict[tuple[int, str], str]:
+        """The first halves of letters that were cut in two, by choice and member."""
+        return {}
+
+    @cached_property
+    def _lengths(self) -> Counter[tuple[int, str]]:
+        """How many entries a list of a choice's has got, by choice and member."""
+        return Counter()
+
     def feed(self, data: bytes | None) -> list[Event]:
         events: list[Event] = []
         try:
@@ -82,8 +108,11 @@ class OpenAIReader:
                         self._has_begun = True
                 elif type(event) is Comment:
                     events.append(event)
+                elif type(event) is Failure:
+                    raise_failure(_value_of(event) or event.decode("utf-8", "replace"))
                 else:
                     self._noise = self._noise or event
+                    refuse_noise(event)
             if data is None and self._noise and not self._has_begun:
                 self._say_noise()
         except MalformedAnswer as error:
@@ -107,17 +136,17 @@ class OpenAIReader:
 
     def read_chunk(self, data: bytes) -> dict[str, Any] | None:
         """One chunk, None where there is nothing to show; raises MalformedAnswer."""
-        chunk = _parse_event(data)
+        chunk = self._object_in(data)
         if chunk is None:
             return None
         choices = chunk.get("choices")
-        if choices is None:
-            choices = chunk["choices"] = []
-        if type(choices) is not list:
-            raise MalformedAnswer("the chunk has no choices")
+        if not choices or type(choices) is not list:
+            choices = chunk["choices"] = self._no_choices(choices, chunk)
         has_usage = not _BESIDE.isdisjoint(chunk) and self._take_usage(chunk, choices)
         if not choices and (has_usage or not _is_chunk(chunk)):
             return None
+        if None in choices:
+            choices[:] = [choice for choice in choices if choice is not None]
         for choice in choices:
             self._complete(choice)
             if "usage" in choice:  # Moonshot's
@@ -129,33 +158,119 @@ class OpenAIReader:
             self.is_partial = True
         return chunk
 
+    def _no_choices(self, choices: Any, chunk: dict[str, Any]) -> list[Any]:
+        """Raises MalformedAnswer if an event without choices says a failure, or has something else in their place."""
+        if choices:
+            raise MalformedAnswer("the chunk has no choices")
+        if says_failure(chunk):
+            self._take_usage(chunk, [])
+            raise_failure(chunk)
+        return []
+
+    def _object_in(self, data: bytes) -> dict[str, Any] | None:
+        """An event's object, None where it says nothing; raises MalformedAnswer for what cannot be read."""
+        try:
+            value = orjson.loads(data)
+        except orjson.JSONDecodeError:
+            value = self._parse_loosely(data)
+        return value if type(value) is dict else _only_object(value)
+
+    def _parse_loosely(self, data: bytes) -> Any:
+        """What is no JSON by the letter, None where it is blank; raises MalformedAnswer for what cannot be read."""
+        if not data.strip():
+            return None
+        value = _parse_loosely(data)
+        if type(value) is dict and type(value.get("choices")) is list:
+            for place, choice in enumerate(value["choices"]):
+                delta = choice.get("delta") if type(choice) is dict else None
+                if type(delta) is dict:
+                    self._join_halves(delta, place)
+        if value is not None:
+            value = _without_halves(value)
+        if value is None:
+            raise MalformedAnswer(f"the answer is not JSON: {data[:120].decode('utf-8', 'replace')}")
+        return value
+
+    def _join_halves(self, delta: dict[str, Any], place: int) -> None:
+        """A letter beyond 16 bits that was cut in two between chunks is one again."""
+        for name, text in delta.items():
+            if type(text) is str and text:
+                text = self._halves.pop((place, name), "") + text
+                if "\ud800" <= text[-1] <= "\udbff":
+                    self._halves[place, name], text = text[-1], text[:-1]
+                delta[name] = text
+
     def _complete(self, choice: Any) -> None:
         """Brings a choice into the canonical shape; raises MalformedAnswer."""
         if type(choice) is not dict:
             raise MalformedAnswer("a choice has no delta")
         delta = choice.get("delta")
         if type(delta) is not dict:
-            if delta is not None:
-                raise MalformedAnswer("a choice has no delta")
-            delta = choice["delta"] = _message_of(choice)
+            delta = choice["delta"] = self._said_elsewhere(delta, choice)
         index = choice.get("index")
         if type(index) is not int:
             index = choice["index"] = 0 if index is None else place_of(index, "a choice")
+        if index != self._only:
+            index = choice["index"] = self._place(index)
         if len(delta) > 1 or type(delta.get("content")) is not str:
             self._complete_delta(delta, index)
-        if choice.get("finish_reason") is not None:
-            reason = choice["finish_reason"] = self._finish_reason(choice["finish_reason"])
-            if reason is not None and 0 <= index < _MOST_CHOICES:
-                self._finished.add(index)
+            if "usage" in delta and (reported := delta.pop("usage")) is not None:
+                choice.setdefault("usage", reported)
+        elif delta["content"]:
+            self._has_said = True
+        if "error" in choice:
+            _refuse_failed(choice)
+        if choice.get("finish_reason") is not None or "finishReason" in choice:
+            self._end_choice(choice, delta, index)
+
+    def _end_choice(self, choice: dict[str, Any], delta: dict[str, Any], index: int) -> None:
+        said = choice.pop("finishReason", None)
+        reason = choice["finish_reason"] = self._finish_reason(choice.get("finish_reason") or said)
+        if reason is None or not 0 <= index < _MOST_CHOICES:
+            return
+        self._finished.add(index)
+        if reason in _GOOD_ENDS and index in self._calls:
+            rest = self._calls[index].rest()
+            if rest:
+                delta["tool_calls"] = [*(delta.get("tool_calls") or ()), *rest]
+
+    def _place(self, index: int) -> int:
+        """Where one answer was asked for, the first that comes is it, whatever place its server gives it."""
+        if self._answers > 1:
+            return index
+        if self._only is None:
+            self._only = 0
+            self._shift = index
+        return index - self._shift
+
+    def _said_elsewhere(self, delta: Any, choice: dict[str, Any]) -> dict[str, Any]:
+        """What stands in place of a delta. A message behind deltas is all of them once more (MiniMax's last event)."""
+        if delta:
+            raise MalformedAnswer("a choice has no delta")
+        said = _message_of(choice)
+        if not self._has_said or self._speaks_in_messages:
+            self._speaks_in_messages = True
+            return said
+        return {"usage": said["usage"]} if "usage" in said else {}
 
     def _complete_delta(self, delta: dict[str, Any], index: int) -> None:
         """What more than plain text needs."""
-        if type(delta.get("content")) is list:
-            _join_parts(delta)
+        complete_said(delta)
         if delta.get("tool_calls") is not None:
             delta["tool_calls"] = self._calls_of(index).complete(delta["tool_calls"])
         if not delta.get("role", True):
             del delta["role"]
+        for name, value in delta.items():
+            if type(value) is list and name != "tool_calls":
+                self._number(value, index, name)
+            self._has_said = self._has_said or bool(value and name != "role")
+
+    def _number(self, entries: list[Any], index: int, name: str) -> None:
+        """Gives each entry of a list its place: clients add deltas up by that (the openai package raises without)."""
+        for entry in entries:
+            if type(entry) is dict and "index" not in entry:
+                entry["index"] = self._lengths[index, name]
+                self._lengths[index, name] += 1
 
     def _finish_reason(self, said: Any) -> str | None:
         reason = finish_reason(said)
@@ -176,25 +291,31 @@ class OpenAIReader:
 
         The usage beside an error counts.
         """
-        found = False
-        if "usage" in chunk:
-            reported = chunk.pop("usage")
-            found = reported is not None
-            if found:
-                self.note_usage(reported, is_total=not choices)
-        inner = chunk.get("x_groq")
-        if type(inner) is dict and "usage" in inner:
-            self.note_usage(inner.pop("usage"), is_total=not choices)
+        reported, before = chunk.pop("usage", None), self.usage
+        found = reported is not None
+        if found:
+            self.note_usage(reported, is_total=not choices)
+        if _ELSEWHERE.isdisjoint(chunk):
+            return found
+        for reported in _usage_elsewhere(chunk):
             found = True
+            if self.usage is before:
+                self.note_usage(reported, is_total=not choices)
         if chunk.get("error"):
-            raise_error(chunk["error"])
+            raise_failure(chunk)
         return found
 
     def note_usage(self, reported: Any, *, is_total: bool) -> None:
-        """`is_total`: the figures came alone, behind the answer."""
+        """`is_total`: the figures came alone, behind the answer.
+
+        No prompt is empty: where Anthropic's events are passed on as they come, the first one alone tells the input.
+        """
         usage, before = usage_of(reported, has_output=self._has_output), self.usage
         if usage is None:
             return
+        if usage.input == 0 and before is not None:
+            output, reasoning, spoken = usage.output, usage.reasoning, usage.output_audio
+            usage = msgspec.structs.replace(before, output=output, reasoning=reasoning, output_audio=spoken)
         if is_total and self._answers > 1:
             self._totals += 1
             if before is not None and 1 < self._totals <= self._answers:
@@ -205,23 +326,43 @@ class OpenAIReader:
     def whole(self, body: bytes) -> dict[str, Any]:
         answer = _parse(body)
         if answer.get("error") or answer.get("object") == "error":
-            raise_error(answer.get("error") or answer)
+            raise_failure(answer)
         choices = answer.get("choices")
-        for place, choice in enumerate(choices) if type(choices) is list else ():
+        if not choices and says_failure(answer):
+            raise_failure(answer)
+        choices = choices if type(choices) is list else []
+        for place, choice in enumerate(choices):
             if type(choice) is dict:
-                if type(choice.get("index")) is not int:
+                if type(choice.get("index")) is not int or place == len(choices) - 1 == 0:
                     choice["index"] = place
-                reason = choice.get("finish_reason")
+                if "error" in choice:
+                    _refuse_failed(choice)
+                reason = choice.get("finish_reason") or choice.pop("finishReason", None)
                 if type(reason) is not str or reason not in OURS:
                     choice["finish_reason"] = self._finish_reason(reason)
                 if not _is_plain(choice):
                     _complete_whole(choice)
-        reported = answer.get("usage")
-        if reported is None and type(choices) is list:
-            reported = next((each["usage"] for each in choices if type(each) is dict and each.get("usage")), None)
-        self.usage = usage_of(reported, has_output=self._has_output)
-        self.reported = reported if type(reported) is dict else {}
+        self._take_usage_within(choices)
+        self._take_usage(answer, [])
         return answer
+
+    def _take_usage_within(self, choices: list[Any]) -> None:
+        """Usage in the choices of a whole answer, or in their messages; what stands beside them says more."""
+        for choice in choices:
+            if type(choice) is dict:
+                message = choice.get("message")
+                if type(message) is dict and "usage" in message:
+                    self.note_usage(message.pop("usage"), is_total=False)
+                if "usage" in choice:
+                    self.note_usage(choice.pop("usage"), is_total=False)
+
+
+def _usage_elsewhere(chunk: dict[str, Any]) -> list[Any]:
+    """Takes usage out of the places that are other vendors'."""
+    inner = chunk.get("x_groq")
+    found = [inner.pop("usage", None)] if type(inner) is dict else []
+    found += [chunk.pop(name, None) for name in _PLACES]
+    return [reported for reported in found if reported is not None]
 
 
 def _says_something(choice: dict[str, Any]) -> bool:
@@ -231,14 +372,8 @@ def _says_something(choice: dict[str, Any]) -> bool:
 
 
 def _is_chunk(chunk: dict[str, Any]) -> bool:
-    """Whether an event without choices is a chunk at all: not a ping, nor whatever else comes under another name.
-
-    Raises MalformedAnswer for an error under that name.
-    """
-    name = chunk.get("object", "")
-    if name == "error":
-        raise_error(chunk)
-    return str(name).startswith("chat.completion") or "prompt_filter_results" in chunk
+    """Whether an event without choices is a chunk at all: not a ping, nor whatever else comes under another name."""
+    return str(chunk.get("object", "")).startswith("chat.completion") or "prompt_filter_results" in chunk
 
 
 def _is_plain(choice: dict[str, Any]) -> bool:
@@ -249,12 +384,13 @@ def _is_plain(choice: dict[str, Any]) -> bool:
         and type(message.get("content")) is str
         and "tool_calls" not in message
         and "usage" not in choice
+        and message.keys() <= _PLAIN
+        and message.get("refusal") is None
     )
 
 
 def _complete_whole(choice: dict[str, Any]) -> None:
     """Brings a choice of a whole answer into the canonical shape."""
-    choice.pop("usage", None)
     message = choice.get("message")
     if message is None:
         message = choice["message"] = _message_of(choice) or None
@@ -266,8 +402,7 @@ def _complete_whole(choice: dict[str, Any]) -> None:
             message["tool_calls"] = calls
         else:
             del message["tool_calls"]
-    if type(message.get("content")) is list:
-        _join_parts(message)
+    complete_said(message)
 
 
 def _message_of(choice: dict[str, Any]) -> dict[str, Any]:
@@ -280,13 +415,37 @@ def _message_of(choice: dict[str, Any]) -> dict[str, Any]:
     return {"content": text} if type(text) is str else {}
 
 
-def _join_parts(message: dict[str, Any]) -> None:
+def complete_said(message: dict[str, Any]) -> None:
+    """Text as text, whatever it came as; what is no text where only text may be goes."""
+    content = message.get("content")
+    if type(content) is not str and content is not None:
+        if type(content) in {list, dict}:
+            _join_parts(message, content if type(content) is list else [content])
+        else:
+            message["content"] = str(content) if type(content) in {int, float} else None
+    for name in _TEXTS.intersection(message):
+        if type(message[name]) is not str:
+            message[name] = _text_in(message[name])
+    if type(message.get("function_call", _NOTHING)) is not dict or not message.get("function_call", True):
+        del message["function_call"]
+
+
+def _text_in(value: Any) -> str | None:
+    """The text of what should be one: a number, parts."""
+    if type(value) is list:
+        return "".join(filter(None, map(_text_in, value))) or None
+    if type(value) is dict:
+        return _text_in(value.get("text"))
+    return value if type(value) is str else str(value) if type(value) in {int, float} else None
+
+
+def _join_parts(message: dict[str, Any], parts: list[Any]) -> None:
     """Content that came as parts, as text: what was thought (Mistral's `thinking`) apart from what is said.
 
     Raises MalformedAnswer for a part that is none.
     """
     said, thought = [], []
-    for part in message["content"]:
+    for part in parts:
         if type(part) is str:
             said.append(part)
         elif type(part) is dict and part.get("thinking"):
@@ -296,7 +455,8 @@ def _join_parts(message: dict[str, Any]) -> None:
             )
             thought.append(text_of(inner))
         elif type(part) is dict:
-            said.append(text_of(part.get("text")))
+            text = part.get("text")
+            said.append(text_of(text.get("value") if type(text) is dict else text))
         elif part is not None:
             raise MalformedAnswer("a part of the content that is none")
     message["content"] = "".join(said)
@@ -304,13 +464,23 @@ def _join_parts(message: dict[str, Any]) -> None:
         message["reasoning_content"] = "".join(thought)
 
 
-def _parse_event(data: bytes) -> dict[str, Any] | None:
-    """An event's object, None where it is blank; raises MalformedAnswer."""
+def _value_of(data: bytes) -> Any:
     try:
-        value = orjson.loads(data)
+        return orjson.loads(data)
     except orjson.JSONDecodeError:
-        return _parse(data) if data.strip() else None
-    return value if type(value) is dict else _parse(data)
+        return None
+
+
+def _refuse_failed(choice: dict[str, Any]) -> None:
+    """Raises MalformedAnswer if a choice says that it failed (OpenRouter's do)."""
+    if choice["error"]:
+        raise_failure(choice)
+    del choice["error"]
+
+
+def _only_object(value: Any) -> dict[str, Any] | None:
+    """What an event says that is JSON and no object: nothing, or an object in a list (Google's compatible endpoint)."""
+    return value[0] if type(value) is list and len(value) == 1 and type(value[0]) is dict else None
 
 
 def _parse(body: bytes) -> dict[str, Any]:
@@ -320,7 +490,7 @@ def _parse(body: bytes) -> dict[str, Any]:
         if type(value) is dict:
             return value
     except orjson.JSONDecodeError as error:
-        value = _parse_loosely(body)
+        value = _without_halves(_parse_loosely(body))
         if value is None:
             raise MalformedAnswer(f"the answer is not JSON: {body[:120].decode('utf-8', 'replace')}") from error
     if type(value) is list and len(value) == 1:  # Google's compatible endpoint sends errors so
@@ -333,16 +503,20 @@ def _parse(body: bytes) -> dict[str, Any]:
 def _parse_loosely(body: bytes) -> Any:
     """What some servers write and RFC 8259 does not allow; None for what is not even that.
 
-    A byte order mark, NaN and infinity where a model's numbers overflowed, letters that were cut in two between chunks.
+    Byte order marks, NaN and infinity where a model's numbers overflowed, control characters inside of text, letters
+    that were cut in two.
     """
     try:
-        value = json.loads(body.decode("utf-8-sig", "replace"), parse_constant=_FAR_AWAY.__getitem__)
-        text = json.dumps(value, ensure_ascii=False).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-        return orjson.loads(text)
+        text = body.decode("utf-8", "replace").lstrip("\ufeff")
+        return json.loads(text, parse_constant=_FAR_AWAY.__getitem__, strict=False)
     except (ValueError, RecursionError):
         return None
 
 
-def raise_error(error: Any) -> NoReturn:
-    message = text_of(error_in(error).get("message")) or str(error)
-    raise MalformedAnswer(f"an error came instead of an answer: {message[:300]}")
+def _without_halves(value: Any) -> Any:
+    """The value with U+FFFD for each half of a letter, which no JSON may carry."""
+    try:
+        text = json.dumps(value, ensure_ascii=False).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return orjson.loads(text)
+    except (ValueError, RecursionError):
+        return None

@@ -92,12 +92,11 @@ class ToolCalls:
         return [fragment for fragment in whole if fragment]
 
     def rest(self) -> list[dict[str, Any]]:
-        """What is still to be said where an answer has come to a good end: no arguments are an empty object."""
-        return [
-            {"index": call.place, "function": {"arguments": "{}"}}
-            for call in self._calls
-            if not call.has_arguments and not call.is_custom
-        ]
+        """What is still to be said, once, where an answer has come to a good end: no arguments are an empty object."""
+        bare = [call for call in self._calls if not call.has_arguments and not call.is_custom]
+        for call in bare:
+            call.add("", "{}")
+        return [{"index": call.place, "function": {"arguments": "{}"}} for call in bare]
 
     def _complete(self, fragment: Any) -> dict[str, Any]:
         """Empty where it says nothing new."""

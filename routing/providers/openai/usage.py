@@ -14,13 +14,40 @@ from routing.providers.base import MOST_TOKENS
 
 _INPUT: Final = ("prompt_tokens", "input_tokens")
 _OUTPUT: Final = ("completion_tokens", "output_tokens")
-"""The second names are those of OpenAI's Responses API, which some servers use for chat as well."""
+"""The second names are those of OpenAI's Responses API and of Anthropic; new-api sends both, one of them as zero."""
 _INPUT_DETAILS: Final = ("prompt_tokens_details", "input_tokens_details")
 _OUTPUT_DETAILS: Final = ("completion_tokens_details", "output_tokens_details")
 _CACHED: Final = ("cached_tokens", "prompt_cache_hit_tokens", "cache_read_input_tokens", "cached_prompt_tokens")
 """Beside the counts: Moonshot's, DeepSeek's, Anthropic's and others' names. The nested field wins where both stand."""
-
-
+_OTHER_WORDS: Final = {
+    # Bedrock: docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_TokenUsage.html, and its invocation metrics
+    "inputTokens": "input_tokens",
+    "outputTokens": "output_tokens",
+    "totalTokens": "total_tokens",
+    "cacheReadInputTokens": "cache_read_input_tokens",
+    "cacheWriteInputTokens": "cache_creation_input_tokens",
+    "inputTokenCount": "input_tokens",
+    "outputTokenCount": "output_tokens",
+    "cacheReadInputTokenCount": "cache_read_input_tokens",
+    "cacheWriteInputTokenCount": "cache_creation_input_tokens",
+    # Google, as JSON and as its client libraries write it: ai.google.dev/api/generate-content#UsageMetadata
+    "promptTokenCount": "prompt_tokens",
+    "candidatesTokenCount": "completion_tokens",
+    "thoughtsTokenCount": "reasoning_tokens",
+    "totalTokenCount": "total_tokens",
+    "cachedContentTokenCount": "cached_tokens",
+    "prompt_token_count": "prompt_tokens",
+    "candidates_token_count": "completion_tokens",
+    "thoughts_token_count": "reasoning_tokens",
+    "total_token_count": "total_tokens",
+    "cached_content_token_count": "cached_tokens",
+    "num_cached_tokens": "cached_tokens",  # Mistral, vLLM
+    "cached_prompt_text_tokens": "cached_tokens",  # xAI
+    "prompt_cached_tokens": "cached_tokens",
+}
+_INNER: Final = ("billed_units", "tokens")
+"""Cohere's: what is charged, and what was counted, which says more (docs.cohere.com/reference/chat)."""
+_OTHERS: Final = frozenset((*_OTHER_WORDS, *_INNER))
 _PLAIN: Final = frozenset(("prompt_tokens", "completion_tokens", "total_tokens"))
 _NOTHING: Final[Mapping[str, Any]] = {}
 
@@ -37,17 +64,23 @@ def usage_of(reported: Any, *, has_output: bool = True) -> Usage | None:
         is_whole = type(input_) is type(output) is int and input_ >= 0 <= output
         if is_whole and 0 < input_ + output == total <= MOST_TOKENS:
             return Usage(input=input_, output=output)
+    if not _OTHERS.isdisjoint(reported):
+        reported = _translated(reported)
     input_ = _first(reported, _INPUT)
     if input_ is None:
         return None
     prompt, completion = _details(reported, _INPUT_DETAILS), _details(reported, _OUTPUT_DETAILS)
     reasoning = _count(completion, "reasoning_tokens") or _count(reported, "reasoning_tokens") or 0
-    output = _output(reported, input_, reasoning) if has_output else 0
+    cached = _count(prompt, "cached_tokens") or _first(reported, _CACHED) or 0
+    written = _count(prompt, "cache_write_tokens") or _count(reported, "cache_creation_input_tokens") or 0
+    told = _first(reported, _OUTPUT) if has_output else 0
+    if told is not None and cached + written:
+        input_ += _cache_beside(reported, input_, told, cached, written, reasoning)
+    output = _output(reported, input_, told, reasoning) if has_output else 0
     if output is None or input_ + output == 0:
         return None
-    cached = _count(prompt, "cached_tokens") or _first(reported, _CACHED) or 0
     cached = min(cached, input_)
-    written = min(_count(prompt, "cache_write_tokens") or 0, input_ - cached)
+    written = min(written, input_ - cached)
     heard = min(_count(prompt, "audio_tokens") or 0, input_ - cached - written)
     reasoning = min(reasoning, output)
     spoken = min(_count(completion, "audio_tokens") or 0, output - reasoning)
@@ -62,18 +95,49 @@ def usage_of(reported: Any, *, has_output: bool = True) -> Usage | None:
     )
 
 
-def _output(reported: Mapping[str, Any], input_: int, reasoning: int) -> int | None:
+def _translated(reported: Mapping[str, Any]) -> dict[str, Any]:
+    """In the words of OpenAI and Anthropic, which win where both stand."""
+    inner = [reported[name] for name in _INNER if type(reported.get(name)) is dict]
+    told = {name: value for part in (*inner, reported) for name, value in part.items()}
+    return {_OTHER_WORDS[name]: told[name] for name in told if name in _OTHER_WORDS} | told
+
+
+def _cache_beside(
+    reported: Mapping[str, Any], input_: int, told: int, cached: int, written: int, reasoning: int
+) -> int:
+    """How much of the cached and written tokens the input does not contain.
+
+    Anthropic's own does not (docs.anthropic.com/en/docs/build-with-claude/prompt-caching), Bedrock's neither; gateways
+    use its names for both. The total decides. Without one, its name of the input does; and more than there is of the
+    input cannot be inside. In other words than Anthropic's they are beside only where both say so.
+    """
+    cache, total = cached + written, _count(reported, "total_tokens")
+    if input_ + cache > MOST_TOKENS:
+        return 0
+    is_anthropic = bool(_count(reported, "cache_read_input_tokens") or _count(reported, "cache_creation_input_tokens"))
+    is_larger = cache > input_
+    if total is not None and total > input_ + told and (is_anthropic or is_larger):
+        for beside in (cache, cached, written):
+            if beside and total - input_ - told - beside in (0, reasoning):
+                return beside
+    if is_anthropic and (is_larger or (not total and not _count(reported, "prompt_tokens"))):
+        return cache
+    return 0
+
+
+def _output(reported: Mapping[str, Any], input_: int, told: int | None, reasoning: int) -> int | None:
     """The total decides: where it is what prompt, completion and reasoning add up to, reasoning stood beside.
 
-    xAI counts so, and Google's compatible endpoint leaves thoughts out of both, and in the total alone.
+    xAI counts so, and Google's compatible endpoint leaves thoughts out of both, and in the total alone. Without a total
+    reasoning stood beside if it is more than the completion.
     """
-    told, total = _first(reported, _OUTPUT), _count(reported, "total_tokens")
+    total = _count(reported, "total_tokens")
     if told is None:
         stands_open = not reported.keys().isdisjoint(_OUTPUT)  # as null, or as something that is no count
         return total - input_ if total is not None and total >= input_ and not stands_open else None
-    if total is not None and total > input_ + told and reasoning in (0, total - input_ - told):
-        return total - input_
-    return told
+    if total is None or total < input_ + told:
+        return told + reasoning if told < reasoning <= MOST_TOKENS - told else told
+    return total - input_ if reasoning in (0, total - input_ - told) else told
 
 
 def _details(reported: Mapping[str, Any], names: tuple[str, ...]) -> Mapping[str, Any]:
@@ -84,11 +148,15 @@ def _details(reported: Mapping[str, Any], names: tuple[str, ...]) -> Mapping[str
 
 
 def _first(reported: Mapping[str, Any], names: tuple[str, ...]) -> int | None:
+    """The first count that is more than nothing."""
+    found = None
     for name in names:  # a loop, not a generator: usage is read for every answer
         count = _count(reported, name)
-        if count is not None:
+        if count:
             return count
-    return None
+        if count is not None:
+            found = count
+    return found
 
 
 def _count(reported: Mapping[str, Any], name: str) -> int | None:

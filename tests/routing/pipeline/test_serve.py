@@ -58,7 +58,7 @@ ODD_CHUNKS = [
     {"choices": [{"index": [], "delta": {"content": "x"}}]},
     {"choices": [{"index": {}, "delta": {"content": "x"}}]},
     {"choices": [{"index": "first", "delta": {"content": "x"}}]},
-    {"choices": [{"index": 0, "delta": []}]},
+    {"choices": [{"index": 0, "delta": [1]}]},
     {"choices": [5]},
     {"choices": {}},
     {"choices": None},

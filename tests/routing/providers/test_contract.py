@@ -71,10 +71,15 @@ CANONICAL = Examples(
     skipped=frozenset(
         (
             b"",
+            b"null",
+            b"5",
+            b"[]",
             b"{}",
             b'{"choices":null}',
+            b'{"choices":{}}',
             b'{"choices":[{}]}',
             b'{"choices":[{"delta":null,"message":null}]}',
+            b'{"choices":[{"delta":[],"message":[]}]}',
         )
     ),
 )

@@ -129,6 +129,8 @@ def test_smaller_cap_is_the_bound(caps: dict[str, Any], cap: int | None) -> None
         ({"stream": True, "stream_options": {}}, True, False),
         ({"stream": True, "stream_options": {"include_usage": None}}, True, False),
         ({"stream": True, "stream_options": {"include_usage": True}}, True, True),
+        ({"stream": True, "usage": {"include": True}}, True, True),
+        ({"stream": True, "usage": {"include": False}}, True, False),
     ],
 )
 def test_stream_and_its_usage_are_what_was_asked_for(

@@ -6,12 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from billing.kinds import Usage
 from routing.endpoints.base import Bill, Head
 from routing.endpoints.chat import CHAT
-from routing.endpoints.chat.answer import complete_answer, public_usage
+from routing.endpoints.chat.answer import complete_answer, estimate_output, public_usage
 from routing.endpoints.chat.assembler import ChatAssembler
 from routing.endpoints.chat.schema import ChatRequest, read
 from routing.endpoints.chat.stream import ChatRelay
@@ -109,7 +110,8 @@ def test_usage_is_shown_only_to_who_asked(name: str) -> None:
 
 
 def test_first_delta_of_each_choice_names_the_role_and_no_other_is_changed() -> None:
-    chunks = relayed(relay_of(2), "llamacpp_two_choices.sse")
+    name = "llamacpp_two_choices.sse"
+    chunks = relayed(relay_of(2), name, reader_of(name, 2))
     deltas = [(choice["index"], choice["delta"]) for chunk in chunks for choice in chunk["choices"]]
     assert deltas == [
         (1, {"role": "assistant", "content": None}),
@@ -219,7 +221,8 @@ def test_tool_calls_that_are_none_make_no_answer(calls: Any) -> None:
 @pytest.mark.parametrize("first", [-1, 0, 1, 10**9])
 def test_tool_calls_stand_in_the_order_in_which_they_came(first: int) -> None:
     assembler = ChatAssembler(2)
-    parts = [(first, {"id": "a", "function": {"name": "f", "arguments": "["}}), (5, {"id": "b"})]
+    parts: list[tuple[int, dict[str, Any]]] = [(first, {"id": "a", "function": {"name": "f", "arguments": "["}})]
+    parts.append((5, {"id": "b"}))
     for index, part in (*parts, (first, {"function": {"arguments": "]"}})):
         choices = [{"index": at, "delta": {"tool_calls": [{"index": index, **part}]}} for at in (0, 1)]
         assembler.add({"choices": choices})
@@ -313,3 +316,152 @@ def test_shown_usage_is_what_is_paid_and_what_else_the_upstream_said() -> None:
         "completion_tokens_details": {"reasoning_tokens": 2},
         "cost_details": {"currency": "USD"},
     }
+
+
+# --- what is ours to mend --------------------------------------------------------------------------------------------
+
+
+def choices_of(relay: ChatRelay, *choices: dict[str, Any]) -> list[dict[str, Any]]:
+    """What clients get of these choices, one a chunk."""
+    out = [relay.relay({"choices": [{"index": 0, "delta": {}, **choice}]}) for choice in choices]
+    return [json.loads(event)["choices"][0] for event in parsed(*out)]
+
+
+@pytest.mark.parametrize("role", ["model", "Assistant", 1, "tool"])
+def test_whoever_speaks_is_the_assistant(role: Any) -> None:
+    said = choices_of(relay_of(), {"delta": {"role": role, "content": "a"}}, {"delta": {"role": role, "content": "b"}})
+    assert [choice["delta"]["role"] for choice in said] == ["assistant", "assistant"]
+
+
+def test_first_finish_reason_is_the_only_one() -> None:
+    said = choices_of(relay_of(), *({"delta": {"content": "a"}, "finish_reason": word} for word in ("length", "stop")))
+    assert [choice["finish_reason"] for choice in said] == ["length", None]
+    assert [choice["delta"]["content"] for choice in said] == ["a", "a"]
+
+
+@pytest.mark.parametrize(
+    ("delta", "is_complete"),
+    [
+        ({"role": "assistant"}, False),
+        ({"role": "assistant", "content": ""}, False),
+        ({"reasoning_content": "hm"}, False),
+        ({"reasoning": "hm", "reasoning_details": [{"text": "hm"}]}, False),
+        ({"content": "a"}, True),
+        ({"reasoning": "hm", "content": "a"}, True),
+        ({"refusal": "no"}, True),
+        ({"function_call": {"name": "f", "arguments": "{}"}}, True),
+        ({"function_call": {"name": "f", "arguments": '{"x":'}}, False),
+    ],
+)
+def test_done_without_a_reason_ends_only_what_was_answered(delta: dict[str, Any], is_complete: bool) -> None:
+    relay = relay_of()
+    choices_of(relay, {"delta": delta})
+    relay.is_done = True
+    assert relay.is_complete is is_complete
+
+
+def test_function_call_without_a_reason_is_one() -> None:
+    relay = relay_of()
+    choices_of(relay, {"delta": {"function_call": {"name": "f", "arguments": "{}"}}})
+    relay.is_done = True
+    assert b'"finish_reason":"function_call"' in relay.closing(BILL)
+    answer: dict[str, Any] = {"choices": [{"message": {"function_call": {"name": "f", "arguments": "{}"}}}]}
+    complete_answer(answer, HEAD)
+    assert answer["choices"][0]["finish_reason"] == "function_call"
+    with pytest.raises(MalformedAnswer):
+        complete_answer({"choices": [{"message": {"function_call": {"name": "f", "arguments": "{"}}}]}, HEAD)
+
+
+@pytest.mark.parametrize("logprobs", [[], False, "x", 5])
+def test_logprobs_of_another_form_go(logprobs: Any) -> None:
+    assert choices_of(relay_of(), {"delta": {"content": "a"}, "logprobs": logprobs})[0]["logprobs"] is None
+
+
+def test_logprobs_get_what_the_schema_requires() -> None:
+    token = {"token": "a", "logprob": None, "top_logprobs": [{"token": "b", "logprob": -1}]}
+    said = choices_of(
+        relay_of(), {"delta": {"content": "a"}, "logprobs": {"content": [token, {"token": "c", "logprob": -2}]}}
+    )
+    assert said[0]["logprobs"] == {
+        "content": [
+            {"token": "a", "logprob": -9999.0, "bytes": None,
+             "top_logprobs": [{"token": "b", "logprob": -1, "bytes": None}]},
+            {"token": "c", "logprob": -2, "bytes": None, "top_logprobs": []},
+        ],
+        "refusal": None,
+    }  # fmt: skip
+
+
+def test_thought_that_comes_under_two_names_counts_once() -> None:
+    relay, text = relay_of(), "thinking about it for a while " * 4
+    choices_of(relay, {"delta": {"reasoning": text, "reasoning_content": text}})
+    assert relay.received_tokens() == len(text) // 4
+    message = {"content": None, "reasoning": text, "reasoning_content": text}
+    assert estimate_output({"choices": [{"message": message}]}) == len(text) // 4
+
+
+HIDDEN = (b"host.example", b"sk-upstream")
+
+
+@pytest.mark.parametrize("name", ["delta", "message"])
+def test_upstreams_identity_is_nowhere_beside_what_the_model_said(name: str) -> None:
+    function = {"name": "f", "arguments": "{}", "by": "host.example"}
+    call = {"index": 0, "id": "c", "type": "function", "function": function, "from": "sk-upstream"}
+    said = {"content": "see host.example", "provider": "x", "organization": "org-1",
+            "served_by": "https://host.example", "tool_calls": [call]}  # fmt: skip
+    choice = {"index": 0, name: said, "finish_reason": "stop", "account_id": "a", "node": "sk-upstream",
+              "logprobs": {"content": [], "from": "host.example"}}  # fmt: skip
+    value = {"choices": [choice], "system_fingerprint": "fp host.example", "via": "host.example"}
+    head = Head("chatcmpl-1", "public", 5, HIDDEN)
+    if name == "delta":
+        (chunk,) = parsed(ChatRelay(request(), head, 100).relay(value))
+        out = json.loads(chunk)
+    else:
+        out = json.loads(CHAT.complete(value, head, BILL))
+    kept = out["choices"][0][name]
+    assert kept["content"] == "see host.example"
+    text = json.dumps({**out, "choices": [{**out["choices"][0], name: {**kept, "content": ""}}]})
+    assert not [word for word in ("host.example", "sk-upstream", "org-1", "account_id", "provider") if word in text]
+    assert kept["tool_calls"][0]["function"] == {"name": "f", "arguments": "{}"}
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        pytest.param({"cost_in_usd_ticks": 232_856_000}, id="xAI"),
+        pytest.param({"estimated_cost": 0.5}, id="DeepInfra"),
+        pytest.param({"cost": 0.77, "cost_details": {"upstream_inference_cost": 66}}, id="OpenRouter"),
+        pytest.param({"cost": {"total_cost": 2}}, id="Perplexity"),
+        pytest.param(
+            {"upstream_inference_cost": 1, "totalCost": 2, "Price": 3, "credits_used": 4, "quota": 5}, id="others"
+        ),
+        pytest.param({"billing": {"prompt": 1}}, id="an object"),
+        pytest.param({"prompt_tokens_details": {"cost_in_usd_ticks": 1}}, id="in the prompt's details"),
+        pytest.param({"completion_tokens_details": {"price": 1}}, id="in the completion's details"),
+        pytest.param({"server_tool_use": {"cost": 1}}, id="in another object"),
+        pytest.param({"queue_time": 0.1, "is_byok": True, "search_context_size": "low", "list": [1]}, id="no counts"),
+    ],
+)
+def test_shown_usage_keeps_what_the_operator_pays(member: dict[str, Any]) -> None:
+    bill = Bill(Usage(input=10, output=6), {"prompt_tokens": 10, **member}, "0.001", {"currency": "USD"})
+    assert orjson.loads(orjson.dumps(public_usage(bill))) == {
+        "prompt_tokens": 10,
+        "completion_tokens": 6,
+        "total_tokens": 16,
+        "prompt_tokens_details": {"cached_tokens": 0},
+        "completion_tokens_details": {"reasoning_tokens": 0},
+        "cost": 0.001,
+        "cost_details": {"currency": "USD"},
+    }
+
+
+def test_shown_usage_has_counts_alone_and_grouped() -> None:
+    reported = {
+        "num_sources_used": 3,
+        "cache_creation": {"ephemeral_5m_input_tokens": 4, "price": 1},
+        "prompt_tokens_details": {"text_tokens": 9},
+    }
+    public = public_usage(Bill(Usage(input=10, output=6), reported, "0.001", {}))
+    assert public["num_sources_used"] == 3
+    assert public["cache_creation"] == {"ephemeral_5m_input_tokens": 4}
+    assert public["prompt_tokens_details"] == {"text_tokens": 9, "cached_tokens": 0}

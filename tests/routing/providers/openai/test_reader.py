@@ -97,7 +97,7 @@ def test_end_is_recognised_with_white_space_around_it(done: bytes) -> None:
     assert read(*GOOD, done)[0][-1] is END
 
 
-@pytest.mark.parametrize("last", [b"data: {broken\n\n", event({"error": {"message": "late"}}), event(5)])
+@pytest.mark.parametrize("last", [b"data: {broken\n\n", event({"error": {"message": "late"}}), b"event: error\n\n"])
 def test_after_the_last_finish_reason_nothing_makes_it_a_failure(last: bytes) -> None:
     events, _reader = read(*GOOD, last)
 
@@ -148,9 +148,14 @@ def test_empty_reason_is_none() -> None:
         ("tool_use", "tool_calls"), ("TOOL_CALL", "tool_calls"), ("function_call", "function_call"),
         ("content_filtered", "content_filter"), ("SAFETY", "content_filter"), ("RECITATION", "content_filter"),
         ("sensitive", "content_filter"), ("guardrail_intervened", "content_filter"), (" stop ", "stop"),
+        ("maxTokens", "length"), ("max-tokens", "length"), ("FINISH_REASON_MAX_TOKENS", "length"),
+        ("tokenLimitReached", "length"), ("context_window_exceeded", "length"), ("incomplete", "length"),
+        ("contentFiltered", "content_filter"), ("content_filter: RECITATION", "content_filter"),
+        ("ERROR_TOXIC", "content_filter"), ("toolUse", "tool_calls"), ("</s>", "stop"), ("<|im_end|>", "stop"),
+        ("FINISH_REASON_STOP", "stop"), ("stopped", "stop"), ({"type": "length"}, "length"),
     ],
 )  # fmt: skip
-def test_other_vendors_words_keep_their_meaning(word: str, reason: str) -> None:
+def test_other_vendors_words_keep_their_meaning(word: Any, reason: str) -> None:
     events, reader = read(GOOD[0], event(chunk({}, word)), DONE)
     whole = OpenAIReader().whole(orjson.dumps({"choices": [{"message": {"content": "a"}, "finish_reason": word}]}))
 
@@ -161,7 +166,8 @@ def test_other_vendors_words_keep_their_meaning(word: str, reason: str) -> None:
 @pytest.mark.parametrize(
     "word",
     ["error", "network_error", "ERROR", "internal_error", "MALFORMED_FUNCTION_CALL", "abort", "aborted", "cancelled",
-     "timeout", "insufficient_system_resource", "failed", "UNEXPECTED_TOOL_CALL"],
+     "timeout", "insufficient_system_resource", "failed", "UNEXPECTED_TOOL_CALL", "rate_limit", "killed", "unavailable",
+     "FINISH_REASON_ERROR"],
 )  # fmt: skip
 def test_word_for_a_failure_is_a_failure(word: str) -> None:
     events, _reader = read(GOOD[0], event(chunk({}, word)), DONE)
@@ -173,7 +179,7 @@ def test_word_for_a_failure_is_a_failure(word: str) -> None:
         OpenAIReader().whole(orjson.dumps({"choices": [{"message": {"content": "a"}, "finish_reason": word}]}))
 
 
-@pytest.mark.parametrize("word", ["wibble", 5, ["stop"], {"type": "stop"}, True])
+@pytest.mark.parametrize("word", ["wibble", 5, ["stop"], {"type": 5}, True])
 def test_word_that_nobody_knows_says_nothing_and_is_remarked_on(word: Any) -> None:
     events, reader = read(GOOD[0], event(chunk({}, word)), DONE)
 
@@ -392,3 +398,162 @@ def test_choices_of_a_whole_answer_have_their_places(index: Any) -> None:
     answer = OpenAIReader(2).whole(orjson.dumps({"choices": [odd, odd]}))
 
     assert [each["index"] for each in answer["choices"]] == [0, 1]
+
+
+# --- where text stands, and what it is -------------------------------------------------------------------------------
+
+
+def text_of(events: list[Event]) -> str:
+    return "".join(delta.get("content") or "" for delta in deltas(events))
+
+
+@pytest.mark.parametrize("between", [b"null", b"[]", b'"ok"', b"1", b"[{}, {}]", b'{"choices": [null]}',
+                                     b'{"choices": {}}'])  # fmt: skip
+def test_event_that_says_nothing_is_skipped_wherever_it_comes(between: bytes) -> None:
+    parts = [*GOOD[:2], GOOD[2], event({"choices": [], "usage": U})]
+    for at in range(len(parts) + 1):
+        events, reader = read(*parts[:at], event(between), *parts[at:], DONE)
+        assert (text_of(events), events[-1]) == ("Hello there", END)
+        assert reader.usage == Usage(input=100, output=10)
+
+
+@pytest.mark.parametrize("nothing", [[], "", None])
+def test_delta_that_is_nothing_is_empty(nothing: Any) -> None:
+    events, _reader = read(event(chunk(nothing)), *GOOD, DONE)
+    assert (text_of(events), events[-1]) == ("Hello there", END)
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [(42, "42"), (0.5, "0.5"), (False, None), ({"type": "text", "text": "a"}, "a"),
+     ([{"type": "text", "text": {"value": "a"}}, "b"], "ab")],
+)  # fmt: skip
+def test_content_that_is_no_text_becomes_text_or_nothing(content: Any, text: str | None) -> None:
+    events, _reader = read(event(chunk({"content": content})), GOOD[2], DONE)
+    whole = OpenAIReader().whole(orjson.dumps({"choices": [{"message": {"content": content}}]}))
+    assert deltas(events)[0]["content"] == text
+    assert whole["choices"][0]["message"]["content"] == text
+
+
+@pytest.mark.parametrize("name", ["refusal", "reasoning_content", "reasoning"])
+@pytest.mark.parametrize(
+    ("value", "text"), [(5, "5"), (False, None), (["a", {"text": "b"}], "ab"), ({"text": "a"}, "a")]
+)
+def test_other_texts_that_are_none_become_text_or_nothing(name: str, value: Any, text: str | None) -> None:
+    events, _reader = read(event(chunk({"content": "x", name: value})), GOOD[2], DONE)
+    whole = OpenAIReader().whole(orjson.dumps({"choices": [{"message": {"content": "x", name: value}}]}))
+    assert deltas(events)[0][name] == whole["choices"][0]["message"][name] == text
+
+
+@pytest.mark.parametrize("call", ["f", {}, [], None])
+def test_function_call_that_is_none_goes(call: Any) -> None:
+    events, _reader = read(event(chunk({"content": "x", "function_call": call})), GOOD[2], DONE)
+    whole = OpenAIReader().whole(orjson.dumps({"choices": [{"message": {"content": "x", "function_call": call}}]}))
+    assert "function_call" not in deltas(events)[0]
+    assert "function_call" not in whole["choices"][0]["message"]
+
+
+def test_message_behind_deltas_is_not_said_twice() -> None:
+    """MiniMax's last event, with the usage."""
+    choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "Hello there"}}
+    last = {"object": "chat.completion", "choices": [choice], "usage": U}
+    events, reader = read(event(chunk({"role": "assistant", "content": ""})), *GOOD[:2], event(last), DONE)
+    assert (text_of(events), events[-1], reader.usage) == ("Hello there", END, Usage(input=100, output=10))
+
+
+def test_stream_of_messages_is_said_in_full() -> None:
+    def message(text: str, reason: str | None = None) -> bytes:
+        choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": reason}
+        return event({"choices": [choice]})
+
+    events, _reader = read(message("Hello"), message(" there"), message("", "stop"), DONE)
+    assert text_of(events) == "Hello there"
+
+
+@pytest.mark.parametrize("place", [1, 7, -1])
+def test_one_answer_stands_at_the_first_place(place: int) -> None:
+    parts = [{**chunk({"content": text}, reason)} for text, reason in (("Hello", None), (" there", "stop"))]
+    for part in parts:
+        part["choices"][0]["index"] = place
+    events, _reader = read(*map(event, parts), DONE)
+    assert {choice["index"] for each in events if type(each) is dict for choice in each["choices"]} == {0}
+    whole = OpenAIReader().whole(orjson.dumps({"choices": [{"index": place, "message": {"content": "a"}}]}))
+    assert whole["choices"][0]["index"] == 0
+
+
+def test_several_answers_keep_their_places() -> None:
+    second = chunk({"content": "b"}, "stop")
+    second["choices"][0]["index"] = 1
+    events, _reader = read(event(second), event(chunk({"content": "a"}, "stop")), DONE, answers=2)
+    assert [choice["index"] for each in events if type(each) is dict for choice in each["choices"]] == [1, 0]
+
+
+@pytest.mark.parametrize("size", [0, 7])
+def test_letter_cut_in_two_between_chunks_is_one(size: int) -> None:
+    halves = [event(b'{"choices":[{"index":0,"delta":{"content":"%b"}}]}' % text) for text in
+              (rb"a\ud83d", rb"\ude00b\ud83d", rb"\ude00")]  # fmt: skip
+    events, _reader = read(*halves, GOOD[2], DONE, size=size)
+    assert text_of(events) == "a\U0001f600b\U0001f600"
+
+
+def test_half_a_letter_is_never_passed_on() -> None:
+    events, _reader = read(event(rb'{"choices":[{"index":0,"delta":{"content":"a\ude00"}}]}'), GOOD[2], DONE)
+    assert text_of(events) == "a\ufffd"
+
+
+def test_control_characters_inside_of_text_are_read() -> None:
+    raw = b'{"choices":[{"index":0,"delta":{"content":"a\tb"}}]}'
+    events, _reader = read(event(raw), GOOD[2], DONE)
+    assert text_of(events) == "a\tb"
+    whole = OpenAIReader().whole(b'\xef\xbb\xbf\xef\xbb\xbf{"choices":[{"message":{"content":"a\tb"}}]}')
+    assert whole["choices"][0]["message"]["content"] == "a\tb"
+
+
+@pytest.mark.parametrize("start", [b"\xef\xbb\xbf", b""])
+@pytest.mark.parametrize("field", [b"data: ", b"Data: ", b"DATA:"])
+def test_later_event_may_begin_with_a_mark_and_its_field_in_capitals(start: bytes, field: bytes) -> None:
+    later = start + field + orjson.dumps(chunk({"content": " there"})) + b"\n\n"
+    events, _reader = read(GOOD[0], later, GOOD[2], DONE)
+    assert (text_of(events), events[-1]) == ("Hello there", END)
+
+
+def test_entries_of_lists_get_their_places_one_after_the_other() -> None:
+    """By which clients add deltas up: the openai package raises without them."""
+    first, second = ({"annotations": [{"type": "url_citation"}], "content": ""} for _ in range(2))
+    told = {"reasoning_details": [{"index": 5, "text": "hm"}, {"text": "h"}], "content": ""}
+    events, _reader = read(*map(event, map(chunk, (first, second, told))), GOOD[2], DONE)
+    lists = [delta.get("annotations", delta.get("reasoning_details")) for delta in deltas(events)[:3]]
+    assert [[entry["index"] for entry in each or ()] for each in lists] == [[0], [1], [5, 0]]
+
+
+@pytest.mark.parametrize(
+    ("choice", "reason"),
+    [({"finish_reason": None, "finishReason": "MAX_TOKENS"}, "length"), ({"finishReason": "STOP"}, "stop"),
+     ({"finish_reason": "stop", "finishReason": "MAX_TOKENS"}, "stop")],
+)  # fmt: skip
+def test_finish_reason_in_camel_case(choice: dict[str, Any], reason: str) -> None:
+    events, _reader = read(GOOD[0], event({"choices": [{"index": 0, "delta": {}, **choice}]}), DONE)
+    whole = OpenAIReader().whole(orjson.dumps({"choices": [{"message": {"content": "a"}, **choice}]}))
+    assert reasons(events)[-1] == whole["choices"][0]["finish_reason"] == reason
+    assert "finishReason" not in whole["choices"][0] or choice.get("finish_reason")
+
+
+def test_events_without_the_blank_lines_between_are_read_one_by_one() -> None:
+    lines = b"".join(part.replace(b"\n\n", b"\n") for part in (*GOOD, event({"choices": [], "usage": U}), DONE))
+    events, reader = read(lines, b"\n")
+    assert (text_of(events), events[-1], reader.usage) == ("Hello there", END, Usage(input=100, output=10))
+
+
+def test_event_of_several_lines_is_one() -> None:
+    pretty = orjson.dumps(chunk({"content": "Hello"}), option=orjson.OPT_INDENT_2)
+    events, _reader = read(b"".join(b"data: " + line + b"\n" for line in pretty.split(b"\n")), b"\n", GOOD[2], DONE)
+    assert (text_of(events), events[-1]) == ("Hello", END)
+
+
+@pytest.mark.parametrize(("reason", "arguments"), [("tool_calls", "{}"), ("stop", "{}"), ("length", "")])
+def test_call_without_arguments_has_none_when_it_ends_well(reason: str, arguments: str) -> None:
+    function = {"name": "f", "arguments": {}}
+    begun = event(chunk({"tool_calls": [{"index": 0, "id": "a", "type": "function", "function": function}]}))
+    events, _reader = read(begun, event(chunk({}, reason)), DONE)
+    calls = [call for delta in deltas(events) for call in delta.get("tool_calls", ())]
+    assert "".join(call["function"]["arguments"] for call in calls) == arguments

@@ -220,6 +220,7 @@ def test_calls_without_arguments_have_an_empty_object_at_the_end(empty: Any) -> 
     fragments = relayed([part(0, *F)], [part(1, "b", "g", empty)], calls=calls)
 
     assert added_up(fragments + calls.rest()) == [F, ("b", "g", "{}")]
+    assert calls.rest() == []
 
 
 @pytest.mark.parametrize("odd", [5, "x", [5], [[]], True])

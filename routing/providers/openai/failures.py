@@ -1,0 +1,59 @@
+"""Failures that come where an answer was expected, in the forms in which servers say so with status 200."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, NoReturn
+
+import orjson
+
+from routing.providers.base import MalformedAnswer
+from routing.providers.openai.refusals import error_in, text_of
+
+_CODES: Final = ("code", "error_code", "errorCode", "err_code", "status_code", "statusCode", "status", "errno")
+_ALL_WELL: Final = frozenset(("", "0", "200", "ok", "success", "succeeded", "completed", "in_progress", "20000"))
+_WORDS: Final = (
+    "error", "errors", "error_msg", "error_message", "errorMessage", "detail", "fault", "exception", "__type",
+)  # fmt: skip
+"""Members that nobody has who is well: FastAPI's `detail`, AWS's `__type`, Cloudflare's `errors`, Baidu's."""
+_SAYS: Final = frozenset(("message", "msg", "Message", "text", "status_msg", "reason", "title", "sid"))
+"""What stands beside a code that means a failure; a code alone may be anything."""
+
+
+def says_failure(value: Mapping[str, Any]) -> bool:
+    """Whether an object without choices says that the answer failed."""
+    if value.get("object") == "error" or value.get("type") == "error" or value.get("success") is False:
+        return True
+    if any(value.get(name) for name in _WORDS):
+        return True
+    inner = value.get("base_resp")  # MiniMax's
+    if type(inner) is dict and says_failure(inner):
+        return True
+    if "Message" in value and len(value) <= len(("Message", "Code", "RequestId")):  # AWS's
+        return True
+    return any(_is_bad(value[name]) for name in _CODES if name in value) and not _SAYS.isdisjoint(value)
+
+
+def _is_bad(code: Any) -> bool:
+    if type(code) is int:
+        return code not in (0, 200, 20000)
+    return type(code) is str and code.strip().lower() not in _ALL_WELL
+
+
+def raise_failure(value: Any) -> NoReturn:
+    """Raises MalformedAnswer with the upstream's words."""
+    message = text_of(error_in(value).get("message")) or str(value)
+    raise MalformedAnswer(f"an error came instead of an answer: {message[:300]}")
+
+
+def refuse_noise(line: bytes) -> None:
+    """Raises MalformedAnswer if a line that is no event's says a failure: an object, or one behind `error:`."""
+    text = line.strip()
+    name, _, rest = text.partition(b":")
+    is_named = name.lower() == b"error"
+    try:
+        value = orjson.loads(rest if is_named else text)
+    except orjson.JSONDecodeError:
+        return
+    if type(value) is dict and (is_named or says_failure(value)):
+        raise_failure(value)

@@ -1,0 +1,124 @@
+"""Failures that come with status 200, in the forms of many servers; what only looks like one is none.
+
+Forms of MiniMax (`base_resp`), Baidu (`error_code`), iFlytek's Spark (`code`, `sid`), Cloudflare (`errors`, `success`),
+AWS (`__type`), FastAPI (`detail`), DashScope (`code`, `request_id`) and OpenRouter (`error` inside a choice).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+
+from routing.providers.base import END, End, MalformedAnswer
+from routing.providers.openai import OpenAIReader
+from tests.routing.providers.openai.test_reader import DONE, GOOD, U, chunk, deltas, event, read
+
+FAILURES: list[dict[str, Any]] = [
+    {"code": "InternalError.Algo", "message": "boom", "request_id": "r"},
+    {"base_resp": {"status_code": 1002, "status_msg": "boom"}, "choices": None},
+    {"base_resp": {"status_code": 1002, "status_msg": "boom"}, "choices": []},
+    {"error_code": 336100, "error_msg": "boom"},
+    {"code": 10013, "message": "boom", "sid": "s"},
+    {"errors": [{"code": 5, "message": "boom"}], "success": False, "result": None},
+    {"success": False, "message": "boom"},
+    {"__type": "ThrottlingException", "message": "boom"},
+    {"Message": "boom"},
+    {"detail": "boom"},
+    {"text": "boom", "error_code": 50001},
+    {"status": 500, "message": "boom"},
+    {"statusCode": 429, "message": "boom"},
+    {"code": 500, "msg": "boom", "data": None},
+    {"errorMessage": "boom"},
+    {"error": True, "message": "boom"},
+    {"error": 500, "message": "boom"},
+    {"type": "error", "message": "boom"},
+]
+WELL: list[dict[str, Any]] = [
+    {"code": 0, "message": "ok", "sid": "s"},
+    {"code": "0", "msg": ""},
+    {"base_resp": {"status_code": 0, "status_msg": ""}, "choices": []},
+    {"success": True, "errors": [], "result": {}},
+    {"status": "completed", "message": "done"},
+    {"code": 200, "message": "success"},
+    {"type": "ping"},
+    {"error": None, "detail": None},
+    {"code": 7},
+]
+
+
+@pytest.mark.parametrize("failure", FAILURES, ids=str)
+def test_failure_without_choices_is_one_wherever_it_comes(failure: dict[str, Any]) -> None:
+    for before in (GOOD[:2], ()):
+        events, _reader = read(*before, event(failure), DONE)
+        last = events[-1]
+        assert type(last) is End
+        assert isinstance(last.error, MalformedAnswer)
+        assert "boom" in str(last.error)
+    with pytest.raises(MalformedAnswer, match="boom"):
+        OpenAIReader().whole(orjson.dumps(failure))
+
+
+@pytest.mark.parametrize("failure", FAILURES, ids=str)
+def test_failure_behind_a_whole_answer_takes_nothing_from_it(failure: dict[str, Any]) -> None:
+    events, _reader = read(*GOOD, event(failure), DONE)
+    assert (deltas(events)[0], events[-1]) == ({"content": "Hello"}, END)
+
+
+@pytest.mark.parametrize("well", WELL, ids=str)
+def test_who_says_that_all_is_well_has_not_failed(well: dict[str, Any]) -> None:
+    events, reader = read(GOOD[0], event(well), *GOOD[1:], event({"choices": [], "usage": U}), DONE)
+    assert "".join(delta.get("content", "") for delta in deltas(events)) == "Hello there"
+    assert events[-1] is END
+    assert reader.usage is not None
+
+
+@pytest.mark.parametrize("data", [b'{"message":"boom","code":500}', b"boom", b"", b'"boom"'])
+@pytest.mark.parametrize("name", [b"error", b" error", b" Error ", b"exception"])
+def test_event_that_is_named_an_error_is_one(name: bytes, data: bytes) -> None:
+    events, _reader = read(GOOD[0], b"event:" + name + b"\ndata: " + data + b"\n\n", *GOOD[1:], DONE)
+    last = events[-1]
+    assert type(last) is End
+    assert isinstance(last.error, MalformedAnswer)
+    assert b"boom" not in data or "boom" in str(last.error)
+
+
+@pytest.mark.parametrize(
+    "line", [b'error: {"code":500,"message":"boom"}', b'{"error":{"message":"boom"}}', b'{"detail":"boom"}']
+)
+def test_line_beside_the_events_that_says_a_failure_is_one(line: bytes) -> None:
+    events, _reader = read(GOOD[0], line + b"\n\n", *GOOD[1:], DONE)
+    last = events[-1]
+    assert type(last) is End
+    assert "boom" in str(last.error)
+
+
+@pytest.mark.parametrize("line", [b"hello", b"{}", b'{"a": 1', b"warning: slow", b"[1]"])
+def test_line_that_says_nothing_ends_nothing(line: bytes) -> None:
+    events, _reader = read(GOOD[0], line + b"\n\n", *GOOD[1:], DONE)
+    assert events[-1] is END
+
+
+@pytest.mark.parametrize("error", [{"code": 502, "message": "boom"}, "boom"])
+def test_failure_inside_a_choice_is_one(error: Any) -> None:
+    broken = chunk({}, None)
+    broken["choices"][0]["error"] = error
+    for before in (GOOD[:1], ()):
+        events, _reader = read(*before, event(broken), DONE)
+        last = events[-1]
+        assert type(last) is End
+        assert "boom" in str(last.error)
+    choice = {"index": 0, "message": {"content": "half"}, "finish_reason": None, "error": error}
+    with pytest.raises(MalformedAnswer, match="boom"):
+        OpenAIReader().whole(orjson.dumps({"choices": [choice]}))
+
+
+@pytest.mark.parametrize("nothing", [None, {}, "", False])
+def test_error_that_is_none_inside_a_choice_goes(nothing: Any) -> None:
+    harmless = chunk({"content": "Hello"})
+    harmless["choices"][0]["error"] = nothing
+    events, _reader = read(event(harmless), GOOD[2], DONE)
+    assert events[-1] is END
+    assert type(events[0]) is dict
+    assert "error" not in events[0]["choices"][0]
