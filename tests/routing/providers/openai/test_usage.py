@@ -25,6 +25,9 @@ def told(input_: int, output: int, **members: Any) -> dict[str, Any]:
         ({"prompt_tokens": MOST_TOKENS, "completion_tokens": 1}, Usage(input=MOST_TOKENS, output=1)),
         ({"prompt_tokens": MOST_TOKENS + 1, "completion_tokens": 1}, None),
         ({"prompt_tokens": 0, "completion_tokens": 0}, None),
+        (told(0, 0, total_tokens=0), None),
+        (told(-1, 3, total_tokens=2), None),
+        (told(5, 5), Usage(input=5, output=5)),
         ({"prompt_tokens": 5}, None),
         ({"prompt_tokens": 5, "completion_tokens": None}, None),
         ({"prompt_tokens": 5.0, "completion_tokens": 1.0}, Usage(input=5, output=1)),
@@ -206,6 +209,11 @@ def test_cached_tokens_are_read_wherever_they_stand(members: dict[str, Any], cac
             {"input_tokens": 100, "output_tokens": 10, "cache_read_input_tokens": 9, "cache_creation_input_tokens": 5},
             Usage(input=114, cached_input=9, cache_write=5, output=10),
             id="Anthropic, less than the rest",
+        ),
+        pytest.param(
+            {"input_tokens": 100, "output_tokens": 10, "cache_read_input_tokens": 5, "cache_creation_input_tokens": 5},
+            Usage(input=110, cached_input=5, cache_write=5, output=10),
+            id="Anthropic, as much read as written",
         ),
         pytest.param(
             {"input_tokens": 100, "output_tokens": 10, "cache_creation_input_tokens": 5},
