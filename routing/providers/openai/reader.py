@@ -145,7 +145,7 @@ class OpenAIReader:
         has_usage = not _BESIDE.isdisjoint(chunk) and self._take_usage(chunk, choices)
         if not choices and (has_usage or not _is_chunk(chunk)):
             return None
-        if None in choices:
+        if len(choices) > 1 or (choices and choices[0] is None):
             choices[:] = [choice for choice in choices if choice is not None]
         for choice in choices:
             self._complete(choice)
