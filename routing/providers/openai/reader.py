@@ -303,6 +303,7 @@ class OpenAIReader:
                 self.note_usage(reported, is_total=not choices)
         if chunk.get("error"):
             raise_failure(chunk)
+        chunk.pop("error", None)  # clients look for the name alone
         return found
 
     def note_usage(self, reported: Any, *, is_total: bool) -> None:

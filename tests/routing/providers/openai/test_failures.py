@@ -122,3 +122,13 @@ def test_error_that_is_none_inside_a_choice_goes(nothing: Any) -> None:
     assert events[-1] is END
     assert type(events[0]) is dict
     assert "error" not in events[0]["choices"][0]
+
+
+@pytest.mark.parametrize("nothing", [None, {}, "", False, []])
+def test_error_that_is_none_goes_because_clients_look_for_its_name(nothing: Any) -> None:
+    events, _reader = read(event(chunk({"content": "Hello"}, error=nothing)), GOOD[2], DONE)
+    assert events[-1] is END
+    assert type(events[0]) is dict
+    assert "error" not in events[0]
+    answer = OpenAIReader().whole(orjson.dumps({"choices": [{"message": {"content": "a"}}], "error": nothing}))
+    assert "error" not in answer
