@@ -53,4 +53,4 @@ def parse_networks(texts: Iterable[str]) -> tuple[Network, ...]:
 
 
 def _is_port(text: str) -> bool:
-    return text.isdecimal() and int(text) < 1 << 16
+    return text.isascii() and text.isdecimal() and int(text) < 1 << 16

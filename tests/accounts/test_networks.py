@@ -31,7 +31,8 @@ def test_address_is_what_it_means(text: str, address: str) -> None:
 @pytest.mark.parametrize(
     "text",
     ["", "unknown", "_hidden", "203.0.113.5:", "203.0.113.5:http", "203.0.113.5:70000", "[2001:db8::1",
-     "[2001:db8::1]443x", "203.0.113", "010.0.0.1", "1.2.3.4, 5.6.7.8", "localhost", "::g", "203.0.113.0/24"],
+     "[2001:db8::1]443x", "203.0.113", "010.0.0.1", "1.2.3.4, 5.6.7.8", "1.2.3.4:٣",
+     "localhost", "::g", "203.0.113.0/24"],
 )  # fmt: skip
 def test_what_is_no_address_is_refused(text: str) -> None:
     with pytest.raises(ValueError):

@@ -54,6 +54,13 @@ def test_secret_comes_out_of_the_named_variable(db: None, monkeypatch: pytest.Mo
     assert Channel.objects.get().secret == "sk-vendor-1234567890"
 
 
+def test_secret_of_blanks_is_none(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VENDOR_KEY", " \n")
+    with pytest.raises(CommandError, match="VENDOR_KEY is empty"):
+        _add("--model", "small", "--secret-env", "VENDOR_KEY", *COST)
+    assert not Channel.objects.exists()
+
+
 def test_secret_does_not_follow_to_another_host(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VENDOR_KEY", "sk-vendor-1234567890")
     _add("--model", "small", "--secret-env", "VENDOR_KEY", *COST)

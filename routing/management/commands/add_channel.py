@@ -84,7 +84,7 @@ def _channel(options: dict[str, Any]) -> Channel:
 
 
 def _secret(variable: str) -> str:
-    secret = os.environ.get(variable, "")
+    secret = os.environ.get(variable, "").strip()
     if not secret:
         raise CommandError(f"the environment variable {variable} is empty")
     return secret
