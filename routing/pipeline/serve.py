@@ -43,8 +43,9 @@ _IN_PART = frozenset((206, 226))
 """Success with a range or a difference (RFC 9110, section 15.3.7; RFC 3229): nobody asked for either."""
 _WORTH_ASKING = 0.25
 """Seconds after which a whole answer's client may have left."""
-_MOMENT = 0.002
-"""Seconds within which the server says so."""
+_MOST_WAIT = 0.02
+_SHARE_OF_WAIT = 0.02
+"""Seconds, and share of the answer's time, within which the server says so, also where every core is busy."""
 Reply = WholeReply | StreamReply
 
 
@@ -225,11 +226,12 @@ async def _whole(run: Run, attempt: Attempt, reader: Reader, answer: Answer, *, 
 
 async def _has_left(run: Run) -> bool:
     """Whether nobody waits for a whole answer any more. Not asked of quick ones: nobody leaves within them."""
-    if run.until_gone is None or time.monotonic() - run.plan.call.started < _WORTH_ASKING:
+    taken = time.monotonic() - run.plan.call.started
+    if run.until_gone is None or taken < _WORTH_ASKING:
         return False
     watch = ClientWatch(run.until_gone(), lambda: None)
     try:
-        return await watch.is_gone_within(_MOMENT)
+        return await watch.is_gone_within(min(_MOST_WAIT, taken * _SHARE_OF_WAIT))
     finally:
         watch.close()
 

@@ -480,8 +480,15 @@ def _refuse_failed(choice: dict[str, Any]) -> None:
 
 
 def _only_object(value: Any) -> dict[str, Any] | None:
-    """What an event says that is JSON and no object: nothing, or an object in a list (Google's compatible endpoint)."""
-    return value[0] if type(value) is list and len(value) == 1 and type(value[0]) is dict else None
+    """What an event says that is JSON and no object: nothing, or an object in a list (Google's compatible endpoint).
+
+    Raises MalformedAnswer for a list of anything else: something was said, and nobody knows what.
+    """
+    if type(value) is not list or not value:
+        return None
+    if len(value) == 1 and type(value[0]) is dict:
+        return value[0]
+    raise MalformedAnswer("an event that is a list")
 
 
 def _parse(body: bytes) -> dict[str, Any]:
