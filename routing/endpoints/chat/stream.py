@@ -71,7 +71,8 @@ class ChatRelay:
         self._usual_members = len(self._each) + len(("choices",))
         self._choices = request.choices
         self._begun: set[int] = set()
-        self._finished: set[int] = set()
+        self._finished: dict[int, str] = {}
+        """The finish reason of each choice that has one."""
         self._calls: dict[int, dict[int, JsonScan]] = {}
         """By choice and place: the arguments of tool calls, as far as they have come."""
         self._deltas = 0
@@ -90,7 +91,7 @@ class ChatRelay:
         if len(self._finished) >= self._choices:
             return True
         has_answered = self._deltas > self._thoughts or bool(self._finished)
-        return self.is_done and has_answered and all(map(self._is_whole, self._begun - self._finished))
+        return self.is_done and has_answered and all(map(self._is_whole, self._begun - self._finished.keys()))
 
     def _is_whole(self, index: int) -> bool:
         return all(scan.is_whole for scan in self._calls.get(index, {}).values())
@@ -138,11 +139,9 @@ class ChatRelay:
     def _finish_choice(self, index: int, choice: dict[str, Any]) -> None:
         """The first reason is the choice's: some servers say one in every chunk, or `stop` behind `length`."""
         reason = choice["finish_reason"]
-        if index in self._finished:
-            choice["finish_reason"] = None
-        elif type(reason) is not str or reason not in FINISH_REASONS:
-            choice["finish_reason"] = "stop"
-        self._finished.add(index)
+        if type(reason) is not str or reason not in FINISH_REASONS:
+            reason = "stop"
+        choice["finish_reason"] = self._finished.setdefault(index, reason)
 
     def _complete_delta(self, index: int, delta: dict[str, Any]) -> None:
         """The same of what is more than a piece of text, or nothing."""
@@ -184,14 +183,15 @@ class ChatRelay:
         return max(min(self._deltas, size // BYTES_PER_TOKEN), size // _LONGEST_TOKEN)
 
     def cut(self) -> bytes:
-        unfinished = sorted(self._begun - self._finished)
-        self._finished.update(unfinished)
+        unfinished = sorted(self._begun - self._finished.keys())
+        reasons = dict.fromkeys(unfinished, "length")
+        self._finished.update(reasons)
         self.is_done = True
-        return self._finish(dict.fromkeys(unfinished, "length")) if unfinished else b""
+        return self._finish(reasons) if unfinished else b""
 
     def closing(self, bill: Bill, explanation: Any = None) -> bytes:
         """The usage chunk if it was asked for, the explanation if it was, [DONE]."""
-        unfinished = sorted(self._begun - self._finished)
+        unfinished = sorted(self._begun - self._finished.keys())
         reasons = {index: self._absent_reason(index) for index in unfinished}
         out = self._finish(reasons) if unfinished else b""
         if not self._shows_usage and explanation is None:
