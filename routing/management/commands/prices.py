@@ -9,6 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from billing.money import to_json_number
+from routing.catalogue import vendor_prices, vendors
 
 
 class Command(BaseCommand):
@@ -29,8 +30,6 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, what: str, accept: list[str], **options: Any) -> None:
-        from routing.catalogue import vendor_prices, vendors
-
         found = list(vendor_prices.differences(options["on"] or timezone.now().date()))
         unknown = set(accept) - {each.name for each in found if each.verdict.may_be_accepted}
         if unknown:

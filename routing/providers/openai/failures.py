@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, NoReturn
 
-import orjson
-
 from routing.providers.base import MalformedAnswer
+from routing.providers.openai import loose
 from routing.providers.openai.refusals import error_in, text_of
 
 _CODES: Final = ("code", "error_code", "errorCode", "err_code", "status_code", "statusCode", "status", "errno")
@@ -51,9 +50,6 @@ def refuse_noise(line: bytes) -> None:
     text = line.strip()
     name, _, rest = text.partition(b":")
     is_named = name.lower() == b"error"
-    try:
-        value = orjson.loads(rest if is_named else text)
-    except orjson.JSONDecodeError:
-        return
+    value = loose.strictly(rest if is_named else text)
     if type(value) is dict and (is_named or says_failure(value)):
         raise_failure(value)

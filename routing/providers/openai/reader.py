@@ -7,7 +7,6 @@ JSON, carries an error, or says that the answer failed, ends it.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping
 from functools import cached_property
@@ -19,10 +18,12 @@ import orjson
 
 from billing.kinds import Usage
 from routing.providers.base import END, End, Event, MalformedAnswer
+from routing.providers.openai import loose
 from routing.providers.openai.failures import raise_failure, refuse_noise, says_failure
 from routing.providers.openai.finish import OURS, finish_reason
+from routing.providers.openai.messages import complete_said, complete_whole, is_plain, message_of
 from routing.providers.openai.refusals import error_in, text_of
-from routing.providers.openai.tools import ToolCalls, complete_calls, place_of
+from routing.providers.openai.tools import ToolCalls, place_of
 from routing.providers.openai.usage import usage_of
 from routing.wire.events import Comment, EventParser, EventTooLarge, Failure
 
@@ -35,10 +36,6 @@ _BESIDE: Final = _ELSEWHERE | {"usage"}
 """What may stand in a chunk beside its choices and is ours to read."""
 _MOST_CHOICES: Final = 128
 _GOOD_ENDS: Final = frozenset(("tool_calls", "function_call", "stop"))
-_TEXTS: Final = frozenset(("refusal", "reasoning_content", "reasoning"))
-_PLAIN: Final = frozenset(("role", "content", "refusal", "annotations", "audio"))
-"""Members of a message that need nothing."""
-_NOTHING: Final[dict[str, Any]] = {"name": ""}
 _FAR_AWAY: Final = {"NaN": -9999.0, "-Infinity": -9999.0, "Infinity": 9999.0}
 """As OpenAI writes the logarithm of what never happens."""
 
@@ -60,14 +57,13 @@ class OpenAIReader:
     _has_begun = False
     _has_said = False
     """A delta brought something."""
-    _only: int | None = None
-    """The place of the one answer that was asked for, once it has come."""
-    _shift = 0
     _speaks_in_messages = False
 
     def __init__(self, answers: int = 1, *, has_output: bool = True) -> None:
         self._answers = answers
         self._has_output = has_output
+        self._first: int | None = None if answers == 1 else 0
+        """The place that its server gave the first answer; where several were asked for, each has its own."""
 
     # What only streams need.
 
@@ -109,7 +105,7 @@ class OpenAIReader:
                 elif type(event) is Comment:
                     events.append(event)
                 elif type(event) is Failure:
-                    raise_failure(_value_of(event) or event.decode("utf-8", "replace"))
+                    raise_failure(loose.strictly(event) or event.decode("utf-8", "replace"))
                 else:
                     self._noise = self._noise or event
                     refuse_noise(event)
@@ -123,11 +119,7 @@ class OpenAIReader:
 
     def _say_noise(self) -> NoReturn:
         """No event came, but something did: an upstream that answers in another form says why there."""
-        try:
-            error = error_in(orjson.loads(self._noise))
-        except orjson.JSONDecodeError:
-            error = {}
-        words = text_of(error.get("message")) or self._noise.decode("utf-8", "replace")
+        words = text_of(error_in(loose.strictly(self._noise)).get("message")) or self._noise.decode("utf-8", "replace")
         raise MalformedAnswer(f"no events came, but: {words[:300]}")
 
     def _broken(self, error: MalformedAnswer) -> End:
@@ -179,14 +171,14 @@ class OpenAIReader:
         """What is no JSON by the letter, None where it is blank; raises MalformedAnswer for what cannot be read."""
         if not data.strip():
             return None
-        value = _parse_loosely(data)
+        value = loose.loosely(data, _FAR_AWAY.__getitem__)
         if type(value) is dict and type(value.get("choices")) is list:
             for place, choice in enumerate(value["choices"]):
                 delta = choice.get("delta") if type(choice) is dict else None
                 if type(delta) is dict:
                     self._join_halves(delta, place)
         if value is not None:
-            value = _without_halves(value)
+            value = loose.without_halves(value)
         if value is None:
             raise MalformedAnswer(f"the answer is not JSON: {data[:120].decode('utf-8', 'replace')}")
         return value
@@ -210,7 +202,7 @@ class OpenAIReader:
         index = choice.get("index")
         if type(index) is not int:
             index = choice["index"] = 0 if index is None else place_of(index, "a choice")
-        if index != self._only:
+        if self._first != 0:
             index = choice["index"] = self._place(index)
         if len(delta) > 1 or type(delta.get("content")) is not str:
             self._complete_delta(delta, index)
@@ -235,19 +227,16 @@ class OpenAIReader:
                 delta["tool_calls"] = [*(delta.get("tool_calls") or ()), *rest]
 
     def _place(self, index: int) -> int:
-        """Where one answer was asked for, the first that comes is it, whatever place its server gives it."""
-        if self._answers > 1:
-            return index
-        if self._only is None:
-            self._only = 0
-            self._shift = index
-        return index - self._shift
+        """The one answer that was asked for is the first that comes, whatever place its server gives it."""
+        if self._first is None:
+            self._first = index
+        return max(0, index - self._first)
 
     def _said_elsewhere(self, delta: Any, choice: dict[str, Any]) -> dict[str, Any]:
         """What stands in place of a delta. A message behind deltas is all of them once more (MiniMax's last event)."""
         if delta:
             raise MalformedAnswer("a choice has no delta")
-        said = _message_of(choice)
+        said = message_of(choice)
         if not self._has_said or self._speaks_in_messages:
             self._speaks_in_messages = True
             return said
@@ -341,8 +330,8 @@ class OpenAIReader:
                 reason = choice.get("finish_reason") or choice.pop("finishReason", None)
                 if type(reason) is not str or reason not in OURS:
                     choice["finish_reason"] = self._finish_reason(reason)
-                if not _is_plain(choice):
-                    _complete_whole(choice)
+                if not is_plain(choice):
+                    complete_whole(choice)
         self._take_usage_within(choices)
         self._take_usage(answer, [])
         return answer
@@ -377,101 +366,6 @@ def _is_chunk(chunk: dict[str, Any]) -> bool:
     return str(chunk.get("object", "")).startswith("chat.completion") or "prompt_filter_results" in chunk
 
 
-def _is_plain(choice: dict[str, Any]) -> bool:
-    """Whether a whole choice has the canonical shape: text and no more, as most have."""
-    message = choice.get("message")
-    return (
-        type(message) is dict
-        and type(message.get("content")) is str
-        and "tool_calls" not in message
-        and "usage" not in choice
-        and message.keys() <= _PLAIN
-        and message.get("refusal") is None
-    )
-
-
-def _complete_whole(choice: dict[str, Any]) -> None:
-    """Brings a choice of a whole answer into the canonical shape."""
-    message = choice.get("message")
-    if message is None:
-        message = choice["message"] = _message_of(choice) or None
-    if type(message) is not dict:
-        return
-    if message.get("tool_calls") is not None:
-        calls = complete_calls(message["tool_calls"])
-        if calls:
-            message["tool_calls"] = calls
-        else:
-            del message["tool_calls"]
-    complete_said(message)
-
-
-def _message_of(choice: dict[str, Any]) -> dict[str, Any]:
-    """What a choice says outside its usual place: some stream whole messages, some a completion's text."""
-    for name in ("message", "delta"):
-        if type(choice.get(name)) is dict:
-            said: dict[str, Any] = choice.pop(name)
-            return said
-    text = choice.pop("text", None)
-    return {"content": text} if type(text) is str else {}
-
-
-def complete_said(message: dict[str, Any]) -> None:
-    """Text as text, whatever it came as; what is no text where only text may be goes."""
-    content = message.get("content")
-    if type(content) is not str and content is not None:
-        if type(content) in {list, dict}:
-            _join_parts(message, content if type(content) is list else [content])
-        else:
-            message["content"] = str(content) if type(content) in {int, float} else None
-    for name in _TEXTS.intersection(message):
-        if type(message[name]) is not str:
-            message[name] = _text_in(message[name])
-    if type(message.get("function_call", _NOTHING)) is not dict or not message.get("function_call", True):
-        del message["function_call"]
-
-
-def _text_in(value: Any) -> str | None:
-    """The text of what should be one: a number, parts."""
-    if type(value) is list:
-        return "".join(filter(None, map(_text_in, value))) or None
-    if type(value) is dict:
-        return _text_in(value.get("text"))
-    return value if type(value) is str else str(value) if type(value) in {int, float} else None
-
-
-def _join_parts(message: dict[str, Any], parts: list[Any]) -> None:
-    """Content that came as parts, as text: what was thought (Mistral's `thinking`) apart from what is said.
-
-    Raises MalformedAnswer for a part that is none.
-    """
-    said, thought = [], []
-    for part in parts:
-        if type(part) is str:
-            said.append(part)
-        elif type(part) is dict and part.get("thinking"):
-            inner = part["thinking"]
-            thought += (
-                [text_of(each.get("text")) for each in inner if type(each) is dict] if type(inner) is list else []
-            )
-            thought.append(text_of(inner))
-        elif type(part) is dict:
-            text = part.get("text")
-            said.append(text_of(text.get("value") if type(text) is dict else text))
-        elif part is not None:
-            raise MalformedAnswer("a part of the content that is none")
-    message["content"] = "".join(said)
-    if any(thought) and not message.get("reasoning_content"):
-        message["reasoning_content"] = "".join(thought)
-
-
-def _value_of(data: bytes) -> Any:
-    try:
-        return orjson.loads(data)
-    except orjson.JSONDecodeError:
-        return None
-
-
 def _refuse_failed(choice: dict[str, Any]) -> None:
     """Raises MalformedAnswer if a choice says that it failed (OpenRouter's do)."""
     if choice["error"]:
@@ -498,7 +392,7 @@ def _parse(body: bytes) -> dict[str, Any]:
         if type(value) is dict:
             return value
     except orjson.JSONDecodeError as error:
-        value = _without_halves(_parse_loosely(body))
+        value = loose.without_halves(loose.loosely(body, _FAR_AWAY.__getitem__))
         if value is None:
             raise MalformedAnswer(f"the answer is not JSON: {body[:120].decode('utf-8', 'replace')}") from error
     if type(value) is list and len(value) == 1:  # Google's compatible endpoint sends errors so
@@ -506,25 +400,3 @@ def _parse(body: bytes) -> dict[str, Any]:
     if type(value) is not dict:
         raise MalformedAnswer("the answer is not a JSON object")
     return value
-
-
-def _parse_loosely(body: bytes) -> Any:
-    """What some servers write and RFC 8259 does not allow; None for what is not even that.
-
-    Byte order marks, NaN and infinity where a model's numbers overflowed, control characters inside of text, letters
-    that were cut in two.
-    """
-    try:
-        text = body.decode("utf-8", "replace").lstrip("\ufeff")
-        return json.loads(text, parse_constant=_FAR_AWAY.__getitem__, strict=False)
-    except (ValueError, RecursionError):
-        return None
-
-
-def _without_halves(value: Any) -> Any:
-    """The value with U+FFFD for each half of a letter, which no JSON may carry."""
-    try:
-        text = json.dumps(value, ensure_ascii=False).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-        return orjson.loads(text)
-    except (ValueError, RecursionError):
-        return None

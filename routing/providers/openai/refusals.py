@@ -6,15 +6,12 @@ What it means stands in meanings.py, how long to leave the upstream alone in res
 from __future__ import annotations
 
 import html
-import json
 import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-import orjson
-
 from routing.providers.base import Refusal, UpstreamCall
-from routing.providers.openai import rests
+from routing.providers.openai import loose, rests
 from routing.providers.openai.meanings import meaning_of
 
 MOST_MESSAGE: Final = 1000
@@ -209,17 +206,9 @@ def _unwrapped(error: dict[str, Any]) -> dict[str, Any]:
 
 
 def _json_of(body: bytes) -> Any:
-    """The value, also behind a byte order mark, with NaN, with bytes that are no UTF-8; None where there is none."""
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
-        pass
-    try:
-        value = json.loads(body.decode("utf-8-sig", "replace"), strict=False, parse_constant=lambda _name: None)
-        text = json.dumps(value, ensure_ascii=False).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-        return orjson.loads(text)  # halves of letters would fail where they are sent
-    except (ValueError, RecursionError):
-        return None
+    """The value, as loosely as it may be written; None where there is none."""
+    value = loose.strictly(body)
+    return loose.without_halves(loose.loosely(body, lambda _name: None)) if value is None else value
 
 
 def _of_markup(text: str) -> dict[str, Any]:

@@ -465,3 +465,8 @@ def test_shown_usage_has_counts_alone_and_grouped() -> None:
     assert public["num_sources_used"] == 3
     assert public["cache_creation"] == {"ephemeral_5m_input_tokens": 4}
     assert public["prompt_tokens_details"] == {"text_tokens": 9, "cached_tokens": 0}
+
+
+def test_names_in_usage_that_no_count_has_are_not_shown_nor_kept() -> None:
+    usage = public_usage(Bill(Usage(input=1, output=1), {"x" * 64: 1, "y" * 65: 1, "z" * 10**6: 1}, "0", {}))
+    assert [name for name in usage if name[0] in "xyz"] == ["x" * 64]

@@ -1,0 +1,42 @@
+"""JSON as some servers write it and RFC 8259 does not allow.
+
+Byte order marks, NaN and infinity where a model's numbers overflowed, control characters inside of text, letters that
+were cut in two.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+
+def strictly(data: bytes) -> Any:
+    """The value; None where there is none by the letter."""
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return None
+
+
+def loosely(data: bytes, constant: Callable[[str], Any]) -> Any:
+    """The value, perhaps with halves of letters in it; None for what is not even that.
+
+    `constant` says what `NaN`, `Infinity` and `-Infinity` stand for.
+    """
+    try:
+        text = data.decode("utf-8", "replace").lstrip("\ufeff")
+        return json.loads(text, parse_constant=constant, strict=False)
+    except (ValueError, RecursionError):
+        return None
+
+
+def without_halves(value: Any) -> Any:
+    """The value with U+FFFD for each half of a letter, which no JSON may carry; None for what cannot be written."""
+    try:
+        text = json.dumps(value, ensure_ascii=False).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return orjson.loads(text)
+    except (ValueError, RecursionError):
+        return None
