@@ -322,7 +322,8 @@ def test_byte_order_mark_costs_no_event(caller: Caller, model: Offer, size: int)
 
 def test_comments_of_an_upstream_are_our_own_sign_of_life(caller: Caller, model: Offer) -> None:
     canary = b": upstream https://host.example org-Abc123 sk-canary\n\n"
-    caller.upstream.on(model.upstream, up.stream(canary, up.event(HELLO), canary, up.event(STOP), up.DONE))
+    parts = (canary, up.event(HELLO), up.Pause(0.2), canary, up.event(STOP), up.DONE)  # behind an event it says nothing
+    caller.upstream.on(model.upstream, up.stream(*parts))
 
     seen = caller.listen(model)
 
