@@ -1,7 +1,8 @@
 """What one gateway process costs on one core, with the books on.
 
 The gateway has core 0 to itself; load, upstreams, PostgreSQL and Redis share core 1. Windows of all candidates
-alternate, so that they see the same machine. The run fails if any answer was wrong, if the books do not add up
+alternate, so that they see the same machine. `--before FOLDER` measures another version of this project, checked out
+there, in the same rounds, and says what changed. The run fails if any answer was wrong, if the books do not add up
 afterwards, or if a bar is missed; it writes bench/results/hot_path.json.
 """
 
@@ -10,10 +11,12 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from bench import command, machine, network, peers, results, upstreams
-from bench.gateways import ROOT, Books, Running, open_books, start_gateway, start_null
+from bench import command, machine, network, peers, results
+from bench.gateways import OURS, Books, Checkout, Running, Stand, open_books, open_stand, start_gateway, start_null
 from bench.load import Target
 from bench.peers import PEERS, Peer
 from bench.peers.setting import Setting
@@ -22,26 +25,48 @@ from bench.results import Bar
 from bench.samples import Samples
 from bench.windows import SLOW_STREAMS, Plan, Windows
 
-_GATEWAY = "costrouter"
+_GATEWAY = OURS.name
+_BEFORE = "before"
 _STREAM_FIGURES = ("paced_cpu_us_per_chunk", "burst_cpu_us_per_chunk", "added_ttfb_ms", "kib_per_open_stream")
 
 
-def measure(plan: Plan, *, only: set[str], with_peers: bool, first_port: int) -> tuple[Samples, dict[str, int]]:
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """All that is measured in one run."""
+
+    ours: Running
+    before: Running | None
+    null: Running
+    batched: Running
+    peers: Sequence[tuple[Peer, Running]]
+
+    @property
+    def versions(self) -> list[Running]:
+        """The gateway, and the version it is compared with."""
+        return [self.ours] + ([self.before] if self.before else [])
+
+
+def measure(
+    plan: Plan, *, only: set[str], with_peers: bool, before: Path | None, first_port: int
+) -> tuple[Samples, dict[str, int]]:
     """Brings everything up, runs the rounds, proves the books and takes everything down.
 
     Returns the samples and how the requests stand in the books.
     """
-    nginx, stream, postgresql, redis, null, batched, gateway = range(first_port, first_port + 7)
+    nginx, stream, postgresql, redis, null, batched, gateway, former, peer = range(first_port, first_port + 9)
     with Fleet() as fleet:
-        upstreams.start(fleet, json_port=nginx, stream_port=stream, root=ROOT)
-        books = open_books(fleet, postgresql_port=postgresql, redis_port=redis, json_port=nginx, stream_port=stream)
-        direct = Target("upstream", nginx, stream_port=stream)
-        windows = Windows(fleet, plan, direct, Samples(machine.SLOW_STATE))
-        ours = start_gateway(fleet, books, port=gateway)
-        others = _start_peers(fleet, books, first_port=gateway + 1, upstream_port=nginx) if with_peers else []
-        nulls = start_null(fleet, port=null), start_null(fleet, port=batched, batched=True)
-        _run_rounds(windows, ours, nulls, others, only)
-        return windows.samples, _proved(books, ours.target)
+        stand = open_stand(fleet, postgresql_port=postgresql, redis_port=redis, json_port=nginx, stream_port=stream)
+        books = open_books(fleet, stand)
+        windows = Windows(fleet, plan, Target("upstream", nginx, stream_port=stream), Samples(machine.SLOW_STATE))
+        candidates = Candidates(
+            start_gateway(fleet, books, port=gateway),
+            _start_before(fleet, stand, before, port=former) if before else None,
+            start_null(fleet, port=null),
+            start_null(fleet, port=batched, batched=True),
+            _start_peers(fleet, stand, first_port=peer) if with_peers else [],
+        )
+        _run_rounds(windows, candidates, only)
+        return windows.samples, _proved(books, candidates.ours.target)
 
 
 def report(samples: Samples, rounds: int, *, only: set[str], counted: dict[str, int]) -> dict[str, Any]:
@@ -66,6 +91,9 @@ def report(samples: Samples, rounds: int, *, only: set[str], counted: dict[str, 
         for name in (peer.name for peer in PEERS)
         if f"{name} cpu_us" in samples.series
     }
+    changed = [name for name in samples.series if name.endswith(f"_to_{_BEFORE}")]
+    if changed:
+        document[_BEFORE] = {name.removeprefix(f"{_GATEWAY} "): samples.median(name) for name in changed}
     return document | {"books": counted} | results.provenance(samples, rounds)
 
 
@@ -91,6 +119,7 @@ def bars(document: dict[str, Any]) -> list[Bar]:
 def main() -> int:
     parser = command.parser("bench.hot_path", __doc__)
     parser.add_argument("--peers", action="store_true", help="measure other gateways in the same rounds")
+    parser.add_argument("--before", type=Path, help="a folder with another version of this project, to compare with")
     parser.add_argument("--only", default="json,stream", help="json, stream or both (the default)")
     return command.run(parser, _main)
 
@@ -102,7 +131,9 @@ def _main(options: argparse.Namespace) -> int:
     plan = command.plan(options)
     if options.peers:
         _prepare_peers()
-    samples, counted = measure(plan, only=only, with_peers=options.peers, first_port=options.port)
+    samples, counted = measure(
+        plan, only=only, with_peers=options.peers, before=options.before, first_port=options.port
+    )
     document = report(samples, plan.rounds, only=only, counted=counted)
     judged = bars(document)
     results.write("hot_path", document | {"bars": [bar.row() for bar in judged]})
@@ -117,41 +148,52 @@ def _prepare_peers() -> None:
     network.isolate()
 
 
-def _start_peers(fleet: Fleet, books: Books, *, first_port: int, upstream_port: int) -> list[tuple[Peer, Running]]:
-    database_url = books.env["DATABASE_URL"]
+def _start_before(fleet: Fleet, stand: Stand, folder: Path, *, port: int) -> Running:
+    books = open_books(fleet, stand, Checkout.at(_BEFORE, folder.resolve()), database=1)
+    return start_gateway(fleet, books, port=port)
+
+
+def _start_peers(fleet: Fleet, stand: Stand, *, first_port: int) -> list[tuple[Peer, Running]]:
     return [
-        (peer, peer.start(fleet, Setting(port, upstream_port, database_url)))
+        (peer, peer.start(fleet, Setting(port, stand.json_port, stand.database_url)))
         for port, peer in enumerate(PEERS, first_port)
     ]
 
 
-def _run_rounds(
-    windows: Windows,
-    ours: Running,
-    nulls: tuple[Running, Running],
-    others: Sequence[tuple[Peer, Running]],
-    only: set[str],
-) -> None:
-    null, batched = nulls
-    results.progress("warm-up")
-    for each in nulls:
-        windows.warm_up(each, streams=False)
-    windows.warm_up(ours, streams="stream" in only)
-    for peer, running in others:
-        windows.warm_up(running, streams=False, seconds=peer.warm_up)
+def _run_rounds(windows: Windows, candidates: Candidates, only: set[str]) -> None:
+    _warm_up(windows, candidates, streams="stream" in only)
     if "stream" in only:
         results.progress(f"memory of {SLOW_STREAMS} open streams")
-        windows.open_streams(ours)
+        windows.open_streams(candidates.ours)
     for number in range(windows.plan.rounds):
         results.progress(f"round {number + 1} of {windows.plan.rounds}")
         if "json" in only:
-            windows.json_beside_null(ours, null)
-            windows.json(batched)
-            for peer, running in others:
-                windows.json(running, seconds=peer.seconds, drain=peer.drain)
-            windows.latency(ours)
+            _json_round(windows, candidates)
         if "stream" in only:
-            windows.streams(ours)
+            for running in candidates.versions:
+                windows.streams(running)
+        if candidates.before:
+            windows.compare(candidates.ours, candidates.before)
+
+
+def _warm_up(windows: Windows, candidates: Candidates, *, streams: bool) -> None:
+    results.progress("warm-up")
+    for null in (candidates.null, candidates.batched):
+        windows.warm_up(null, streams=False)
+    for version in candidates.versions:
+        windows.warm_up(version, streams=streams)
+    for peer, running in candidates.peers:
+        windows.warm_up(running, streams=False, seconds=peer.warm_up)
+
+
+def _json_round(windows: Windows, candidates: Candidates) -> None:
+    for version in candidates.versions:
+        windows.json_beside_null(version, candidates.null)
+    windows.json(candidates.batched)
+    for peer, running in candidates.peers:
+        windows.json(running, seconds=peer.seconds, drain=peer.drain)
+    for version in candidates.versions:
+        windows.latency(version)
 
 
 def _proved(books: Books, target: Target) -> dict[str, int]:

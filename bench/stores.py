@@ -62,7 +62,7 @@ def create_database(url: str, name: str) -> str:
 
 
 def start_redis(fleet: Fleet, *, port: int) -> str:
-    """Starts an empty Redis without persistence (it holds no money) and returns its REDIS_URL."""
+    """Starts an empty Redis without persistence (it holds no money) and returns its REDIS_URL, without a database."""
     redis = shutil.which("redis-server")
     if redis is None:
         raise BenchmarkError("redis-server is not installed (Debian: apt-get install redis-server)")
@@ -72,7 +72,7 @@ def start_redis(fleet: Fleet, *, port: int) -> str:
         core=OTHER_CORE,
     )
     server.await_port(port)
-    return f"redis://127.0.0.1:{port}/0"
+    return f"redis://127.0.0.1:{port}"
 
 
 def _postgresql_binaries() -> Path:

@@ -21,6 +21,7 @@ CONNECTIONS: Final = 32
 PACED_STREAMS: Final = 40
 BURST_STREAMS: Final = 8
 SLOW_STREAMS: Final = 1000
+CPU_FIGURES: Final = ("cpu_us", "paced_cpu_us_per_chunk", "burst_cpu_us_per_chunk")
 
 _SLOW_RAMP_SECONDS = 4
 _IDLE_SECONDS = 2
@@ -104,6 +105,15 @@ class Windows:
         self._chunks("paced", running, PACED, PACED_STREAMS, ramp=1)
         self._chunks("burst", running, BURST, BURST_STREAMS, ramp=0)
         self._first_byte(running)
+
+    def compare(self, running: Running, before: Running) -> None:
+        """What each CPU figure of this round is of the same of another version, measured right after it."""
+        for figure in CPU_FIGURES:
+            pair = [self.samples.series.get(f"{each.target.name} {figure}") for each in (running, before)]
+            if all(pair):
+                ours, theirs = (taken[-1] for taken in pair if taken)
+                probe_us = max(ours.probe_us, theirs.probe_us)
+                self.samples.add(f"{running.target.name} {figure}_to_before", ours.value / theirs.value, probe_us)
 
     def open_streams(self, running: Running) -> None:
         """KiB per open stream: once a run, on a fresh process, because memory once taken is kept."""
