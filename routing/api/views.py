@@ -23,7 +23,7 @@ class EndpointView(GatewayView):
         if headers.by_name.get(b"content-type") != b"application/json" or b"content-encoding" in headers.by_name:
             body.check_media_type(headers.get("content-type", ""), headers.get("content-encoding", ""))
         raw = await request.read_body()
-        values = request.values = body.parse(raw) if len(raw) <= body.LARGE else await body.parse_large(raw)
+        values = request.values = body.parse(raw) if len(raw) <= body.AT_ONCE else await body.parse_in_turns(raw)
         caller = request.caller
         legs, spending_limits = caller.legs, caller.spending_limits
         if caller.session_quotas and (session := _session(request, values)):

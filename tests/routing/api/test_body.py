@@ -23,7 +23,7 @@ from routing.api.body import (
     UnsupportedMediaType,
     check_media_type,
     parse,
-    parse_large,
+    parse_in_turns,
     pieces,
 )
 
@@ -128,7 +128,7 @@ LARGE_BODIES = {
 def test_large_body_is_read_like_any_other(wanted: dict[str, Any]) -> None:
     raw = json.dumps(wanted, indent=1).encode()
     assert len(raw) > LARGE
-    assert asyncio.run(parse_large(raw)) == parse(raw) == wanted
+    assert asyncio.run(parse_in_turns(raw)) == parse(raw) == wanted
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_large_body_is_read_like_any_other(wanted: dict[str, Any]) -> None:
 )
 def test_large_body_is_refused_like_any_other(raw: bytes, refusal: type[Exception]) -> None:
     with pytest.raises(refusal):
-        asyncio.run(parse_large(raw))
+        asyncio.run(parse_in_turns(raw))
 
 
 # --- what is refused -------------------------------------------------------------------------------------------------
