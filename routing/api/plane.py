@@ -85,7 +85,7 @@ class ApiPlane:
         await send({"type": "http.response.body", "body": b"" if request.method == "HEAD" else response.body})
 
     def is_lost(self, scope: Scope) -> bool:
-        """Whether a request that is not ours is an app's all the same, at a path that nothing serves.
+        """Whether a request that is not ours is an app's all the same, at a path that nothing serves or only a page.
 
         It gets its refusal here, as JSON. A page that a browser opens and does not find stays a page.
         """
@@ -97,10 +97,11 @@ class ApiPlane:
         if path.startswith(settings.STATIC_URL) or get_language_from_path(path):
             return False  # resolved by middleware, or in its own language
         try:
-            self._resolver.resolve(path)
+            view = self._resolver.resolve(path).func
         except Resolver404:
             return True
-        return False
+        # Pages take forms. What takes JSON from other machines has no form's token either.
+        return posts_json and not getattr(view, "csrf_exempt", False)
 
     def _read_body(self, headers: RequestHeaders, receive: Receive) -> Awaitable[bytes]:
         """The whole body; raises RequestTooLarge as soon as it is declared or grows larger than the limit."""
@@ -116,6 +117,8 @@ class ApiPlane:
         view = self._views.get(path)
         if view is None:
             try:
+                if not path.startswith("/v1"):  # it is lost
+                    raise Resolver404
                 match = self._resolver.resolve(path)
             except Resolver404:
                 raise UnknownUrl(nearest(path)) from None

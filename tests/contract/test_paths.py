@@ -122,6 +122,14 @@ def test_any_unknown_path_is_json_for_who_asks_for_json(caller: Caller, path: st
     assert response.headers["content-type"].startswith("application/json") or path.startswith("/static/")
 
 
+@pytest.mark.parametrize("path", ["/", "/portal/", "/accounts/login/", "/admin/"])
+def test_page_that_takes_no_json_is_no_path_of_the_api(caller: Caller, path: str) -> None:
+    with caller.nothing_changes():
+        response = caller.client.post(path, json={})
+
+    assert_refused(response, 404, "unknown_url", param=None)
+
+
 @pytest.mark.parametrize("path", ["/chat/completions", "/models", "/nothing"])
 def test_browser_keeps_its_page(caller: Caller, path: str) -> None:
     accept = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
