@@ -20,7 +20,7 @@ run: .venv/synced ## start the demo on PORT (8000); REAL=1 adds a real small mod
 
 test: .venv/synced ## run the tests, with throw-away PostgreSQL and Redis; ARGS="-k word" narrows them
 	$(PY) -m bin.translations compile
-	$(PY) -m pytest $(ARGS)
+	$(PY) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 check: .venv/synced ## lint, formats, types, layers, templates, Django's checks, missing migrations
 	$(PY) -m ruff check .

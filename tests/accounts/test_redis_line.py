@@ -10,6 +10,7 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import cast
 from urllib.parse import urlsplit
 
@@ -144,10 +145,8 @@ def test_what_is_no_redis_is_raised() -> None:
     asyncio.run(run())
 
 
-def test_socket_of_the_file_system(redis_url: str, tmp_path: Path) -> None:
-    path = tmp_path / "redis.sock"
-
-    async def run() -> None:
+def test_socket_of_the_file_system(redis_url: str) -> None:
+    async def run(path: Path) -> None:
         front = Front(redis_url)
         async with (
             await asyncio.start_unix_server(front, path),
@@ -155,7 +154,8 @@ def test_socket_of_the_file_system(redis_url: str, tmp_path: Path) -> None:
         ):
             assert await line.ask("PING") == b"PONG"
 
-    asyncio.run(run())
+    with TemporaryDirectory() as folder:  # a socket's path has room for a hundred letters
+        asyncio.run(run(Path(folder) / "redis.sock"))
 
 
 def test_tls_is_spoken_to_whom_the_certificate_names_and_to_nobody_else(redis_url: str, tmp_path: Path) -> None:
