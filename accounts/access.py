@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponseBase
 from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
@@ -35,15 +35,15 @@ class TenantRequest(HttpRequest):
 
 
 def tenant_page(
-    view: Callable[Concatenate[TenantRequest, P], HttpResponse],
-) -> Callable[Concatenate[HttpRequest, P], HttpResponse]:
+    view: Callable[Concatenate[TenantRequest, P], HttpResponseBase],
+) -> Callable[Concatenate[HttpRequest, P], HttpResponseBase]:
     """A page for any member of a tenant, in the tenant's time zone and never cached.
 
     Strangers are sent to sign in; who belongs to no tenant (an operator, say) is told so with a 403.
     """
 
     @wraps(view)
-    def page(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+    def page(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
         request = cast("TenantRequest", request)
         request.memberships = memberships(request.user)
         member = _current(request.memberships, request.session.get(SESSION_KEY))
@@ -57,24 +57,24 @@ def tenant_page(
 
 
 def keys_page(
-    view: Callable[Concatenate[TenantRequest, P], HttpResponse],
-) -> Callable[Concatenate[HttpRequest, P], HttpResponse]:
+    view: Callable[Concatenate[TenantRequest, P], HttpResponseBase],
+) -> Callable[Concatenate[HttpRequest, P], HttpResponseBase]:
     """A page for members who may manage API keys; other members get 403."""
     return _page_of_those_who(lambda member: member.can_manage_keys, view)
 
 
 def quotas_page(
-    view: Callable[Concatenate[TenantRequest, P], HttpResponse],
-) -> Callable[Concatenate[HttpRequest, P], HttpResponse]:
+    view: Callable[Concatenate[TenantRequest, P], HttpResponseBase],
+) -> Callable[Concatenate[HttpRequest, P], HttpResponseBase]:
     """A page for members who may set quotas; other members get 403."""
     return _page_of_those_who(lambda member: member.can_manage_quotas, view)
 
 
 def _page_of_those_who(
-    may: Callable[[Member], bool], view: Callable[Concatenate[TenantRequest, P], HttpResponse]
-) -> Callable[Concatenate[HttpRequest, P], HttpResponse]:
+    may: Callable[[Member], bool], view: Callable[Concatenate[TenantRequest, P], HttpResponseBase]
+) -> Callable[Concatenate[HttpRequest, P], HttpResponseBase]:
     @wraps(view)
-    def page(request: TenantRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+    def page(request: TenantRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
         if not may(request.member):
             raise PermissionDenied
         return view(request, *args, **kwargs)

@@ -26,6 +26,7 @@ _COLUMNS: Final[dict[str, str]] = {
     "day": "starts_at",
     "hour": "starts_at",
 }
+_FIGURES: Final = ("requests", "input_tokens", "cached_input_tokens", "output_tokens", "cost")
 EARLIEST: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 LATEST: Final = dt.datetime(3000, 1, 1, tzinfo=dt.UTC)
 _OF_TIME: Final = frozenset(("day", "hour"))
@@ -59,21 +60,50 @@ def spent(
 
     `start` and `end` are full hours, or begin a day of the tenant's.
     """
-    chosen: dict[str, Any] = {"tenant": tenant}
-    if model:
-        chosen["model"] = model
-    if api_keys is not None:
-        chosen["api_key__in"] = api_keys
     found: dict[Any, list[int]] = {}
     subject_of = _subjects(tenant, by)
-    for row in added_up(chosen, start, end, (_COLUMNS[by],)):
-        figures = found.setdefault(subject_of(row[_COLUMNS[by]]), [0] * 5)
-        for place, name in enumerate(("requests", "input_tokens", "cached_input_tokens", "output_tokens", "cost")):
+    for row in added_up(_chosen(tenant, model, api_keys), start, end, (_COLUMNS[by],)):
+        figures = found.setdefault(subject_of(row[_COLUMNS[by]]), [0] * len(_FIGURES))
+        for place, name in enumerate(_FIGURES):
             figures[place] += row[name]
     lines = [Spent(subject, *figures) for subject, figures in found.items()]
     if by in _OF_TIME:
         return sorted(lines, key=lambda line: str(line.subject))
     return sorted(lines, key=lambda line: (-line.cost, str(line.subject)))
+
+
+@dataclass(frozen=True, slots=True)
+class Consumed:
+    """What one key used of one model; `cost` is in ledger units."""
+
+    api_key: int
+    model: str
+    requests: int
+    input: int
+    cached_input: int
+    output: int
+    cost: int
+
+
+def consumed(
+    tenant: Tenant, start: dt.datetime, end: dt.datetime, *, model: str = "", api_keys: Sequence[int] | None = None
+) -> list[Consumed]:
+    """What the tenant used in [start, end), by key and model, in the order of both."""
+    found: dict[tuple[int, str], list[int]] = {}
+    for row in added_up(_chosen(tenant, model, api_keys), start, end, ("api_key", "model")):
+        figures = found.setdefault((row["api_key"], row["model"]), [0] * len(_FIGURES))
+        for place, name in enumerate(_FIGURES):
+            figures[place] += row[name]
+    return [Consumed(*of, *figures) for of, figures in sorted(found.items())]
+
+
+def _chosen(tenant: Tenant, model: str, api_keys: Sequence[int] | None) -> dict[str, Any]:
+    chosen: dict[str, Any] = {"tenant": tenant}
+    if model:
+        chosen["model"] = model
+    if api_keys is not None:
+        chosen["api_key__in"] = api_keys
+    return chosen
 
 
 def _subjects(tenant: Tenant, by: By) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from portal import home, keys, overview, quotas, request, requests, usage
+from portal import focus, home, keys, overview, quotas, request, requests, usage
 
 app_name = "portal"
 
@@ -16,6 +16,7 @@ urlpatterns = [
     path("requests/<uuid:request_id>/", request.request_detail, name="request"),
     path("usage/", usage.usage, name="usage"),
     path("usage.csv", usage.usage_csv, name="usage_csv"),
+    path("usage.focus.csv", focus.usage_focus, name="usage_focus"),
     path("keys/", keys.key_list, name="keys"),
     path("keys/new/", keys.key_create, name="key_create"),
     path("keys/<int:key_id>/", keys.key_edit, name="key"),

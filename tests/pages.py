@@ -9,6 +9,7 @@ from typing import Any
 from unicodedata import normalize
 from urllib.parse import urljoin
 
+from asgiref.sync import async_to_sync
 from django.test import Client
 from lxml import html
 
@@ -39,6 +40,17 @@ class Browser(Client):
         return Page(self, answer)
 
 
+def whole(response: Any) -> str:
+    """The text of an answer, also of one that comes in pieces."""
+    if not response.streaming:
+        return str(response.content.decode())
+
+    async def read() -> bytes:
+        return b"".join([piece async for piece in response.streaming_content])
+
+    return async_to_sync(read)().decode()
+
+
 class Page:
     """What came back from a request, to be read and used."""
 
@@ -46,7 +58,7 @@ class Page:
         self.browser, self.response = browser, response
         self.status: int = response.status_code
         self.url: str = response.wsgi_request.get_full_path()
-        self.text: str = response.content.decode()
+        self.text: str = whole(response)
         self._root = html.document_fromstring(self.text or "<html></html>")
 
     @property
