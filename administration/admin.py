@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from administration import books, catalogue, channels, keys, plans, prices, quotas, refused, requests, tenants, users
+from administration import (
+    books,
+    catalogue,
+    channels,
+    keys,
+    plans,
+    prices,
+    quotas,
+    reconciliation,
+    refused,
+    requests,
+    tenants,
+    users,
+)
 
 __all__ = [
     "books",
@@ -12,6 +25,7 @@ __all__ = [
     "plans",
     "prices",
     "quotas",
+    "reconciliation",
     "refused",
     "requests",
     "tenants",

@@ -14,7 +14,7 @@ from django.utils.translation import gettext
 
 from accounts.models import RefusedCall, Tenant
 from billing import amounts
-from billing.models import Reservation, UsageRecord
+from billing.models import Break, Reservation, UsageRecord
 from routing.models import Channel
 
 
@@ -40,6 +40,7 @@ def figures(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         .annotate(Count("pk"), Sum("amount"))
     )
     requests, passed = (sum(row[name] for row in today) for name in ("requests", "passed"))
+    open_breaks = Break.objects.filter(closed_at=None).count()
     disabled = Channel.objects.filter(status=Channel.Status.DISABLED).count()
     refused = RefusedCall.objects.filter(minute__gte=midnight).aggregate(
         known=Sum("count", filter=Q(tenant__isnull=False)), unknown=Sum("count", filter=Q(tenant=None))
@@ -48,6 +49,7 @@ def figures(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     records = reverse("admin:billing_usagerecord_changelist")
     reservations = reverse("admin:billing_reservation_changelist")
     channels = reverse("admin:routing_channel_changelist")
+    breaks = reverse("admin:billing_break_changelist")
     context["figures"] = [
         _figure(gettext("Requests today (UTC)"), records, _count(requests)),
         _figure(gettext("Refused calls today (UTC)"), f"{refused_calls}?owner=known", _count(refused["known"] or 0)),
@@ -61,6 +63,7 @@ def figures(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         _figure(gettext("Written off today (UTC)"), records, *_amounts(today, "unpaid")),
         _figure(gettext("Open reservations"), reservations, _count(sum(row[1] for row in held))),
         _figure(gettext("Held now"), reservations, *(amounts.format_amount(row[2], row[0]) for row in held)),
+        _figure(gettext("Open breaks in the books"), f"{breaks}?closed_at__isempty=1", _count(open_breaks)),
         _figure(gettext("Disabled channels"), f"{channels}?status__exact=disabled", _count(disabled)),
     ]
     return context

@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts.errors import GatewayError
 from accounts.models import User
 from billing.models import ArchivedUse, Balance, LedgerEntry
+from billing.snapshot import snapshot
 
 
 class InsufficientFunds(GatewayError):
@@ -93,20 +94,21 @@ class Account:
 
 def accounts() -> list[Account]:
     """The identity's terms of every balance, read in one snapshot of the database."""
-    with transaction.atomic():
-        if connection.vendor == "postgresql":
-            with connection.cursor() as cursor:
-                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-                # Before the snapshot is taken: no month leaves the records between here and the sums it leaves.
-                cursor.execute("LOCK TABLE billing_usagerecord IN ACCESS SHARE MODE")
+    with snapshot():
         held = sums_by_leg("billing_reservation", "amount")
         posted = dict(LedgerEntry.objects.order_by().values_list("balance_id").annotate(total=Sum("amount")))
-        used = Counter(sums_by_leg("billing_usagerecord", "cost"))
-        used.update(dict(ArchivedUse.objects.order_by().values_list("balance_id").annotate(total=Sum("cost"))))
+        used = used_by_balance()
         return [
             Account(row.pk, row.available, held.get(row.pk, 0), row.credit_line, posted.get(row.pk, 0), used[row.pk])
             for row in Balance.objects.order_by("pk")
         ]
+
+
+def used_by_balance() -> Counter[int]:
+    """What requests took from each balance, of records that are archived too."""
+    used = Counter(sums_by_leg("billing_usagerecord", "cost"))
+    used.update(dict(ArchivedUse.objects.order_by().values_list("balance_id").annotate(total=Sum("cost"))))
+    return used
 
 
 _LEGS: Final = {"postgresql": "jsonb_array_elements_text(legs) AS leg(id)", "sqlite": "json_each(legs) AS leg"}

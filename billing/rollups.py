@@ -31,6 +31,7 @@ _STRETCH: Final = dt.timedelta(days=1)
 
 _GROUPED: Final = "tenant_id, api_key_id, model, channel, upstream_model, currency, provider_currency"
 SUMMED: Final = ("cost", "claimed_cost", "provider_cost", *(kind.column for kind in KINDS))
+_FIGURES: Final = ("requests", *SUMMED)
 
 
 def complete_until() -> dt.datetime | None:
@@ -141,6 +142,17 @@ class Difference:
     tenant_id: int
     rolled_up: tuple[int, ...]
     recorded: tuple[int, ...]
+
+    @property
+    def first(self) -> tuple[str, int, int]:
+        """The first figure that differs: its name, what the records say, what is rolled up."""
+        nothing = (0,) * len(_FIGURES)
+        for name, recorded, rolled_up in zip(
+            _FIGURES, self.recorded or nothing, self.rolled_up or nothing, strict=True
+        ):
+            if recorded != rolled_up:
+                return name, recorded, rolled_up
+        return _FIGURES[0], 0, 0
 
 
 def differences(start: dt.datetime, end: dt.datetime) -> list[Difference]:

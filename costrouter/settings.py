@@ -307,6 +307,8 @@ UNFOLD = {
                     _page(_("Quotas"), "speed", "billing.quota"),
                     _page(_("Default quotas"), "playlist_add", "billing.quotadefault"),
                     _page(_("Balances"), "account_balance_wallet", "billing.balance"),
+                    _page(_("Reconciliations"), "fact_check", "billing.reconciliation"),
+                    _page(_("Breaks in the books"), "report", "billing.break"),
                     _page(_("Reservations"), "lock_clock", "billing.reservation"),
                     _page(_("Processes"), "memory", "billing.process"),
                 ],

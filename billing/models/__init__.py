@@ -11,6 +11,7 @@ from billing.models.ledger import LedgerEntry
 from billing.models.plans import PricePlan, TenantPlan
 from billing.models.prices import Price, PriceWithdrawal, Rates, Withdrawal
 from billing.models.quotas import Quota, QuotaDefault
+from billing.models.reconciliation import Break, Reconciliation
 from billing.models.reservations import Process, Reservation
 from billing.models.rollups import RollupState, UsageRollup
 from billing.models.usage import UsageRecord
@@ -19,6 +20,7 @@ __all__ = [
     "AppendOnly",
     "ArchivedUse",
     "Balance",
+    "Break",
     "IdempotencyKey",
     "LedgerEntry",
     "Price",
@@ -28,6 +30,7 @@ __all__ = [
     "Quota",
     "QuotaDefault",
     "Rates",
+    "Reconciliation",
     "Reservation",
     "RollupState",
     "TenantPlan",

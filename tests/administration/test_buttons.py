@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from accounts.models import ApiKey, User
 from billing import quotas
-from billing.models import Balance, LedgerEntry, PricePlan, Process, QuotaDefault, UsageRecord
+from billing.models import Balance, Break, LedgerEntry, PricePlan, Process, QuotaDefault, Reconciliation, UsageRecord
 from routing.models import CatalogueModel, Channel, CostPrice, Route
 from tests.pages import Browser, Page
 from tests.records import refused_call, reservation
@@ -90,6 +90,7 @@ LINKS: Final = {
         "Set the credit line": "/admin/accounts/tenant/{pk}/set_credit_line/",
         "Issue an API key": "/admin/accounts/tenant/{pk}/issue_key/",
     },
+    "billing.break": {"Close with a reason": "/admin/billing/break/{pk}/close/"},
     "accounts.user": {
         "Set a new password": "/admin/accounts/user/{pk}/password/",
         "Delete user": "/admin/accounts/user/{pk}/delete/",
@@ -136,6 +137,8 @@ def rows(record: UsageRecord, charlie: User, api_key: ApiKey) -> dict[str, Model
         LedgerEntry.objects.get(), spare,
         PricePlan.objects.create(name="spare"),
         Group.objects.create(name="spare"),
+        Break.objects.create(check_name="usage", subject="tenant 1", expected=1, found=2),
+        Reconciliation.objects.create(started_at=timezone.now(), found=0),
         Process.objects.create(host="web-1", pid=1, started_at=timezone.now(), heartbeat_at=timezone.now()),
         quotas.grant(record.tenant, amount=10**9, period="month"),
         QuotaDefault.objects.create(tenant=record.tenant, about="member", amount=1),

@@ -94,7 +94,8 @@ def test_internal_tables_have_no_pages() -> None:
     names = {f"{model._meta.app_label}.{model._meta.model_name}" for model in _models()}
     assert names == {
         "accounts.apikey", "accounts.refusedcall", "accounts.tenant", "accounts.user", "auth.group",
-        "billing.balance", "billing.ledgerentry", "billing.price", "billing.priceplan", "billing.process",
+        "billing.balance", "billing.break", "billing.reconciliation",
+        "billing.ledgerentry", "billing.price", "billing.priceplan", "billing.process",
             "billing.quota", "billing.quotadefault",
         "billing.reservation", "billing.usagerecord",
         "routing.cataloguemodel", "routing.channel", "routing.costprice", "routing.route",

@@ -179,7 +179,7 @@ def test_verify_finds_a_balance_that_was_tampered_with(
     Balance.objects.filter(pk=rich.wallet.pk).update(available=1000 + by)
 
     try:
-        with pytest.raises(CommandError, match=r"^1 of \d+ balances do not add up$"):
+        with pytest.raises(CommandError, match=r"^1 of \d+ figures do not add up$"):
             call_command("verify")
     finally:
         Balance.objects.filter(pk=rich.wallet.pk).update(available=1000)

@@ -6,21 +6,29 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from billing import ledger
+from billing import reconciliation
+from billing.reconciliation import Compared
 
 
 class Command(BaseCommand):
-    help = "Proves available + open holds = credit line + ledger entries - usage on every balance. Read-only."
+    help = (
+        "Compares every figure that the books keep twice: balances, usage, roll-ups. Read-only; exits with 1 if any "
+        "two of them differ."
+    )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        accounts = ledger.accounts()
-        wrong = [account for account in accounts if account.difference]
-        for account in wrong:
-            self.stderr.write(
-                f"balance {account.balance_id}: available {account.available} + held {account.held} != "
-                f"credit line {account.credit_line} + posted {account.posted} - used {account.used} "
-                f"(difference {account.difference} ledger units)"
-            )
+        results = []
+        for result in reconciliation.compared():
+            self._show(result)
+            results.append(result)
+        wrong = sum(len(result.findings) for result in results)
+        compared = sum(result.figures for result in results)
         if wrong:
-            raise CommandError(f"{len(wrong)} of {len(accounts)} balances do not add up")
-        self.stdout.write(f"verified {len(accounts)} balances, {sum(a.held for a in accounts)} ledger units held")
+            raise CommandError(f"{wrong} of {compared} figures do not add up")
+        self.stdout.write(f"verified: {compared} figures add up")
+
+    def _show(self, result: Compared) -> None:
+        for finding in result.findings:
+            terms = finding.terms or f"expected {finding.expected}, found {finding.found}"
+            self.stderr.write(f"{finding.subject}: {terms} (difference {finding.difference} ledger units)")
+        self.stdout.write(f"{result.check}: {result.figures} compared, {len(result.findings)} differ")
