@@ -57,7 +57,8 @@ class UsageRecordAdmin(ReadOnlyAdmin):
                            "upstream_model", "is_stream", "outcome", "status", "error_code")}),
         (_("Times"), {"fields": ("started_at", "first_byte_ms", "duration_ms", "settled_at")}),
         (_("Price"), {"fields": ("usage_source", "price_sum", "price", "shown_cost", "shown_held", "shown_claimed_cost",
-                                 "shown_written_off", "shown_correction", "shown_provider_cost")}),
+                                 "shown_written_off", "shown_correction", "shown_provider_cost",
+                                 "shown_reported_cost")}),
         (_("Routing"), {"fields": ("strategy", "candidates", "tried")}),
     )  # fmt: skip
 
@@ -130,6 +131,10 @@ class UsageRecordAdmin(ReadOnlyAdmin):
     @display(description=_("booked later"))
     def shown_correction(self, record: UsageRecord) -> SafeString:
         return amounts.amount_html(corrections.of(record), record.currency)
+
+    @display(description=_("reported by the upstream"))
+    def shown_reported_cost(self, record: UsageRecord) -> SafeString:
+        return amounts.amount_html(record.reported_cost, "USD")
 
     @display(description=_("provider cost"))
     def shown_provider_cost(self, record: UsageRecord) -> SafeString:

@@ -102,7 +102,37 @@ def _rollups(compared: Compared) -> None:
         compared.add(Finding(f"tenant {tenant}: {name} rolled up", recorded, rolled_up, tenant))
 
 
-CHECKS: Final[Mapping[str, Check]] = {"identity": _identity, "usage": _usage, "roll-ups": _rollups}
+def _providers(compared: Compared) -> None:
+    """What channels' upstreams said that yesterday's answers cost, against what our cost prices say of the same ones.
+
+    Only dollars are compared, since upstreams tell no others; what differs by less than a hundredth is rounding.
+    """
+    today = timezone.now().astimezone(dt.UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    day = today - dt.timedelta(days=1)
+    told = (
+        UsageRecord.objects.filter(
+            tenant__in=Tenant.objects.values("pk"),  # as the index of times has it
+            settled_at__gte=day,
+            settled_at__lt=today,
+            reported_cost__isnull=False,
+            provider_currency="USD",
+        )
+        .order_by("channel")
+        .values_list("channel")
+        .annotate(ours=Sum("provider_cost"), theirs=Sum("reported_cost"))
+    )
+    for channel, ours, theirs in told:
+        is_near = abs(ours - theirs) * 100 <= max(ours, theirs)
+        subject = f"channel {channel}: what its upstream reported on {day:%Y-%m-%d}"
+        compared.add(Finding(subject, ours, ours if is_near else theirs))
+
+
+CHECKS: Final[Mapping[str, Check]] = {
+    "identity": _identity,
+    "usage": _usage,
+    "roll-ups": _rollups,
+    "providers": _providers,
+}
 
 
 def compared() -> Iterator[Compared]:

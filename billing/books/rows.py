@@ -128,6 +128,7 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     claimed_cost: int
     provider_cost: int | None = None
     provider_currency: str = ""
+    reported_cost: int | None = None
     channel: str = ""
     upstream_model: str = ""
     attempts: Any

@@ -74,6 +74,12 @@ class UsageRecord(AppendOnly):
     )
     provider_cost = models.BigIntegerField(_("provider cost"), null=True, blank=True)
     provider_currency = models.CharField(_("provider currency"), max_length=3, default="", blank=True)
+    reported_cost = models.BigIntegerField(
+        _("reported cost"),
+        null=True,
+        blank=True,
+        help_text=_("What the upstream itself said that the answer cost, in nano-dollars."),
+    )
     channel = models.CharField(_("channel"), max_length=120, default="", blank=True)
     upstream_model = models.CharField(_("upstream model"), max_length=200, default="", blank=True)
     attempts = models.JSONField(_("attempts"), default=list)

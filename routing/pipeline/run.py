@@ -97,8 +97,13 @@ class Run(msgspec.Struct):
         self.priced, self.claimed = prompt, cost(prompt, self.price) - fee(prompt, self.price)
         return prompt
 
-    def settle(self, close: Close, usage: Usage = NOTHING, source: str = "none") -> None:
-        """Closes the reservation with what was used, and tells the rate limits; once, whoever calls first."""
+    def settle(
+        self, close: Close, usage: Usage = NOTHING, source: str = "none", *, reported_cost: int | None = None
+    ) -> None:
+        """Closes the reservation with what was used, and tells the rate limits; once, whoever calls first.
+
+        `reported_cost`: what the upstream said that it cost, in nano-dollars.
+        """
         if self.is_settled:
             return
         self.is_settled = True
@@ -128,6 +133,7 @@ class Run(msgspec.Struct):
                 claimed_cost=self.claim(usage),
                 provider_cost=None if route_cost is None else cost(usage, route_cost),
                 provider_currency="" if route_cost is None else route_cost.currency,
+                reported_cost=reported_cost,
                 channel="" if route is None else route.channel.name,
                 upstream_model="" if route is None else route.upstream_name,
                 attempts=self.attempts,

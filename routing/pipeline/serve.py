@@ -218,7 +218,8 @@ async def _whole(run: Run, attempt: Attempt, reader: Reader, answer: Answer, *, 
     if source == "upstream":
         run.teach(usage)
     reply = WholeReply([*run.headers(), (b"x-costrouter-cost", bill.cost.encode())], whole)
-    run.settle(LEFT if await _has_left(run) else SUCCESS, usage, source)
+    close = LEFT if await _has_left(run) else SUCCESS
+    run.settle(close, usage, source, reported_cost=reader.told_cost)
     if run.plan.call.idempotency is not None:
         run.gateway.answers.keep(run.plan.call.id, reply)
     return reply

@@ -300,7 +300,7 @@ class StreamReply:
                 self._attempt.remark(remark)
             if source == "upstream" and close is SUCCESS:
                 self._run.teach(usage)
-            self._run.settle(close, usage, source)
+            self._run.settle(close, usage, source, reported_cost=self._reader.told_cost)
         return usage
 
     def usage(self) -> tuple[Usage, str]:

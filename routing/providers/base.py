@@ -91,6 +91,11 @@ class Reader(Protocol):
     """Whether more of the answer came after `usage` had been told."""
     reported: Mapping[str, Any]
     """The usage object as the upstream wrote it."""
+
+    @property
+    def told_cost(self) -> int | None:
+        """What the upstream says that the answer cost, in nano-dollars; None where it says nothing."""
+
     remark: str
     """What is odd about the answer and stays for operators; empty if nothing is."""
 

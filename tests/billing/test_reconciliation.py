@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
 from collections.abc import Callable
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.utils import timezone
 
 from accounts.models import ApiKey, Tenant, User
 from billing import balances, reconciliation, rollups
@@ -55,7 +57,7 @@ def test_right_books_have_no_break(tenant: Tenant, record: Record) -> None:
     assert findings() == []
     run = reconciliation.run()
     assert run.found == 0
-    assert run.compared == {"identity": 1, "usage": 1, "roll-ups": 1}
+    assert run.compared == {"identity": 1, "usage": 1, "roll-ups": 1, "providers": 0}
     assert not reconciliation.is_frozen(tenant.pk)
 
 
@@ -92,6 +94,40 @@ def test_record_that_is_not_rolled_up_is_found(tenant: Tenant, record: Record) -
     rollups.advance()
     UsageRollup.objects.all().delete()
     assert findings() == [("roll-ups", f"tenant {tenant.pk}: requests rolled up", -1)]
+
+
+@pytest.mark.parametrize(
+    ("theirs", "difference"),
+    [
+        pytest.param(10_000, 0, id="the same"),
+        pytest.param(10_100, 0, id="a hundredth more"),
+        pytest.param(9_901, 0, id="a hundredth less"),
+        pytest.param(10_850, 850, id="more"),
+        pytest.param(2_800, -7_200, id="less"),
+        pytest.param(0, -10_000, id="nothing"),
+    ],
+)
+def test_p13_bill_of_a_provider_that_differs_from_ours_is_found_by_channel(
+    record: Record, theirs: int, difference: int
+) -> None:
+    yesterday = timezone.now() - dt.timedelta(days=1)
+    for of_channel, reported in (("told", theirs), ("right", 10_000), ("silent", None)):
+        record(
+            settled_at=yesterday, channel=of_channel, provider_cost=10_000, provider_currency="USD",
+            reported_cost=reported,
+        )  # fmt: skip
+    record(settled_at=timezone.now(), channel="today", provider_cost=1, provider_currency="USD", reported_cost=99)
+    record(settled_at=yesterday, channel="dong", provider_cost=1, provider_currency="VND", reported_cost=99)
+
+    wanted = [("providers", f"channel told: what its upstream reported on {yesterday:%Y-%m-%d}", difference)]
+    assert findings() == (wanted if difference else [])
+
+
+def test_break_of_a_channel_freezes_no_tenant(tenant: Tenant, record: Record) -> None:
+    yesterday = timezone.now() - dt.timedelta(days=1)
+    record(settled_at=yesterday, channel="told", provider_cost=1, provider_currency="USD", reported_cost=2)
+    assert reconciliation.run().found == 1
+    assert not reconciliation.is_frozen(tenant.pk)
 
 
 def test_break_is_alarmed_once_and_freezes_its_tenant_alone(
@@ -155,7 +191,7 @@ def test_verify_says_every_check_and_fails_on_any(
     rollups.advance()
     call_command("verify")
     said = capsys.readouterr().out
-    assert [line.split(":")[0] for line in said.splitlines()] == ["identity", "usage", "roll-ups", "verified"]
+    assert [line.split(":")[0] for line in said.splitlines()] == [*list(reconciliation.CHECKS), "verified"]
 
     UsageRollup.objects.update(cost=6)
     with pytest.raises(CommandError, match="1 of 3 figures"):

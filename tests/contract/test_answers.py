@@ -193,6 +193,18 @@ def test_cached_tokens_have_their_own_price(caller: Caller, model: Offer) -> Non
     assert body["usage"]["prompt_tokens_details"]["cached_tokens"] == 900
 
 
+def test_p13_cost_that_the_upstream_tells_is_kept_for_operators_and_shown_to_nobody_else(
+    caller: Caller, model: Offer
+) -> None:
+    usage = {"prompt_tokens": 12, "completion_tokens": 2, "total_tokens": 14, "cost": 0.0123}
+    caller.upstream.on(model.upstream, up.answer(usage=usage))
+
+    response = caller.ask(model)
+
+    assert caller.only_record().reported_cost == 12_300_000
+    assert "0.0123" not in response.text
+
+
 def test_reasoning_tokens_are_part_of_the_output(caller: Caller, model: Offer) -> None:
     usage = {
         "prompt_tokens": 12,

@@ -27,6 +27,7 @@ _TYPES: Final = {
     "claimed_cost": "bigint",
     "provider_cost": "bigint",
     "provider_currency": "text",
+    "reported_cost": "bigint",
     "channel": "text",
     "upstream_model": "text",
     "attempts": "jsonb",

@@ -19,6 +19,7 @@ import orjson
 from billing.kinds import Usage
 from routing.providers.base import END, End, Event, MalformedAnswer
 from routing.providers.openai import loose
+from routing.providers.openai.costs import told_cost
 from routing.providers.openai.failures import raise_failure, refuse_noise, says_failure
 from routing.providers.openai.finish import OURS, finish_reason
 from routing.providers.openai.messages import complete_said, complete_whole, is_plain, message_of
@@ -64,6 +65,10 @@ class OpenAIReader:
         self._has_output = has_output
         self._first: int | None = None if answers == 1 else 0
         """The place that its server gave the first answer; where several were asked for, each has its own."""
+
+    @property
+    def told_cost(self) -> int | None:
+        return told_cost(self.reported)
 
     # What only streams need.
 
