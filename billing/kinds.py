@@ -38,12 +38,15 @@ class Usage(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=T
 
     `input` counts every input token and contains `cached_input`, `cache_write` and `input_audio`; `output` contains
     `reasoning` and `output_audio` (OpenAI's identities: https://platform.openai.com/docs/api-reference/chat/object).
+    `cache_write` contains what is kept for an hour instead of five minutes (Anthropic's identity:
+    https://docs.anthropic.com/en/docs/build-with-claude/prompt-caching#1-hour-cache-duration).
     A kind stands below the one that contains it; price sums have the order of this table.
     """
 
     input: Annotated[int, Kind(label=_("input"), is_required=True)] = 0
     cached_input: Annotated[int, Kind(label=_("cached input"), within="input")] = 0
     cache_write: Annotated[int, Kind(label=_("cache write"), within="input")] = 0
+    cache_write_1h: Annotated[int, Kind(label=_("cache write for 1 hour"), within="cache_write")] = 0
     input_audio: Annotated[int, Kind(label=_("input audio"), within="input")] = 0
     output: Annotated[int, Kind(label=_("output"), is_required=True)] = 0
     reasoning: Annotated[int, Kind(label=_("reasoning"), within="output")] = 0

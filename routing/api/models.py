@@ -75,6 +75,7 @@ def _pricing(price: Tariff) -> dict[str, str]:
         "completion": price.output,
         "input_cache_read": price.rate("cached_input"),
         "input_cache_write": price.rate("cache_write"),
+        "input_cache_write_1h": price.rate("cache_write_1h"),
         "internal_reasoning": price.rate("reasoning"),
     }
     pricing = {name: decimal_text(rate, EXPONENT[price.currency] + 6) for name, rate in rates.items()}

@@ -18,6 +18,7 @@ def test_table_is_as_prices_and_records_have_it() -> None:
         ("input", "", "tokens", "input", "input_tokens", True),
         ("cached_input", "input", "tokens", "cached_input", "cached_input_tokens", False),
         ("cache_write", "input", "tokens", "cache_write", "cache_write_tokens", False),
+        ("cache_write_1h", "cache_write", "tokens", "cache_write_1h", "cache_write_1h_tokens", False),
         ("input_audio", "input", "tokens", "input_audio", "input_audio_tokens", False),
         ("output", "", "tokens", "output", "output_tokens", True),
         ("reasoning", "output", "tokens", "reasoning", "reasoning_tokens", False),

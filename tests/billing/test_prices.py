@@ -38,6 +38,7 @@ def usages(draw: st.DrawFn) -> Usage:
         input=input_,
         cached_input=cached,
         cache_write=written,
+        cache_write_1h=draw(st.integers(0, written)),
         input_audio=heard,
         output=output,
         reasoning=reasoning,
@@ -49,13 +50,14 @@ def usages(draw: st.DrawFn) -> Usage:
 PLAIN = Tariff(id=1, currency="USD", input=2_000_000_000, output=8_000_000_000)
 """2 and 8 USD per million tokens."""
 EVERY = Tariff(
-    2, "USD", input=10**6, output=2 * 10**6, cached_input=3 * 10**6, cache_write=5 * 10**6, reasoning=7 * 10**6,
-    input_audio=11 * 10**6, output_audio=13 * 10**6, image=17 * 10**6, request_fee=19,
+    2, "USD", input=10**6, output=2 * 10**6, cached_input=3 * 10**6, cache_write=5 * 10**6, cache_write_1h=10 * 10**6,
+    reasoning=7 * 10**6, input_audio=11 * 10**6, output_audio=13 * 10**6, image=17 * 10**6, request_fee=19,
 )  # fmt: skip
 """A rate of its own for every kind, all of them different."""
 OF_ALL = Usage(
-    input=1000, cached_input=100, cache_write=10, output=200, reasoning=20, input_audio=1, output_audio=2, images=4
-)
+    input=1000, cached_input=100, cache_write=10, cache_write_1h=3, output=200, reasoning=20, input_audio=1,
+    output_audio=2, images=4,
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -91,14 +93,15 @@ def test_every_kind_at_its_own_rate() -> None:
     assert [(term.kind.name, term.quantity, term.rate) for term in terms] == [
         ("input", 889, 10**6),
         ("cached_input", 100, 3 * 10**6),
-        ("cache_write", 10, 5 * 10**6),
+        ("cache_write", 7, 5 * 10**6),
+        ("cache_write_1h", 3, 10 * 10**6),
         ("input_audio", 1, 11 * 10**6),
         ("output", 178, 2 * 10**6),
         ("reasoning", 20, 7 * 10**6),
         ("output_audio", 2, 13 * 10**6),
         ("images", 4, 17 * 10**6),
     ]
-    assert cost(OF_ALL, EVERY) == 889 + 300 + 50 + 11 + 356 + 140 + 26 + 68 + 19
+    assert cost(OF_ALL, EVERY) == 889 + 300 + 35 + 30 + 11 + 356 + 140 + 26 + 68 + 19
 
 
 @pytest.mark.parametrize(
@@ -107,6 +110,7 @@ def test_every_kind_at_its_own_rate() -> None:
         ("input", 2_000_000_000),
         ("cached_input", 2_000_000_000),
         ("cache_write", 2_000_000_000),
+        ("cache_write_1h", 2_000_000_000),
         ("input_audio", 2_000_000_000),
         ("output", 8_000_000_000),
         ("reasoning", 8_000_000_000),
@@ -116,6 +120,14 @@ def test_every_kind_at_its_own_rate() -> None:
 )
 def test_kind_without_a_rate_costs_what_its_whole_costs(kind: str, rate: int) -> None:
     assert PLAIN.rate(kind) == rate
+
+
+def test_cache_write_of_an_hour_without_a_rate_costs_what_other_writes_cost() -> None:
+    tariff = Tariff(id=1, currency="USD", input=2_000_000, output=0, cache_write=3_000_000)
+    usage = Usage(input=10, cache_write=4, cache_write_1h=3)
+
+    assert tariff.rate("cache_write_1h") == 3_000_000
+    assert cost(usage, tariff) == 6 * 2 + 4 * 3
 
 
 def test_kinds_without_a_rate_cost_what_their_whole_costs() -> None:

@@ -123,6 +123,7 @@ def a_usage(draw: random.Random) -> Usage:
         for part in parts:
             counts[part] = draw.randrange(rest + 1) if draw.random() < 0.5 else 0
             rest -= counts[part]
+    counts["cache_write_1h"] = draw.randrange(counts["cache_write"] + 1)
     return Usage(images=draw.randrange(3), **counts)
 
 

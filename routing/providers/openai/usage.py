@@ -72,7 +72,7 @@ def usage_of(reported: Any, *, has_output: bool = True) -> Usage | None:
     prompt, completion = _details(reported, _INPUT_DETAILS), _details(reported, _OUTPUT_DETAILS)
     reasoning = _count(completion, "reasoning_tokens") or _count(reported, "reasoning_tokens") or 0
     cached = _count(prompt, "cached_tokens") or _first(reported, _CACHED) or 0
-    written = _count(prompt, "cache_write_tokens") or _count(reported, "cache_creation_input_tokens") or 0
+    written, for_an_hour = _written(reported, prompt)
     told = _first(reported, _OUTPUT) if has_output else 0
     if told is not None and cached + written:
         input_ += _cache_beside(reported, input_, told, cached, written, reasoning)
@@ -88,6 +88,7 @@ def usage_of(reported: Any, *, has_output: bool = True) -> Usage | None:
         input=input_,
         cached_input=cached,
         cache_write=written,
+        cache_write_1h=min(for_an_hour, written),
         input_audio=heard,
         output=output,
         reasoning=reasoning,
@@ -123,6 +124,20 @@ def _cache_beside(
     if is_anthropic and (is_larger or (not total and not _count(reported, "prompt_tokens"))):
         return cache
     return 0
+
+
+def _written(reported: Mapping[str, Any], prompt: Mapping[str, Any]) -> tuple[int, int]:
+    """How many tokens were written to the cache, and how many of these for an hour.
+
+    Anthropic says both (docs.anthropic.com/en/docs/build-with-claude/prompt-caching#1-hour-cache-duration), LiteLLM
+    has the parts among the details.
+    """
+    told = _count(prompt, "cache_write_tokens") or _count(reported, "cache_creation_input_tokens") or 0
+    parts = reported.get("cache_creation") or prompt.get("cache_creation_token_details")
+    if type(parts) is not dict:
+        return told, 0
+    for_an_hour = _count(parts, "ephemeral_1h_input_tokens") or 0
+    return max(told, for_an_hour + (_count(parts, "ephemeral_5m_input_tokens") or 0)), for_an_hour
 
 
 def _output(reported: Mapping[str, Any], input_: int, told: int | None, reasoning: int) -> int | None:

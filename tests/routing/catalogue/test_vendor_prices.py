@@ -27,7 +27,9 @@ _numbers = itertools.count(1)
 
 
 def fields(price: vendors.VendorPrice) -> dict[str, Any]:
-    return {name: price.rates.get(name) for name in ("input", "output", "cached_input", "cache_write")}
+    return {
+        name: price.rates.get(name) for name in ("input", "output", "cached_input", "cache_write", "cache_write_1h")
+    }
 
 
 # --- what the package says -------------------------------------------------------------------------------------------
@@ -51,6 +53,14 @@ def test_price_of_a_day_is_that_days() -> None:
 )
 def test_vendor_of_a_route_is_told_by_its_address(base_url: str, name: str, vendor: str | None) -> None:
     assert vendors.of_route(base_url, name, DAY) == (vendor and vendors.of_model(vendor, DAY))
+
+
+def test_writes_to_the_cache_for_an_hour_have_their_own_rate() -> None:
+    price = vendors.of_model("claude-sonnet-4-5", DAY)
+    assert price is not None
+    rates = [price.rates[name] for name in ("input", "cache_write", "cache_write_1h")]
+    assert rates == [3 * 10**9, 3_750_000_000, 6 * 10**9]
+    assert "cache_write_1h_mtok" not in price.left_out
 
 
 def test_name_alone_is_its_makers_model() -> None:

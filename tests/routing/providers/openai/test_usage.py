@@ -255,6 +255,66 @@ def test_cache_beside_the_prompt_is_input_and_never_output(reported: dict[str, A
     assert usage_of(reported) == usage
 
 
+def anthropic(written: Any, parts: Any, **members: Any) -> dict[str, Any]:
+    counts = {"input_tokens": 100, "output_tokens": 10, "cache_creation_input_tokens": written}
+    return {**counts, "cache_creation": parts, **members}
+
+
+def kept(short: Any, hour: Any) -> dict[str, Any]:
+    return {"ephemeral_5m_input_tokens": short, "ephemeral_1h_input_tokens": hour}
+
+
+@pytest.mark.parametrize(
+    ("reported", "usage"),
+    [
+        pytest.param(
+            anthropic(248, kept(148, 100)),
+            Usage(input=348, cache_write=248, cache_write_1h=100, output=10),
+            id="Anthropic's own example",
+        ),
+        pytest.param(
+            anthropic(248, kept(148, 100), cache_read_input_tokens=1_800),
+            Usage(input=2_148, cached_input=1_800, cache_write=248, cache_write_1h=100, output=10),
+            id="read as well",
+        ),
+        pytest.param(anthropic(248, kept(248, 0)), Usage(input=348, cache_write=248, output=10), id="none for an hour"),
+        pytest.param(
+            anthropic(248, kept(0, 248)),
+            Usage(input=348, cache_write=248, cache_write_1h=248, output=10),
+            id="all for an hour",
+        ),
+        pytest.param(
+            anthropic(200, kept(148, 100)),
+            Usage(input=348, cache_write=248, cache_write_1h=100, output=10),
+            id="the parts are more than the sum that is told",
+        ),
+        pytest.param(anthropic(248, None), Usage(input=348, cache_write=248, output=10), id="no parts"),
+        pytest.param(anthropic(248, [100]), Usage(input=348, cache_write=248, output=10), id="parts of another shape"),
+        pytest.param(
+            anthropic(248, kept(None, "100")), Usage(input=348, cache_write=248, output=10), id="parts are no counts"
+        ),
+        pytest.param(
+            told(1_000, 10, cache_creation=kept(0, 5_000)),
+            Usage(input=1_000, cache_write=1_000, cache_write_1h=1_000, output=10),
+            id="more than there was",
+        ),
+        pytest.param(
+            told(
+                348,
+                10,
+                total_tokens=358,
+                prompt_tokens_details={"cached_tokens": 0, "cache_creation_token_details": kept(148, 100)},
+            ),
+            Usage(input=348, cache_write=248, cache_write_1h=100, output=10),
+            id="LiteLLM",
+        ),
+    ],
+)
+def test_cache_writes_of_an_hour_are_a_part_of_the_writes(reported: dict[str, Any], usage: Usage) -> None:
+    """Anthropic: https://docs.anthropic.com/en/docs/build-with-claude/prompt-caching#1-hour-cache-duration."""
+    assert usage_of(reported) == usage
+
+
 def test_cache_beside_the_prompt_of_an_endpoint_without_output() -> None:
     reported = {"prompt_tokens": 5, "total_tokens": 12, "cache_read_input_tokens": 7}
     assert usage_of(reported, has_output=False) == Usage(input=12, cached_input=7)
