@@ -44,6 +44,8 @@ class Tariff:
     highest_input: int = field(compare=False, repr=False)
     """The highest rate that an input token can be counted at: its own, or that of a kind within it. Without tiers."""
     highest_output: int = field(compare=False, repr=False)
+    unpriced: tuple[Kind, ...] = field(compare=False, repr=False)
+    """What would cost nothing because no rate covers it: neither its own nor that of a kind that contains it."""
     _differences: tuple[tuple[str, int], ...] = field(compare=False, repr=False)
     """Of kinds other than input and output: by how much their rate differs from that of the kind that contains them."""
 
@@ -72,6 +74,7 @@ class Tariff:
             "hours": hours,
             "highest_input": _highest("input", rates),
             "highest_output": _highest("output", rates),
+            "unpriced": _unpriced(own),
             "_differences": _differences(rates),
         }
         for name, value in values.items():
@@ -109,6 +112,14 @@ def _in_full(own: dict[str, int | None]) -> dict[str, int]:
         rate = own.get(kind.rate)
         rates[kind.name] = rates.get(kind.within, 0) if rate is None else rate
     return rates
+
+
+def _unpriced(own: dict[str, int | None]) -> tuple[Kind, ...]:
+    found: dict[str, Kind] = {}
+    for kind in KINDS:
+        if own.get(kind.rate) is None and (not kind.within or kind.within in found):
+            found[kind.name] = kind
+    return tuple(found.values())
 
 
 def _highest(name: str, rates: dict[str, int]) -> int:

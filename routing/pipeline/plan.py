@@ -8,10 +8,12 @@ from typing import NoReturn
 import msgspec
 
 from accounts.authentication import Caller
+from billing.kinds import NOTHING, Kind
 from billing.money import EXPONENT, PER_MILLION
 from billing.prices import Tariff
 from routing.catalogue.snapshot import ModelView, RouteView, Snapshot
 from routing.endpoints.base import EndpointRequest, Needs
+from routing.endpoints.invalid import UnsupportedParameter
 from routing.endpoints.preferences import ProviderPreferences
 from routing.errors import ModelNotFound, NoAvailableChannel, NoMatchingRoute
 from routing.pipeline.call import Call, Option, Plan
@@ -24,13 +26,16 @@ from routing.selection.reasons import WORDS, Reason
 def resolve(call: Call, health: Health) -> Plan:
     """Everything that can be said before money is touched.
 
-    Raises ModelNotFound, NoMatchingRoute, NoAvailableChannel, or what the endpoint refuses (too long, too much).
+    Raises ModelNotFound, NoMatchingRoute, NoAvailableChannel, UnsupportedParameter for what has no price, or what the
+    endpoint refuses (too long, too much).
     """
     models = _models(call)
     main, _price = models[0]
     needs = call.endpoint.needs(
         call.request, call.body, call.body_bytes, main, health.learned, call.caller.tenant_id
     )  # fmt: skip
+    if needs.beside is not NOTHING:
+        models = _covering(models, needs)
     decision, options = _rank(call, models, needs, health)
     return Plan(call, models, needs, decision, options, needs.expected_input + needs.cap * needs.answers)
 
@@ -58,6 +63,28 @@ def find_model(snapshot: Snapshot, caller: Caller, name: str, now: float) -> tup
         return None
     price = model.price(caller.currency, caller.price_plan, now)
     return None if price is None else (model, price)
+
+
+def _covering(
+    models: tuple[tuple[ModelView, Tariff], ...], needs: Needs
+) -> tuple[tuple[ModelView, Tariff], ...]:  # fmt: skip
+    """The models whose prices cover what is used beside tokens: nothing is given away that has no price.
+
+    Raises UnsupportedParameter if none does.
+    """
+    lacking = [_unpriced(needs, price) for _model, price in models]
+    if all(lacking):
+        name, kinds = models[0][0].name, ", ".join(kind.unit for kind in lacking[0])
+        raise UnsupportedParameter(f"The model '{name}' has no price for {kinds}.", param="model")
+    return tuple(model for model, lacks in zip(models, lacking, strict=True) if not lacks)
+
+
+def _unpriced(needs: Needs, price: Tariff) -> list[Kind]:
+    """What this request uses and the price does not know, whatever its length turns out to be."""
+    tariffs = price.within(needs.input_bound)
+    return [
+        kind for tariff in tariffs for kind in tariff.unpriced if getattr(needs.beside, kind.name)
+    ]  # fmt: skip
 
 
 def _base_name(snapshot: Snapshot, name: str) -> str:

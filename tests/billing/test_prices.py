@@ -134,6 +134,11 @@ def test_kinds_without_a_rate_cost_what_their_whole_costs() -> None:
     assert cost(OF_ALL, PLAIN) == cost(Usage(input=1000, output=200), PLAIN)
 
 
+def test_what_no_rate_covers_is_told() -> None:
+    assert [kind.name for kind in PLAIN.unpriced] == ["images"]
+    assert EVERY.unpriced == Tariff(id=1, currency="USD", input=0, output=0, image=0).unpriced == ()
+
+
 def test_zero_is_a_price() -> None:
     tariff = Tariff(id=1, currency="USD", input=2_000_000, output=0, cached_input=0)
     assert (cost(Usage(input=100, cached_input=40, output=5), tariff), tariff.rate("cached_input")) == (120, 0)

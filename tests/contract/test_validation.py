@@ -188,6 +188,13 @@ UNPRICED: dict[str, tuple[dict[str, Any], str]] = {
         },
         "messages",
     ),
+    "image output": ({"modalities": ["image", "text"]}, "modalities"),
+    "audio by its address": (
+        {"messages": [{"role": "user", "content": [{"type": "audio_url", "audio_url": {"url": "https://a.example"}}]}]},
+        "messages",
+    ),
+    "live search": ({"search_parameters": {"mode": "auto"}}, "search_parameters"),
+    "search of a vendor": ({"enable_search": True}, "enable_search"),
     "web search": ({"web_search_options": {}}, "web_search_options"),
     "private upstreams only": ({"provider": {"data_collection": "deny"}}, "provider.data_collection"),
     "no retention": ({"provider": {"zdr": True}}, "provider.zdr"),

@@ -201,6 +201,11 @@ _NEVER_NULL: Final = ("tools", "functions", "tool_choice", "function_call", "par
 """What the public schema allows to be absent but not to be null, and upstreams may refuse to be."""
 _LISTS_OF_TOOLS: Final = ("tools", "functions")
 _CALLABLE_TOOLS: Final = ("function", "custom")
+_HEARD: Final = frozenset(("input_audio", "audio_url"))
+"""Parts of sound, as OpenAI and as vLLM name them."""
+_TEXT_ALONE: Final = frozenset(("text",))
+_SEARCHES: Final = frozenset(("search_parameters", "enable_search"))
+"""xAI's (docs.x.ai/docs/guides/live-search) and Alibaba's (alibabacloud.com/help/model-studio/web-search)."""
 _PRICED_TIERS: Final = frozenset((None, "auto", "default"))
 
 
@@ -219,7 +224,17 @@ def read(body: dict[str, Any]) -> ChatRequest:
     if request.tools or request.tool_choice is not None:
         _check_tools(request)
     _check_unpriced(request)
+    if not _SEARCHES.isdisjoint(body):
+        _check_searches(body)
     return request
+
+
+def _check_searches(body: dict[str, Any]) -> None:
+    """Searches that vendors have a member of their own for and bill by the piece; switched off they cost nothing."""
+    for name in _SEARCHES:
+        asked = body.get(name)
+        if asked and not (type(asked) is dict and asked.get("mode") == "off"):
+            raise UnsupportedParameter("Web search has no price.", param=name)
 
 
 def _drop_absent(body: dict[str, Any]) -> None:
@@ -295,7 +310,7 @@ def _check_parts(parts: list[Part], at: str) -> None:
     for index, part in enumerate(parts):
         if part.type in {"text", "image_url", "input_audio", "refusal"} and getattr(part, part.type) is None:
             missing(f"{at}[{index}].{part.type}")
-        if part.type == "input_audio":
+        if part.type in _HEARD:
             raise UnsupportedParameter("Audio input has no price.", param="messages")
 
 
@@ -303,7 +318,7 @@ def _check_unpriced(request: ChatRequest) -> None:
     """Features that a price list cannot cover yet are refused, not given away."""
     if request.service_tier not in _PRICED_TIERS:
         raise UnsupportedParameter(f"Service tier '{request.service_tier}' has no price.", param="service_tier")
-    if request.audio is not None or (request.modalities and "audio" in request.modalities):
-        raise UnsupportedParameter("Audio output has no price.", param="modalities")
+    if request.audio is not None or not _TEXT_ALONE.issuperset(request.modalities or ()):
+        raise UnsupportedParameter("Output other than text has no price.", param="modalities")
     if request.web_search_options is not None:
         raise UnsupportedParameter("Web search has no price.", param="web_search_options")

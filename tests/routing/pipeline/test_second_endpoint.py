@@ -13,20 +13,24 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import orjson
 import pytest
 
 from accounts import keys
 from accounts.models import Tenant
 from billing import balances, ledger
+from billing.kinds import Usage
 from billing.models import LedgerEntry, Price, Reservation, UsageRecord
 from routing.api.base import ApiRequest, ApiResponse
 from routing.api.headers import RequestHeaders
 from routing.api.views import EndpointView
 from routing.catalogue.models import CatalogueModel, Channel, CostPrice, Route
+from routing.endpoints.base import Needs
 from tests import upstream as up
 from tests.callers import decoded
 from tests.routing.endpoints.vectors import VECTORS
+from tests.routing.endpoints.vectors.endpoint import Vectors
 from tests.routing.pipeline.conftest import Stage
 from tests.upstream import Upstream
 
@@ -38,6 +42,17 @@ ANSWER = {"object": "list", "data": [{"index": 0, "embedding": [0.5]}], "usage":
 
 class VectorsView(EndpointView):
     endpoint = VECTORS
+
+
+class Pictures(Vectors):
+    """The same, with two pictures for each request."""
+
+    def needs(self, *members: Any) -> Needs:
+        return msgspec.structs.replace(super().needs(*members), beside=Usage(images=2))
+
+
+class PicturesView(EndpointView):
+    endpoint = Pictures()
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +97,7 @@ class App:
         """What the upstream behind a route answers from now on."""
         self.upstream.on(self.upstream_name(number), up.plain(status, answer))
 
-    def ask(self, **members: Any) -> ApiResponse:
+    def ask(self, endpoint_view: type[EndpointView] = VectorsView, **members: Any) -> ApiResponse:
         """What the API answers to this body, once nothing is held any more."""
         body = orjson.dumps({"model": self.model, "input": "What is the sea?", **members})
 
@@ -108,7 +123,7 @@ class App:
                 read_body=read_body,
                 until_gone=until_gone,
             )
-            view: Any = VectorsView.as_view()
+            view: Any = endpoint_view.as_view()
             response: ApiResponse = await view(request)
             await asyncio.sleep(0.05)
             return response
@@ -196,3 +211,28 @@ def test_bad_input_is_refused_and_changes_nothing(app: App) -> None:
     response = app.ask(input=5)
     assert (response.status, decoded(response.body)["error"]["param"]) == (400, "input")
     assert (app.records, app.available, app.upstream.received(app.upstream_name(1))) == ([], FUNDS, [])
+
+
+def test_what_the_price_does_not_cover_is_refused_and_nothing_goes_up(app: App) -> None:
+    app.script(1, 200, ANSWER)
+    response = app.ask(PicturesView)
+    error = decoded(response.body)["error"]
+    assert (response.status, error["code"], error["param"]) == (400, "unsupported_parameter", "model")
+    assert error["message"] == f"The model '{app.model}' has no price for images."
+    assert (app.records, app.available, app.upstream.received(app.upstream_name(1))) == ([], FUNDS, [])
+
+
+def test_what_the_price_covers_for_nothing_is_served(app: App) -> None:
+    Price.objects.create(model=app.model, input=RATE, output=0, image=0)
+    app.stage.gateway.catalogue.refresh()
+    app.script(1, 200, ANSWER)
+    assert app.ask(PicturesView).status == 200
+
+
+def test_fallback_model_that_covers_it_is_served(app: App) -> None:
+    other = App(app.stage, app.upstream)
+    Price.objects.create(model=other.model, input=RATE, output=0, image=10**12)
+    app.stage.gateway.catalogue.refresh()
+    other.script(1, 200, ANSWER)
+    assert app.ask(PicturesView, models=[other.model]).status == 200
+    assert (app.records[0].model, app.upstream.received(app.upstream_name(1))) == (other.model, [])
