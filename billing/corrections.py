@@ -14,7 +14,7 @@ from django.db import Error, connection, transaction
 from django.db.models import F
 
 from billing.books import Progress, Settlement
-from billing.models import Balance, LedgerEntry, Price, UsageRecord
+from billing.models import Balance, Correction, LedgerEntry, Price, UsageRecord
 from billing.prices import cost
 
 log = logging.getLogger(__name__)
@@ -70,10 +70,8 @@ def _correct(id_: str, claimed: int) -> None:
     if record.outcome not in _BY_RECOVERY:
         return  # written by an earlier commit of the same outcome, whose answer got lost
     due = claimed - record.claimed_cost if claimed > record.claimed_cost else min(claimed, record.cost) - record.cost
-    if not due:
-        return
     taken = _post(record, due)
-    if taken is None:
+    if taken is None or not due:
         return
     log.warning("request %s was closed before it ended: corrected by %d ledger units", id_, taken)
     if taken < due:
@@ -81,21 +79,33 @@ def _correct(id_: str, claimed: int) -> None:
 
 
 def _post(record: UsageRecord, due: int) -> int | None:
-    """What was taken, the same from every leg (a quota may fall below zero); None if it was corrected before."""
+    """What was taken, the same from every leg (a quota may fall below zero); None if it was corrected before.
+
+    That it was is a row of its own, because a ledger has no entry of nothing: what an empty wallet could not pay is
+    written off, not owed, and a second telling after a top-up takes nothing.
+    """
     with transaction.atomic():
         _wait_briefly()
         legs = list(Balance.objects.filter(pk__in=record.legs).order_by("pk").select_for_update())
         names = {leg.pk: reference(record.id.hex, leg.pk) for leg in legs}
-        if LedgerEntry.objects.filter(reference__in=names.values()).exists():
+        if _is_corrected(record, names.values()):
             return None
         wallets = [leg.available for leg in legs if leg.kind == Balance.Kind.WALLET]
         taken = min(due, max(0, min(wallets, default=due)))
+        Correction.objects.create(record=record.id, due=due, taken=taken)
         for leg in legs if taken else ():
             LedgerEntry.objects.create(
                 balance=leg, kind=LedgerEntry.Kind.ADJUSTMENT, amount=-taken, reference=names[leg.pk], note=_NOTE
             )
             Balance.objects.filter(pk=leg.pk).update(available=F("available") - taken)
     return taken
+
+
+def _is_corrected(record: UsageRecord, references: Iterable[str]) -> bool:
+    """The ledger alone says so of what was corrected before there were rows of corrections."""
+    if Correction.objects.filter(pk=record.id).exists():
+        return True
+    return LedgerEntry.objects.filter(reference__in=references).exists()
 
 
 def _wait_briefly() -> None:

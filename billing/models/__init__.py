@@ -6,6 +6,7 @@ Amounts are integers in the currency's ledger unit (billing/money.py). Prices ar
 from billing.models.archives import ArchivedUse, UsageArchive
 from billing.models.balances import Balance
 from billing.models.base import AppendOnly
+from billing.models.corrections import Correction
 from billing.models.keys import IdempotencyKey
 from billing.models.ledger import LedgerEntry
 from billing.models.plans import PricePlan, TenantPlan
@@ -21,6 +22,7 @@ __all__ = [
     "ArchivedUse",
     "Balance",
     "Break",
+    "Correction",
     "IdempotencyKey",
     "LedgerEntry",
     "Price",

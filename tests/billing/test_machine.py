@@ -229,11 +229,8 @@ class BooksMachine(RuleBasedStateMachine):
             return
         more = claimed > request.claimed
         due = claimed - request.claimed if more else min(claimed, request.cost) - request.cost
-        if not due:
-            return
-        taken = min(due, max(0, self.available[self.account.wallet.pk]))
-        self._move(request.legs, -taken)
-        request.is_corrected = taken != 0
+        self._move(request.legs, -min(due, max(0, self.available[self.account.wallet.pk])))
+        request.is_corrected = True
 
     # --- processes ---
 

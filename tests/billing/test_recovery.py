@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import secrets
+import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -13,10 +15,10 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from billing import corrections, processes, quotas, recovery, spool
+from billing import corrections, ledger, processes, quotas, recovery, spool
 from billing.books import AWAY, Books, Progress
 from billing.kinds import Usage
-from billing.models import LedgerEntry, Price, Process, UsageRecord
+from billing.models import Correction, LedgerEntry, Price, Process, UsageRecord
 from billing.recovery import Contact, release_orphans
 from billing.reservations import timestamp
 from billing.spool import Spool
@@ -526,6 +528,74 @@ def test_late_outcome_that_the_wallet_cannot_pay_raises_an_alarm(
 
     errors = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
     assert errors == [f"request {held.id}: {text}, its wallet could not pay them" for text in lost]
+
+
+def top_up(account: Account, amount: int) -> None:
+    kind = LedgerEntry.Kind.TOP_UP
+    ledger.post(balance=account.wallet, kind=kind, amount=amount, reference=secrets.token_hex(8))
+
+
+def test_late_outcome_that_an_empty_wallet_could_not_pay_is_not_paid_by_the_next_top_up(
+    books: Books, rich: Account, dead: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    held = rich.hold(1000)
+    books.post([held], [], dead)
+    books.note_progress([Progress(held.id, "first", rich.price.pk, Usage(input=250, output=375))])
+    assert settle_dead_owners() == 1
+    assert rich.available == 0
+    caplog.clear()
+    settlement = rich.settlement(held.id, 1400, held=1000)
+
+    corrections.settle_late(settlement)
+    top_up(rich, 5000)
+    corrections.settle_late(settlement)
+
+    assert ([corrections.of(record) for record in rich.records], rich.available) == ([0], 5000)
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == [
+        f"request {held.id}: 400 ledger units were written off, its wallet could not pay them"
+    ]
+    assert [(row.due, row.taken) for row in Correction.objects.filter(pk=held.id)] == [(400, 0)]
+    assert_books_add_up()
+
+
+def test_exact_outcome_that_owes_nothing_is_the_last_word(
+    books: Books, rich: Account, dead: str, tmp_path: Path
+) -> None:
+    held = rich.hold(300)
+    books.post([held], [], dead)
+    assert settle_dead_owners() == 1
+
+    corrections.settle_late(rich.settlement(held.id, 0))
+    corrections.correct([Progress(held.id, "first", rich.price.pk, Usage(input=20, output=30))])
+
+    assert ([corrections.of(record) for record in rich.records], rich.available) == ([0], 1000)
+    assert_books_add_up()
+
+
+def test_late_outcome_that_two_tell_at_once_is_taken_once(books: Books, rich: Account, dead: str) -> None:
+    held = rich.hold(300)
+    books.post([held], [], dead)
+    assert settle_dead_owners() == 1
+    settlement, gate = rich.settlement(held.id, 120), threading.Barrier(4)
+
+    def tell() -> None:
+        gate.wait()
+        for _try in range(50):
+            try:
+                corrections.settle_late(settlement)
+                break
+            except AWAY:  # another one writes; the writer tries again too
+                time.sleep(0.02)
+        connection.close()
+
+    threads = [threading.Thread(target=tell) for _each in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert ([corrections.of(record) for record in rich.records], rich.available) == ([120], 1000 - 120)
+    assert_books_add_up()
 
 
 READ_ONLY = {"postgresql": "SET default_transaction_read_only = {}", "sqlite": "PRAGMA query_only = {}"}
