@@ -98,9 +98,15 @@ def balance_of(quota: Quota, now: dt.datetime) -> Balance:
 
 
 def _present(quota: Quota, now: dt.datetime) -> Balance | None:
-    """A period that has begun goes on to its end, also if the tenant's time zone has changed meanwhile."""
+    """A period that has begun goes on to its end, also if the tenant's time zone has changed meanwhile.
+
+    Of a quota per session there is none: each session is a row. (The kind makes the index of periods fit.)
+    """
+    if quota.period == Quota.Period.SESSION:
+        return None
     lasts = Q(ends_at=None) | Q(ends_at__gt=now)
-    return Balance.objects.filter(lasts, quota=quota, session="", starts_at__lte=now).order_by("-starts_at").first()
+    periods = Balance.objects.filter(lasts, kind=Balance.Kind.QUOTA, quota=quota, session="", starts_at__lte=now)
+    return periods.order_by("-starts_at").first()
 
 
 @transaction.atomic

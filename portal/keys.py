@@ -176,7 +176,7 @@ def key_edit(request: TenantRequest, key_id: int) -> HttpResponse:
         return redirect("portal:key", key_id)
     if request.method != "POST" or not form.is_valid():
         now = timezone.now()
-        standings = quotas.standings(quotas.open_quotas(request.tenant).filter(api_key=api_key), now)
+        standings = quotas.standings(quotas.of_key(api_key), now)
         context = {"form": form, "api_key": api_key, "now": now, "standings": standings}
         return render(request, "portal/key.html", context)
     form.save_limits()

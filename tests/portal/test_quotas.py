@@ -174,8 +174,18 @@ def test_page_of_a_key_shows_its_quotas_and_leads_to_a_new_one(
     alices: Browser, tenant: Tenant, api_key: ApiKey
 ) -> None:
     page = alices.open(reverse("portal:key", args=[api_key.pk]))
-    assert "None of its own." in page.text
+    assert "None: the balance alone limits it." in page.text
     form = page.click("Set a quota")
     assert form.values("Set the quota")["about"] == [f"key-{api_key.pk}"]
     form.press("Set the quota", amount="3", is_hard=True)
     assert "3.00" in alices.open(reverse("portal:key", args=[api_key.pk])).text
+
+
+def test_page_of_a_key_shows_what_else_its_requests_draw_on(alices: Browser, tenant: Tenant, api_key: ApiKey) -> None:
+    quotas.grant(tenant, amount=7 * DOLLAR, period="total")
+    quotas.grant(tenant, amount=3 * DOLLAR, period="session", api_key=api_key)
+
+    text = " ".join(alices.open(reverse("portal:key", args=[api_key.pk])).text.split())
+
+    assert 'In total<span class="sub">the whole organisation</span>' in text
+    assert 'Per session<span class="sub">this key</span></dt> <dd>each' in text
