@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
+from typing import Any, cast
 from urllib.parse import urlencode
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import Model, OuterRef, QuerySet
 from django.db.models.functions import Coalesce
-from django.http import HttpRequest, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils import timezone
@@ -20,11 +21,11 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter, FieldTextFilter,
 from unfold.widgets import UnfoldAdminSelectWidget
 
 from accounts.models import User
-from administration.frame import action, display
+from administration.frame import action, back_to, display
 from administration.rates import RATES, RatesAdmin, RatesForm, earlier_rates
 from administration.second_look import Look, at_price
 from billing import plans
-from billing.models import Price
+from billing.models import Price, PricePlan
 from routing.models import CatalogueModel
 
 
@@ -53,7 +54,7 @@ class PriceAdmin(RatesAdmin):
     list_filter_submit = True
     search_fields = ("model",)
     date_hierarchy = "effective_from"
-    actions_detail = ("new_version", "withdraw")
+    actions_detail = ("new_version", "follow_list", "withdraw")
 
     def get_fieldsets(self, request: HttpRequest, obj: Model | None = None) -> list[tuple[Any, Any]]:
         subject = ("model", "currency", "plan", "effective_from")
@@ -93,3 +94,27 @@ class PriceAdmin(RatesAdmin):
         price = get_object_or_404(Price, pk=object_id)
         query = {"model": price.model, **earlier_rates(price)} | ({"plan": price.plan_id} if price.plan_id else {})
         return HttpResponseRedirect(f"{reverse('admin:billing_price_add')}?{urlencode(query)}")
+
+    def has_follow_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
+        """Of what somebody entered for a plan: the list's and its copies follow it as they are."""
+        own = Price.objects.filter(pk=object_id, copy_of=None).exclude(plan=None)
+        return self.has_price_permission(request) and own.exists()
+
+    @action(description=_("Follow the list"), permissions=("follow",), icon="link")
+    def follow_list(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """From now on the plan has the list's price with its markup instead of this one; shown before it is saved."""
+        price = get_object_or_404(Price.objects.exclude(plan=None).select_related("plan"), pk=object_id)
+        plan = cast("PricePlan", price.plan)
+        listed = plans.as_listed(plan, price.model, price.currency)
+        if listed is None:
+            self.message_user(request, gettext("The list has no price for this model."), messages.ERROR)
+            return back_to(self, price)
+        look = at_price(listed)
+        look = replace(look, seen=f"{look.seen} {listed.copy_of_id} {plan.markup.normalize()}")
+        if request.method != "POST" or not look.is_confirmed(request.POST):
+            return self.second_look(request, listed, look, back=reverse("admin:billing_price_change", args=(price.pk,)))
+        plans.follow_list(plan, price.model, price.currency)
+        self.log_change(request, price, [{"changed": {"fields": ["follows the list"]}}])
+        self.message_user(request, gettext("The plan follows the list for this model."), messages.SUCCESS)
+        newest = price.versions().filter(plan=plan).order_by("version").last()
+        return back_to(self, newest or price)

@@ -155,11 +155,12 @@ class RatesAdmin(AddOnlyAdmin):
             if form.is_valid():
                 look = self.look(form.instance)
                 if look.is_due and not look.is_confirmed(request.POST):
-                    return self._second_look(request, form.instance, look)
+                    return self.second_look(request, form.instance, look, back=request.get_full_path())
         response: HttpResponse = super().add_view(request, form_url, extra_context)
         return response
 
-    def _second_look(self, request: HttpRequest, rates: Any, look: Look) -> HttpResponse:
+    def second_look(self, request: HttpRequest, rates: Any, look: Look, *, back: str) -> HttpResponse:
+        """The page that shows what is about to be saved; its button posts the same again, with the ticks."""
         left_out = {"csrfmiddlewaretoken", "seen", *(doubt.name for doubt in look.doubts)}
         context = {
             **self.admin_site.each_context(request),
@@ -171,7 +172,7 @@ class RatesAdmin(AddOnlyAdmin):
             "posted": [(name, value) for name in request.POST if name not in left_out
                        for value in request.POST.getlist(name)],
             "is_incomplete": request.POST.get("seen") == look.seen,
-            "back": request.get_full_path(),
+            "back": back,
         }  # fmt: skip
         return TemplateResponse(request, "administration/second_look.html", context)
 

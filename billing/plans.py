@@ -109,6 +109,15 @@ def _follow(plan: PricePlan, model: str = "", currency: str = "") -> None:
             _copy(listed, plan, since)
 
 
+def as_listed(plan: PricePlan, model: str, currency: str) -> Price | None:
+    """What `follow_list` would make the plan's price now, not saved; None without a list price in force."""
+    now = timezone.now()
+    for listed in _holding_or_coming(now):
+        if (listed.model, listed.currency) == (model, currency) and listed.effective_from <= now:
+            return _copied(listed, plan, now)
+    return None
+
+
 @transaction.atomic
 def follow_list(plan: PricePlan, model: str, currency: str) -> None:
     """From now on the plan has the list's price for this model, with its markup, instead of its own."""
@@ -143,6 +152,13 @@ def _in_force(plan: PricePlan, model: str, currency: str, moment: dt.datetime) -
 
 
 def _copy(listed: Price, plan: PricePlan, since: dt.datetime) -> None:
+    copy, before = _copied(listed, plan, since), _in_force(plan, listed.model, listed.currency, since)
+    if before is None or before.copy_of_id != listed.pk or _values(before) != _values(copy):
+        copy.save()
+
+
+def _copied(listed: Price, plan: PricePlan, since: dt.datetime) -> Price:
+    """The plan's version of a list price, with its markup, each rate rounded once; not saved."""
     factor = 1 + Fraction(plan.markup) / 100
 
     def scaled(rate: int) -> int:
@@ -152,14 +168,7 @@ def _copy(listed: Price, plan: PricePlan, since: dt.datetime) -> None:
     own = {name: getattr(listed, name) for name in (*(kind.rate for kind in KINDS), terms.FEE)}
     values: dict[str, Any] = {name: None if rate is None else scaled(rate) for name, rate in own.items()}
     values["terms"] = terms.stored(terms.scaled(terms.loaded(listed.terms), scaled))
-    before = _in_force(plan, listed.model, listed.currency, since)
-    if (
-        before is not None
-        and before.copy_of_id == listed.pk
-        and all(getattr(before, name) == value for name, value in values.items())
-    ):
-        return
-    Price.objects.create(
+    return Price(
         model=listed.model, currency=listed.currency, plan=plan, copy_of=listed, effective_from=since,
         created_by=listed.created_by, **values,
     )  # fmt: skip

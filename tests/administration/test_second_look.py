@@ -213,3 +213,71 @@ def test_effect_of_a_cost_price_is_what_the_route_would_have_cost(
         "1 request of the last 7 days was priced at 0.10\N{NO-BREAK SPACE}USD; at these rates it would have been 0.20"
         in look
     )
+
+
+def own_price(markup: str, **rates: int) -> Price:
+    """Of a plan with this markup; somebody entered it."""
+    plan = PricePlan.objects.create(name="gold")
+    plans.set_markup(plan, Decimal(markup))
+    return plans.publish(
+        Price(model="demo-small", plan=plan, **({"input": 200_000_000, "output": 10**9, "request_fee": 900} | rates))
+    )
+
+
+def page_of(desk: Browser, price: Price) -> Page:
+    return desk.open(reverse("admin:billing_price_change", args=(price.pk,)))
+
+
+def test_plan_follows_the_list_after_a_look_at_old_new_and_factor(desk: Browser, price: Price) -> None:
+    own = own_price("50")
+    count = Price.objects.count()
+
+    look = page_of(desk, own).click("Follow the list")
+    for shown in ("0.20\N{NO-BREAK SPACE}USD", "0.375\N{NO-BREAK SPACE}USD", "\N{MULTIPLICATION SIGN} 1.875"):
+        assert shown in look.text
+    assert Price.objects.count() == count
+
+    answer = look.press("Save")
+    newest = Price.objects.filter(plan=own.plan).order_by("version").last()
+    assert newest is not None
+    assert (newest.copy_of, newest.input, newest.output, answer.status) == (price, 375_000_000, 3 * 10**9, 302)
+    assert "The plan follows the list for this model." in answer.landed().text
+    assert "follows the list" in desk.open(reverse("admin:billing_price_history", args=(own.pk,))).text
+
+
+def test_following_the_list_is_confirmed_where_it_is_unusual(desk: Browser, price: Price) -> None:
+    own = own_price("0", input=1_000_000)
+    count = Price.objects.count()
+
+    look = page_of(desk, own).click("Follow the list")
+    again = look.press("Save")
+    assert "Confirm each line" in again.text
+    assert Price.objects.count() == count
+    assert again.press("Save", **dict.fromkeys(_ticks(again), True)).status == 302
+    assert Price.objects.count() == count + 1
+
+
+def test_list_that_changed_meanwhile_is_another_look(desk: Browser, price: Price) -> None:
+    own = own_price("0")
+    look = page_of(desk, own).click("Follow the list")
+    plans.publish(Price(model="demo-small", input=300_000_000, output=10**9))
+    count = Price.objects.count()
+
+    again = look.press("Save")
+    assert "0.30\N{NO-BREAK SPACE}USD" in again.text
+    assert Price.objects.count() == count
+
+
+def test_plan_cannot_follow_a_list_without_a_price(desk: Browser, model: CatalogueModel) -> None:
+    own = own_price("0")
+    answer = page_of(desk, own).click("Follow the list")
+    assert "The list has no price for this model." in answer.text
+    assert Price.objects.get() == own
+
+
+def test_what_follows_the_list_already_has_no_button_for_it(desk: Browser, price: Price) -> None:
+    own = own_price("0")
+    copy = Price.objects.get(plan=own.plan, copy_of=price)
+    for row in (price, copy):
+        assert "Follow the list" not in page_of(desk, row).links
+        assert desk.open(reverse("admin:billing_price_follow_list", args=(row.pk,))).status == 403
