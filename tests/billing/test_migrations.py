@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,12 +13,15 @@ from django.core.management import call_command
 from django.db import DatabaseError, IntegrityError, connection
 from django.test import Client, override_settings
 from django.urls import reverse
+from django.utils import timezone
 from pytest_django.plugin import DjangoDbBlocker
 
 from accounts.models import Member, Tenant, User
+from billing import terms
 from billing.kinds import NOTHING, Usage
-from billing.models import IdempotencyKey, LedgerEntry, Reservation, UsageRecord
+from billing.models import IdempotencyKey, LedgerEntry, Price, PricePlan, Reservation, UsageRecord
 from billing.prices import cost
+from billing.terms import Term
 from tests.bookkeeping import assert_books_add_up, default_database, is_postgres
 from tests.databases import PostgresDatabases, SqliteDatabases
 
@@ -167,3 +171,42 @@ def test_idempotency_keys_come_and_go_with_their_migration(former: Former) -> No
     _migrate("0009_cost_within_claim")
 
     assert (there, table in connection.introspection.table_names()) == (True, False)
+
+
+def a_plans_price() -> None:
+    plan = PricePlan.objects.create(name="gold")
+    Price.objects.create(model="former", plan=plan, input=1, output=1)
+
+
+def a_term() -> None:
+    Price.objects.create(model="former", input=1, output=1, terms=terms.stored([Term({"input": 5}, above=9)]))
+
+
+def a_withdrawal() -> None:
+    later = timezone.now() + dt.timedelta(days=1)
+    Price.objects.create(model="former", input=1, output=1, effective_from=later).take_back(None)
+
+
+@pytest.mark.parametrize("make", [a_plans_price, a_term, a_withdrawal], ids=lambda make: make.__name__)
+def test_what_the_former_version_would_misread_is_not_taken_back(former: Former, make: Callable[[], None]) -> None:
+    _migrate_to_newest()
+    make()
+    prices = list(Price.objects.order_by("pk").values("pk", "plan", "terms", "input"))
+
+    with pytest.raises(RuntimeError, match="mean something else to the former version"):
+        _migrate("0011_quotas")
+
+    _migrate_to_newest()
+    assert list(Price.objects.order_by("pk").values("pk", "plan", "terms", "input")) == prices
+    assert_books_add_up()
+
+
+def test_plans_are_taken_back_as_long_as_nothing_is_priced_by_them(former: Former) -> None:
+    _migrate_to_newest()
+    PricePlan.objects.create(name="gold")
+
+    _migrate("0011_quotas")
+
+    assert PricePlan._meta.db_table not in connection.introspection.table_names()
+    _migrate_to_newest()
+    assert Price.objects.get(pk=PRICE).input == 1_000_000
