@@ -97,7 +97,7 @@ class PriceAdmin(RatesAdmin):
 
     def has_follow_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
         """Of what somebody entered for a plan: the list's and its copies follow it as they are."""
-        own = Price.objects.filter(pk=object_id, copy_of=None).exclude(plan=None)
+        own = Price.objects.filter(pk=object_id or 0, copy_of=None).exclude(plan=None)
         return self.has_price_permission(request) and own.exists()
 
     @action(description=_("Follow the list"), permissions=("follow",), icon="link")

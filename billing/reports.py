@@ -7,7 +7,7 @@ import uuid
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
-from django.db.models import QuerySet, Sum
+from django.db.models import Q, QuerySet, Sum
 
 from accounts.models import Tenant
 from billing import balances, spending
@@ -113,9 +113,11 @@ def fingerprint(tenant: Tenant, chosen: Filter, *, limit: int) -> str:
     return f"{uuid.uuid5(uuid.NAMESPACE_OID, seen).hex[:12]}-{wallet.available if wallet else 0}"
 
 
-def priced_models(currency: str) -> list[str]:
-    """Every model that ever had a price in this currency, by name."""
-    return list(Price.objects.filter(currency=currency).order_by("model").values_list("model", flat=True).distinct())
+def priced_models(tenant: Tenant) -> list[str]:
+    """Every model that ever had a price for this tenant, by name; another plan's own offers are nobody else's."""
+    plan = Q(plan=None) | Q(plan__tenants__tenant=tenant)
+    rows = Price.objects.filter(plan, currency=tenant.currency).order_by("model")
+    return list(rows.values_list("model", flat=True).distinct())
 
 
 def start_of_day(tenant: Tenant, day: dt.date) -> dt.datetime:

@@ -22,7 +22,7 @@ from accounts.models import ApiKey
 from accounts.networks import parse_network
 from accounts.origins import MOST_ORIGINS, normalise
 from billing import quotas
-from routing.catalogue.offers import names_priced_in
+from routing.catalogue import price_list
 
 _MOST_NETWORKS = 64
 
@@ -158,7 +158,7 @@ def key_list(request: TenantRequest) -> HttpResponse:
 @keys_page
 def key_create(request: TenantRequest) -> HttpResponse:
     """Issues a key. The secret is in this one response and in no other."""
-    form = ApiKeyForm(request.POST or None, models=names_priced_in(request.tenant.currency))
+    form = ApiKeyForm(request.POST or None, models=price_list.names(request.tenant))
     if request.method != "POST" or not form.is_valid():
         return render(request, "portal/key_form.html", {"form": form})
     issued = keys.issue(tenant=request.tenant, created_by=request.user, **form.cleaned_data)
@@ -170,7 +170,7 @@ def key_create(request: TenantRequest) -> HttpResponse:
 @keys_page
 def key_edit(request: TenantRequest, key_id: int) -> HttpResponse:
     api_key = get_object_or_404(request.tenant.api_keys, pk=key_id)
-    form = ApiKeyForm(request.POST or None, instance=api_key, models=names_priced_in(request.tenant.currency))
+    form = ApiKeyForm(request.POST or None, instance=api_key, models=price_list.names(request.tenant))
     if request.method == "POST" and api_key.status == ApiKey.Status.REVOKED:
         messages.error(request, gettext("A revoked key cannot be changed."))
         return redirect("portal:key", key_id)
@@ -218,4 +218,4 @@ def key_revoke(request: TenantRequest, key_id: int) -> HttpResponse:
 
 def _example_model(api_key: ApiKey) -> str:
     """A model that this key can call, for the example beside it; empty if there is none yet."""
-    return next(iter(api_key.allowed_models or names_priced_in(api_key.tenant.currency)), "")
+    return next(iter(api_key.allowed_models or price_list.names(api_key.tenant)), "")

@@ -16,7 +16,7 @@ from billing import reports
 from billing.reports import Filter
 from portal import refused
 from portal.requests import keys_of, rows_of
-from routing.catalogue.offers import names_priced_in
+from routing.catalogue import price_list
 
 _LATEST = 8
 _NO_CONTENT = 204
@@ -46,7 +46,7 @@ def _overview(tenant: Tenant) -> dict[str, Any]:
         "refused_last_hour": last_hour.count,
         "refused_today": refused.today(tenant),
         "rows": rows_of(reports.requests(tenant, Filter(), limit=_LATEST).records, keys_of(tenant)),
-        "example_model": next(iter(names_priced_in(tenant.currency)), ""),
+        "example_model": next(iter(price_list.names(tenant)), ""),
     }
 
 

@@ -102,7 +102,7 @@ def request_list_live(request: TenantRequest) -> HttpResponse:
 
 
 def _filter_form(request: TenantRequest) -> FilterForm:
-    models = reports.priced_models(request.tenant.currency)
+    models = reports.priced_models(request.tenant)
     return FilterForm(request.GET, api_keys=keys_of(request.tenant), models=models)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import path
 
 from portal import focus, home, keys, overview, quotas, request, requests, usage
+from portal import home, keys, overview, prices, quotas, request, requests, usage
 
 app_name = "portal"
 
@@ -17,6 +18,7 @@ urlpatterns = [
     path("usage/", usage.usage, name="usage"),
     path("usage.csv", usage.usage_csv, name="usage_csv"),
     path("usage.focus.csv", focus.usage_focus, name="usage_focus"),
+    path("prices/", prices.prices, name="prices"),
     path("keys/", keys.key_list, name="keys"),
     path("keys/new/", keys.key_create, name="key_create"),
     path("keys/<int:key_id>/", keys.key_edit, name="key"),

@@ -61,7 +61,7 @@ class UsageForm(forms.Form):
         filled = {"by": "day", "first": today.replace(day=1).isoformat(), "last": today.isoformat()} | data.dict()
         super().__init__(filled)
         keys = [("", _("All keys")), *((str(pk), str(api_key)) for pk, api_key in api_keys.items())]
-        models = [("", _("All models")), *((name, name) for name in reports.priced_models(tenant.currency))]
+        models = [("", _("All models")), *((name, name) for name in reports.priced_models(tenant))]
         self.fields["key"].choices = keys  # type: ignore[attr-defined]
         self.fields["model"].choices = models  # type: ignore[attr-defined]
 

@@ -10,7 +10,6 @@ from decimal import Decimal
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef
 from django.db.models.functions import Now
 
 from billing import plans
@@ -80,11 +79,3 @@ def set_cost_price(route: Route, rate: Rate) -> CostPrice:
 
 def _has(row: Price | CostPrice, terms: dict[str, Any]) -> bool:
     return row.terms is None and not row.request_fee and all(getattr(row, name) == terms[name] for name in terms)
-
-
-def names_priced_in(currency: str) -> list[str]:
-    """The public names that a tenant of this currency can call as far as prices go, in order."""
-    in_force = Price.objects.in_use().filter(
-        model=OuterRef("name"), currency=currency, plan=None, effective_from__lte=Now()
-    )
-    return list(CatalogueModel.objects.filter(Exists(in_force), is_enabled=True).values_list("name", flat=True))
