@@ -235,7 +235,8 @@ def change(quota: Quota, *, amount: int, is_hard: bool) -> None:
     with transaction.atomic():
         Quota.objects.select_for_update().get(pk=quota.pk)
         line = amount if is_hard else SOFT_LINE
-        rows = Balance.objects.filter(Q(ends_at=None) | Q(ends_at__gt=timezone.now()), quota=quota)
+        lasts = Q(ends_at=None) | Q(ends_at__gt=timezone.now())
+        rows = Balance.objects.filter(lasts, kind=Balance.Kind.QUOTA, quota=quota)
         ids = list(rows.order_by("pk").select_for_update().values_list("pk", flat=True))  # as holds lock them
         moved = F("available") + line - F("credit_line")
         Balance.objects.filter(pk__in=ids).update(available=moved, credit_line=line)
