@@ -10,7 +10,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Any, Final, Literal
 
@@ -112,6 +112,11 @@ class Caller:
         """The name under which DRF's throttles ask for a caller's identity."""
         return self.key_id
 
+    @property
+    def is_of_past_period(self) -> bool:
+        """Whether another period has begun for one of its legs."""
+        return self.legs_until is not None and time.time() >= self.legs_until
+
     def may_call(self, model: str) -> bool:
         return not self.allowed_models or model in self.allowed_models
 
@@ -191,9 +196,9 @@ class KeyCache:
         age = time.monotonic() - loaded_at
         if age > FRESH_SECONDS:
             task = self._load(digest, secret)
-            if age > STALE_SECONDS or _is_of_another_period(caller):
+            if age > STALE_SECONDS or (caller is not None and caller.is_of_past_period):
                 caller = await asyncio.shield(task)
-        elif _is_of_another_period(caller):
+        elif caller is not None and caller.is_of_past_period:
             caller = await asyncio.shield(self._load(digest, secret))
         if caller is not None:
             self._used.add(caller.key_id)
@@ -221,14 +226,28 @@ class KeyCache:
         self._callers[digest] = (asked_at, caller)
         return caller
 
+    async def with_present_legs(self, caller: Caller) -> Caller:
+        """The caller with the legs of this moment: its request may have taken long to arrive.
+
+        Raises InvalidApiKey if the key is gone, ServiceUnavailable if it must be read and cannot be.
+        """
+        if not caller.is_of_past_period:
+            return caller
+        found = await database.read(_load_legs, caller.key_id, self.legs)
+        if found is None:
+            raise InvalidApiKey(caller)
+        return replace(
+            caller,
+            legs=found.ids,
+            legs_until=found.until,
+            session_quotas=found.session_quotas,
+            spending_limits=found.limits,
+        )
+
     def take_used(self) -> set[int]:
         """The ids of the keys used since the last call."""
         used, self._used = self._used, set()
         return used
-
-
-def _is_of_another_period(caller: Caller | None) -> bool:
-    return caller is not None and caller.legs_until is not None and time.time() >= caller.legs_until
 
 
 def _load_caller(digests: list[str], legs: LegsOf) -> Caller | None:
@@ -256,6 +275,11 @@ def _load_caller(digests: list[str], legs: LegsOf) -> Caller | None:
         spending_limits=found.limits,
         allowed_origins=frozenset(row.allowed_origins),
     )
+
+
+def _load_legs(key_id: int, legs: LegsOf) -> Legs | None:
+    row = ApiKey.objects.select_related("tenant").filter(pk=key_id).first()
+    return None if row is None else legs(row)
 
 
 def write_last_used(key_ids: set[int]) -> None:

@@ -25,9 +25,6 @@ class EndpointView(GatewayView):
         raw = await request.read_body()
         values = request.values = body.parse(raw) if len(raw) <= body.AT_ONCE else await body.parse_in_turns(raw)
         caller = request.caller
-        legs, spending_limits = caller.legs, caller.spending_limits
-        if caller.session_quotas and (session := _session(request, values)):
-            legs, spending_limits = await request.gateway.sessions.legs(caller, session)
         call = Call(
             id=request.id,
             caller=caller,
@@ -39,8 +36,9 @@ class EndpointView(GatewayView):
             wants_explanation=headers.by_name.get(b"x-costrouter-explain") == b"true",
             started=request.started,
             started_at=request.started_at,
-            legs=legs,
-            spending_limits=spending_limits,
+            legs=caller.legs,
+            spending_limits=caller.spending_limits,
+            session=_session(request, values) if caller.session_quotas else "",
             idempotency=idempotency.read(headers, request.path, raw),
         )
         reply = await serve(call, request.gateway, request.until_gone)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
+from msgspec import structs
+
 from accounts.authentication import SpendingLimit
 from accounts.limits import Standing
 from billing.books import Hold
@@ -22,14 +24,27 @@ _HOLD_PAUSES = (0.015, 0.035, 0.075, 0.125)
 async def admit(plan: Plan, standing: Standing, gateway: Gateway) -> Run:
     """Holds the most that the request can cost, and returns the run that owes the settling.
 
-    Raises FundsInFlight, InsufficientQuota or KeyStands; then nothing is held.
+    Raises FundsInFlight, InsufficientQuota or KeyStands, or ServiceUnavailable or InvalidApiKey where it must be found
+    out anew what it draws on; then nothing is held.
     """
+    if plan.call.session or plan.call.caller.is_of_past_period:
+        plan = await _with_present_legs(plan, gateway)
     amount = _amount(plan, plan.needs.cap)
     try:
         await gateway.reservations.hold(_hold_of(plan, amount))
     except InsufficientQuota as refused:
         return await _hold_later(plan, standing, gateway, refused)
     return _run(plan, standing, gateway, plan.needs.cap, amount)
+
+
+async def _with_present_legs(plan: Plan, gateway: Gateway) -> Plan:
+    """With the balances of this moment: the period in which it is held, and its session, which may begin now."""
+    call = plan.call
+    caller = await gateway.key_cache.with_present_legs(call.caller)
+    legs, limits = caller.legs, caller.spending_limits
+    if call.session:
+        legs, limits = await gateway.sessions.legs(caller, call.session)
+    return structs.replace(plan, call=structs.replace(call, legs=legs, spending_limits=limits))
 
 
 async def _hold_later(plan: Plan, standing: Standing, gateway: Gateway, refused: InsufficientQuota) -> Run:

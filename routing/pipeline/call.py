@@ -35,9 +35,11 @@ class Call(msgspec.Struct, frozen=True):
     started_at: float
     """Seconds since the epoch."""
     legs: tuple[int, ...]
-    """The balances that it takes from: the caller's and, if it names one, its session's."""
+    """The balances that it takes from: the caller's and, once it is admitted, its session's."""
     spending_limits: Mapping[int, SpendingLimit]
     """Of the legs that are quotas."""
+    session: str = ""
+    """The run that its client names, where a quota asks for that."""
     idempotency: Idempotency | None = None
     """Whereby its client makes it one with others."""
 

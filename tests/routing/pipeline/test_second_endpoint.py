@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -97,11 +97,15 @@ class App:
         """What the upstream behind a route answers from now on."""
         self.upstream.on(self.upstream_name(number), up.plain(status, answer))
 
-    def ask(self, endpoint_view: type[EndpointView] = VectorsView, **members: Any) -> ApiResponse:
-        """What the API answers to this body, once nothing is held any more."""
+    def ask(
+        self, endpoint_view: type[EndpointView] = VectorsView, arriving: Awaitable[Any] | None = None, **members: Any
+    ) -> ApiResponse:
+        """What the API answers to this body, once nothing is held any more; `arriving` is how long that takes."""
         body = orjson.dumps({"model": self.model, "input": "What is the sea?", **members})
 
         async def read_body() -> bytes:
+            if arriving is not None:
+                await arriving
             return body
 
         async def until_gone() -> None:
