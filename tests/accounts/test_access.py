@@ -13,10 +13,18 @@ from billing import quotas
 from billing.models import Quota, QuotaDefault
 from tests.pages import Browser
 
-READ = ["portal:overview", "portal:overview_live", "portal:keys", "portal:requests", "portal:requests_live",
-        "portal:quotas", "portal:usage", "portal:usage_csv",
-        "portal:usage_focus"]  # fmt: skip
-        "portal:quotas", "portal:usage", "portal:usage_csv", "portal:prices"]  # fmt: skip
+READ = [
+    "portal:overview",
+    "portal:overview_live",
+    "portal:keys",
+    "portal:requests",
+    "portal:requests_live",
+    "portal:quotas",
+    "portal:usage",
+    "portal:usage_csv",
+    "portal:usage_focus",
+    "portal:prices",
+]
 MANAGE = ["portal:key_create"]
 OF_A_KEY = ["portal:key", "portal:key_revoke"]
 OF_A_QUOTA = ["portal:quota", "portal:quota_end"]
