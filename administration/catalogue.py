@@ -20,12 +20,14 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import AutocompleteSelectFilter
+from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from accounts.models import ApiKey
 from administration.frame import Admin, action, display
 from administration.rates import RATES, RatesAdmin, RatesForm, earlier_rates, format_pair
 from administration.second_look import Look, at_cost_price
 from billing.models import Price, UsageRecord
+from routing.endpoints import ENDPOINTS
 from routing.models import CatalogueModel, Channel, CostPrice, Route
 
 
@@ -64,7 +66,19 @@ class CatalogueModelForm(forms.ModelForm):  # type: ignore[type-arg]  # not subs
     class Meta:
         model = CatalogueModel
         fields = ("name", "description", "is_enabled", "context_window", "output_limit", "default_output",
-                  "prompt_overhead", "supports_tools", "supports_images", "supports_json_schema")  # fmt: skip
+                  "prompt_overhead", "supports_tools", "supports_images", "supports_json_schema",
+                  "endpoints")  # fmt: skip
+
+    endpoints = forms.MultipleChoiceField(
+        label=_("endpoints"),
+        required=False,
+        choices=[(each.name, f"/v1{each.path}") for each in ENDPOINTS.values()],
+        widget=UnfoldAdminCheckboxSelectMultipleWidget(),
+        help_text=_("What it is called for; nothing chosen means chat."),
+    )
+
+    def clean_endpoints(self) -> list[str] | None:
+        return self.cleaned_data["endpoints"] or None
 
     def clean_name(self) -> str:
         """A name is what prices, keys and history go by: it cannot change once something hangs on it."""
@@ -97,7 +111,7 @@ class CatalogueModelAdmin(Admin):
     search_fields = ("name", "description")
     readonly_fields = ("shown_state",)
     fieldsets = (
-        (None, {"fields": ("name", "description", "is_enabled", "shown_state")}),
+        (None, {"fields": ("name", "description", "is_enabled", "shown_state", "endpoints")}),
         (_("Tokens"), {"fields": ("context_window", "output_limit", "default_output", "prompt_overhead")}),
         (_("Capabilities"), {"fields": ("supports_tools", "supports_images", "supports_json_schema")}),
     )

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from accounts.errors import GatewayError, InvalidRequest, is_plain_name
 from routing.providers.base import Refusal
 
 
 class ModelNotFound(GatewayError):
-    """Unknown, without a price, or not allowed for this key: one text for all."""
+    """Unknown, without a price, or not allowed for this key: one text for all.
+
+    `served_at`: the paths of a model that this key can call, but not here.
+    """
 
     status = 404
     type = "invalid_request_error"
     code = "model_not_found"
 
-    def __init__(self, model: str) -> None:
-        message = f"The model '{model}' does not exist or you do not have access to it."
-        kept = None if is_plain_name(model) else "The model does not exist or you do not have access to it."
+    def __init__(self, model: str, served_at: Sequence[str] = ()) -> None:
+        why = "does not exist or you do not have access to it."
+        if served_at:
+            why = f"is not served here, but at {' and '.join(sorted(served_at))}."
+        message = f"The model '{model}' {why}"
+        kept = None if is_plain_name(model) else f"The model {why}"
         super().__init__(message, param="model", kept=kept)
 
 

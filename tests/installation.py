@@ -80,6 +80,7 @@ class Shape:
     supports_tools: bool = True
     supports_images: bool = True
     supports_json_schema: bool = True
+    endpoints: tuple[str, ...] | None = None
 
 
 SINGLE: Final = Shape()
@@ -183,6 +184,7 @@ class Installation:
             supports_tools=shape.supports_tools,
             supports_images=shape.supports_images,
             supports_json_schema=shape.supports_json_schema,
+            endpoints=shape.endpoints,
         )
         price = Price.objects.create(model=name, **_rates(shape.price)) if shape.price else None
         routes = [self._route(model, via) for via in shape.vias]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from accounts.authentication import Caller
 from billing.money import EXPONENT, decimal_text
 from billing.prices import Tariff
 from routing.catalogue.snapshot import ModelView, Snapshot
+from routing.endpoints import ENDPOINTS
+from routing.endpoints.chat import CHAT
 from routing.errors import ModelNotFound
 from routing.pipeline.plan import find_model
 
@@ -29,6 +31,12 @@ _PARAMETERS = (
     "response_format",
 )
 
+_EMBEDS: Final = {
+    "modality": "text->embeddings",
+    "input_modalities": ["text"],
+    "output_modalities": ["embeddings"],
+}
+
 
 def listing(snapshot: Snapshot, caller: Caller, now: float) -> dict[str, Any]:
     """Exactly what this key can call."""
@@ -45,7 +53,7 @@ def one(snapshot: Snapshot, caller: Caller, name: str, now: float) -> dict[str, 
 
 
 def _entry(model: ModelView, price: Tariff) -> dict[str, Any]:
-    has_images = "images" in model.capabilities
+    has_images, is_chat = "images" in model.capabilities, CHAT.name in model.endpoints
     return {
         "id": model.name,
         "object": "model",
@@ -53,19 +61,28 @@ def _entry(model: ModelView, price: Tariff) -> dict[str, Any]:
         "owned_by": "costrouter",
         "description": model.description,
         "context_length": model.context_window,
-        "architecture": {
-            "modality": "text+image->text" if has_images else "text->text",
-            "input_modalities": ["text", "image"] if has_images else ["text"],
-            "output_modalities": ["text"],
-        },
+        "endpoints": sorted(f"/v1{ENDPOINTS[name].path}" for name in model.endpoints if name in ENDPOINTS),
+        "architecture": _architecture(has_images=has_images) if is_chat else _EMBEDS,
         "top_provider": {"context_length": model.context_window, "max_completion_tokens": model.output_limit},
-        "supported_parameters": [
-            *_PARAMETERS,
-            *(("tools", "tool_choice", "parallel_tool_calls") if "tools" in model.capabilities else ()),
-            *(("structured_outputs",) if "json_schema" in model.capabilities else ()),
-        ],
+        "supported_parameters": _parameters(model.capabilities) if is_chat else ["dimensions", "encoding_format"],
         "pricing": _pricing(price),
     }
+
+
+def _architecture(*, has_images: bool) -> dict[str, Any]:
+    return {
+        "modality": "text+image->text" if has_images else "text->text",
+        "input_modalities": ["text", "image"] if has_images else ["text"],
+        "output_modalities": ["text"],
+    }
+
+
+def _parameters(capabilities: frozenset[str]) -> list[str]:
+    return [
+        *_PARAMETERS,
+        *(("tools", "tool_choice", "parallel_tool_calls") if "tools" in capabilities else ()),
+        *(("structured_outputs",) if "json_schema" in capabilities else ()),
+    ]
 
 
 def _pricing(price: Tariff) -> dict[str, str]:

@@ -16,6 +16,7 @@ def _view(view: type[GatewayView]) -> Any:
 
 urlpatterns = [
     path("v1/chat/completions", _view(views.ChatCompletions), name="chat-completions"),
+    path("v1/embeddings", _view(views.EmbeddingsView), name="embeddings"),
     path("v1/models", _view(views.Models), name="models"),
     path("v1/models/<path:model_id>", _view(views.Model), name="model"),
     path("v1/key", _view(views.Key), name="key"),

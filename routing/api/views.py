@@ -8,6 +8,7 @@ from routing.api import account, body, idempotency, models
 from routing.api.base import ApiRequest, ApiResponse, GatewayView, json_response
 from routing.endpoints.base import Endpoint
 from routing.endpoints.chat import CHAT
+from routing.endpoints.embeddings import EMBEDDINGS
 from routing.pipeline.call import Call
 from routing.pipeline.serve import serve
 from routing.pipeline.stream import StreamReply
@@ -58,6 +59,12 @@ class ChatCompletions(EndpointView):
     """POST /v1/chat/completions"""
 
     endpoint = CHAT
+
+
+class EmbeddingsView(EndpointView):
+    """POST /v1/embeddings"""
+
+    endpoint = EMBEDDINGS
 
 
 class Models(GatewayView):

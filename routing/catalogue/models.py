@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from billing.models import Rates, Withdrawal
 from routing.catalogue import vault
+from routing.endpoints.chat import CHAT
 from routing.providers import choices as provider_choices
 from routing.wire import addresses
 from routing.wire.addresses import ForbiddenAddress
@@ -119,6 +120,9 @@ class CatalogueModel(models.Model):
     supports_tools = models.BooleanField(_("tools"), default=True)
     supports_images = models.BooleanField(_("images"), default=False)
     supports_json_schema = models.BooleanField(_("JSON schema"), default=True)
+    endpoints = models.JSONField(
+        _("endpoints"), null=True, blank=True, help_text=_("What it is called for; nothing chosen means chat.")
+    )
     created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
 
     class Meta:
@@ -128,6 +132,11 @@ class CatalogueModel(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def served(self) -> frozenset[str]:
+        """The names of the endpoints that it answers at."""
+        return frozenset(self.endpoints or (CHAT.name,))
 
 
 class Route(models.Model):

@@ -1,4 +1,7 @@
-"""Testing a channel: one real, smallest request for each of its routes, streamed, and what came of it."""
+"""Testing a channel: one real, smallest request for each of its routes, and what came of it.
+
+It goes to the first endpoint that the route's model is called for, streamed where that can be.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 from asgiref.sync import async_to_sync
 from django.utils.translation import gettext
@@ -17,8 +20,8 @@ from billing.prices import Tariff, cost
 from routing.catalogue.models import Channel, Route
 from routing.catalogue.snapshot import RouteView, view_routes
 from routing.catalogue.vault import SealBroken
+from routing.endpoints import ENDPOINTS
 from routing.endpoints.base import Endpoint, Head, Relay
-from routing.endpoints.chat import CHAT
 from routing.providers import ADAPTERS, recognise
 from routing.providers.base import End, Event, MalformedAnswer, Reader, UpstreamCall
 from routing.wire import fake
@@ -79,13 +82,18 @@ def probe(channel: Channel, routes: Sequence[Route], networks: Sequence[Network]
     except SealBroken:
         text = gettext("The secret cannot be opened: its master key is missing or it belongs to another row.")
         return [Result(str(route), False, text) for route in routes]
-    return async_to_sync(_probe_all)([(str(row), view) for row, view in zip(routes, views, strict=True)], networks)
+    wanted = [(str(row), view, _endpoint(row)) for row, view in zip(routes, views, strict=True)]
+    return async_to_sync(_probe_all)(wanted, networks)
 
 
-async def _probe_all(routes: Sequence[tuple[str, RouteView]], networks: Sequence[Network]) -> list[Result]:
+def _endpoint(route: Route) -> Endpoint:
+    return next(each for name, each in ENDPOINTS.items() if name in route.model.served)
+
+
+async def _probe_all(routes: Sequence[tuple[str, RouteView, Endpoint]], networks: Sequence[Network]) -> list[Result]:
     client = Client(networks)
     try:
-        return [await _probe(name, route, client, CHAT) for name, route in routes]
+        return [await _probe(name, route, client, endpoint) for name, route, endpoint in routes]
     finally:
         client.close()
 
@@ -111,7 +119,7 @@ async def _exchange(name: str, route: RouteView, client: Client, endpoint: Endpo
     provider, origin = route.channel.provider, route.channel.origin
     if provider not in ADAPTERS or origin is None:
         return Result(name, False, gettext("The channel’s provider or base URL is not valid."))
-    body = {"model": route.upstream_name, **endpoint.smallest, "stream": True}
+    body = {"model": route.upstream_name, **endpoint.smallest, **({"stream": True} if endpoint.streams else {})}
     call = UpstreamCall(
         endpoint=endpoint.name,
         path=endpoint.path,
@@ -121,7 +129,7 @@ async def _exchange(name: str, route: RouteView, client: Client, endpoint: Endpo
         secret=route.channel.secret,
         cap=endpoint.smallest_cap,
         answers=1,
-        is_stream=True,
+        is_stream=endpoint.streams,
     )
     asked = ADAPTERS[provider].request(call)
     answer: Answer
@@ -135,12 +143,41 @@ async def _exchange(name: str, route: RouteView, client: Client, endpoint: Endpo
             error = (await answer.read())[:_MOST_ERROR_BYTES]
             refusal = adapter.refusal(answer.status, answer.headers, error, call)
             return Result(name, False, _refused(answer.status), answer.status, words=refusal.detail[:_MOST_WORDS])
+        if not endpoint.streams:
+            return await _whole(name, route, endpoint, adapter.open(call), body, answer)
         relay = endpoint.relay(endpoint.read(body), _HEAD, endpoint.smallest_cap)
         listener = _Listener(endpoint, adapter.open(call), relay, began)
         await listener.listen(answer)
         return listener.result(name, answer.status, route.cost)
     finally:
         answer.close()
+
+
+async def _whole(
+    name: str, route: RouteView, endpoint: Endpoint, reader: Reader, body: dict[str, Any], answer: Answer
+) -> Result:
+    """What a whole answer says; raises UpstreamFault."""
+    error = ""
+    try:
+        endpoint.check(endpoint.read(body), reader.whole(await answer.read()))
+    except MalformedAnswer as malformed:
+        error = str(malformed)
+    return _result(name, answer.status, route.cost, error, reader.usage)
+
+
+def _result(name: str, status: int, tariff: Tariff | None, error: str, usage: Usage | None, **fields: Any) -> Result:
+    return Result(
+        route=name,
+        is_ok=not error,
+        message=gettext("The answer is not one: %(reason)s.") % {"reason": error}
+        if error
+        else gettext("The upstream answers."),
+        status=status,
+        usage=usage,
+        cost=None if tariff is None or usage is None else cost(usage, tariff),
+        currency="" if tariff is None else tariff.currency,
+        **fields,
+    )
 
 
 def _within(timeouts: Timeouts) -> Timeouts:
@@ -187,20 +224,17 @@ class _Listener:
 
     def result(self, name: str, status: int, tariff: Tariff | None) -> Result:
         usage = self._reader.usage or Usage(output=self._relay.received_tokens())
-        is_ok = self._error is None and self._relay.is_complete
-        reason = str(self._error) if self._error else gettext("the stream ended before the answer was whole")
-        return Result(
-            route=name,
-            is_ok=is_ok,
-            message=gettext("The upstream answers.")
-            if is_ok
-            else gettext("The answer is not one: %(reason)s.") % {"reason": reason},
-            status=status,
+        error = "" if self._error is None else str(self._error)
+        if not error and not self._relay.is_complete:
+            error = gettext("the stream ended before the answer was whole")
+        return _result(
+            name,
+            status,
+            tariff,
+            error,
+            usage,
             first_token_ms=self._first_token_ms,
-            usage=usage,
             is_estimated=self._reader.usage is None,
-            cost=None if tariff is None else cost(usage, tariff),
-            currency="" if tariff is None else tariff.currency,
             words=self._words[:_MOST_WORDS],
         )
 

@@ -81,6 +81,8 @@ class ModelView:
     prompt_overhead: int
     capabilities: frozenset[str]
     """In the words of routing/selection/reasons.py."""
+    endpoints: frozenset[str]
+    """The names of those that it answers at."""
     routes: tuple[RouteView, ...]
     prices: dict[tuple[str, int], tuple[tuple[float, Tariff], ...]]
     routes_by_id: dict[int, RouteView] = field(init=False)
@@ -242,6 +244,7 @@ def _model(row: CatalogueModel, routes: tuple[RouteView, ...], prices: Prices) -
         default_output=row.default_output,
         prompt_overhead=row.prompt_overhead,
         capabilities=frozenset(name for name in LACKS if getattr(row, f"supports_{name}")),
+        endpoints=row.served,
         routes=routes,
         prices={key: tuple(versions) for key, versions in prices.items()},
     )

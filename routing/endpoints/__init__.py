@@ -6,8 +6,9 @@ from typing import Final
 
 from routing.endpoints.base import Endpoint
 from routing.endpoints.chat import CHAT
+from routing.endpoints.embeddings import EMBEDDINGS
 
-ENDPOINTS: Final[dict[str, Endpoint]] = {CHAT.name: CHAT}
+ENDPOINTS: Final[dict[str, Endpoint]] = {each.name: each for each in (CHAT, EMBEDDINGS)}
 
 
 def public_id(endpoint: str, request_id: str) -> str:

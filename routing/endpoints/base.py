@@ -159,6 +159,8 @@ class Endpoint(Protocol):
     id_prefix: str
     path: str
     """Below the API's root, at our side and at an upstream of the canonical format."""
+    streams: bool
+    """Whether a client can ask for a stream."""
     smallest: Mapping[str, Any]
     """The smallest body that gets an answer, but for the model: what a channel is tested with."""
     smallest_cap: int
@@ -184,10 +186,10 @@ class Endpoint(Protocol):
     def words(self, chunk: Mapping[str, Any]) -> str:
         """What a chunk says in words, for people who look at it; empty for whatever it cannot read."""
 
-    def check(self, answer: dict[str, Any]) -> None:
-        """Raises MalformedAnswer unless the answer has the canonical shape."""
+    def check(self, request: Any, answer: dict[str, Any]) -> None:
+        """Raises MalformedAnswer unless the answer has the canonical shape, and all that was asked for."""
 
-    def complete(self, answer: dict[str, Any], head: Head, bill: Bill, explanation: Any = None) -> bytes:
+    def complete(self, request: Any, answer: dict[str, Any], head: Head, bill: Bill, explanation: Any = None) -> bytes:
         """A whole answer for the client, with everything that the public schema requires. Changes `answer`."""
 
     def pieces(self, answer: dict[str, Any]) -> list[dict[str, Any]]:

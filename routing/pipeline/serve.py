@@ -202,26 +202,28 @@ async def _whole(run: Run, attempt: Attempt, reader: Reader, answer: Answer, *, 
 
     A client that leaves meanwhile does not stop it: upstreams go on and charge, so the whole answer is billed.
     """
-    endpoint, first_byte = run.plan.call.endpoint, time.monotonic()
+    call, first_byte = run.plan.call, time.monotonic()
+    endpoint = call.endpoint
     if is_stream and answer.headers.get(b"content-type", b"").startswith(b"text/event-stream"):
         body = await _assemble(run, reader, answer)
     else:
         body = reader.whole(await answer.read())  # also what was asked for as a stream, if it came whole
-    endpoint.check(body)
+    endpoint.check(call.request, body)
     answer.close()
     run.first_byte = first_byte
     attempt.answered(answer.status, first_byte=first_byte)
     attempt.end()
     usage, source = _counted(run, attempt, reader, body)
     bill = run.bill(usage, reader.reported)
-    whole = endpoint.complete(body, run.plan.call.head(run.model, attempt.route), bill, run.explanation())
+    head = call.head(run.model, attempt.route)
+    whole = endpoint.complete(call.request, body, head, bill, run.explanation())
     if source == "upstream":
         run.teach(usage)
     reply = WholeReply([*run.headers(), (b"x-costrouter-cost", bill.cost.encode())], whole)
     close = LEFT if await _has_left(run) else SUCCESS
     run.settle(close, usage, source, reported_cost=reader.told_cost)
-    if run.plan.call.idempotency is not None:
-        run.gateway.answers.keep(run.plan.call.id, reply)
+    if call.idempotency is not None:
+        run.gateway.answers.keep(call.id, reply)
     return reply
 
 

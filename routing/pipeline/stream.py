@@ -134,9 +134,9 @@ class StreamReply:
 
     def _take_whole(self, body: bytes) -> None:
         """An upstream that was asked to stream and answers at once; no line of an event begins like JSON."""
-        endpoint = self._run.plan.call.endpoint
-        answer = self._reader.whole(body)
-        endpoint.check(answer)
+        call = self._run.plan.call
+        endpoint, answer = call.endpoint, self._reader.whole(body)
+        endpoint.check(call.request, answer)
         self._first = b"".join([self._relay.relay(piece) for piece in endpoint.pieces(answer)])
         self._has_begun = True
         self._end(None)

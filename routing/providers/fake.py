@@ -16,7 +16,7 @@ class Fake(OpenAI):
 
     def speaks(self, endpoint: str) -> bool:
         """What routing/wire/fake.py plays."""
-        return endpoint == "chat.completions"
+        return endpoint in {"chat.completions", "embeddings"}
 
 
 FAKE: Final = Fake()

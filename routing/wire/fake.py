@@ -38,6 +38,8 @@ _WORDS: Final = [
     "ones.",
 ]
 
+_DIMENSIONS: Final = 8
+
 
 class FakeAnswer:
     """Plays back pieces with pauses; the shape is routing.wire.client.Answer's."""
@@ -108,12 +110,30 @@ async def answer(origin: Origin, body: bytes) -> FakeAnswer:
     if random.random() < number("fail"):  # noqa: S311 - no secret depends on it
         return _error(503, "The fake upstream fails now and then, as configured.")
     request = orjson.loads(body)
+    if "input" in request:
+        return _embeddings(request)
     words = _answer_words(request, int(number("tokens", 24)))
     usage = _usage(request, len(words))
     if not request.get("stream"):
         return _whole(request, words, usage)
     is_cut = random.random() < number("cut")  # noqa: S311 - no secret depends on it
     return _stream(request, words, usage, pause=number("chunk_ms") / 1000, is_cut=is_cut)
+
+
+def _embeddings(request: dict[str, Any]) -> FakeAnswer:
+    """Vectors that are the same for the same text, and nothing else."""
+    given = request["input"]
+    inputs = [given] if type(given) is str or type(given[0]) is int else given
+    size = request.get("dimensions") or _DIMENSIONS
+    seeds = [random.Random(orjson.dumps(each)) for each in inputs]  # noqa: S311 - no secret depends on it
+    data = [
+        {"object": "embedding", "index": index, "embedding": [seed.uniform(-1, 1) for _ in range(size)]}
+        for index, seed in enumerate(seeds)
+    ]
+    count = sum(max(1, len(each) // 5) if type(each) is str else len(each) for each in inputs)
+    usage = {"prompt_tokens": count, "total_tokens": count}
+    body = {"object": "list", "model": request["model"], "data": data, "usage": usage}
+    return FakeAnswer(200, _JSON, [orjson.dumps(body)], 0.0, is_cut=False)
 
 
 def _answer_words(request: dict[str, Any], most: int) -> list[str]:

@@ -114,7 +114,7 @@ def test_path_that_is_nearly_right_is_told_the_right_one(caller: Caller, path: s
         assert error["message"].endswith(f"Did you mean {meant}?")
 
 
-@pytest.mark.parametrize("path", ["/nothing", "/embeddings", "/portal/nothing", "/static/nothing.json"])
+@pytest.mark.parametrize("path", ["/nothing", "/pictures", "/portal/nothing", "/static/nothing.json"])
 def test_any_unknown_path_is_json_for_who_asks_for_json(caller: Caller, path: str) -> None:
     response = caller.client.get(path, headers={"accept": "application/json"})
 

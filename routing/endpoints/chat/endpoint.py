@@ -19,14 +19,17 @@ class Chat:
     name = "chat.completions"
     id_prefix = "chatcmpl-"
     path = "/chat/completions"
+    streams = True
     smallest_cap = 16
     smallest: Mapping[str, Any] = {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": smallest_cap}
 
     read = staticmethod(read)
     needs = staticmethod(needs_of)
     words = staticmethod(words_of)
-    check = staticmethod(check_answer)
     pieces = staticmethod(pieces_of)
+
+    def check(self, request: ChatRequest, answer: dict[str, Any]) -> None:
+        check_answer(answer)
 
     def has_produced(self, usage: Usage) -> bool:
         return bool(usage.output or usage.images)
@@ -34,7 +37,9 @@ class Chat:
     def estimate(self, answer: Mapping[str, Any], needs: Needs) -> Usage:
         return Usage(input=needs.expected_input, output=estimate_output(answer))
 
-    def complete(self, answer: dict[str, Any], head: Head, bill: Bill, explanation: Any = None) -> bytes:
+    def complete(
+        self, request: ChatRequest, answer: dict[str, Any], head: Head, bill: Bill, explanation: Any = None
+    ) -> bytes:
         complete_answer(answer, head)
         answer["usage"] = public_usage(bill)
         whole = to_json(answer)

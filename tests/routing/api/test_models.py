@@ -66,6 +66,7 @@ def model(name: str, *prices: tuple[float, Tariff], **members: Any) -> ModelView
         "default_output": 4_096,
         "prompt_overhead": 256,
         "capabilities": frozenset(LACKS),
+        "endpoints": frozenset(("chat.completions",)),
         "routes": (BROKEN_ROUTE, ROUTE),
     }
     listed = {(currency, 0): versions for currency, versions in by_currency.items()}

@@ -69,6 +69,7 @@ def model(name: str, *routes: RouteView, price: Tariff | None = PRICE, **members
             "default_output": 1_000,
             "prompt_overhead": 256,
             "capabilities": frozenset(LACKS),
+            "endpoints": frozenset(("chat.completions",)),
             "routes": routes or (route(),),
             "prices": {("USD", 0): ((0.0, price),)} if price else {},
             **members,

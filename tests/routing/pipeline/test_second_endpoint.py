@@ -77,7 +77,7 @@ class App:
         wallet = balances.open_wallet(self.tenant)
         ledger.post(balance=wallet, kind=LedgerEntry.Kind.GRANT, amount=FUNDS, reference=self.model)
         self.secret = keys.issue(tenant=self.tenant, name="k").secret
-        CatalogueModel.objects.create(name=self.model)
+        CatalogueModel.objects.create(name=self.model, endpoints=["vectors"])
         Price.objects.create(model=self.model, input=RATE, output=0)
         self.add_route("openai", self.upstream.url)
         self.add_route("openai", self.upstream.url)

@@ -14,6 +14,7 @@ import pytest
 
 from billing.kinds import Usage
 from routing.endpoints.chat import CHAT
+from routing.endpoints.chat.answer import check_answer
 from routing.providers import ADAPTERS, choices
 from routing.providers.base import Adapter, End, MalformedAnswer, UpstreamCall
 
@@ -169,7 +170,7 @@ def test_request_has_an_absolute_path_and_lower_case_headers_once_each(adapter: 
 def whole(adapter: Adapter, body: bytes) -> dict[str, Any]:
     """The answer as its endpoint takes it."""
     answer = adapter.open(call(BODY)).whole(body)
-    CHAT.check(answer)
+    check_answer(answer)
     return answer
 
 

@@ -417,7 +417,7 @@ def test_upstreams_identity_is_nowhere_beside_what_the_model_said(name: str) -> 
         (chunk,) = parsed(ChatRelay(request(), head, 100).relay(value))
         out = json.loads(chunk)
     else:
-        out = json.loads(CHAT.complete(value, head, BILL))
+        out = json.loads(CHAT.complete(request(), value, head, BILL))
     kept = out["choices"][0][name]
     assert kept["content"] == "see host.example"
     text = json.dumps({**out, "choices": [{**out["choices"][0], name: {**kept, "content": ""}}]})

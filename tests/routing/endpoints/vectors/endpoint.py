@@ -30,6 +30,7 @@ class Vectors:
     name = "vectors"
     id_prefix = "vec-"
     path = "/vectors"
+    streams = False
     smallest_cap = 0
     smallest: Mapping[str, Any] = {"input": "Hi"}
 
@@ -62,11 +63,13 @@ class Vectors:
     def words(self, chunk: Mapping[str, Any]) -> str:
         return ""
 
-    def check(self, answer: dict[str, Any]) -> None:
+    def check(self, request: VectorsRequest, answer: dict[str, Any]) -> None:
         if type(answer.get("data")) is not list:
             raise MalformedAnswer("the answer has no data")
 
-    def complete(self, answer: dict[str, Any], head: Head, bill: Bill, explanation: Any = None) -> bytes:
+    def complete(
+        self, request: VectorsRequest, answer: dict[str, Any], head: Head, bill: Bill, explanation: Any = None
+    ) -> bytes:
         cost = orjson.Fragment(bill.cost)
         usage = {"prompt_tokens": bill.usage.input, "cost": cost, "cost_details": bill.details}
         told = {} if explanation is None else {"costrouter": explanation}
