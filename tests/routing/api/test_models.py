@@ -119,6 +119,14 @@ def test_one_model_is_the_entry_of_the_list() -> None:
     assert models.one(CATALOGUE, caller(), "lab/a", 100.0) == models.listing(CATALOGUE, caller(), 100.0)["data"][0]
 
 
+def test_entry_of_a_model_of_vectors_says_so() -> None:
+    view = model("lab/e", (0.0, tariff()), endpoints=frozenset(("embeddings",)))
+    entry = models.one(snapshot(view), caller(), "lab/e", 100.0)
+    assert entry["endpoints"] == ["/v1/embeddings"]
+    assert entry["architecture"]["modality"] == "text->embeddings"
+    assert entry["supported_parameters"] == ["dimensions", "encoding_format"]
+
+
 def test_entry_has_the_shape_of_the_public_apis() -> None:
     entry = models.one(CATALOGUE, caller(), "lab/a", 100.0)
     parameters = entry.pop("supported_parameters")
@@ -129,6 +137,7 @@ def test_entry_has_the_shape_of_the_public_apis() -> None:
         "owned_by": "costrouter",
         "description": "A model.",
         "context_length": 128_000,
+        "endpoints": ["/v1/chat/completions"],
         "architecture": {
             "modality": "text+image->text",
             "input_modalities": ["text", "image"],
