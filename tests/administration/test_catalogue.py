@@ -45,6 +45,18 @@ def test_limits_of_a_model_must_fit_each_other(desk: Browser) -> None:
     assert CatalogueModel.objects.count() == 0
 
 
+def test_model_says_what_it_is_called_for(desk: Browser) -> None:
+    page = desk.open(reverse("admin:routing_cataloguemodel_add"))
+    page.press("Save", name="plain")
+    page.press("Save", name="vectors", endpoints=["embeddings"])
+
+    plain, vectors = (CatalogueModel.objects.get(name=name) for name in ("plain", "vectors"))
+    assert (plain.endpoints, plain.served) == (None, {"chat.completions"})
+    assert (vectors.endpoints, vectors.served) == (["embeddings"], {"embeddings"})
+    assert desk.forge(page.url, {"name": "odd", "endpoints": "pictures"}).status == 200
+    assert not CatalogueModel.objects.filter(name="odd").exists()
+
+
 def _rename(desk: Browser, route: Route, name: str) -> Page:
     return desk.open(reverse("admin:routing_cataloguemodel_change", args=(route.model_id,))).press("Save", name=name)
 

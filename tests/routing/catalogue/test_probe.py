@@ -65,6 +65,41 @@ def one(route: Route, allowed: Any = LOOPBACK) -> Result:
     return result
 
 
+# --- a model of vectors ----------------------------------------------------------------------------------------------
+
+
+def embedder(base_url: str, provider: str = "openai") -> Route:
+    route = made(base_url, provider=provider)
+    CatalogueModel.objects.filter(pk=route.model_id).update(endpoints=["embeddings"])
+    return Route.objects.select_related("channel", "model").get(pk=route.pk)
+
+
+def test_route_of_vectors_is_asked_for_one(upstream: Upstream) -> None:
+    route = embedder(upstream.url)
+    body = {"data": [{"index": 0, "embedding": [0.5]}], "usage": {"prompt_tokens": 3, "total_tokens": 3}}
+    upstream.on(route.upstream_name, up.plain(200, body))
+
+    result = one(route)
+
+    assert (result.is_ok, result.usage, result.cost) == (True, Usage(input=3), 3)
+    asked = upstream.requests[-1]
+    assert (asked.path.rpartition("/")[2], asked.json) == ("embeddings", {"model": route.upstream_name, "input": "Hi"})
+
+
+@pytest.mark.parametrize("body", [{"data": []}, {"choices": []}, b"no JSON", {"error": {"message": "no"}}])
+def test_route_that_answers_without_a_vector_is_not_well(upstream: Upstream, body: Any) -> None:
+    route = embedder(upstream.url)
+    upstream.on(route.upstream_name, up.plain(200, body))
+    result = one(route)
+    assert not result.is_ok
+    assert result.message.startswith("The answer is not one: ")
+
+
+def test_fake_channel_plays_vectors() -> None:
+    result = one(embedder("fake://vectors", provider="fake"))
+    assert (result.is_ok, result.usage) == (True, Usage(input=1))
+
+
 # --- an upstream that answers ----------------------------------------------------------------------------------------
 
 
