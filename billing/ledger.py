@@ -5,17 +5,20 @@ Per balance, at every moment: available + open holds = credit line + ledger entr
 
 from __future__ import annotations
 
+import datetime as dt
 from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
 from django.db import IntegrityError, connection, transaction
-from django.db.models import F, Sum
+from django.db.models import F, Q, Sum
+from django.db.models.functions import Coalesce
 from django.utils.translation import gettext_lazy as _
 
 from accounts.errors import GatewayError
 from accounts.models import User
 from billing.models import ArchivedUse, Balance, LedgerEntry
+from billing.models.ledger import CONTRA
 from billing.snapshot import snapshot
 
 
@@ -27,8 +30,13 @@ class InsufficientFunds(GatewayError):
     code = "insufficient_funds"
 
 
+class Unfit(Exception):
+    """A posting that says too little, or of an entry that it cannot be of; nothing was changed."""
+
+
 # The kinds that may take a wallet below zero: money that has left already.
-_MAY_OVERDRAW = frozenset({LedgerEntry.Kind.REFUND})
+_MAY_OVERDRAW: Final = frozenset({LedgerEntry.Kind.REFUND})
+_NEED_A_REASON: Final = frozenset({LedgerEntry.Kind.ADJUSTMENT, LedgerEntry.Kind.WRITE_OFF})
 
 
 def post(
@@ -39,17 +47,32 @@ def post(
     reference: str,
     note: str = "",
     created_by: User | None = None,
+    contra: LedgerEntry.Account | None = None,
+    of: LedgerEntry | None = None,
+    priority: int | None = None,
+    expires_at: dt.datetime | None = None,
 ) -> LedgerEntry:
     """Posts `amount` ledger units (negative takes money away) and returns the entry.
 
-    The same reference posts once: a repetition returns the first entry and changes nothing. Raises
-    InsufficientFunds if a posting other than a refund would take more than is available.
+    The same reference posts once: a repetition returns the first entry and changes nothing. `contra` is the other
+    side, where it is not the kind's usual one. `of` is the entry that this one takes back. `priority` and `expires_at`
+    are a grant's (billing/grants.py).
+
+    Raises InsufficientFunds if a posting other than a refund would take more than is available, and Unfit if a person
+    gives no reason for an adjustment or a write-off, or corrects a correction or another wallet's entry.
     """
+    if created_by is not None and kind in _NEED_A_REASON and not note.strip():
+        raise Unfit(_("Say why: an adjustment or a write-off needs a reason."))
+    if of is not None:
+        _refuse_unfit(of, balance, kind)
     try:
         with transaction.atomic():
+            # First the lock, then the entry: so a wallet's entries are committed in the order of their ids.
+            Balance.objects.select_for_update().get(pk=balance.pk)
             entry = LedgerEntry.objects.create(
-                balance=balance, kind=kind, amount=amount, reference=reference, note=note, created_by=created_by
-            )
+                balance=balance, kind=kind, amount=amount, contra=contra, reference=reference, note=note, of=of,
+                priority=priority, expires_at=expires_at, created_by=created_by,
+            )  # fmt: skip
             _move(balance, amount, may_overdraw=kind in _MAY_OVERDRAW)
     except IntegrityError:
         earlier = LedgerEntry.objects.filter(reference=reference, balance=balance, kind=kind, amount=amount).first()
@@ -57,6 +80,13 @@ def post(
             raise
         return earlier
     return entry
+
+
+def _refuse_unfit(of: LedgerEntry, balance: Balance, kind: LedgerEntry.Kind) -> None:
+    if of.balance_id != balance.pk:
+        raise Unfit(_("The entry belongs to another wallet."))
+    if kind == of.kind == LedgerEntry.Kind.ADJUSTMENT:
+        raise Unfit(_("A correction is not corrected; post another one."))
 
 
 def set_credit_line(*, balance: Balance, credit_line: int) -> None:
@@ -123,3 +153,35 @@ def sums_by_leg(table: str, column: str) -> dict[int, int]:
             f"SELECT {_LEG_ID[vendor]}, sum({column}) FROM {table}, {_LEGS[vendor]} GROUP BY 1"  # noqa: S608 - constants
         )
         return {balance_id: int(total) for balance_id, total in cursor.fetchall()}
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """What the entries of all wallets in one currency took out of an account and put into it, in ledger units."""
+
+    currency: str
+    account: LedgerEntry.Account
+    debit: int
+    credit: int
+
+
+def trial_balance() -> list[Side]:
+    """Every account of every currency that money moved on, the wallets first; the debits of a currency are its credits.
+
+    The entries of quotas are not among them: what a quota counts is nobody's money.
+    """
+    totals: dict[tuple[str, LedgerEntry.Account], list[int]] = {}
+    entries = LedgerEntry.objects.filter(balance__kind=Balance.Kind.WALLET).order_by()
+    gained, lost = (Coalesce(Sum("amount", filter=Q(**{f"amount__{sign}": 0})), 0) for sign in ("gt", "lt"))
+    for row in entries.values("balance__currency", "kind", "contra").annotate(gained=gained, lost=lost):
+        other = LedgerEntry.Account(row["contra"] or CONTRA[row["kind"]])
+        for account, debit, credit in (
+            (LedgerEntry.Account.WALLETS, -row["lost"], row["gained"]), (other, row["gained"], -row["lost"]),
+        ):  # fmt: skip
+            sums = totals.setdefault((row["balance__currency"], account), [0, 0])
+            sums[0], sums[1] = sums[0] + debit, sums[1] + credit
+    order = list(LedgerEntry.Account)
+    return [
+        Side(currency, account, *sums)
+        for (currency, account), sums in sorted(totals.items(), key=lambda item: (item[0][0], order.index(item[0][1])))
+    ]

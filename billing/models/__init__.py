@@ -7,6 +7,8 @@ from billing.models.archives import ArchivedUse, UsageArchive
 from billing.models.balances import Balance
 from billing.models.base import AppendOnly
 from billing.models.corrections import Correction
+from billing.models.codes import Code, CodeBatch
+from billing.models.grants import Draw, Drawing, Lot
 from billing.models.keys import IdempotencyKey
 from billing.models.ledger import LedgerEntry
 from billing.models.plans import PricePlan, TenantPlan
@@ -16,6 +18,7 @@ from billing.models.reconciliation import Break, Reconciliation
 from billing.models.reservations import Process, Reservation
 from billing.models.rollups import RollupState, UsageRollup
 from billing.models.usage import UsageRecord
+from billing.models.wallets import BalanceAlert, PostingRequest
 
 __all__ = [
     "AppendOnly",
@@ -23,8 +26,15 @@ __all__ = [
     "Balance",
     "Break",
     "Correction",
+    "BalanceAlert",
+    "Code",
+    "CodeBatch",
+    "Draw",
+    "Drawing",
     "IdempotencyKey",
     "LedgerEntry",
+    "Lot",
+    "PostingRequest",
     "Price",
     "PricePlan",
     "PriceWithdrawal",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import secrets
 from collections.abc import Iterator
 
@@ -9,12 +10,13 @@ import pytest
 from django.apps import apps
 from django.core.exceptions import ValidationError
 from django.db import DatabaseError, connection, models
+from django.utils import timezone
 from pytest_django.plugin import DjangoDbBlocker
 
 from accounts.models import User
-from billing import months
+from billing import grants, ledger, months
 from billing.books import Books, open_books
-from billing.models import AppendOnly, LedgerEntry, Price
+from billing.models import AppendOnly, Draw, LedgerEntry, Price
 from tests.bookkeeping import Account, account, default_database
 from tests.databases import PostgresDatabases
 
@@ -45,10 +47,16 @@ def _history(rich: Account, books: Books) -> dict[str, models.Model]:
     books.post([held], [], secrets.token_hex(16))
     books.post([], [rich.settlement(held.id, 5)], secrets.token_hex(16))
     entry = LedgerEntry.objects.get(balance=rich.wallet)
-    return {"billing_price": rich.price, "billing_usagerecord": rich.records[0], "billing_ledgerentry": entry}
+    grants.draw(rich.wallet, timezone.now() + dt.timedelta(seconds=1))
+    draw = Draw.objects.get(balance=rich.wallet)
+    return {"billing_price": rich.price, "billing_usagerecord": rich.records[0], "billing_ledgerentry": entry,
+            "billing_draw": draw}  # fmt: skip
 
 
-TABLES = ["billing_price", "billing_usagerecord", "billing_ledgerentry"]
+TABLES = ["billing_price", "billing_usagerecord", "billing_ledgerentry", "billing_draw"]
+ON_SQLITE = ["billing_ledgerentry", "billing_draw"]
+COLUMNS = {"billing_ledgerentry": ("note", "changed"), "billing_draw": ("amount", 77)}
+"""One to change, with its new value; of all others: the model's name."""
 
 
 @pytest.mark.parametrize("table", TABLES)
@@ -76,11 +84,36 @@ def test_new_row_under_an_old_id_does_not_overwrite_it(history: dict[str, models
 @pytest.mark.parametrize("table", TABLES)
 def test_database_refuses_an_update(postgres_history: dict[str, models.Model], table: str) -> None:
     rows = type(postgres_history[table])._default_manager.filter(pk=postgres_history[table].pk)
-    column = "note" if table == "billing_ledgerentry" else "model"
+    column, value = COLUMNS.get(table, ("model", "changed"))
 
     with pytest.raises(DatabaseError, match=f"{table}[_0-9]* is append-only"):
-        rows.update(**{column: "changed"})
-    assert not rows.filter(**{column: "changed"}).exists()
+        rows.update(**{column: value})
+    assert not rows.filter(**{column: value}).exists()
+
+
+@pytest.mark.parametrize("table", ON_SQLITE)
+def test_sqlite_refuses_an_update_and_a_delete(history: dict[str, models.Model], table: str) -> None:
+    row = history[table]
+    column, value = COLUMNS[table]
+    with pytest.raises(DatabaseError, match=f"{table} is append-only"):
+        type(row)._default_manager.filter(pk=row.pk).update(**{column: value})
+    with connection.cursor() as cursor, pytest.raises(DatabaseError, match=f"{table} is append-only"):
+        cursor.execute(f"DELETE FROM {table} WHERE id = {row.pk}")
+    row.refresh_from_db()
+    assert getattr(row, column) != value
+
+
+def test_author_of_an_entry_is_forgotten_but_never_replaced(books: Books, rich: Account) -> None:
+    dora = User.objects.create_user(f"{secrets.token_hex(4)}@example.com")
+    entry = ledger.post(balance=rich.wallet, kind=LedgerEntry.Kind.GRANT, amount=7, reference="by dora " + dora.email,
+                        created_by=dora)  # fmt: skip
+    with pytest.raises(DatabaseError, match="append-only"):
+        LedgerEntry.objects.filter(pk=entry.pk).update(created_by=User.objects.create_user(f"e{dora.email}"))
+
+    dora.delete()
+
+    entry.refresh_from_db()
+    assert (entry.amount, entry.created_by) == (7, None)
 
 
 @pytest.mark.parametrize("table", TABLES)

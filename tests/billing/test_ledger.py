@@ -9,9 +9,10 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import IntegrityError, connections
 
+from accounts.models import User
 from billing import ledger
 from billing.books import Books
-from billing.ledger import InsufficientFunds
+from billing.ledger import InsufficientFunds, Unfit
 from billing.models import Balance, LedgerEntry
 from billing.reservations import new_id
 from tests import databases
@@ -149,6 +150,103 @@ def test_postings_racing_holds_neither_deadlock_nor_get_lost(books: Books, rich:
 
     assert rich.available == 1000 + 20 - 20
     assert_books_add_up()
+
+
+# --- both sides ---
+
+
+Contra = LedgerEntry.Account
+
+
+@pytest.mark.parametrize(
+    ("kind", "amount", "debit", "credit"),
+    [
+        (Kind.TOP_UP, 5, Contra.CASH, Contra.WALLETS),
+        (Kind.GRANT, 5, Contra.PROMOTIONS, Contra.WALLETS),
+        (Kind.REFUND, -5, Contra.WALLETS, Contra.CASH),
+        (Kind.ADJUSTMENT, -5, Contra.WALLETS, Contra.ADJUSTMENTS),
+        (Kind.ADJUSTMENT, 5, Contra.ADJUSTMENTS, Contra.WALLETS),
+        (Kind.EXPIRY, -5, Contra.WALLETS, Contra.EXPIRED),
+        (Kind.WRITE_OFF, 5, Contra.WRITE_OFFS, Contra.WALLETS),
+    ],
+)
+def test_entry_names_both_of_its_sides(
+    rich: Account, kind: LedgerEntry.Kind, amount: int, debit: str, credit: str
+) -> None:
+    entry = post(rich, kind, amount)
+    entry.refresh_from_db()
+    assert (entry.debit, entry.credit) == (debit, credit)
+
+
+def test_top_up_names_the_gateway_that_has_the_cash(rich: Account) -> None:
+    entry = ledger.post(balance=rich.wallet, kind=Kind.TOP_UP, amount=5, reference=new_id(), contra=Contra.CASH_STRIPE)
+    assert (entry.debit, entry.credit) == (Contra.CASH_STRIPE, Contra.WALLETS)
+
+
+@pytest.mark.parametrize(
+    ("kind", "amount", "contra"),
+    [
+        (Kind.TOP_UP, 5, Contra.PROMOTIONS),
+        (Kind.GRANT, 5, Contra.CASH),
+        (Kind.ADJUSTMENT, 5, Contra.WALLETS),
+        (Kind.REFUND, -5, Contra.EXPIRED),
+        (Kind.EXPIRY, -5, Contra.WRITE_OFFS),
+        (Kind.WRITE_OFF, -5, Contra.WRITE_OFFS),
+    ],
+)
+def test_database_refuses_a_side_that_does_not_fit(
+    rich: Account, kind: LedgerEntry.Kind, amount: int, contra: LedgerEntry.Account
+) -> None:
+    with pytest.raises(IntegrityError):
+        ledger.post(balance=rich.wallet, kind=kind, amount=amount, reference=new_id(), contra=contra)
+    assert rich.available == 1000
+
+
+def test_entry_without_its_other_side_has_that_of_its_kind(rich: Account) -> None:
+    """As a process of the former version writes it."""
+    entry = LedgerEntry(balance=rich.wallet, kind=Kind.GRANT, amount=1, contra=None)
+    assert entry.debit == Contra.PROMOTIONS
+
+
+@pytest.mark.parametrize("kind", [Kind.ADJUSTMENT, Kind.WRITE_OFF])
+@pytest.mark.parametrize("note", ["", "  "])
+def test_person_gives_a_reason(rich: Account, kind: LedgerEntry.Kind, note: str) -> None:
+    person = User.objects.create_user(f"{new_id()}@example.com")
+    given: dict[str, Any] = {"balance": rich.wallet, "kind": kind, "amount": 5, "created_by": person}
+
+    with pytest.raises(Unfit):
+        ledger.post(**given, reference=new_id(), note=note)
+    assert rich.available == 1000
+
+    entry = ledger.post(**given, reference=new_id(), note="goodwill")
+    assert (entry.note, entry.created_by, rich.available) == ("goodwill", person, 1005)
+
+
+def test_e36_trial_balance_is_even_in_every_currency(rich: Account) -> None:
+    before = {(side.currency, side.account): side for side in ledger.trial_balance()}
+    for kind, amount in ((Kind.TOP_UP, 70), (Kind.GRANT, 30), (Kind.REFUND, -20), (Kind.ADJUSTMENT, -1)):
+        post(rich, kind, amount)
+
+    after = ledger.trial_balance()
+
+    moved = {
+        side.account: (side.debit - old.debit, side.credit - old.credit)
+        for side in after
+        if (old := before.get((side.currency, side.account), ledger.Side(side.currency, side.account, 0, 0)))
+    }
+    assert moved[Contra.WALLETS] == (21, 100)
+    assert (moved[Contra.CASH], moved[Contra.PROMOTIONS], moved[Contra.ADJUSTMENTS]) == ((70, 20), (30, 0), (0, 1))
+    for currency in {side.currency for side in after}:
+        mine = [side for side in after if side.currency == currency]
+        assert sum(side.debit for side in mine) == sum(side.credit for side in mine)
+        assert mine[0].account == Contra.WALLETS
+
+
+def test_same_reference_with_too_little_money_left_still_answers_the_first_entry(rich: Account) -> None:
+    reference = new_id()
+    first = post(rich, Kind.ADJUSTMENT, -800, reference)
+    assert post(rich, Kind.ADJUSTMENT, -800, reference) == first
+    assert rich.available == 200
 
 
 # --- the proof -------------------------------------------------------------------------------------------------------

@@ -110,7 +110,8 @@ def test_history_of_the_former_version_is_kept_and_adds_up(former: Former) -> No
     waiting, streaming = (Reservation.objects.get(pk=pk) for pk in (WAITING, STREAMING))
     assert (waiting.legs, waiting.tenant, waiting.noted_usage) == ([former.wallet], former.tenant, NOTHING)
     assert (streaming.amount, streaming.noted_usage) == (150, Usage(input=41, output=12))
-    assert LedgerEntry.objects.get().amount == 5_000
+    entry = LedgerEntry.objects.get()
+    assert (entry.amount, entry.contra) == (5_000, "promotions")
     assert_books_add_up()
     call_command("verify", verbosity=0)
 
