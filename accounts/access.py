@@ -1,7 +1,7 @@
 """The only way a page gets a tenant: through the membership of the user who asks.
 
-A view takes a `TenantRequest` and is wrapped in `tenant_page` (any member), `keys_page` (whoever may manage keys) or
-`quotas_page` (whoever may set quotas).
+A view takes a `TenantRequest` and is wrapped in `tenant_page` (any member), `keys_page` (whoever may manage keys),
+`quotas_page` (whoever may set quotas) or `billing_page` (whoever may change what is paid).
 Rows of a tenant are looked up through `request.tenant`, so another tenant's id is not found.
 """
 
@@ -68,6 +68,13 @@ def quotas_page(
 ) -> Callable[Concatenate[HttpRequest, P], HttpResponseBase]:
     """A page for members who may set quotas; other members get 403."""
     return _page_of_those_who(lambda member: member.can_manage_quotas, view)
+
+
+def billing_page(
+    view: Callable[Concatenate[TenantRequest, P], HttpResponse],
+) -> Callable[Concatenate[HttpRequest, P], HttpResponse]:
+    """A page for members who may change what is paid; other members get 403."""
+    return _page_of_those_who(lambda member: member.can_manage_billing, view)
 
 
 def _page_of_those_who(

@@ -159,6 +159,11 @@ class Member(models.Model):
     def can_manage_quotas(self) -> bool:
         return self.role in {self.Role.OWNER, self.Role.ADMIN}
 
+    @property
+    def can_manage_billing(self) -> bool:
+        """Whether the member may bring money into the wallet and choose what is mailed about it."""
+        return self.role in {self.Role.OWNER, self.Role.ADMIN}
+
 
 class ApiKey(RateLimits):
     """A tenant's secret. Only its digest is kept; the secret itself is shown once, when it is issued."""

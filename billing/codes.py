@@ -73,13 +73,21 @@ def _digest(code: str, pepper: bytes | None = None) -> str:
 def redeem(typed: str, *, balance: Balance, user: User) -> LedgerEntry:
     """Grants what the code is worth and returns the entry. Raises CannotRedeem, and counts that against guessing."""
     tries = f"codes:{balance.pk}"
-    if cache.get_or_set(tries, 0, _HOUR) >= _TRIES:
+    cache.add(tries, 0, _HOUR)
+    if cache.get(tries, 0) >= _TRIES:
         raise CannotRedeem(_("Too many codes were wrong. Please try again in an hour."))
     try:
         return _redeem(typed, balance, user, timezone.now())
     except CannotRedeem:
-        cache.incr(tries)
+        _count(tries)
         raise
+
+
+def _count(tries: str) -> None:
+    try:
+        cache.incr(tries)
+    except ValueError:  # the hour ended in between
+        cache.set(tries, 1, _HOUR)
 
 
 def _redeem(typed: str, balance: Balance, user: User, now: dt.datetime) -> LedgerEntry:

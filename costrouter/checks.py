@@ -101,6 +101,17 @@ def _amounts() -> Iterator[CheckMessage]:
             hint="Write currency units, such as 5.00.",
             id="costrouter.E002",
         )
+    for name in ("CONFIRM_ABOVE", "GRANT_TWO_PERSONS_ABOVE"):
+        try:
+            is_fine = all(Decimal(value) >= 0 for value in getattr(settings, name).values())
+        except InvalidOperation:
+            is_fine = False
+        if not is_fine:
+            yield Error(
+                f"{name} is {getattr(settings, name)!r}.",
+                hint="Write currency units for each currency, such as USD=1000,VND=25000000.",
+                id="costrouter.E006",
+            )
 
 
 def _times() -> Iterator[CheckMessage]:

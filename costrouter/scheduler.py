@@ -21,7 +21,7 @@ from django.utils import timezone
 
 from accounts import refusals
 from accounts.authentication import write_last_used
-from billing import idempotency, months, notices, processes, recovery, rollups
+from billing import alerts, grants, idempotency, months, notices, processes, recovery, rollups
 from billing.recovery import Contact
 from routing.pipeline.gateway import Gateway
 
@@ -34,6 +34,8 @@ REFUSALS_SECONDS = 2.0
 HOUSEKEEPING_SECONDS = 10.0
 ROLLUP_SECONDS = 20.0
 NOTICE_SECONDS = 15.0
+EXPIRY_SECONDS = 15.0
+DRAW_SECONDS = 60.0
 MONTH_SECONDS = 3600.0
 LAST_SECONDS = 8.0
 """How long a stop waits for requests whose clients have left."""
@@ -63,7 +65,7 @@ class Scheduler:
         loop = asyncio.get_running_loop()
         self._owner = await loop.run_in_executor(None, self._prepare)
         self._writer.start(self._owner)
-        mail = [Job("notices", NOTICE_SECONDS, notices.send)]
+        mail = [Job("notices", NOTICE_SECONDS, notices.send), Job("alerts", NOTICE_SECONDS, alerts.send)]
         for name, jobs in (("scheduler", self._pressing()), ("housekeeper", self._patient()), ("mail", mail)):
             thread = threading.Thread(target=self._work, args=(jobs,), name=name, daemon=True)
             self._threads.append(thread)
@@ -108,6 +110,8 @@ class Scheduler:
             Job("recovery", RECOVERY_SECONDS, lambda: recovery.settle_dead_owners(self._contact, settings.SPOOL_DIR)),
             Job("housekeeping", HOUSEKEEPING_SECONDS, self._keep_house),
             Job("roll-ups", ROLLUP_SECONDS, rollups.advance),
+            Job("expiries", EXPIRY_SECONDS, grants.expire_due),
+            Job("draws", DRAW_SECONDS, grants.draw_due),
             Job("months", MONTH_SECONDS, months.make_ahead),
         ]
 

@@ -79,6 +79,8 @@ SHOW_COSTS = env.bool("SHOW_COSTS", default=False)
 TRIAL_CREDIT = env.str("TRIAL_CREDIT", default="5.00")
 CONFIRM_ABOVE = env.dict("CONFIRM_ABOVE", default={"USD": "1000", "VND": "25000000"})
 """Currency units above which an operator's posting to a wallet is asked for once more."""
+GRANT_TWO_PERSONS_ABOVE = env.dict("GRANT_TWO_PERSONS_ABOVE", default={"USD": "10000", "VND": "250000000"})
+"""Currency units above which it waits for the approval of another operator."""
 """Currency units granted to a new tenant."""
 SIGNUP_OPEN = env.bool("SIGNUP_OPEN", default=True)
 MAX_ATTEMPTS = env.int("MAX_ATTEMPTS", default=3)

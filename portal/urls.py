@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import path
 
 from portal import focus, home, keys, overview, prices, quotas, request, requests, usage
+from portal import home, keys, ledger, overview, quotas, request, requests, usage
 
 app_name = "portal"
 
@@ -29,5 +30,9 @@ urlpatterns = [
     path("quotas/defaults/<int:default_id>/end/", quotas.quota_default_end, name="quota_default_end"),
     path("quotas/<int:quota_id>/", quotas.quota_edit, name="quota"),
     path("quotas/<int:quota_id>/end/", quotas.quota_end, name="quota_end"),
+    path("billing/", ledger.wallet, name="billing"),
+    path("billing/redeem/", ledger.redeem, name="billing_redeem"),
+    path("billing/alert/", ledger.alert, name="billing_alert"),
+    path("billing/ledger.csv", ledger.ledger_csv, name="billing_csv"),
     path("tenants/<int:tenant_id>/", home.choose_tenant, name="choose_tenant"),
 ]

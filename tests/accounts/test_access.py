@@ -9,8 +9,8 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from accounts.models import ApiKey, Member, Tenant, User
 from accounts.tenants import open_tenant
-from billing import quotas
-from billing.models import Quota, QuotaDefault
+from billing import codes, quotas
+from billing.models import BalanceAlert, Code, CodeBatch, Quota, QuotaDefault
 from tests.pages import Browser
 
 READ = [
@@ -25,10 +25,13 @@ READ = [
     "portal:usage_focus",
     "portal:prices",
 ]
+READ = ["portal:overview", "portal:overview_live", "portal:keys", "portal:requests", "portal:requests_live",
+        "portal:quotas", "portal:usage", "portal:usage_csv", "portal:billing", "portal:billing_csv"]  # fmt: skip
 MANAGE = ["portal:key_create"]
 OF_A_KEY = ["portal:key", "portal:key_revoke"]
 OF_A_QUOTA = ["portal:quota", "portal:quota_end"]
 OF_A_DEFAULT = ["portal:quota_default_end"]
+OF_BILLING = ["portal:billing_redeem", "portal:billing_alert"]
 CHANGE_A_KEY = ["portal:key", "portal:key_pause", "portal:key_resume", "portal:key_revoke"]
 
 
@@ -58,6 +61,7 @@ def test_every_portal_url_is_called_by_these_tests() -> None:
         *CHANGE_A_KEY,
         *OF_A_QUOTA,
         *OF_A_DEFAULT,
+        *OF_BILLING,
         "portal:quota_create",
         "portal:request",
         "portal:choose_tenant",
@@ -122,6 +126,24 @@ def test_owners_and_admins_alone_set_quotas(
     assert browser.open(reverse("portal:quota_create")).status == status
     browser.forge(reverse("portal:quota_create"), {"about": "tenant", "period": "day", "amount": "1"})
     assert Quota.objects.count() == (1 if who == "alice" else 0)
+
+
+@pytest.mark.parametrize("name", OF_BILLING)
+@pytest.mark.parametrize(
+    ("who", "status"), [("", 302), ("bob", 403), ("accountant", 403), ("alice", 302), ("charlie", 302)]
+)
+def test_owners_and_admins_alone_change_what_is_paid(
+    request: pytest.FixtureRequest, tenant: Tenant, stranger_tenant: Tenant, who: str, status: int, name: str
+) -> None:
+    """The stranger changes his own."""
+    (code,) = codes.make(CodeBatch(label="x", amount=7, currency="USD", number=1))
+    browser = Browser(request.getfixturevalue(who) if who else None)
+
+    assert browser.forge(reverse(name), {"code": code, "threshold": "1"}).status == status
+
+    alice_may = who == "alice"
+    assert BalanceAlert.objects.filter(balance__tenant=tenant).exists() is (alice_may and name == OF_BILLING[1])
+    assert Code.objects.filter(tenant=tenant).exists() is (alice_may and name == OF_BILLING[0])
 
 
 def test_anonymous_sees_no_request_by_its_id(browser: Browser) -> None:

@@ -229,11 +229,10 @@ def test_e36_trial_balance_is_even_in_every_currency(rich: Account) -> None:
 
     after = ledger.trial_balance()
 
-    moved = {
-        side.account: (side.debit - old.debit, side.credit - old.credit)
-        for side in after
-        if (old := before.get((side.currency, side.account), ledger.Side(side.currency, side.account, 0, 0)))
-    }
+    moved = {}
+    for side in after:
+        old = before.get((side.currency, side.account), ledger.Side(side.currency, side.account, 0, 0))
+        moved[side.account] = (side.debit - old.debit, side.credit - old.credit)
     assert moved[Contra.WALLETS] == (21, 100)
     assert (moved[Contra.CASH], moved[Contra.PROMOTIONS], moved[Contra.ADJUSTMENTS]) == ((70, 20), (30, 0), (0, 1))
     for currency in {side.currency for side in after}:

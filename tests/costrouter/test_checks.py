@@ -38,6 +38,8 @@ def test_sound_installation_has_no_complaint(settings: Settings) -> None:
         pytest.param({"CHANNEL_NETWORKS": ["intranet"]}, {"costrouter.E001"}, id="network that is a name"),
         pytest.param({"TRIAL_CREDIT": "5,00"}, {"costrouter.E002"}, id="credit with a comma"),
         pytest.param({"TRIAL_CREDIT": "-1"}, {"costrouter.E002"}, id="negative credit"),
+        pytest.param({"CONFIRM_ABOVE": {"USD": "much"}}, {"costrouter.E006"}, id="limit that is a word"),
+        pytest.param({"GRANT_TWO_PERSONS_ABOVE": {"USD": "-1"}}, {"costrouter.E006"}, id="negative limit"),
         pytest.param({"OWNER_DEAD_SECONDS": 7.0}, {"costrouter.E003"}, id="dead before two heartbeats"),
         pytest.param({"RETRY_BUDGET": 1.5}, {"costrouter.E004"}, id="retry budget above one"),
         pytest.param({"MAX_ATTEMPTS": 0}, {"costrouter.E005"}, id="no attempts"),
