@@ -1,4 +1,4 @@
-"""The books: balances, ledger entries, open reservations and the processes that hold them. To look at only."""
+"""The books: balances, open reservations and the processes that hold them. To look at only."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from django.utils.formats import number_format
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
-from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
+from unfold.contrib.filters.admin import ChoicesDropdownFilter
 
-from accounts.models import User
 from administration.frame import ReadOnlyAdmin, display
 from billing import amounts
 from billing.kinds import KINDS
-from billing.models import Balance, LedgerEntry, Process, Reservation
+from billing.models import Balance, Process, Reservation
 
 
 @admin.register(Balance)
@@ -32,30 +31,6 @@ class BalanceAdmin(ReadOnlyAdmin):
     @display(description=_("credit line"), ordering="credit_line")
     def shown_credit_line(self, balance: Balance) -> SafeString:
         return amounts.amount_html(balance.credit_line, balance.currency)
-
-
-@admin.register(LedgerEntry)
-class LedgerEntryAdmin(ReadOnlyAdmin):
-    list_display = ("created_at", "tenant", "kind", "shown_amount", "reference", "author")
-    list_display_links = ("created_at", "reference")
-    list_select_related = ("balance__tenant", "created_by")
-    list_filter = (("kind", ChoicesDropdownFilter), ("balance__tenant", AutocompleteSelectFilter))
-    list_filter_submit = True
-    search_fields = ("=reference", "balance__tenant__name")
-    date_hierarchy = "created_at"
-    fields = ("tenant", "kind", "shown_amount", "reference", "note", "author", "created_at")
-
-    @display(description=_("tenant"), ordering="balance__tenant__name")
-    def tenant(self, entry: LedgerEntry) -> str:
-        return entry.balance.tenant.name
-
-    @display(description=_("created by"), ordering="created_by__email")
-    def author(self, entry: LedgerEntry) -> User | None:
-        return entry.created_by
-
-    @display(description=_("amount"), ordering="amount")
-    def shown_amount(self, entry: LedgerEntry) -> SafeString:
-        return amounts.amount_html(entry.amount, entry.balance.currency)
 
 
 @admin.register(Reservation)

@@ -152,8 +152,13 @@ def form_page(
     original: Model,
     submit: str,
     explanation: str = "",
+    preview: SafeString | str = "",
+    can_preview: bool = False,
 ) -> TemplateResponse:
-    """A page of the administration that asks for a form about one row."""
+    """A page of the administration that asks for a form about one row.
+
+    `preview` says what would come of it; with `can_preview` a second button asks for that, by the name `preview`.
+    """
     context = {
         **admin.admin_site.each_context(request),
         "title": title,
@@ -162,6 +167,8 @@ def form_page(
         "form": form,
         "submit_label": submit,
         "explanation": explanation,
+        "preview": preview,
+        "can_preview": can_preview,
     }
     return TemplateResponse(request, "administration/form.html", context)
 

@@ -2,41 +2,38 @@
 
 from __future__ import annotations
 
-import secrets
+import datetime as dt
 import zoneinfo
-from decimal import Decimal, InvalidOperation
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, Final
 
 from django import forms
-from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
-from django.db.models import Model, OuterRef, QuerySet, Subquery
+from django.db.models import F, Model, OuterRef, QuerySet, Subquery, Sum
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
+from django.utils import timezone
+from django.utils.formats import number_format
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
-from unfold.contrib.filters.admin import ChoicesDropdownFilter
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter
 from unfold.widgets import (
     UnfoldAdminDecimalFieldWidget,
     UnfoldAdminSelectWidget,
     UnfoldAdminSplitDateTimeWidget,
     UnfoldAdminTextInputWidget,
-    UnfoldBooleanWidget,
 )
 
 from accounts import keys
 from accounts.errors import GatewayError
 from accounts.models import Member, Tenant
+from administration import postings
 from administration.frame import Admin, Inline, action, back_to, display, form_page, moved, secret_page
 from billing import amounts, balances, ledger, money, plans
 from billing.amounts import AmountField
-from billing.models import LedgerEntry, PricePlan
-
-# The kinds that an operator posts, with the sign of what they do; expiry is the gateway's own.
-_KINDS = (LedgerEntry.Kind.TOP_UP, LedgerEntry.Kind.GRANT, LedgerEntry.Kind.REFUND, LedgerEntry.Kind.ADJUSTMENT)
-_TAKES_AWAY = frozenset({LedgerEntry.Kind.REFUND})
+from billing.models import PricePlan, UsageRollup
 
 
 class TenantForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable when it runs
@@ -62,63 +59,6 @@ class TenantForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptabl
         if name not in zoneinfo.available_timezones():
             raise ValidationError(_("This is not the name of a time zone, such as Asia/Ho_Chi_Minh."))
         return name
-
-
-class EntryForm(forms.Form):
-    """A posting to a tenant's wallet, in currency units. Its reference is made once, with the form."""
-
-    kind = forms.ChoiceField(
-        label=_("Kind"), choices=[(kind.value, kind.label) for kind in _KINDS], widget=UnfoldAdminSelectWidget()
-    )
-    amount = AmountField(
-        label=_("Amount"),
-        widget=UnfoldAdminDecimalFieldWidget(attrs={"step": "any", "inputmode": "decimal"}),
-        help_text=_(
-            "In the tenant's currency. A refund is entered as a positive amount and takes it out of the wallet; "
-            "only an adjustment may be negative."
-        ),
-    )
-    reason = forms.CharField(label=_("Reason"), max_length=300, widget=UnfoldAdminTextInputWidget())
-    reference = forms.CharField(
-        label=_("Reference"),
-        max_length=120,
-        widget=UnfoldAdminTextInputWidget(),
-        help_text=_("What caused it, such as a payment's number; the same reference posts once."),
-    )
-
-    is_confirmed = forms.BooleanField(label=_("Post this large amount"), required=False, widget=UnfoldBooleanWidget())
-
-    def __init__(self, *args: Any, currency: str, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.currency = currency
-        self.fields["amount"].label = f"{gettext('Amount')} ({currency})"
-        if "is_confirmed" not in self.data and not self._is_large(self.data.get("amount", "")):
-            del self.fields["is_confirmed"]  # asked for once it is needed
-
-    def _is_large(self, typed: str) -> bool:
-        try:
-            return abs(Decimal(typed)) > Decimal(settings.CONFIRM_ABOVE[self.currency])
-        except (InvalidOperation, KeyError):
-            return False
-
-    def clean(self) -> dict[str, Any]:
-        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
-        if "amount" not in cleaned or "kind" not in cleaned:
-            return cleaned
-        if cleaned["amount"] == 0 or (cleaned["amount"] < 0 and cleaned["kind"] != LedgerEntry.Kind.ADJUSTMENT):
-            self.add_error("amount", _("Enter a positive amount; only an adjustment may be negative."))
-            return cleaned
-        try:
-            amount = amounts.ledger_units(cleaned["amount"], self.currency)
-        except ValidationError as error:
-            self.add_error("amount", error)
-            return cleaned
-        if self._is_large(str(cleaned["amount"])) and not cleaned.get("is_confirmed"):
-            limit = settings.CONFIRM_ABOVE[self.currency]
-            message = _("More than %(limit)s %(currency)s: look at the amount once more, and tick the box to post it.")
-            self.add_error("is_confirmed", ValidationError(message, params={"limit": limit, "currency": self.currency}))
-        cleaned["amount"] = -amount if cleaned["kind"] in _TAKES_AWAY else amount
-        return cleaned
 
 
 class CreditLineForm(forms.Form):
@@ -155,11 +95,31 @@ class MemberInline(Inline):
     fields = ("user", "role")
 
 
+DAYS: Final = 7
+"""Over which the mean of what a tenant spends in a day is taken."""
+
+
+class DryFilter(DropdownFilter):  # type: ignore[misc]  # Unfold carries no types
+    """Tenants whose money ends within so many days, if they go on as in the last week."""
+
+    title = _("runs dry within")
+    parameter_name = "dry"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, Any]]:
+        return [(str(days), ngettext("%d day", "%d days", days) % days) for days in (1, 3, 7, 14)]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Tenant]) -> QuerySet[Tenant]:
+        if self.value() not in {"1", "3", "7", "14"}:
+            return queryset
+        # `get_queryset` below annotates both.
+        return queryset.filter(spent__gt=0, available__lt=F("spent") * int(self.value()) / DAYS)  # type: ignore[misc]
+
+
 @admin.register(Tenant)
 class TenantAdmin(Admin):
     form = TenantForm
-    list_display = ("name", "status", "currency", "shown_available", "time_zone", "created_at")
-    list_filter = (("status", ChoicesDropdownFilter), ("currency", ChoicesDropdownFilter))
+    list_display = ("name", "status", "currency", "shown_available", "shown_days", "time_zone", "created_at")
+    list_filter = (("status", ChoicesDropdownFilter), ("currency", ChoicesDropdownFilter), DryFilter)
     list_filter_submit = True
     search_fields = ("name", "members__user__email")
     search_help_text = _("The name of a tenant or the e-mail address of a member.")
@@ -175,9 +135,13 @@ class TenantAdmin(Admin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Tenant]:
         wallet = balances.wallets().filter(tenant=OuterRef("pk"))
+        since = timezone.now() - dt.timedelta(days=DAYS)
+        used = UsageRollup.objects.filter(tenant=OuterRef("pk"), starts_at__gte=since).order_by().values("tenant")
         rows: QuerySet[Tenant] = super().get_queryset(request)
         return rows.annotate(
-            available=Subquery(wallet.values("available")[:1]), credit_line=Subquery(wallet.values("credit_line")[:1])
+            available=Subquery(wallet.values("available")[:1]),
+            credit_line=Subquery(wallet.values("credit_line")[:1]),
+            spent=Subquery(used.annotate(sum=Sum("cost")).values("sum")),
         )
 
     def get_readonly_fields(self, request: HttpRequest, obj: Tenant | None = None) -> tuple[str, ...]:
@@ -207,6 +171,14 @@ class TenantAdmin(Admin):
     def shown_available(self, tenant: Tenant) -> SafeString:
         return amounts.amount_html(getattr(tenant, "available", None), tenant.currency)
 
+    @display(description=_("days left"))
+    def shown_days(self, tenant: Tenant) -> str:
+        """At the mean of the last week, as far as it is rolled up."""
+        spent, available = getattr(tenant, "spent", None), getattr(tenant, "available", None)
+        if not spent or available is None:
+            return amounts.ABSENT
+        return number_format(max(0, available * DAYS // spent), force_grouping=True)
+
     @display(description=_("credit line"))
     def shown_credit_line(self, tenant: Tenant) -> SafeString:
         return amounts.amount_html(getattr(tenant, "credit_line", None), tenant.currency)
@@ -230,43 +202,7 @@ class TenantAdmin(Admin):
 
     @action(description=_("Post a ledger entry"), permissions=("post",), icon="payments")
     def post_entry(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        tenant = get_object_or_404(Tenant, pk=object_id)
-        initial = {"reference": f"operator:{secrets.token_hex(8)}"}
-        form = EntryForm(request.POST or None, initial=initial, currency=tenant.currency)
-        if form.is_valid() and self._post(request, tenant, form):
-            return back_to(self, tenant)
-        return form_page(
-            self, request, title=gettext("Post a ledger entry"), form=form, original=tenant, submit=gettext("Post"),
-            explanation=gettext("An entry is history at once: it cannot be changed, only followed by another one."),
-        )  # fmt: skip
-
-    def _post(self, request: HttpRequest, tenant: Tenant, form: EntryForm) -> bool:
-        """Posts the entry; on a refusal says why on the form. A repetition of the same form posts nothing new."""
-        wallet, data = balances.open_wallet(tenant), form.cleaned_data
-        earlier = LedgerEntry.objects.filter(reference=data["reference"]).first()
-        if earlier is not None and (earlier.balance_id, earlier.kind, earlier.amount) != (
-            wallet.pk, data["kind"], data["amount"],
-        ):  # fmt: skip
-            form.add_error("reference", gettext("This reference was used for another entry."))
-            return False
-        try:
-            entry = ledger.post(
-                balance=wallet,
-                kind=LedgerEntry.Kind(data["kind"]),
-                amount=data["amount"],
-                reference=data["reference"],
-                note=data["reason"],
-                created_by=request.user,  # type: ignore[arg-type]  # admin pages have no anonymous users
-            )
-        except GatewayError as refusal:
-            form.add_error("amount", refusal.message)
-            return False
-        if earlier is None:
-            self.log_change(request, tenant, [{"added": {"name": "ledger entry", "object": entry.reference}}])
-            self.message_user(request, gettext("The entry was posted."), messages.SUCCESS)
-        else:
-            self.message_user(request, gettext("This entry had been posted already; nothing was changed."))
-        return True
+        return postings.page(self, request, get_object_or_404(Tenant, pk=object_id))
 
     @action(description=_("Set the credit line"), permissions=("grant_credit",), icon="credit_card")
     def set_credit_line(self, request: HttpRequest, object_id: str) -> HttpResponse:

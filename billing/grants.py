@@ -190,9 +190,8 @@ def standing(wallet: Balance) -> Standing:
     """How the wallet stands now, in the order in which its grants will be spent. Writes nothing."""
     with transaction.atomic():
         _take_a_snapshot()
-        row = Balance.objects.get(pk=wallet.pk)
-        course = Course(row, Drawing.objects.filter(balance=row).first())
-        course.advance(timezone.now() + drawing.GRACE)
+        course = _present(wallet)
+        row = course.wallet
         held = row.tenant.reservations.aggregate(sum=Sum("amount"))["sum"] or 0
     lots = [lot for lot in course.pool.lots.values() if lot.rest]
     return Standing(
@@ -203,6 +202,22 @@ def standing(wallet: Balance) -> Standing:
         grants=sorted((lot for lot in lots if lot.is_granted), key=spending_order),
         owed=course.pool.owed,
     )
+
+
+def _present(wallet: Balance) -> Course:
+    """The wallet's course as it would be if everything that settled were drawn."""
+    row = Balance.objects.select_related("tenant").get(pk=wallet.pk)
+    course = Course(row, Drawing.objects.filter(balance=row).first())
+    course.advance(timezone.now() + drawing.GRACE)
+    return course
+
+
+def left_of(entry: LedgerEntry) -> int | None:
+    """What is left now of what the entry brought in, in ledger units; None of an entry that brought in nothing."""
+    if entry.amount < 0 or entry.balance.kind != Balance.Kind.WALLET:
+        return None
+    found = _present(entry.balance).pool.lots.get(entry.pk)
+    return found.rest if found else 0
 
 
 def _take_a_snapshot() -> None:

@@ -306,6 +306,8 @@ UNFOLD = {
                         "permission": "administration.margins.may_see",
                     },
                     _page(_("Ledger entries"), "menu_book", "billing.ledgerentry"),
+                    _page(_("Posting requests"), "approval", "billing.postingrequest"),
+                    _page(_("Batches of codes"), "confirmation_number", "billing.codebatch"),
                     _page(_("Quotas"), "speed", "billing.quota"),
                     _page(_("Default quotas"), "playlist_add", "billing.quotadefault"),
                     _page(_("Balances"), "account_balance_wallet", "billing.balance"),

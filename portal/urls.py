@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from portal import focus, home, keys, overview, prices, quotas, request, requests, usage
-from portal import home, keys, ledger, overview, quotas, request, requests, usage
+from portal import focus, home, keys, ledger, overview, prices, quotas, request, requests, usage
 
 app_name = "portal"
 

@@ -6,8 +6,8 @@ Amounts are integers in the currency's ledger unit (billing/money.py). Prices ar
 from billing.models.archives import ArchivedUse, UsageArchive
 from billing.models.balances import Balance
 from billing.models.base import AppendOnly
-from billing.models.corrections import Correction
 from billing.models.codes import Code, CodeBatch
+from billing.models.corrections import Correction
 from billing.models.grants import Draw, Drawing, Lot
 from billing.models.keys import IdempotencyKey
 from billing.models.ledger import LedgerEntry
@@ -24,11 +24,11 @@ __all__ = [
     "AppendOnly",
     "ArchivedUse",
     "Balance",
-    "Break",
-    "Correction",
     "BalanceAlert",
+    "Break",
     "Code",
     "CodeBatch",
+    "Correction",
     "Draw",
     "Drawing",
     "IdempotencyKey",
