@@ -12,6 +12,7 @@ from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -121,11 +122,13 @@ def page(own: Admin, request: HttpRequest, tenant: Tenant) -> HttpResponse:
     """The form, what it would do (`preview`), and the way back when it is posted or asked for."""
     initial = {"reference": f"operator:{secrets.token_hex(8)}"}
     form = EntryForm(request.POST or None, initial=initial, currency=tenant.currency)
-    preview: SafeString | str = ""
+    preview = SafeString()
     if form.is_valid():
         wallet = balances.open_wallet(tenant)
         if "preview" in request.POST:
             preview = _preview(wallet, form.cleaned_data["amount"])
+            if approvals.needs_two(form.cleaned_data["amount"], wallet.currency):
+                preview += format_html("<p>{}</p>", gettext("Another operator has to approve it."))
         elif _submit(own, request, wallet, form):
             return back_to(own, tenant)
     return form_page(
@@ -140,10 +143,7 @@ def _preview(wallet: Balance, amount: int) -> SafeString:
         amounts.amount_html(value, wallet.currency) for value in (wallet.available, amount, wallet.available + amount)
     ]
     headers = [gettext("available now"), gettext("amount"), gettext("available then")]
-    rows: list[tuple[Any, ...]] = [tuple(shown)]
-    if approvals.needs_two(amount, wallet.currency):
-        rows.append((gettext("Another operator has to approve it."), "", ""))
-    return table(headers, rows, numeric=frozenset(range(3)))
+    return table(headers, [tuple(shown)], numeric=frozenset(range(3)))
 
 
 def _submit(own: Admin, request: HttpRequest, wallet: Balance, form: EntryForm) -> bool:

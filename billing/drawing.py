@@ -137,7 +137,7 @@ class Course:
 
     def _earlier(self) -> Iterator[lots.Draw]:
         """As the pool asks for it; the order is `lots.newest_first`."""
-        rows = _left(self.wallet).filter(lot__isnull=False)
+        rows = _left(self.wallet).filter(lot__isnull=False, entry=None)
         mine = {lot.id: lot for lot in self.pool.lots.values()}
         order = (F("at").desc(), F("lot__expires_at").desc(nulls_first=True), F("pk").desc())
         for draw in _draws(rows.order_by(*order)):

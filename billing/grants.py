@@ -292,9 +292,12 @@ class Difference:
     """The same by ledger and usage, as far as they are drawn."""
 
 
-def differences() -> list[Difference]:
-    """The wallets whose lots do not add up; none if all is well. Read-only."""
-    return [row for row in map(_compare, Drawing.objects.select_related("balance").order_by("pk")) if not _agrees(row)]
+def differences(*, of: Balance | None = None) -> list[Difference]:
+    """The wallets (or whether this one) whose lots do not add up; none if all is well. Read-only."""
+    states = Drawing.objects.select_related("balance").order_by("pk")
+    if of is not None:
+        states = states.filter(balance=of)
+    return [row for row in map(_compare, states) if not _agrees(row)]
 
 
 def _agrees(row: Difference) -> bool:

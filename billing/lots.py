@@ -32,6 +32,9 @@ class Lot:
     def has_expired(self, at: dt.datetime) -> bool:
         return self.expires_at is not None and self.expires_at <= at
 
+    def pays_at(self, at: dt.datetime) -> bool:
+        return self.starts_at <= at and not self.has_expired(at)
+
 
 @dataclass(frozen=True, slots=True)
 class Cause:
@@ -59,6 +62,10 @@ class Draw:
     number: int = 0
     """The later it was drawn, the higher: the id of its row, or above all ids while it has none."""
 
+    @property
+    def is_usage(self) -> bool:
+        return self.cause.entry is None
+
 
 def spending_order(lot: Lot) -> tuple[Any, ...]:
     return lot.priority, not lot.is_granted, lot.starts_at, lot.id
@@ -76,7 +83,7 @@ class Pool:
     lots: dict[int, Lot] = field(default_factory=dict)
     unpaid: list[Draw] = field(default_factory=list)
     earlier: Callable[[], Iterable[Draw]] = tuple
-    """What was drawn before and not moved on, newest first (`newest_first`), without what is in `unpaid`."""
+    """What usage drew before and was not moved on, newest first (`newest_first`), without what is in `unpaid`."""
     drawn: list[Draw] = field(default_factory=list)
     """What this pool has drawn, in order."""
 
@@ -87,15 +94,21 @@ class Pool:
     def open(self, lot: Lot) -> None:
         """A lot is there: what is owed eats it first, the oldest before."""
         self.lots[lot.id] = lot
+        self._pay_owed(lot)
+
+    def _pay_owed(self, lot: Lot) -> None:
         for draw in self.unpaid:
             amount = min(draw.left, lot.rest)
             if amount:
                 self._move(draw, lot, amount, draw.cause)
-        self._forget_paid()
+        self.unpaid = [draw for draw in self.unpaid if draw.left]
 
     def spend(self, amount: int, cause: Cause, *, order: Callable[[Lot], Any] = spending_order) -> None:
-        """Draws the amount from the lots in order; the ones that have expired come last, and then it is owed."""
-        for lot in sorted(self.lots.values(), key=lambda lot: (lot.has_expired(cause.begins), order(lot))):
+        """Draws the amount from the lots in order; what cannot be paid is owed.
+
+        Last come the lots that had expired, or were not there yet when a request that appears late says that it ended.
+        """
+        for lot in sorted(self.lots.values(), key=lambda lot: (not lot.pays_at(cause.begins), order(lot))):
             amount -= self.take(lot, amount, cause)
         if amount:
             self.unpaid.append(self._draw(None, amount, cause))
@@ -109,15 +122,18 @@ class Pool:
         return taken
 
     def give_back(self, amount: int, cause: Cause) -> int:
-        """Unwinds what was drawn, newest first and of the same moment the latest expiry first; returns what is over."""
-        mine = sorted((draw for draw in [*self.drawn, *self.unpaid] if draw.left > 0), key=newest_first)
+        """Unwinds what usage drew, newest first, of one moment the latest expiry first; returns what is over."""
+        mine = sorted((draw for draw in [*self.drawn, *self.unpaid] if draw.left and draw.is_usage), key=newest_first)
         for draw in heapq.merge(_once(mine), self.earlier(), key=newest_first):
             if not amount:
                 break
             given = min(amount, draw.left)
             amount -= given
             self._undo(draw, given, cause)
-        self._forget_paid()
+        # What is still owed is no usage but money that left: it eats what was opened again.
+        self.unpaid = [draw for draw in self.unpaid if draw.left]
+        for lot in sorted(self.lots.values(), key=spending_order):
+            self._pay_owed(lot)
         return amount
 
     def _undo(self, draw: Draw, amount: int, cause: Cause) -> None:
@@ -136,9 +152,6 @@ class Pool:
         draw = Draw(lot, amount, cause, max(0, amount), of, NEW + len(self.drawn))
         self.drawn.append(draw)
         return draw
-
-    def _forget_paid(self) -> None:
-        self.unpaid = [draw for draw in self.unpaid if draw.left]
 
 
 def newest_first(draw: Draw) -> tuple[Any, ...]:

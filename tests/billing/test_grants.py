@@ -210,6 +210,15 @@ def test_correction_beyond_all_usage_is_a_lot_of_its_own(purse: Purse) -> None:
     assert (purse.rest(bought), purse.rest(more), purse.standing().paid) == (10, 2, 12)
 
 
+def test_what_a_correction_reopens_pays_what_a_refund_owes(purse: Purse) -> None:
+    bought = purse.post(Kind.TOP_UP, 10)
+    purse.use(10)
+    purse.post(Kind.REFUND, -4)
+    purse.post(Kind.ADJUSTMENT, 7)
+    purse.draw()
+    assert (purse.standing().owed, purse.rest(bought)) == (0, 3)
+
+
 def test_correction_gives_back_what_nobody_has_paid_first(purse: Purse) -> None:
     purse.allow(100)
     bought = purse.post(Kind.TOP_UP, 10)
@@ -218,6 +227,17 @@ def test_correction_gives_back_what_nobody_has_paid_first(purse: Purse) -> None:
     purse.post(Kind.ADJUSTMENT, 7)
     purse.draw()
     assert (purse.standing().owed, purse.rest(bought)) == (0, 2)
+
+
+def test_correction_reopens_nothing_that_was_voided_expired_or_refunded(purse: Purse) -> None:
+    purse.post(Kind.TOP_UP, 10)
+    purse.post(Kind.REFUND, -10)
+    grant = purse.post(Kind.GRANT, 10)
+    purse.use(1)
+    purse.void(grant)
+    more = purse.post(Kind.ADJUSTMENT, 5)
+    purse.draw()
+    assert (purse.rest(grant), purse.rest(more), purse.standing().paid) == (1, 4, 4)
 
 
 def test_e36_correction_of_a_correction_is_refused(purse: Purse) -> None:
