@@ -190,6 +190,12 @@ def test_any_order_of_money_and_usage_is_drawn_once_for_long(database: str) -> N
 EVENTS = ("top_up", "grant", "short", "refund", "up", "use", "hold", "settle", "late", "draw", "expire", "void", "wait")
 
 
+def _cause(draw: Draw) -> tuple[Any, ...]:
+    """Entries that the gateway posts by itself are dated by the clock on the wall."""
+    when = (draw.since, draw.at) if draw.entry is None else draw.entry.kind
+    return when, draw.record is None, draw.of_id is None
+
+
 class Player:
     """Plays a script: each event is a method, and a number says how much of it."""
 
@@ -206,7 +212,7 @@ class Player:
         numbers = {pk: place for place, pk in enumerate(self.purse.ledger.values_list("pk", flat=True))}
         draws = Draw.objects.filter(balance=self.purse.wallet).order_by("pk")
         return [
-            *((numbers.get(draw.lot_id or 0), draw.amount, draw.at, draw.since, draw.record is None) for draw in draws),
+            *((numbers.get(draw.lot_id or 0), draw.amount, *_cause(draw)) for draw in draws),
             *self.purse.entries(),
         ]
 
