@@ -71,8 +71,8 @@ def quotas_page(
 
 
 def billing_page(
-    view: Callable[Concatenate[TenantRequest, P], HttpResponse],
-) -> Callable[Concatenate[HttpRequest, P], HttpResponse]:
+    view: Callable[Concatenate[TenantRequest, P], HttpResponseBase],
+) -> Callable[Concatenate[HttpRequest, P], HttpResponseBase]:
     """A page for members who may change what is paid; other members get 403."""
     return _page_of_those_who(lambda member: member.can_manage_billing, view)
 

@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("billing", "0016_usage_records_by_month"),
+        ("billing", "0019_codes_alerts_and_requests"),
     ]
 
     operations = [
