@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,14 +11,12 @@ from typing import Any, Final
 import pytest
 from selenium import webdriver
 
+from tests import axe
 from tests.callers import PATH
 from tests.installation import Offer
 from tests.worlds import World
 
-CHROMIUM: Final = shutil.which("chromium")
-DRIVER: Final = shutil.which("chromedriver")
-
-pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="Chromium and its driver are not installed")
+pytestmark = pytest.mark.skipif(not (axe.CHROMIUM and axe.DRIVER), reason="Chromium and its driver are not installed")
 
 FETCH: Final = """
 const [url, key, model, done] = arguments;
@@ -66,14 +63,8 @@ def site() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[webdriver.Chrome]:
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(CHROMIUM)
-    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"):
-        options.add_argument(argument)
-    browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
-    browser.set_script_timeout(20)
-    yield browser
-    browser.quit()
+    with axe.chromium() as browser:
+        yield browser
 
 
 def fetched(browser: webdriver.Chrome, world: World, model: Offer, *, page: str, allowed: str) -> dict[str, Any]:
