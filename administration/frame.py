@@ -115,6 +115,13 @@ def _logged(value: Any) -> str:
 class Inline(TabularInline):  # type: ignore[misc]
     """The base of every table of rows inside another row's page."""
 
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Named for screen readers: a column's head is no label."""
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if field is not None:
+            getattr(field.widget, "widget", field.widget).attrs["aria-label"] = field.label
+        return field
+
 
 class ReadOnlyAdmin(Admin):
     """Rows that the gateway alone writes: they can be looked at."""
@@ -193,7 +200,9 @@ def table(headers: list[Any], rows: list[tuple[Any, ...]], *, numeric: frozenset
     cells = [format_html_join("", '<td class="{}">{}</td>', zip(classes, row, strict=True)) for row in rows]
     body = format_html_join("", "<tr>{}</tr>", ((row,) for row in cells))
     return format_html(
-        '<div class="record-table"><table><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>', head, body
+        '<div class="record-table" tabindex="0"><table><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>',
+        head,
+        body,
     )
 
 

@@ -264,6 +264,7 @@ UNFOLD = {
     "SITE_ICON": lambda request: static("mark.svg"),
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("mark.svg")}],
     "STYLES": [lambda request: static("css/administration.css")],
+    "SCRIPTS": [lambda request: static("js/administration.js")],
     "SHOW_LANGUAGES": True,
     "DASHBOARD_CALLBACK": "administration.dashboard.figures",
     "ACCOUNT": {
