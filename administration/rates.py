@@ -195,7 +195,7 @@ class RatesAdmin(AddOnlyAdmin):
                     "description": _(
                         "A kind without a price of its own costs what the kind costs that contains it: cached input, "
                         "cache writes and input audio what input costs, reasoning and output audio what output costs. "
-                        "If nothing contains it, it is free. The fee is per request, not per million."
+                        "If nothing contains it, requests for it are refused. The fee is per request, not per million."
                     ),
                 },
             ),
