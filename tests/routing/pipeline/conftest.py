@@ -37,6 +37,9 @@ def stage(sqlite_databases: SqliteDatabases, django_db_blocker: DjangoDbBlocker)
 
         async def stop() -> None:
             await asyncio.get_running_loop().run_in_executor(None, writer.stop)
+            gateway.client.close()
+            await gateway.limiter.close()
+            await asyncio.sleep(0)  # connections close when the loop comes round
 
         runner.run(start())
         yield Stage(runner, gateway)

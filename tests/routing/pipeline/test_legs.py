@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 from django.utils import timezone
 
+from accounts import database
 from accounts.models import ApiKey, Tenant
 from billing import quotas
 from billing.models import Balance, Quota
@@ -30,7 +31,7 @@ def upstream() -> Iterator[Upstream]:
 
 
 @pytest.fixture
-def app(stage: Stage, upstream: Upstream) -> App:
+def app(upstream: Upstream, stage: Stage) -> App:  # the stage is left first, with its connections
     made = App(stage, upstream)
     upstream.on(made.upstream_name(1), plain(200, ANSWER))
     return made
@@ -124,7 +125,7 @@ def test_key_that_is_gone_meanwhile_holds_nothing(app: App) -> None:
 
     async def goes() -> None:
         await asyncio.sleep(1)
-        await asyncio.to_thread(ApiKey.objects.filter(tenant=app.tenant).delete)
+        await database.read(ApiKey.objects.filter(tenant=app.tenant).delete)
 
     response = app.ask(arriving=goes())
 

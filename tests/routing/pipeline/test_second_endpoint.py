@@ -153,7 +153,7 @@ class App:
 
 
 @pytest.fixture
-def app(stage: Stage, upstream: Upstream) -> App:
+def app(upstream: Upstream, stage: Stage) -> App:  # the stage is left first, with its connections
     return App(stage, upstream)
 
 
