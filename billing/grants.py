@@ -146,20 +146,21 @@ def draw_due(now: dt.datetime | None = None) -> int:
     """Draws what wallets have used since their last hour; returns how many wallets that were. Safe to run anywhere."""
     moment = now or drawing.now_of_the_database()
     until, open_since = drawing.patient(moment)
-    due = list(_with_undrawn(until)[:_AT_ONCE])
+    old = Q(drawing=None) | Q(drawing__until__lt=until - EVERY)
+    due = list(undrawn(until).filter(old)[:_AT_ONCE])
     for wallet in due:
         draw(wallet, until, open_since)
     return len(due)
 
 
-def _with_undrawn(until: dt.datetime) -> QuerySet[Balance]:
+def undrawn(until: dt.datetime) -> QuerySet[Balance]:
+    """The wallets with usage or entries of before this moment that are not drawn yet."""
     entries = LedgerEntry.objects.filter(
         balance=OuterRef("pk"), pk__gt=Coalesce(OuterRef("drawing__posted"), 0), created_at__lt=until
     )
     records = UsageRecord.objects.filter(tenant=OuterRef("tenant"), settled_at__lt=until, cost__gt=0)
     records = records.filter(settled_at__gte=Coalesce(OuterRef("drawing__until"), drawing.BEGINNING))
-    old = balances.wallets().filter(Q(drawing=None) | Q(drawing__until__lt=until - EVERY))
-    return old.filter(Exists(entries) | Exists(records)).order_by("pk")
+    return balances.wallets().filter(Exists(entries) | Exists(records)).order_by("pk")
 
 
 def draw(wallet: Balance, until: dt.datetime, open_since: dt.datetime | None = None) -> None:

@@ -24,6 +24,7 @@ from typing import Any, Final
 from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
+from billing import grants
 from billing.ledger import sums_by_leg
 from billing.models import Reservation, RollupState, UsageArchive
 
@@ -195,6 +196,10 @@ def _refuse_what_must_stay(month: Month, now: dt.datetime) -> None:
     complete = RollupState.objects.values_list("complete_until", flat=True).first()
     if complete is None or complete < month.ends + _LATE:
         raise CannotArchive(f"usage is added up until {complete or 'no time'} only; run `manage.py rollups catch-up`")
+    if grants.undrawn(month.ends + _LATE).exists():
+        raise CannotArchive(
+            "who paid for some of this usage is not drawn yet; a running process does that every minute"
+        )
 
 
 def kept_since() -> dt.datetime | None:

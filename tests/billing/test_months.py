@@ -20,7 +20,7 @@ from pytest_django.plugin import DjangoDbBlocker
 
 from accounts import keys
 from accounts.models import Tenant, User
-from billing import balances, ledger, months, rollups
+from billing import balances, grants, ledger, months, rollups
 from billing.books import Books
 from billing.models import ArchivedUse, LedgerEntry, Price, Reservation, UsageArchive, UsageRecord, UsageRollup
 from tests.bookkeeping import assert_books_add_up, default_database, race
@@ -104,6 +104,8 @@ def lies_in(record: UsageRecord) -> str:
 
 def roll_up() -> None:
     while rollups.advance():
+        pass
+    while grants.draw_due():
         pass
     call_command("rollups", "catch-up", verbosity=0)
 
