@@ -5,6 +5,7 @@ from __future__ import annotations
 from celery import shared_task
 
 from billing import idempotency, months, processes, recovery
+from billing.payments import jobs as payments
 
 _contact = recovery.Contact()
 """A worker's own: it lives as long as its process."""
@@ -29,3 +30,8 @@ def forget_dead_processes() -> None:
 def forget_expired_keys() -> None:
     while idempotency.forget_expired():
         pass
+
+
+@shared_task
+def run_payments() -> None:
+    payments.run()

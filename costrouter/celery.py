@@ -24,6 +24,11 @@ app.conf.beat_schedule = {
         "schedule": 5.0,
         "options": {"expires": 5},
     },
+    "run-payments": {
+        "task": "billing.tasks.run_payments",
+        "schedule": 5.0,
+        "options": {"expires": 5},
+    },
     "forget-dead-processes": {
         "task": "billing.tasks.forget_dead_processes",
         "schedule": 3600.0,

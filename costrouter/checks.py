@@ -12,7 +12,8 @@ from django.conf import settings
 from django.core import checks
 from django.core.checks import CheckMessage, Error, Tags, register
 
-from billing.money import from_decimal
+from billing.money import EXPONENT, from_decimal
+from billing.payments import gateways
 
 
 def register_all() -> None:
@@ -46,7 +47,7 @@ def check_servers(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> lis
 
 def check_values(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     """Settings that Django would accept and the gateway would trip over."""
-    return [*_networks(), *_amounts(), *_times()]
+    return [*_networks(), *_amounts(), *_times(), *_payments()]
 
 
 def check_public(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
@@ -125,3 +126,21 @@ def _times() -> Iterator[CheckMessage]:
         yield Error("RETRY_BUDGET is a share between 0 and 1.", id="costrouter.E004")
     if settings.MAX_ATTEMPTS < 1:
         yield Error("MAX_ATTEMPTS is at least 1.", id="costrouter.E005")
+
+
+def _payments() -> Iterator[CheckMessage]:
+    """An empty webhook secret would accept forged payments: the server does not start with it (scheduler.py)."""
+    for problem in gateways.problems():
+        yield Error(problem, hint="See the settings of payments in docs/runbook.md.", id="costrouter.E006")
+    if not 0 <= settings.TOP_UP_BONUS_PERCENT <= 100 or settings.BANK_QUOTE_MINUTES < 1:
+        yield Error("TOP_UP_BONUS_PERCENT is 0 to 100, BANK_QUOTE_MINUTES at least 1.", id="costrouter.E007")
+    for name in ("TOP_UP_MIN", "TOP_UP_MAX", "REFUND_APPROVAL_ABOVE"):
+        if not _has_every_currency(getattr(settings, name)):
+            yield Error(f"{name} names an amount for each currency: USD=5,VND=100000.", id="costrouter.E008")
+
+
+def _has_every_currency(values: dict[str, str]) -> bool:
+    try:
+        return all(from_decimal(Decimal(values[currency]), currency) > 0 for currency in EXPONENT)
+    except (KeyError, InvalidOperation, ValueError, OverflowError):
+        return False

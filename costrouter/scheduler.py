@@ -1,9 +1,9 @@
 """The process's own jobs: its heartbeat, a fresh catalogue, the counts of refused calls, and closing what the dead
 left open.
 
-Every web process runs them in three threads beside the event loop, with or without Celery: they are cheap, and safe to
+Every web process runs them in four threads beside the event loop, with or without Celery: they are cheap, and safe to
 run anywhere at the same time. What may take long (recovery after an outage, roll-ups) has a thread of its own, so that
-no heartbeat waits for it, and mail another.
+no heartbeat waits for it, and mail and payments, which wait for others, one each.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from django.utils import timezone
 from accounts import refusals
 from accounts.authentication import write_last_used
 from billing import alerts, grants, idempotency, months, notices, processes, recovery, rollups
+from billing.payments import gateways, jobs as payments
 from billing.recovery import Contact
 from routing.pipeline.gateway import Gateway
 
@@ -36,6 +37,7 @@ ROLLUP_SECONDS = 20.0
 NOTICE_SECONDS = 15.0
 EXPIRY_SECONDS = 15.0
 DRAW_SECONDS = 60.0
+PAYMENT_SECONDS = 5.0
 MONTH_SECONDS = 3600.0
 LAST_SECONDS = 8.0
 """How long a stop waits for requests whose clients have left."""
@@ -67,6 +69,10 @@ class Scheduler:
         self._writer.start(self._owner)
         mail = [Job("notices", NOTICE_SECONDS, notices.send), Job("alerts", NOTICE_SECONDS, alerts.send)]
         for name, jobs in (("scheduler", self._pressing()), ("housekeeper", self._patient()), ("mail", mail)):
+        mail = [Job("notices", NOTICE_SECONDS, notices.send)]
+        pay = [Job("payments", PAYMENT_SECONDS, payments.run)]
+        threads = {"scheduler": self._pressing(), "housekeeper": self._patient(), "mail": mail, "payments": pay}
+        for name, jobs in threads.items():
             thread = threading.Thread(target=self._work, args=(jobs,), name=name, daemon=True)
             self._threads.append(thread)
             thread.start()
@@ -90,6 +96,7 @@ class Scheduler:
             time.sleep(0.05)
 
     def _prepare(self) -> str:
+        gateways.require_sound()
         try:
             self._gateway.catalogue.refresh()
             return processes.register()

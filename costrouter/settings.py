@@ -82,6 +82,22 @@ CONFIRM_ABOVE = env.dict("CONFIRM_ABOVE", default={"USD": "1000", "VND": "250000
 GRANT_TWO_PERSONS_ABOVE = env.dict("GRANT_TWO_PERSONS_ABOVE", default={"USD": "10000", "VND": "250000000"})
 """Currency units above which it waits for the approval of another operator."""
 """Currency units granted to a new tenant."""
+STRIPE_SECRET_KEY = env.str("STRIPE_SECRET_KEY", default="")
+"""Empty: no card payments. billing/payments/gateways.py says what has to fit together."""
+STRIPE_WEBHOOK_SECRET = env.str("STRIPE_WEBHOOK_SECRET", default="")
+STRIPE_API_BASE = env.str("STRIPE_API_BASE", default="https://api.stripe.com").rstrip("/")
+BANK_ACCOUNT = env.str("BANK_ACCOUNT", default="")
+"""Empty: no bank transfers."""
+BANK_ACCOUNT_NAME = env.str("BANK_ACCOUNT_NAME", default="")
+BANK_BIN = env.str("BANK_BIN", default="")
+BANK_WEBHOOK_SECRET = env.str("BANK_WEBHOOK_SECRET", default="")
+BANK_QUOTE_MINUTES = env.int("BANK_QUOTE_MINUTES", default=60)
+TOP_UP_MIN = env.dict("TOP_UP_MIN", default={"USD": "5", "VND": "100000"})
+TOP_UP_MAX = env.dict("TOP_UP_MAX", default={"USD": "5000", "VND": "50000000"})
+"""Currency units of one top-up."""
+TOP_UP_BONUS_PERCENT = env.int("TOP_UP_BONUS_PERCENT", default=0)
+REFUND_APPROVAL_ABOVE = env.dict("REFUND_APPROVAL_ABOVE", default={"USD": "200", "VND": "5000000"})
+"""Currency units above which another operator has to approve a refund."""
 SIGNUP_OPEN = env.bool("SIGNUP_OPEN", default=True)
 MAX_ATTEMPTS = env.int("MAX_ATTEMPTS", default=3)
 RETRY_BUDGET = env.float("RETRY_BUDGET", default=0.1)
@@ -344,5 +360,5 @@ LOGGING = {
     "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
     "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="INFO")},
-    "loggers": {"httpx": {"level": "WARNING"}},
+    "loggers": {"httpx": {"level": "WARNING"}, "stripe": {"level": "WARNING"}},
 }

@@ -7,13 +7,15 @@ from django.contrib import admin
 from django.urls import include, path
 
 from administration import margins
-from portal import home
+from portal import home, webhooks
 
 urlpatterns = [
     path("", include("routing.api.urls")),
     path("", home.home, name="home"),
     path("portal/", include("portal.urls")),
     path("accounts/", include("allauth.urls")),
+    path("webhooks/stripe", webhooks.stripe, name="stripe_webhook"),
+    path("webhooks/bank", webhooks.bank, name="bank_webhook"),
     path("language/", home.set_language, name="set_language"),
     path("admin/margins/", admin.site.admin_view(margins.page), name="margins"),
     path("admin/", admin.site.urls),

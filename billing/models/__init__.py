@@ -9,20 +9,31 @@ from billing.models.base import AppendOnly
 from billing.models.codes import Code, CodeBatch
 from billing.models.corrections import Correction
 from billing.models.grants import Draw, Drawing, Lot
+from billing.models.cards import AutomaticTopUp, SavedCard
 from billing.models.keys import IdempotencyKey
 from billing.models.ledger import LedgerEntry
+from billing.models.payments import (
+    Gateway,
+    PaymentAlarm,
+    PaymentDispute,
+    PaymentEvent,
+    PaymentOrder,
+    PaymentRefund,
+)
 from billing.models.plans import PricePlan, TenantPlan
 from billing.models.prices import Price, PriceWithdrawal, Rates, Withdrawal
 from billing.models.quotas import Quota, QuotaDefault
 from billing.models.reconciliation import Break, Reconciliation
 from billing.models.reservations import Process, Reservation
 from billing.models.rollups import RollupState, UsageRollup
+from billing.models.transfers import BankTransfer, ExchangeRate
 from billing.models.usage import UsageRecord
 from billing.models.wallets import BalanceAlert, PostingRequest
 
 __all__ = [
     "AppendOnly",
     "ArchivedUse",
+    "AutomaticTopUp",
     "Balance",
     "BalanceAlert",
     "Break",
@@ -35,6 +46,16 @@ __all__ = [
     "LedgerEntry",
     "Lot",
     "PostingRequest",
+    "BankTransfer",
+    "ExchangeRate",
+    "Gateway",
+    "IdempotencyKey",
+    "LedgerEntry",
+    "PaymentAlarm",
+    "PaymentDispute",
+    "PaymentEvent",
+    "PaymentOrder",
+    "PaymentRefund",
     "Price",
     "PricePlan",
     "PriceWithdrawal",
@@ -45,6 +66,7 @@ __all__ = [
     "Reconciliation",
     "Reservation",
     "RollupState",
+    "SavedCard",
     "TenantPlan",
     "UsageArchive",
     "UsageRecord",

@@ -1,0 +1,69 @@
+"""Disputes: a payer's bank takes a payment back. The money leaves the wallet meanwhile, for good if it is lost."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from django.db import transaction
+from django.db.models import F, Sum
+from django.utils import timezone
+
+from billing import balances, ledger
+from billing.models import LedgerEntry, PaymentAlarm, PaymentDispute, PaymentOrder
+from billing.payments import alarms, units
+from billing.payments.stripe_api import Disputed
+
+State = PaymentDispute.State
+_WITHDRAWN: Final = frozenset({"needs_response", "under_review", "won", "lost"})
+"""Of https://docs.stripe.com/api/disputes/object#dispute_object-status: before, it is an inquiry and no money moves."""
+
+
+def follow(order: PaymentOrder, disputed: Disputed) -> None:
+    """Books what the gateway says of a dispute, in the caller's transaction: taken once, given back once if won."""
+    if disputed.state not in _WITHDRAWN:
+        return
+    locked = PaymentOrder.objects.select_for_update(of=("self",)).select_related("tenant").get(pk=order.pk)
+    dispute = PaymentDispute.objects.filter(external_id=disputed.id).first() or _take(locked, disputed)
+    if disputed.state == "won":
+        _give_back(locked, dispute)
+    elif disputed.state == "lost":
+        _close(dispute, State.LOST)
+
+
+def _take(order: PaymentOrder, disputed: Disputed) -> PaymentDispute:
+    """Takes what was credited for the amount in question; what has been refunded already cannot be taken twice."""
+    amount = min(disputed.amount, order.refundable)
+    gone = order.refunds.exclude(state__in=("failed", "rejected")).aggregate(Sum("taken"))["taken__sum"] or 0
+    gone += order.disputes.exclude(state=State.WON).aggregate(Sum("taken"))["taken__sum"] or 0
+    left = order.credited - gone
+    taken = left if amount == order.refundable else min(left, units.share(amount, order.received, order.credited))
+    dispute = PaymentDispute.objects.create(
+        order=order, external_id=disputed.id, amount=amount, taken=taken, reason=disputed.reason[:60]
+    )
+    PaymentOrder.objects.filter(pk=order.pk).update(disputed=F("disputed") + amount)
+    if taken:
+        _post(order, LedgerEntry.Kind.REFUND, -taken, f"dispute:{dispute.pk}")
+    detail = f"{disputed.amount} {order.pay_currency}: {disputed.reason}"
+    transaction.on_commit(
+        lambda: alarms.ring(
+            PaymentAlarm.Kind.DISPUTE, gateway=order.gateway, reference=disputed.id, detail=detail, order=order
+        )
+    )
+    return dispute
+
+
+def _give_back(order: PaymentOrder, dispute: PaymentDispute) -> None:
+    if not _close(dispute, State.WON):
+        return
+    PaymentOrder.objects.filter(pk=order.pk).update(disputed=F("disputed") - dispute.amount)
+    if dispute.taken:
+        _post(order, LedgerEntry.Kind.ADJUSTMENT, dispute.taken, f"dispute:{dispute.pk}:won")
+
+
+def _close(dispute: PaymentDispute, state: PaymentDispute.State) -> bool:
+    open_ = PaymentDispute.objects.filter(pk=dispute.pk, state=State.OPEN)
+    return bool(open_.update(state=state, closed_at=timezone.now()))
+
+
+def _post(order: PaymentOrder, kind: LedgerEntry.Kind, amount: int, reference: str) -> None:
+    ledger.post(balance=balances.open_wallet(order.tenant), kind=kind, amount=amount, reference=reference)
