@@ -16,7 +16,7 @@ from pytest_django.plugin import DjangoDbBlocker
 from accounts.models import User
 from billing import grants, ledger, months
 from billing.books import Books, open_books
-from billing.models import AppendOnly, Draw, LedgerEntry, Price
+from billing.models import AppendOnly, Draw, LedgerEntry, PaymentOrder, Price
 from tests.bookkeeping import Account, account, default_database
 from tests.databases import PostgresDatabases
 
@@ -144,3 +144,31 @@ def test_user_who_made_history_can_still_be_deleted(postgres: None) -> None:
 
     price.refresh_from_db()
     assert (price.model, price.output, price.created_by) == ("by dora", 3, None)
+
+
+ASKED_FOR = {"rate": 1, "pay_amount": 1, "credit_amount": 1, "gateway": "bank", "bonus": 5, "memo": "x", "tenant_id": 1}
+
+
+@pytest.fixture
+def order(postgres: None) -> PaymentOrder:
+    return PaymentOrder.objects.create(
+        tenant=account(0).tenant, gateway="stripe", pay_currency="USD", pay_amount=2000, credit_currency="USD",
+        credit_amount=20 * 10**9, expires_at=timezone.now(),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("column", ASKED_FOR)
+def test_p6_what_a_payment_order_asked_for_stays(order: PaymentOrder, column: str) -> None:
+    with pytest.raises(DatabaseError, match="what a payment order asked for stays"):
+        PaymentOrder.objects.filter(pk=order.pk).update(**{column: ASKED_FOR[column]})
+
+
+def test_payment_order_cannot_be_deleted(order: PaymentOrder) -> None:
+    with pytest.raises(ValidationError):
+        order.delete()
+    with connection.cursor() as cursor, pytest.raises(DatabaseError, match="what a payment order asked for stays"):
+        cursor.execute("DELETE FROM billing_paymentorder WHERE id = %s", [order.pk])
+
+
+def test_what_becomes_of_a_payment_order_is_written(order: PaymentOrder) -> None:
+    assert PaymentOrder.objects.filter(pk=order.pk).update(state="expired") == 1

@@ -173,9 +173,7 @@ def test_p2_event_signed_by_an_empty_secret_is_refused(
     assert (answer, entries(shop)) == (404, [])
 
 
-@pytest.mark.parametrize(
-    ("amount", "currency"), [(1999, "usd"), (2001, "usd"), (2000, "eur"), (2000, "vnd")], ids=str
-)
+@pytest.mark.parametrize(("amount", "currency"), [(1999, "usd"), (2001, "usd"), (2000, "eur"), (2000, "vnd")], ids=str)
 def test_p3_payment_that_is_not_what_the_order_asks_for_is_refused(
     gateway: StandIn, order: PaymentOrder, shop: Account, amount: int, currency: str
 ) -> None:
@@ -232,9 +230,7 @@ def test_p4_event_is_not_taken_for_seen_before_it_has_credited(
     """The ledger refuses, so order and event are as before; the repetition credits."""
     intent = gateway.pay(str(order.session_id))
     name = f"evt_failing_{order.pk}"
-    stolen = LedgerEntry.objects.create(
-        balance=shop.wallet, kind="adjustment", amount=1, reference=f"order:{order.pk}"
-    )
+    stolen = LedgerEntry.objects.create(balance=shop.wallet, kind="adjustment", amount=1, reference=f"order:{order.pk}")
     with pytest.raises(IntegrityError):
         tell(gateway, "payment_intent.succeeded", intent, id_=name)
     order.refresh_from_db()
@@ -261,9 +257,7 @@ def test_p4_gateway_that_cannot_be_read_has_the_event_sent_again(
     assert entries(shop) == CREDITED
 
 
-def test_p6_bonus_is_a_grant_of_its_own(
-    settings: Settings, gateway: StandIn, shop: Account, payer: User
-) -> None:
+def test_p6_bonus_is_a_grant_of_its_own(settings: Settings, gateway: StandIn, shop: Account, payer: User) -> None:
     settings.TOP_UP_BONUS_PERCENT = 10
     order = ordered(shop, payer)
 
@@ -274,9 +268,7 @@ def test_p6_bonus_is_a_grant_of_its_own(
     assert (order.received, order.credited, order.bonus) == (2000, 20 * DOLLAR, 2 * DOLLAR)
 
 
-def test_p8_dong_is_sent_without_a_hundred_times_too_much(
-    gateway: StandIn, shop: Account, payer: User
-) -> None:
+def test_p8_dong_is_sent_without_a_hundred_times_too_much(gateway: StandIn, shop: Account, payer: User) -> None:
     type(shop.tenant).objects.filter(pk=shop.tenant.pk).update(currency="VND")
     type(shop.wallet).objects.filter(pk=shop.wallet.pk).update(currency="VND")
     shop.tenant.refresh_from_db()
@@ -315,9 +307,7 @@ def test_event_signed_with_another_secret_is_refused(gateway: StandIn, order: Pa
 
 
 @pytest.mark.parametrize(("age", "status"), [(290, 200), (310, 400)])
-def test_old_signature_is_refused(
-    gateway: StandIn, order: PaymentOrder, shop: Account, age: int, status: int
-) -> None:
+def test_old_signature_is_refused(gateway: StandIn, order: PaymentOrder, shop: Account, age: int, status: int) -> None:
     body = gateway.event("payment_intent.succeeded", gateway.pay(str(order.session_id)))
 
     assert _post(body, payers.signed(body, at=int(time.time()) - age)) == status

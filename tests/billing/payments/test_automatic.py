@@ -1,0 +1,397 @@
+"""Automatic top-ups: the whole gap, one at a time, within the ceiling; rest after a declined charge."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import pytest
+from django.core import mail
+from django.utils import timezone
+
+from accounts.models import User
+from billing import ledger
+from billing.models import AutomaticTopUp, LedgerEntry, PaymentAlarm, PaymentOrder, SavedCard
+from billing.payments import automatic, checkout, jobs, orders, stripe_api
+from billing.payments.errors import PaymentRefused
+from billing.reservations import new_id
+from tests import payers
+from tests.billing.payments.conftest import DOLLAR, entries, member, ordered, tell
+from tests.bookkeeping import Account
+from tests.payers import StandIn
+
+Kind = LedgerEntry.Kind
+
+
+@pytest.fixture(autouse=True)
+def _alone(database: str) -> None:
+    """The wallets of other tests are left alone."""
+    AutomaticTopUp.objects.update(is_on=False)
+
+
+@pytest.fixture
+def card(gateway: StandIn, shop: Account) -> SavedCard:
+    return SavedCard.objects.create(
+        tenant=shop.tenant, customer_id=f"cus_{shop.tenant.pk}", method_id="pm_visa", brand="visa", last_four="4242"
+    )
+
+
+@pytest.fixture
+def top_up(card: SavedCard, shop: Account, payer: User) -> AutomaticTopUp:
+    """20 dollars whenever less than 10 are left, 100 a month at most; the wallet is empty."""
+    return _set_up(shop, payer)
+
+
+def _set_up(shop: Account, payer: User, **wanted: Any) -> AutomaticTopUp:
+    given = {"is_on": True, "threshold": 10 * DOLLAR, "amount": 20 * DOLLAR, "monthly_ceiling": 100 * DOLLAR}
+    return automatic.set_up(shop.tenant, by=payer, **(given | wanted))
+
+
+def _charged(gateway: StandIn) -> list[int]:
+    return [each["amount"] for each in gateway.charges()]
+
+
+def _declines(card: SavedCard, method: str = payers.DECLINED) -> None:
+    SavedCard.objects.filter(pk=card.pk).update(method_id=method)
+
+
+def _rested(top_up: AutomaticTopUp) -> None:
+    """Time passes until the rest is over."""
+    AutomaticTopUp.objects.filter(pk=top_up.pk).update(rests_until=timezone.now() - dt.timedelta(seconds=1))
+
+
+def _move(shop: Account, amount: int, kind: LedgerEntry.Kind = Kind.REFUND) -> None:
+    ledger.post(balance=shop.wallet, kind=kind, amount=amount, reference=new_id())
+
+
+def test_low_wallet_is_filled(gateway: StandIn, top_up: AutomaticTopUp, shop: Account) -> None:
+    assert automatic.run() == 1
+
+    order = PaymentOrder.objects.get(tenant=shop.tenant)
+    assert (order.state, order.is_automatic, order.received, order.credited) == ("paid", True, 2000, 20 * DOLLAR)
+    assert (entries(shop), _charged(gateway)) == ([("top_up", 20 * DOLLAR)], [2000])
+    sent = next(params for _method, path, params, _key in gateway.asked if path == "/v1/payment_intents")
+    assert (sent["off_session"], sent["confirm"], sent["customer"]) == ("true", "true", f"cus_{shop.tenant.pk}")
+
+
+def test_wallet_at_the_threshold_is_left_alone(gateway: StandIn, top_up: AutomaticTopUp, shop: Account) -> None:
+    _move(shop, 10 * DOLLAR, Kind.GRANT)
+    assert (automatic.run(), _charged(gateway)) == (0, [])
+
+
+def test_wallet_a_unit_below_is_filled(gateway: StandIn, top_up: AutomaticTopUp, shop: Account) -> None:
+    _move(shop, 10 * DOLLAR - 1, Kind.GRANT)
+    assert (automatic.run(), _charged(gateway)) == (1, [2000])
+
+
+def test_e26_whole_gap_is_closed_in_one_go(gateway: StandIn, top_up: AutomaticTopUp, shop: Account) -> None:
+    _move(shop, -(35 * DOLLAR + 1))
+
+    automatic.run()
+
+    assert _charged(gateway) == [4501]  # up to the next cent
+    assert 10 * DOLLAR <= shop.available < 10 * DOLLAR + DOLLAR // 100
+
+
+def test_ceiling_of_the_month_is_not_passed(gateway: StandIn, card: SavedCard, shop: Account, payer: User) -> None:
+    _set_up(shop, payer, monthly_ceiling=50 * DOLLAR)
+
+    for _month in range(5):
+        automatic.run()
+        _move(shop, -20 * DOLLAR)
+
+    assert _charged(gateway) == [2000, 2000, 1000]
+    assert automatic.run() == 0
+
+
+@pytest.mark.parametrize(
+    ("made_at", "counted"),
+    [("2026-03-31T16:59:59.999+00:00", 0), ("2026-03-31T17:00:00+00:00", 20 * DOLLAR)],
+    ids=["last of March there", "first of April there"],
+)
+def test_ceiling_begins_anew_with_the_tenants_month(shop: Account, made_at: str, counted: int) -> None:
+    shop.tenant.time_zone = "Asia/Ho_Chi_Minh"
+    moment = dt.datetime.fromisoformat(made_at)
+    PaymentOrder.objects.create(
+        tenant=shop.tenant, gateway="stripe", is_automatic=True, pay_currency="USD", pay_amount=2000,
+        credit_currency="USD", credit_amount=20 * DOLLAR, created_at=moment, expires_at=moment,
+    )  # fmt: skip
+
+    now = dt.datetime(2026, 4, 15, tzinfo=dt.UTC)
+
+    assert automatic.charged_this_month(shop.tenant, now) == counted
+
+
+def test_ceiling_counts_only_what_was_or_may_be_paid(gateway: StandIn, top_up: AutomaticTopUp, card: SavedCard,
+                                                     shop: Account) -> None:  # fmt: skip
+    _declines(card)
+    automatic.run()
+    assert automatic.charged_this_month(shop.tenant, timezone.now()) == 0
+
+
+def test_e26_declined_charge_makes_it_rest(
+    gateway: StandIn, top_up: AutomaticTopUp, card: SavedCard, shop: Account
+) -> None:
+    _declines(card)
+
+    assert [automatic.run() for _second in range(3)] == [1, 0, 0]
+
+    top_up.refresh_from_db()
+    order = PaymentOrder.objects.get(tenant=shop.tenant)
+    assert (order.state, entries(shop), top_up.failures, top_up.is_on) == ("failed", [], 1, True)
+    assert top_up.rests_until is not None
+    assert dt.timedelta(minutes=59) < top_up.rests_until - timezone.now() <= dt.timedelta(hours=1)
+
+
+def test_card_that_wants_its_owner_counts_as_declined(
+    gateway: StandIn, top_up: AutomaticTopUp, card: SavedCard, shop: Account
+) -> None:
+    _declines(card, payers.ASKS_BACK)
+
+    automatic.run()
+
+    order = PaymentOrder.objects.get(tenant=shop.tenant)
+    assert (order.state, entries(shop)) == ("failed", [])
+    assert gateway.objects[str(order.payment_id)]["status"] == "canceled"
+
+
+def test_p5_rest_grows_until_it_stops_and_owners_are_told(
+    gateway: StandIn, top_up: AutomaticTopUp, card: SavedCard, shop: Account, payer: User
+) -> None:
+    member(shop, "developer")
+    _declines(card)
+    rests = []
+    for _time in range(6):
+        automatic.run()
+        top_up.refresh_from_db()
+        rests.append(round((top_up.rests_until - timezone.now()).total_seconds() / 3600) if top_up.rests_until else 0)
+        if top_up.rests_until:
+            _rested(top_up)
+
+    assert rests == [1, 4, 16, 0, 0, 0]
+    assert (top_up.is_on, top_up.failures) == (False, 4)
+    assert PaymentOrder.objects.filter(tenant=shop.tenant, state="failed").count() == 4
+    assert PaymentAlarm.objects.filter(order__tenant=shop.tenant, kind="automatic").count() == 1
+    assert [automatic.tell() for _time in range(2)] == [1, 0]
+    (sent,) = mail.outbox
+    assert sent.to == [payer.email]
+    assert shop.tenant.name in sent.subject
+
+
+def test_e26_paid_top_up_ends_the_rest(
+    gateway: StandIn, top_up: AutomaticTopUp, card: SavedCard, shop: Account, payer: User
+) -> None:
+    _declines(card)
+    automatic.run()
+    order = ordered(shop, payer, 5 * DOLLAR)
+
+    tell(gateway, "payment_intent.succeeded", gateway.pay(str(order.session_id)))
+
+    top_up.refresh_from_db()
+    assert (top_up.failures, top_up.rests_until) == (0, None)
+    assert automatic.run() == 1
+
+
+def test_e26_free_grant_does_not_end_the_rest(
+    gateway: StandIn, top_up: AutomaticTopUp, card: SavedCard, shop: Account
+) -> None:
+    _declines(card)
+    automatic.run()
+
+    _move(shop, DOLLAR, Kind.GRANT)
+
+    top_up.refresh_from_db()
+    assert (top_up.failures, top_up.rests_until is None, automatic.run()) == (1, False, 0)
+
+
+def test_p5_open_order_keeps_others_away(gateway: StandIn, top_up: AutomaticTopUp, shop: Account) -> None:
+    assert automatic.start(top_up) is not None
+
+    assert [automatic.start(top_up) for _runner in range(15)] == [None] * 15
+    assert automatic.run() == 0
+    assert PaymentOrder.objects.filter(tenant=shop.tenant).count() == 1
+
+
+@pytest.mark.parametrize("reason", ["off", "no card", "suspended", "resting"])
+def test_wallet_is_left_alone(
+    gateway: StandIn, top_up: AutomaticTopUp, card: SavedCard, shop: Account, payer: User, reason: str
+) -> None:
+    match reason:
+        case "off":
+            _set_up(shop, payer, is_on=False)
+        case "no card":
+            SavedCard.objects.filter(pk=card.pk).update(method_id="")
+        case "suspended":
+            type(shop.tenant).objects.filter(pk=shop.tenant.pk).update(status="suspended")
+        case "resting":
+            AutomaticTopUp.objects.update(rests_until=timezone.now() + dt.timedelta(minutes=1))
+
+    assert (automatic.run(), _charged(gateway)) == (0, [])
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {"amount": 4 * DOLLAR}, {"amount": 5001 * DOLLAR, "monthly_ceiling": 9000 * DOLLAR},
+        {"amount": 20 * DOLLAR + 1}, {"monthly_ceiling": 20 * DOLLAR - 1},
+    ],
+    ids=["too little", "too much", "finer than a cent", "ceiling below one"],
+)  # fmt: skip
+def test_settings_that_cannot_work_are_refused(
+    gateway: StandIn, card: SavedCard, shop: Account, payer: User, wanted: dict[str, int]
+) -> None:
+    with pytest.raises(PaymentRefused):
+        _set_up(shop, payer, **wanted)
+    assert not AutomaticTopUp.objects.filter(tenant=shop.tenant).exists()
+
+
+def test_it_is_not_switched_on_without_a_card(gateway: StandIn, shop: Account, payer: User) -> None:
+    with pytest.raises(PaymentRefused):
+        _set_up(shop, payer)
+    assert not _set_up(shop, payer, is_on=False).is_on
+
+
+def test_setting_it_up_again_ends_the_rest(
+    gateway: StandIn, top_up: AutomaticTopUp, card: SavedCard, shop: Account, payer: User
+) -> None:
+    _declines(card)
+    automatic.run()
+
+    again = _set_up(shop, payer)
+
+    assert (again.failures, again.rests_until) == (0, None)
+
+
+# --- a process that dies, a gateway that is away ---------------------------------------------------------------------
+
+
+def _due(order: PaymentOrder) -> None:
+    PaymentOrder.objects.filter(pk=order.pk).update(look_at=timezone.now() - dt.timedelta(seconds=1))
+
+
+def test_charge_of_a_process_that_died_is_found_by_its_name(
+    gateway: StandIn, top_up: AutomaticTopUp, shop: Account, card: SavedCard
+) -> None:
+    """It was charged, and nobody has noted it: asking again by the order's name is the same charge."""
+    order = automatic.start(top_up)
+    assert order is not None
+    stripe_api.charge(
+        order=str(order.pk), amount=2000, currency="USD", customer=str(card.customer_id), method="pm_visa"
+    )
+    jobs.run()
+    assert entries(shop) == []  # it may still be at it
+
+    _due(order)
+    jobs.run()
+
+    assert (entries(shop), _charged(gateway)) == ([("top_up", 20 * DOLLAR)], [2000])
+
+
+def test_event_of_a_charge_nobody_has_noted_credits_it(gateway: StandIn, top_up: AutomaticTopUp, shop: Account) -> None:
+    order = automatic.start(top_up)
+    assert order is not None
+    intent = gateway.pay_elsewhere(amount=2000, currency="usd", metadata={"costrouter_order": str(order.pk)})
+
+    tell(gateway, "payment_intent.succeeded", intent)
+    automatic.run()
+
+    assert (entries(shop), _charged(gateway)) == ([("top_up", 20 * DOLLAR)], [2000])
+
+
+def test_event_of_a_declined_charge_makes_it_rest_once(
+    gateway: StandIn, top_up: AutomaticTopUp, card: SavedCard, shop: Account
+) -> None:
+    _declines(card)
+    automatic.run()
+    (intent,) = [each for each in gateway.objects.values() if each["object"] == "payment_intent"]
+
+    tell(gateway, "payment_intent.payment_failed", intent)
+
+    top_up.refresh_from_db()
+    assert top_up.failures == 1
+
+
+def test_gateway_that_is_away_leaves_the_order_open(gateway: StandIn, top_up: AutomaticTopUp, shop: Account) -> None:
+    gateway.is_away = True
+    automatic.run()
+    order = PaymentOrder.objects.get(tenant=shop.tenant)
+    top_up.refresh_from_db()
+    assert (order.state, top_up.failures) == ("open", 0)
+
+    gateway.is_away = False
+    _due(order)
+    jobs.run()
+
+    assert (entries(shop), _charged(gateway)) == ([("top_up", 20 * DOLLAR)], [2000])
+
+
+def test_charge_that_cannot_be_asked_for_again_is_alarmed_and_not_repeated(
+    gateway: StandIn, top_up: AutomaticTopUp, shop: Account
+) -> None:
+    order = automatic.start(top_up)
+    assert order is not None
+    past = timezone.now() - dt.timedelta(seconds=1)
+    PaymentOrder.objects.filter(pk=order.pk).update(look_at=past, expires_at=past)
+
+    jobs.look_at_orders()
+
+    order.refresh_from_db()
+    assert (order.state, _charged(gateway)) == ("failed", [])
+    assert PaymentAlarm.objects.filter(order=order, kind="automatic").count() == 1
+
+
+def test_order_whose_events_got_lost_is_looked_at(gateway: StandIn, order: PaymentOrder, shop: Account) -> None:
+    gateway.pay(str(order.session_id))
+    jobs.run()
+    assert entries(shop) == []
+
+    _due(order)
+    jobs.run()
+
+    assert entries(shop) == [("top_up", 20 * DOLLAR)]
+
+
+def test_order_that_nobody_was_sent_to_pay_expires(gateway: StandIn, shop: Account, payer: User) -> None:
+    order = orders.place(tenant=shop.tenant, gateway=orders.Gateway.STRIPE, amount=5 * DOLLAR, created_by=payer)
+    past = timezone.now() - dt.timedelta(seconds=1)
+    PaymentOrder.objects.filter(pk=order.pk).update(look_at=past, expires_at=past)
+
+    jobs.run()
+
+    order.refresh_from_db()
+    assert order.state == "expired"
+
+
+# --- the saved card --------------------------------------------------------------------------------------------------
+
+
+def test_card_is_saved_on_the_gateways_page(gateway: StandIn, shop: Account, payer: User) -> None:
+    url = checkout.begin_saving(shop.tenant, back="http://testserver/", payer=payer)
+    session = gateway.save_card(url.rpartition("/")[2])
+
+    tell(gateway, "checkout.session.completed", session)
+
+    saved = SavedCard.objects.get(tenant=shop.tenant)
+    assert (saved.customer_id, saved.method_id) == (session["customer"], "pm_visa")
+    assert (saved.brand, saved.last_four) == ("visa", "4242")
+
+
+def test_card_of_a_customer_that_is_not_ours_is_not_kept(gateway: StandIn, card: SavedCard) -> None:
+    session = gateway._new("cs", "checkout.session", mode="setup", status="open", url="", customer="cus_other",
+                           payment_intent=None, setup_intent=None, metadata={})  # fmt: skip
+
+    tell(gateway, "checkout.session.completed", gateway.save_card(session["id"], "pm_other"))
+
+    card.refresh_from_db()
+    assert card.method_id == "pm_visa"
+
+
+def test_forgotten_card_is_charged_no_more(gateway: StandIn, top_up: AutomaticTopUp, shop: Account) -> None:
+    gateway.objects["pm_visa"] = {"id": "pm_visa", "object": "payment_method"}
+
+    checkout.forget_card(shop.tenant)
+
+    top_up.refresh_from_db()
+    assert (top_up.is_on, SavedCard.objects.get(tenant=shop.tenant).method_id) == (False, "")
+    assert (automatic.run(), _charged(gateway)) == (0, [])
+    assert ("POST", "/v1/payment_methods/pm_visa/detach") in [asked[:2] for asked in gateway.asked]
