@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import path
 
 from portal import focus, home, keys, ledger, overview, prices, quotas, request, requests, usage
+from portal import home, keys, overview, quotas, request, requests, topups, usage
 
 app_name = "portal"
 
@@ -33,5 +34,11 @@ urlpatterns = [
     path("billing/redeem/", ledger.redeem, name="billing_redeem"),
     path("billing/alert/", ledger.alert, name="billing_alert"),
     path("billing/ledger.csv", ledger.ledger_csv, name="billing_csv"),
+    path("topups/", topups.top_ups, name="topups"),
+    path("topups/card/", topups.save_card, name="topup_card"),
+    path("topups/card/forget/", topups.forget_card, name="topup_card_forget"),
+    path("topups/automatic/", topups.set_automatic, name="topup_automatic"),
+    path("topups/<uuid:order_id>/", topups.top_up, name="topup"),
+    path("topups/<uuid:order_id>/live/", topups.top_up_live, name="topup_live"),
     path("tenants/<int:tenant_id>/", home.choose_tenant, name="choose_tenant"),
 ]

@@ -9,6 +9,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from billing import amounts
+from billing.payments import units
 
 register = template.Library()
 
@@ -38,6 +39,12 @@ def spendable(amount: int, currency: str) -> SafeString:
 def plain_money(amount: int, currency: str) -> str:
     """An exact amount as text, for mails."""
     return amounts.format_amount(amount, currency)
+
+
+@register.simple_tag
+def coins(amount: int, currency: str) -> str:
+    """A payment's amount, in the currency's smallest coins, as text."""
+    return amounts.format_amount(units.to_ledger(amount, currency), currency)
 
 
 @register.simple_tag

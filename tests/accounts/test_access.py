@@ -27,11 +27,15 @@ READ = [
     "portal:billing",
     "portal:billing_csv",
 ]
+READ = ["portal:overview", "portal:overview_live", "portal:keys", "portal:requests", "portal:requests_live",
+        "portal:quotas", "portal:usage", "portal:usage_csv", "portal:topups"]  # fmt: skip
 MANAGE = ["portal:key_create"]
 OF_A_KEY = ["portal:key", "portal:key_revoke"]
 OF_A_QUOTA = ["portal:quota", "portal:quota_end"]
 OF_A_DEFAULT = ["portal:quota_default_end"]
 OF_BILLING = ["portal:billing_redeem", "portal:billing_alert"]
+OF_AN_ORDER = ["portal:topup", "portal:topup_live"]
+CHANGE_THE_CARD = ["portal:topup_card", "portal:topup_card_forget", "portal:topup_automatic"]
 CHANGE_A_KEY = ["portal:key", "portal:key_pause", "portal:key_resume", "portal:key_revoke"]
 
 
@@ -62,6 +66,8 @@ def test_every_portal_url_is_called_by_these_tests() -> None:
         *OF_A_QUOTA,
         *OF_A_DEFAULT,
         *OF_BILLING,
+        *OF_AN_ORDER,
+        *CHANGE_THE_CARD,
         "portal:quota_create",
         "portal:request",
         "portal:choose_tenant",
@@ -148,6 +154,22 @@ def test_owners_and_admins_alone_change_what_is_paid(
 
 def test_anonymous_sees_no_request_by_its_id(browser: Browser) -> None:
     assert browser.open(reverse("portal:request", args=[uuid.uuid4()])).status == 302
+
+
+@pytest.mark.parametrize("name", OF_AN_ORDER)
+def test_anonymous_sees_no_order_by_its_id(browser: Browser, name: str) -> None:
+    assert browser.open(reverse(name, args=[uuid.uuid4()])).status == 302
+
+
+@pytest.mark.parametrize("name", ["portal:topups", *CHANGE_THE_CARD])
+@pytest.mark.parametrize(("who", "status"), [("", 302), ("bob", 403)])
+def test_nobody_else_pays_or_changes_the_card_by_a_forged_form(
+    request: pytest.FixtureRequest, tenant: Tenant, who: str, status: int, name: str
+) -> None:
+    browser = Browser(request.getfixturevalue(who) if who else None)
+
+    assert browser.forge(reverse(name), {"amount": "20", "way": "stripe"}).status == status
+    assert (tenant.payment_orders.count(), hasattr(tenant, "saved_card")) == (0, False)
 
 
 def test_anonymous_chooses_no_tenant_by_a_forged_switch(browser: Browser, tenant: Tenant) -> None:

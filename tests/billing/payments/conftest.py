@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pytest
 from pytest_django.fixtures import Settings
@@ -99,9 +99,9 @@ def paid(gateway: StandIn, order: PaymentOrder) -> PaymentOrder:
     return order
 
 
-def tell(gateway: StandIn, type_: str, about: dict[str, object], id_: str = "") -> events.Outcome:
+def tell(gateway: StandIn, type_: str, about: Mapping[str, object], id_: str = "") -> events.Outcome:
     """What came of an event that the gateway sends."""
-    body = gateway.event(type_, about, id_=id_)
+    body = gateway.event(type_, dict(about), id_=id_)
     return events.receive(body, payers.signed(body))
 
 

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from billing import ledger
-from billing.models import AutomaticTopUp, LedgerEntry, PaymentAlarm, PaymentOrder, SavedCard
+from billing.models import AutomaticTopUp, Gateway, LedgerEntry, PaymentAlarm, PaymentOrder, SavedCard
 from billing.payments import automatic, checkout, jobs, orders, stripe_api
 from billing.payments.errors import PaymentRefused
 from billing.reservations import new_id
@@ -352,7 +352,7 @@ def test_order_whose_events_got_lost_is_looked_at(gateway: StandIn, order: Payme
 
 
 def test_order_that_nobody_was_sent_to_pay_expires(gateway: StandIn, shop: Account, payer: User) -> None:
-    order = orders.place(tenant=shop.tenant, gateway=orders.Gateway.STRIPE, amount=5 * DOLLAR, created_by=payer)
+    order = orders.place(tenant=shop.tenant, gateway=Gateway.STRIPE, amount=5 * DOLLAR, created_by=payer)
     past = timezone.now() - dt.timedelta(seconds=1)
     PaymentOrder.objects.filter(pk=order.pk).update(look_at=past, expires_at=past)
 

@@ -16,7 +16,7 @@ from pytest_django.fixtures import Settings
 
 from accounts.models import Tenant, User
 from billing.models import BankTransfer, ExchangeRate, Gateway, PaymentAlarm, PaymentOrder
-from billing.payments import jobs, orders, transfers
+from billing.payments import jobs, memos, orders, transfers
 from billing.payments.errors import NotConfigured, PaymentRefused
 from billing.reservations import new_id
 from tests.billing.payments.conftest import BANK_SECRET, DOLLAR, entries
@@ -99,7 +99,7 @@ def test_transfer_that_does_not_fit_waits(
     quote: PaymentOrder, shop: Account, payer: User, case: str, doubt: str
 ) -> None:
     other = orders.place(tenant=shop.tenant, gateway=Gateway.BANK, amount=20 * DOLLAR, created_by=payer)
-    texts = {"memo of nobody": transfers.memos.new(), "none": "thanks", "two codes": f"{quote.memo} {other.memo}"}
+    texts = {"memo of nobody": memos.new(), "none": "thanks", "two codes": f"{quote.memo} {other.memo}"}
     amounts = {"under": 510_009, "over": 510_011}
     if case in {"late", "expired and swept"}:
         PaymentOrder.objects.filter(pk=quote.pk).update(expires_at=timezone.now())
