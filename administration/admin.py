@@ -17,6 +17,15 @@ from administration import (
     refused,
     requests,
     tenants,
+    keys,
+    payments,
+    plans,
+    prices,
+    quotas,
+    refused,
+    requests,
+    tenants,
+    transfers,
     users,
 )
 
@@ -27,6 +36,7 @@ __all__ = [
     "codes",
     "keys",
     "ledger",
+    "payments",
     "plans",
     "postings",
     "prices",
@@ -35,5 +45,6 @@ __all__ = [
     "refused",
     "requests",
     "tenants",
+    "transfers",
     "users",
 ]

@@ -15,6 +15,7 @@ from django.utils.translation import gettext
 from accounts.models import RefusedCall, Tenant
 from billing import amounts
 from billing.models import Break, Reservation, UsageRecord
+from billing.payments import alarms
 from routing.models import Channel
 
 
@@ -61,6 +62,11 @@ def figures(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         _figure(gettext("Spent today (UTC)"), records, *_amounts(today, "spent")),
         _figure(gettext("Passed their hold today (UTC)"), records, _share(passed, requests)),
         _figure(gettext("Written off today (UTC)"), records, *_amounts(today, "unpaid")),
+        _figure(
+            gettext("Open payment alarms"),
+            f"{reverse('admin:billing_paymentalarm_changelist')}?closed_at__isempty=1",
+            _count(alarms.open_count()),
+        ),
         _figure(gettext("Open reservations"), reservations, _count(sum(row[1] for row in held))),
         _figure(gettext("Held now"), reservations, *(amounts.format_amount(row[2], row[0]) for row in held)),
         _figure(gettext("Open breaks in the books"), f"{breaks}?closed_at__isempty=1", _count(open_breaks)),

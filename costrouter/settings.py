@@ -311,6 +311,19 @@ UNFOLD = {
                 ],
             },
             {
+                "title": _("Payments"),
+                "items": [
+                    _page(_("Payment orders"), "shopping_cart", "billing.paymentorder"),
+                    _page(_("Refunds"), "undo", "billing.paymentrefund"),
+                    _page(_("Disputes"), "gavel", "billing.paymentdispute"),
+                    _page(_("Bank transfers"), "account_balance", "billing.banktransfer"),
+                    _page(_("Exchange rates"), "currency_exchange", "billing.exchangerate"),
+                    _page(_("Automatic top-ups"), "autorenew", "billing.automatictopup"),
+                    _page(_("Payment events"), "notifications", "billing.paymentevent"),
+                    _page(_("Payment alarms"), "warning", "billing.paymentalarm"),
+                ],
+            },
+            {
                 "title": _("Money"),
                 "items": [
                     _page(_("Prices"), "sell", "billing.price"),

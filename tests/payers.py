@@ -34,7 +34,7 @@ ASKS_BACK: Final = "pm_asks_back"
 
 def signed(body: bytes, *, secret: str = SECRET, at: int | None = None) -> str:
     """The header that Stripe sends with a body, by the package's own scheme."""
-    return str(stripe.WebhookSignature.generate_signature_header(body.decode(), secret, at))  # type: ignore[no-untyped-call]
+    return str(stripe.WebhookSignature.generate_signature_header(body.decode(), secret, at))
 
 
 @dataclass

@@ -6,11 +6,24 @@ import datetime as dt
 import uuid
 from typing import Any
 
+from django.db.models import Model
 from django.utils import timezone
 
 from accounts.models import ApiKey, RefusedCall, Tenant
 from billing import balances
-from billing.models import Price, Reservation, UsageRecord
+from billing.models import (
+    AutomaticTopUp,
+    BankTransfer,
+    ExchangeRate,
+    PaymentAlarm,
+    PaymentDispute,
+    PaymentEvent,
+    PaymentOrder,
+    PaymentRefund,
+    Price,
+    Reservation,
+    UsageRecord,
+)
 
 NOON = dt.datetime(2026, 3, 1, 12, 0, tzinfo=dt.UTC)
 
@@ -95,3 +108,24 @@ def refused_call(tenant: Tenant, api_key: ApiKey, /, **fields: Any) -> RefusedCa
         "message": "The model 'gpt-typo' does not exist or you do not have access to it.", "model": "gpt-typo",
     }  # fmt: skip
     return RefusedCall.objects.create(**(given | fields))
+
+
+def payments(tenant: Tenant) -> list[Model]:
+    """A paid order of 20 dollars and one row of everything else that payments leave; the wallet is left alone."""
+    order = PaymentOrder.objects.create(
+        tenant=tenant, gateway="stripe", pay_currency="USD", pay_amount=2000, credit_currency="USD",
+        credit_amount=20 * 10**9, state="paid", received=2000, credited=20 * 10**9, refunded=500, expires_at=NOON,
+        paid_at=NOON, payment_id=f"pi_{tenant.pk}",
+    )  # fmt: skip
+    return [
+        order,
+        PaymentRefund.objects.create(order=order, amount=500, taken=5 * 10**9, reason="asked for it"),
+        PaymentDispute.objects.create(order=order, external_id=f"dp_{tenant.pk}", amount=0, taken=0),
+        PaymentEvent.objects.create(gateway="stripe", external_id=f"evt_{tenant.pk}", type="x", order=order),
+        PaymentAlarm.objects.create(kind="mismatch", gateway="stripe", reference=f"pi_{tenant.pk}", detail="x"),
+        BankTransfer.objects.create(
+            reference=f"FT{tenant.pk}", amount=500_000, currency="VND", state="unmatched", doubt="no_memo"
+        ),
+        ExchangeRate.objects.create(rate=25_500_500_000, source="a bank"),
+        AutomaticTopUp.objects.create(tenant=tenant, threshold=1, amount=1, monthly_ceiling=1),
+    ]

@@ -30,7 +30,7 @@ from billing.models import (
 )
 from routing.models import CatalogueModel, Channel, CostPrice, Route
 from tests.pages import Browser, Page
-from tests.records import refused_call, reservation
+from tests.records import payments, refused_call, reservation
 
 FRAME: Final = ["English en", "Tiếng Việt vi", "Log out"]
 SAVING: Final = ["Save", "Save and continue editing", "Save and add another"]
@@ -72,6 +72,7 @@ NEW: Final = {
     "accounts.user": (SAVING, {"email": "new@example.com", **PASSWORDS}),
     "auth.group": (SAVING, {"name": "new"}),
     "billing.codebatch": (ADDING, {"label": "new", "worth": "5", "number": "2"}),
+    "billing.exchangerate": (ADDING, {"price": "25500.5", "source": "a bank"}),
     "billing.quota": (SAVING, {"limit": "5"}),
     "billing.quotadefault": (SAVING, {"about": "key", "limit": "5"}),
     "billing.price": (ADDING, {"model": "spare", **RATES}),
@@ -118,6 +119,17 @@ LINKS: Final = {
         "New version": "/admin/billing/price/add/?model=demo-small",
         "Withdraw": "/admin/billing/price/{pk}/withdraw/",
     },
+    "billing.banktransfer": {
+        "Match with an order": "/admin/billing/banktransfer/{pk}/match/",
+        "Mark as returned": "/admin/billing/banktransfer/{pk}/mark_returned/",
+    },
+    "billing.paymentalarm": {"Close the alarm": "/admin/billing/paymentalarm/{pk}/close/"},
+    "billing.paymentorder": {"Refund": "/admin/billing/paymentorder/{pk}/refund/"},
+    "billing.paymentrefund": {
+        "Approve": "/admin/billing/paymentrefund/{pk}/approve/",
+        "Reject": "/admin/billing/paymentrefund/{pk}/reject/",
+        "Transferred by hand": "/admin/billing/paymentrefund/{pk}/transferred/",
+    },
     "billing.quotadefault": {"Delete default quota": "/admin/billing/quotadefault/{pk}/delete/"},
     "routing.cataloguemodel": {"Delete model": "/admin/routing/cataloguemodel/{pk}/delete/"},
     "routing.channel": {
@@ -152,7 +164,7 @@ def rows(record: UsageRecord, charlie: User, api_key: ApiKey) -> dict[str, Model
     spare = CatalogueModel.objects.create(name="spare")
     made: list[Any] = [
         api_key, record.tenant, charlie, record, Balance.objects.get(tenant=record.tenant), record.price,
-        LedgerEntry.objects.get(), spare,
+        LedgerEntry.objects.filter(balance__tenant=record.tenant).earliest("id"), spare,
         PricePlan.objects.create(name="spare"),
         _batch(), _posting(record),
         Group.objects.create(name="spare"),
@@ -165,6 +177,7 @@ def rows(record: UsageRecord, charlie: User, api_key: ApiKey) -> dict[str, Model
         Channel.objects.create(name="spare", provider="fake", base_url="fake://spare"),
         CostPrice.objects.create(route=served, input=1, output=1),
         Route.objects.create(channel=channel, model=CatalogueModel.objects.create(name="other"), upstream_name="u"),
+        *payments(record.tenant),
     ]  # fmt: skip
     return {row._meta.label_lower: row for row in made}
 

@@ -25,9 +25,14 @@ AUTOMATIC = {"is_on": True, "threshold": "10", "amount": "20.5", "monthly_ceilin
 
 
 @pytest.fixture
-def bank(settings: Settings, db: None) -> None:
+def account(settings: Settings, db: None) -> None:
     settings.BANK_BIN, settings.BANK_ACCOUNT, settings.BANK_ACCOUNT_NAME = "970436", "1023456789", "CONG TY COSTROUTER"
     settings.BANK_WEBHOOK_SECRET = "0123456789abcdef"
+
+
+@pytest.fixture
+def bank(account: None) -> None:
+    """An account, and a rate to sell at."""
     ExchangeRate.objects.create(rate=25_500_500_000, source="a bank's selling rate")
 
 
@@ -97,15 +102,8 @@ def test_transfer_shows_code_account_amount_and_memo(bank: None, alices: Browser
     order = PaymentOrder.objects.get()
     assert page.url == reverse("portal:topup", args=[order.pk])
     assert "<svg" in page.text
-    for shown in (
-        "1023456789",
-        "CONG TY COSTROUTER",
-        'value="510010"',
-        f'value="{order.memo}"',
-        "510,010",
-        "25,500.50",
-    ):
-        assert shown in page.text
+    values = ['value="1023456789"', 'value="510010"', f'value="{order.memo}"']
+    assert [shown for shown in (*values, "CONG TY COSTROUTER", "510,010", "25,500.5") if shown not in page.text] == []
 
 
 @pytest.mark.parametrize(("amount", "said"), [("4.99", "outside"), ("5001", "outside"), ("20.005", "finer"), ("x", "")])
@@ -115,9 +113,7 @@ def test_amount_that_cannot_be_paid_is_refused(bank: None, alices: Browser, amou
     assert (answer.status, said in answer.text, PaymentOrder.objects.count()) == (200, True, 0)
 
 
-def test_transfer_without_a_rate_is_refused(bank: None, alices: Browser) -> None:
-    ExchangeRate.objects.all().delete()
-
+def test_transfer_without_a_rate_is_refused(account: None, alices: Browser) -> None:
     answer = alices.open(reverse(PAGE)).press(GO_ON, amount="20", way="bank")
 
     assert ("There is no exchange rate" in answer.text, PaymentOrder.objects.count()) == (True, 0)
