@@ -91,7 +91,7 @@ class PaymentOrderAdmin(ReadOnlyAdmin):
     date_hierarchy = "created_at"
     actions_detail: ClassVar[list[str]] = ["refund"]
     fieldsets = (
-        (None, {"fields": ("id", "tenant", "gateway", "shown_state", "is_automatic", "created_by", "created_at",
+        (None, {"fields": ("id", "tenant", "gateway", "state", "is_automatic", "created_by", "created_at",
                            "expires_at")}),
         (_("Asked for"), {"fields": ("shown_pay", "shown_credit", "shown_bonus", "shown_rate", "rate_source",
                                      "rate_at", "memo")}),
@@ -199,7 +199,7 @@ class PaymentRefundAdmin(DecidedAdmin):
     search_fields = ("=id", "=external_id", "=order__id", "order__tenant__name")
     date_hierarchy = "created_at"
     actions_detail: ClassVar[list[str]] = ["approve", "reject", "transferred"]
-    fields = ("id", "order", "tenant", "shown_state", "shown_amount", "shown_taken", "shown_bonus", "reason",
+    fields = ("id", "order", "tenant", "state", "shown_amount", "shown_taken", "shown_bonus", "reason",
               "may_overdraw", "is_from_gateway", "requested_by", "approved_by", "external_id", "failure", "created_at",
               "closed_at")  # fmt: skip
 
@@ -304,7 +304,7 @@ class PaymentAlarmAdmin(DecidedAdmin):
     list_filter_submit = True
     search_fields = ("=reference", "=order__id", "detail")
     actions_detail: ClassVar[list[str]] = ["close"]
-    fields = ("kind", "gateway", "reference", "order", "detail", "created_at", "shown_state", "closed_at", "closed_by",
+    fields = ("kind", "gateway", "reference", "order", "detail", "created_at", "closed_at", "closed_by",
               "note")  # fmt: skip
 
     def has_decide_permission(self, request: HttpRequest, obj: Any = None) -> bool:

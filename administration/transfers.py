@@ -59,7 +59,7 @@ class BankTransferAdmin(DecidedAdmin):
     search_fields = ("=reference", "=order__memo", "text", "order__tenant__name")
     date_hierarchy = "arrived_at"
     actions_detail: ClassVar[list[str]] = ["match", "mark_returned"]
-    fields = ("reference", "shown_amount", "text", "arrived_at", "shown_state", "doubt", "order", "handled_by",
+    fields = ("reference", "shown_amount", "text", "arrived_at", "state", "doubt", "order", "handled_by",
               "handled_at", "note")  # fmt: skip
 
     def has_decide_permission(self, request: HttpRequest, obj: Any = None) -> bool:
