@@ -10,6 +10,8 @@ from pytest_django.fixtures import Settings
 
 SOUND = {"EMBEDDED": False, "REDIS_URL": "redis://127.0.0.1/0", "SITE_URL": "https://gateway.example.com"}
 
+CARDS = {"STRIPE_SECRET_KEY": "sk_live_x", "STRIPE_WEBHOOK_SECRET": "whsec_0123456789"}
+
 
 def _ids() -> set[str]:
     found = run_checks(include_deployment_checks=True)
@@ -43,6 +45,14 @@ def test_sound_installation_has_no_complaint(settings: Settings) -> None:
         pytest.param({"OWNER_DEAD_SECONDS": 7.0}, {"costrouter.E003"}, id="dead before two heartbeats"),
         pytest.param({"RETRY_BUDGET": 1.5}, {"costrouter.E004"}, id="retry budget above one"),
         pytest.param({"MAX_ATTEMPTS": 0}, {"costrouter.E005"}, id="no attempts"),
+        pytest.param({"STRIPE_SECRET_KEY": "sk_live_x"}, {"costrouter.E006"}, id="cards without a webhook secret"),
+        pytest.param(CARDS | {"STRIPE_API_BASE": "http://10.0.0.1"}, {"costrouter.E006"}, id="the key unencrypted"),
+        pytest.param(CARDS | {"STRIPE_API_BASE": "http://localhost.evil"}, {"costrouter.E006"}, id="a name"),
+        pytest.param(CARDS | {"STRIPE_API_BASE": "http://127.0.0.1:1"}, set(), id="a stand-in on loopback"),
+        pytest.param({"TOP_UP_BONUS_PERCENT": 101}, {"costrouter.E007"}, id="more bonus than money"),
+        pytest.param({"BANK_QUOTE_MINUTES": 0}, {"costrouter.E007"}, id="quotes that never hold"),
+        pytest.param({"TOP_UP_MIN": {"USD": "5"}}, {"costrouter.E008"}, id="a currency without a bound"),
+        pytest.param({"TOP_UP_MAX": {"USD": "x", "VND": "1"}}, {"costrouter.E008"}, id="a bound that is no number"),
     ],
 )
 def test_misconfiguration_is_named(settings: Settings, values: dict[str, Any], expected: set[str]) -> None:
