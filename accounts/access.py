@@ -76,16 +76,18 @@ def billing_page(
 ) -> Callable[Concatenate[HttpRequest, P], HttpResponseBase]:
     """A page for members who may change what is paid; other members get 403."""
     return _page_of_those_who(lambda member: member.can_manage_billing, view)
+
+
 def payments_page(
-    view: Callable[Concatenate[TenantRequest, P], HttpResponse],
-) -> Callable[Concatenate[HttpRequest, P], HttpResponse]:
+    view: Callable[Concatenate[TenantRequest, P], HttpResponseBase],
+) -> Callable[Concatenate[HttpRequest, P], HttpResponseBase]:
     """A page for members who may pay; other members get 403."""
     return _page_of_those_who(lambda member: member.can_pay, view)
 
 
 def cards_page(
-    view: Callable[Concatenate[TenantRequest, P], HttpResponse],
-) -> Callable[Concatenate[HttpRequest, P], HttpResponse]:
+    view: Callable[Concatenate[TenantRequest, P], HttpResponseBase],
+) -> Callable[Concatenate[HttpRequest, P], HttpResponseBase]:
     """A page for members who may save a card and have it charged automatically; other members get 403."""
     return _page_of_those_who(lambda member: member.can_manage_cards, view)
 

@@ -162,6 +162,9 @@ class Member(models.Model):
     @property
     def can_manage_billing(self) -> bool:
         """Whether the member may bring money into the wallet and choose what is mailed about it."""
+        return self.role in {self.Role.OWNER, self.Role.ADMIN}
+
+    @property
     def can_pay(self) -> bool:
         return self.role in {self.Role.OWNER, self.Role.ADMIN, self.Role.BILLING}
 

@@ -22,7 +22,8 @@ from django.utils import timezone
 from accounts import refusals
 from accounts.authentication import write_last_used
 from billing import alerts, grants, idempotency, months, notices, processes, recovery, rollups
-from billing.payments import gateways, jobs as payments
+from billing.payments import gateways
+from billing.payments import jobs as payments
 from billing.recovery import Contact
 from routing.pipeline.gateway import Gateway
 
@@ -68,8 +69,6 @@ class Scheduler:
         self._owner = await loop.run_in_executor(None, self._prepare)
         self._writer.start(self._owner)
         mail = [Job("notices", NOTICE_SECONDS, notices.send), Job("alerts", NOTICE_SECONDS, alerts.send)]
-        for name, jobs in (("scheduler", self._pressing()), ("housekeeper", self._patient()), ("mail", mail)):
-        mail = [Job("notices", NOTICE_SECONDS, notices.send)]
         pay = [Job("payments", PAYMENT_SECONDS, payments.run)]
         threads = {"scheduler": self._pressing(), "housekeeper": self._patient(), "mail": mail, "payments": pay}
         for name, jobs in threads.items():

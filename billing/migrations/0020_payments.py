@@ -12,7 +12,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     dependencies = [
         ("accounts", "0003_refused_calls"),
-        ("billing", "0016_usage_records_by_month"),
+        ("billing", "0019_codes_alerts_and_requests"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

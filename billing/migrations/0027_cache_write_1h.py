@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("billing", "0019_codes_alerts_and_requests"),
+        ("billing", "0021_payment_triggers"),
     ]
 
     operations = [

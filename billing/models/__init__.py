@@ -6,10 +6,10 @@ Amounts are integers in the currency's ledger unit (billing/money.py). Prices ar
 from billing.models.archives import ArchivedUse, UsageArchive
 from billing.models.balances import Balance
 from billing.models.base import AppendOnly
+from billing.models.cards import AutomaticTopUp, SavedCard
 from billing.models.codes import Code, CodeBatch
 from billing.models.corrections import Correction
 from billing.models.grants import Draw, Drawing, Lot
-from billing.models.cards import AutomaticTopUp, SavedCard
 from billing.models.keys import IdempotencyKey
 from billing.models.ledger import LedgerEntry
 from billing.models.payments import (
@@ -36,26 +36,24 @@ __all__ = [
     "AutomaticTopUp",
     "Balance",
     "BalanceAlert",
+    "BankTransfer",
     "Break",
     "Code",
     "CodeBatch",
     "Correction",
     "Draw",
     "Drawing",
-    "IdempotencyKey",
-    "LedgerEntry",
-    "Lot",
-    "PostingRequest",
-    "BankTransfer",
     "ExchangeRate",
     "Gateway",
     "IdempotencyKey",
     "LedgerEntry",
+    "Lot",
     "PaymentAlarm",
     "PaymentDispute",
     "PaymentEvent",
     "PaymentOrder",
     "PaymentRefund",
+    "PostingRequest",
     "Price",
     "PricePlan",
     "PriceWithdrawal",

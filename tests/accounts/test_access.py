@@ -26,9 +26,8 @@ READ = [
     "portal:prices",
     "portal:billing",
     "portal:billing_csv",
+    "portal:topups",
 ]
-READ = ["portal:overview", "portal:overview_live", "portal:keys", "portal:requests", "portal:requests_live",
-        "portal:quotas", "portal:usage", "portal:usage_csv", "portal:topups"]  # fmt: skip
 MANAGE = ["portal:key_create"]
 OF_A_KEY = ["portal:key", "portal:key_revoke"]
 OF_A_QUOTA = ["portal:quota", "portal:quota_end"]
