@@ -10,7 +10,7 @@ from django import forms
 from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import ValidationError
-from django.http import HttpResponse
+from django.http import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext
@@ -81,7 +81,7 @@ class AutomaticForm(TenantForm):
 
 @require_http_methods(["GET", "POST"])
 @tenant_page
-def top_ups(request: TenantRequest) -> HttpResponse:
+def top_ups(request: TenantRequest) -> HttpResponseBase:
     """The page; a post places an order and leads to where it is paid."""
     if request.method == "POST":
         return _place(request)
@@ -89,7 +89,7 @@ def top_ups(request: TenantRequest) -> HttpResponse:
 
 
 @payments_page
-def _place(request: TenantRequest) -> HttpResponse:
+def _place(request: TenantRequest) -> HttpResponseBase:
     form = TopUpForm(request.POST, tenant=request.tenant)
     if not form.is_valid():
         return _page(request, form)
@@ -114,7 +114,7 @@ def _said(refusal: GatewayError) -> str:
     return gettext("The card gateway cannot be reached. Please try again.") if refusal.retriable else refusal.message
 
 
-def _page(request: TenantRequest, form: TopUpForm, automatic_form: AutomaticForm | None = None) -> HttpResponse:
+def _page(request: TenantRequest, form: TopUpForm, automatic_form: AutomaticForm | None = None) -> HttpResponseBase:
     context = {
         "form": form,
         "ways": orders.offered(),
@@ -126,7 +126,7 @@ def _page(request: TenantRequest, form: TopUpForm, automatic_form: AutomaticForm
     }
     context["automatic_form"] = automatic_form or _automatic_form(request.tenant, context["automatic"])  # type: ignore[arg-type]
     show = _leads_to_checkout(lambda asked: render(asked, "portal/topups.html", context))
-    return cast("HttpResponse", show(request))
+    return cast("HttpResponseBase", show(request))
 
 
 def _automatic_form(tenant: Tenant, row: AutomaticTopUp | None) -> AutomaticForm:
@@ -141,17 +141,17 @@ def _automatic_form(tenant: Tenant, row: AutomaticTopUp | None) -> AutomaticForm
 
 @require_safe
 @tenant_page
-def top_up(request: TenantRequest, order_id: UUID) -> HttpResponse:
+def top_up(request: TenantRequest, order_id: UUID) -> HttpResponseBase:
     return render(request, "portal/topup.html", _order(request, order_id))
 
 
 @require_safe
 @tenant_page
-def top_up_live(request: TenantRequest, order_id: UUID) -> HttpResponse:
+def top_up_live(request: TenantRequest, order_id: UUID) -> HttpResponseBase:
     """The part of an order's page that changes; nothing at all while nothing has changed."""
     context = _order(request, order_id)
     if request.GET.get("seen") == context["order"].state:
-        return HttpResponse(status=_NO_CONTENT)
+        return HttpResponseBase(status=_NO_CONTENT)
     return render(request, "portal/topup_live.html", context)
 
 
@@ -168,7 +168,7 @@ def _order(request: TenantRequest, order_id: UUID) -> dict[str, Any]:
 
 @require_POST
 @cards_page
-def save_card(request: TenantRequest) -> HttpResponse:
+def save_card(request: TenantRequest) -> HttpResponseBase:
     back = settings.SITE_URL + reverse("portal:topups")
     try:
         return redirect(checkout.begin_saving(request.tenant, back=back, payer=request.user))
@@ -179,7 +179,7 @@ def save_card(request: TenantRequest) -> HttpResponse:
 
 @require_POST
 @cards_page
-def forget_card(request: TenantRequest) -> HttpResponse:
+def forget_card(request: TenantRequest) -> HttpResponseBase:
     try:
         checkout.forget_card(request.tenant)
     except GatewayError:
@@ -191,7 +191,7 @@ def forget_card(request: TenantRequest) -> HttpResponse:
 
 @require_POST
 @cards_page
-def set_automatic(request: TenantRequest) -> HttpResponse:
+def set_automatic(request: TenantRequest) -> HttpResponseBase:
     form = AutomaticForm(request.POST, tenant=request.tenant)
     if form.is_valid():
         try:
