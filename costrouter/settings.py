@@ -104,6 +104,7 @@ RETRY_BUDGET = env.float("RETRY_BUDGET", default=0.1)
 """Extra attempts as a share of requests in the last ten seconds; one a second is always allowed."""
 HEARTBEAT_SECONDS = env.float("HEARTBEAT_SECONDS", default=4.0)
 OWNER_DEAD_SECONDS = env.float("OWNER_DEAD_SECONDS", default=15.0)
+INVOICE_DRAFT_DAYS = env.int("INVOICE_DRAFT_DAYS", default=1)
 SPOOL_DIR = Path(env.str("SPOOL_DIR", default=str(VAR_DIR / "spool")))
 """Where processes write how far their answers have come; all processes of a machine share it."""
 KEEP_ALIVE_SECONDS = env.float("KEEP_ALIVE_SECONDS", default=10.0)

@@ -32,7 +32,10 @@ from billing.books.rows import (
 )
 
 _SQL_DELETE_RESERVATION: Final = f"DELETE FROM billing_reservation WHERE id = ? RETURNING legs, amount, {HELD_COLUMNS}"  # noqa: S608
-_SQL_TIME: Final = "strftime('%Y-%m-%d %H:%M:%f', 'now')"
+# A record is not of a period that is closed already, whatever the clock says (billing/invoices/closing.py).
+_SQL_TIME: Final = """
+    max(strftime('%Y-%m-%d %H:%M:%f', 'now'), coalesce((
+        SELECT max(closed_through) FROM billing_balance WHERE id IN (SELECT value FROM json_each(:legs))), ''))"""
 _SQL_INSERT_HOLD: Final = f"""
 INSERT INTO billing_reservation (owner, channel, usage, {HOLD_COLUMNS})
 VALUES (:owner, '', '{{}}', {", ".join(":" + name for name in HOLD_FIELDS)})

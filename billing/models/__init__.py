@@ -10,6 +10,8 @@ from billing.models.cards import AutomaticTopUp, SavedCard
 from billing.models.codes import Code, CodeBatch
 from billing.models.corrections import Correction
 from billing.models.grants import Draw, Drawing, Lot
+from billing.models.invoices import BillingPeriod, CreditNote, EmptyPeriod, Invoice, InvoiceMail, PeriodEntry
+from billing.models.jobs import JobRun, ParkedTenant
 from billing.models.keys import IdempotencyKey
 from billing.models.ledger import LedgerEntry
 from billing.models.payments import (
@@ -22,11 +24,13 @@ from billing.models.payments import (
 )
 from billing.models.plans import PricePlan, TenantPlan
 from billing.models.prices import Price, PriceWithdrawal, Rates, Withdrawal
+from billing.models.profiles import BillingProfile
 from billing.models.quotas import Quota, QuotaDefault
 from billing.models.reconciliation import Break, Reconciliation
 from billing.models.reservations import Process, Reservation
 from billing.models.rollups import RollupState, UsageRollup
 from billing.models.transfers import BankTransfer, ExchangeRate
+from billing.models.sellers import LegalEntity, NumberSeries, TaxRate
 from billing.models.usage import UsageRecord
 from billing.models.wallets import BalanceAlert, PostingRequest
 
@@ -45,7 +49,14 @@ __all__ = [
     "Drawing",
     "ExchangeRate",
     "Gateway",
+    "BillingPeriod",
+    "BillingProfile",
+    "CreditNote",
+    "EmptyPeriod",
     "IdempotencyKey",
+    "Invoice",
+    "InvoiceMail",
+    "JobRun",
     "LedgerEntry",
     "Lot",
     "PaymentAlarm",
@@ -54,6 +65,10 @@ __all__ = [
     "PaymentOrder",
     "PaymentRefund",
     "PostingRequest",
+    "LegalEntity",
+    "NumberSeries",
+    "ParkedTenant",
+    "PeriodEntry",
     "Price",
     "PricePlan",
     "PriceWithdrawal",
@@ -65,6 +80,7 @@ __all__ = [
     "Reservation",
     "RollupState",
     "SavedCard",
+    "TaxRate",
     "TenantPlan",
     "UsageArchive",
     "UsageRecord",

@@ -39,6 +39,8 @@ class Balance(models.Model):
     currency = models.CharField(_("currency"), max_length=3, choices=Tenant.Currency)
     available = models.BigIntegerField(_("available"), default=0, editable=False)
     credit_line = models.BigIntegerField(_("credit line"), default=0, editable=False)
+    closed_through = models.DateTimeField(_("closed through"), null=True, blank=True, editable=False)
+    """Of a wallet: what settles is of this moment or later, for what was before is closed (billing/invoices/)."""
     created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
 
     class Meta:

@@ -66,6 +66,12 @@ _RECORD_VALUES: Final = ", ".join(
         *(f"closed.{name}" for name in FROM_HOLD.values()),
     )
 )
+# A record is not of a period that is closed already, whatever the clock says; the row of the wallet is locked, and read
+# as it was committed (billing/invoices/closing.py).
+_SETTLED_AT: Final = """
+    greatest(statement_timestamp(), (
+        SELECT max(b.closed_through) FROM billing_balance b, jsonb_array_elements_text(closed.legs) AS leg_id
+        WHERE b.id = leg_id::bigint))"""
 _HOLD_TABLE: Final = ", ".join(f"{name} {_HOLD_TYPES[name]}" for name in HOLD_FIELDS)
 _HOLD_ROWS: Final = f"jsonb_to_recordset(%(rows)s::jsonb) AS wanted({_HOLD_TABLE})"
 _KEYED_ROWS: Final = f"jsonb_to_recordset(%(rows)s::jsonb) AS wanted({_HOLD_TABLE}, idempotency jsonb)"
@@ -161,7 +167,7 @@ closed AS (
     {_CLOSED}),
 recorded AS (
     INSERT INTO billing_usagerecord (id, legs, held, cost, settled_at, {RECORD_COLUMNS})
-    SELECT id, closed.legs, held, claimed_cost, statement_timestamp(), {_RECORD_VALUES}
+    SELECT id, closed.legs, held, claimed_cost, {_SETTLED_AT}, {_RECORD_VALUES}
     FROM outcome JOIN closed USING (id)
     RETURNING id, legs, held - cost AS unused),
 back AS (
@@ -183,7 +189,7 @@ recorded AS (
     INSERT INTO billing_usagerecord (id, legs, held, cost, settled_at, {RECORD_COLUMNS})
     SELECT id, closed.legs, held,
            CASE WHEN claimed_cost > held THEN held + least(claimed_cost - held, most) ELSE claimed_cost END,
-           statement_timestamp(), {_RECORD_VALUES}
+           {_SETTLED_AT}, {_RECORD_VALUES}
     FROM outcome JOIN closed USING (id) CROSS JOIN spare
     RETURNING id, held - cost AS unused, claimed_cost - cost AS written_off),
 moved AS (

@@ -1,0 +1,136 @@
+"""Drafts: what a closed period's document will say. A draft is made anew at will, and is then the same."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.db.models import Count, Sum
+from django.utils import timezone
+
+from billing.invoices import counts, rounding, snapshots
+from billing.models import BillingPeriod, EmptyPeriod, Invoice, LedgerEntry, PeriodEntry
+
+
+def undrafted(wallet_id: int) -> list[BillingPeriod]:
+    """The wallet's periods that have no document and should have one, oldest first."""
+    periods = BillingPeriod.objects.filter(wallet=wallet_id, empty=None).exclude(cut=BillingPeriod.Cut.OPENING)
+    live = Invoice.objects.filter(period__wallet=wallet_id).exclude(state=Invoice.State.VOID)
+    return list(periods.exclude(pk__in=live.values("period_id")).select_related("tenant", "wallet").order_by("pk"))
+
+
+def draft(period: BillingPeriod) -> Invoice | None:
+    """The period's document; a draft of it is made, or made anew. None if nothing happened in it.
+
+    What is final already stays, and nothing is written. Earlier periods have to be drafted before.
+    """
+    live = _live(period)
+    if live is not None and not live.is_draft:
+        return live
+    made = _made(period)
+    if made is None:
+        EmptyPeriod.objects.get_or_create(period=period)
+        return None
+    if live is None:
+        return _insert(made)
+    if live.content_hash != made.content_hash:
+        _overwrite(live, made)
+        live.refresh_from_db()
+    return live
+
+
+def _live(period: BillingPeriod) -> Invoice | None:
+    return period.invoices.exclude(state=Invoice.State.VOID).first()
+
+
+def _insert(made: Invoice) -> Invoice:
+    try:
+        with transaction.atomic():
+            made.save(force_insert=True)
+    except IntegrityError:  # somebody else drafted it meanwhile
+        return Invoice.objects.exclude(state=Invoice.State.VOID).get(period=made.period)
+    return made
+
+
+def _overwrite(live: Invoice, made: Invoice) -> None:
+    names = ("kind", "content", "content_hash", "opening", "closing", "used", "carried")
+    Invoice.objects.filter(pk=live.pk, state=Invoice.State.DRAFT).update(
+        drafted_at=timezone.now(), **{name: getattr(made, name) for name in names}
+    )
+
+
+def _made(period: BillingPeriod) -> Invoice | None:
+    used = counts.count(period)
+    movements = _movements(period)
+    if not used.lines and (period.is_postpaid or not movements):
+        return None
+    opening = balance_before(period)
+    currency = period.wallet.currency
+    carried_in = _carried_before(period) if period.is_postpaid else 0
+    exact = used.used + carried_in
+    carried = exact - rounding.to_ledger(rounding.to_minor(exact, currency), currency) if period.is_postpaid else 0
+    content = {
+        "lines": [_line(line) for line in used.lines] + _carried_line(carried_in),
+        "movements": movements,
+        "requests": used.requests,
+        "keys": [_part(part) for part in used.keys],
+        "members": [_part(part) for part in used.members],
+    }
+    closing = opening + sum(row["exact"] for row in movements) - used.used
+    figures = {"opening": opening, "closing": closing, "used": used.used, "carried": carried}
+    kind = Invoice.Kind.INVOICE if period.is_postpaid else Invoice.Kind.STATEMENT
+    hashed = snapshots.digest(snapshots.canonical({"kind": kind.value, "content": content, **figures}))
+    return Invoice(
+        period=period, tenant=period.tenant, kind=kind, currency=currency, content=content, content_hash=hashed,
+        **figures,
+    )  # fmt: skip
+
+
+def _line(line: counts.Line) -> dict[str, Any]:
+    values = dataclasses.asdict(line)
+    values["exact"] = values.pop("amount")
+    return values
+
+
+def _carried_line(amount: int) -> list[dict[str, Any]]:
+    if not amount:
+        return []
+    return [_line(counts.Line("", 0, 0, snapshots.CARRIED, 0, 1, amount))]
+
+
+def _part(part: counts.Part) -> dict[str, Any]:
+    return {"id": part.id, "name": part.name, "requests": part.requests, "exact": part.amount}
+
+
+def _movements(period: BillingPeriod) -> list[dict[str, Any]]:
+    """What the ledger moved in the period, by kind; in the order of the kinds."""
+    entries = LedgerEntry.objects.filter(period__period=period).order_by()
+    sums = {row["kind"]: row for row in entries.values("kind").annotate(number=Count("pk"), total=Sum("amount"))}
+    return [
+        {"kind": kind, "count": sums[kind]["number"], "exact": int(sums[kind]["total"])}
+        for kind in LedgerEntry.Kind.values
+        if kind in sums
+    ]
+
+
+def balance_before(period: BillingPeriod) -> int:
+    """The wallet's balance when the period began, in ledger units and without its credit line."""
+    earlier = BillingPeriod.objects.filter(wallet=period.wallet_id, pk__lt=period.pk)
+    base = earlier.filter(invoices__isnull=False).order_by("-pk").first()
+    if base is not None:
+        balance = base.invoices.order_by("-pk").values_list("closing", flat=True)[0]
+    else:
+        base = earlier.get(cut=BillingPeriod.Cut.OPENING)
+        balance = base.opening or 0
+    # Periods between them have no document, so nothing was used in them.
+    between = PeriodEntry.objects.filter(period__in=earlier.filter(pk__gt=base.pk))
+    return int(balance + (between.aggregate(total=Sum("entry__amount"))["total"] or 0))
+
+
+def _carried_before(period: BillingPeriod) -> int:
+    """What the invoice before left over, in ledger units."""
+    earlier = Invoice.objects.filter(
+        period__wallet=period.wallet_id, period_id__lt=period.pk, kind=Invoice.Kind.INVOICE
+    )
+    return earlier.order_by("-period_id", "-pk").values_list("carried", flat=True).first() or 0

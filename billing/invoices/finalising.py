@@ -1,0 +1,129 @@
+"""Becoming final, and what may follow: paid, or void.
+
+One transaction takes the number, freezes the snapshot and notes that a mail is due; whoever comes second finds it done
+and writes nothing. A wallet counts before taxes: what an invoice adds of them was never in it.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from accounts.errors import GatewayError
+from accounts.models import User
+from billing import ledger
+from billing.invoices import numbers, rounding, snapshots, taxes
+from billing.models import (
+    BillingProfile,
+    Invoice,
+    InvoiceMail,
+    LedgerEntry,
+    LegalEntity,
+    NumberSeries,
+    ParkedTenant,
+)
+
+
+class CannotFinalise(Exception):
+    """The draft has to wait; the message says for what."""
+
+
+class InvoiceConflict(GatewayError):
+    """The document is not in the state that this needs; nothing was changed."""
+
+    status = 409
+    type = "invalid_request_error"
+    code = "invoice_conflict"
+
+
+def due(now: dt.datetime | None = None) -> list[tuple[int, int]]:
+    """The ids, and their tenants', of the drafts whose days of review are over, oldest first."""
+    over = (now or timezone.now()) - dt.timedelta(days=settings.INVOICE_DRAFT_DAYS)
+    rows = Invoice.objects.filter(state=Invoice.State.DRAFT, period__ends_at__lte=over)
+    return list(rows.order_by("pk").values_list("pk", "tenant_id"))
+
+
+def finalise(invoice_id: int, now: dt.datetime | None = None) -> Invoice:
+    """The document, final by now. Raises CannotFinalise where its tenant is frozen or nobody is there to sell."""
+    now = now or timezone.now()
+    with transaction.atomic():
+        invoice = locked(invoice_id)
+        if not invoice.is_draft:
+            return invoice
+        if ParkedTenant.objects.filter(tenant=invoice.tenant_id, step=ParkedTenant.Step.RECONCILE).exists():
+            raise CannotFinalise(str(_("The books of this tenant do not add up; see the reconciliation.")))
+        profile = BillingProfile.of(invoice.tenant)
+        entity = profile.entity or LegalEntity.objects.filter(is_default=True).first()
+        if entity is None:
+            raise CannotFinalise(str(_("There is no default legal entity; enter who sells in the administration.")))
+        _freeze(invoice, entity, profile, now)
+    return invoice
+
+
+def _freeze(invoice: Invoice, entity: LegalEntity, profile: BillingProfile, now: dt.datetime) -> None:
+    day, kind = entity.today(now), Invoice.Kind(invoice.kind)
+    rates, notes = taxes.chosen(kind=kind, entity=entity, profile=profile, day=day)
+    number = numbers.take(entity=entity, kind=NumberSeries.Kind(kind.value), tenant=invoice.tenant, day=day)
+    document = snapshots.frozen(
+        invoice, number=number, issued_on=day, entity=entity, profile=profile, rates=rates, notes=notes
+    )
+    invoice.state = Invoice.State.FINAL
+    invoice.entity, invoice.number, invoice.issued_on, invoice.finalised_at = entity, number, day, now
+    invoice.total = document["total"]
+    invoice.snapshot = snapshots.canonical(document)
+    invoice.snapshot_hash = snapshots.digest(invoice.snapshot)
+    invoice.save()
+    InvoiceMail.objects.create(invoice=invoice)
+
+
+def void(invoice_id: int, *, reason: str, now: dt.datetime | None = None) -> Invoice:
+    """Voids a final document on the day of its issue; its period is drafted anew. Raises InvoiceConflict if it may not.
+
+    Not once it is paid or credited, and not on another day: then a credit note corrects it.
+    """
+    now = now or timezone.now()
+    with transaction.atomic():
+        invoice = locked(invoice_id)
+        if invoice.state != Invoice.State.FINAL:
+            raise InvoiceConflict(str(_("Only a final, unpaid document can be voided.")))
+        if invoice.entity is None or invoice.issued_on != invoice.entity.today(now):
+            raise InvoiceConflict(str(_("It was not issued today; correct it by a credit note.")))
+        if invoice.credit_notes.exists():
+            raise InvoiceConflict(str(_("It has credit notes.")))
+        invoice.state, invoice.voided_at, invoice.reason = Invoice.State.VOID, now, reason
+        invoice.save(update_fields=("state", "voided_at", "reason"))
+    return invoice
+
+
+def pay(invoice_id: int, *, reason: str, by: User | None = None, now: dt.datetime | None = None) -> Invoice:
+    """Notes that an invoice was paid, and posts what it was before taxes, less what was credited, to the wallet.
+
+    Raises InvoiceConflict for anything but a final invoice.
+    """
+    with transaction.atomic():
+        invoice = locked(invoice_id)
+        if invoice.state != Invoice.State.FINAL or invoice.kind != Invoice.Kind.INVOICE:
+            raise InvoiceConflict(str(_("Only a final invoice can be paid.")))
+        invoice.state, invoice.paid_at, invoice.reason = Invoice.State.PAID, now or timezone.now(), reason
+        invoice.save(update_fields=("state", "paid_at", "reason"))
+        net = invoice.document["net"] - sum(invoice.credit_notes.values_list("net", flat=True))
+        if net > 0:
+            ledger.post(
+                balance=invoice.period.wallet,
+                kind=LedgerEntry.Kind.TOP_UP,
+                amount=rounding.to_ledger(net, invoice.currency),
+                reference=f"invoice:{invoice.pk}",
+                note=f"{invoice.number}: {reason}"[:300],
+                created_by=by,
+            )
+    return invoice
+
+
+def locked(invoice_id: int) -> Invoice:
+    """The document, its row locked until the caller's transaction ends."""
+    rows = Invoice.objects.select_for_update(of=("self",)).select_related("period__wallet", "tenant", "entity")
+    return rows.get(pk=invoice_id)

@@ -1,0 +1,83 @@
+"""Mail of final documents, with the PDF, in the language of the document.
+
+The row that asks for it was written with the number. Whoever claims it sends and then marks it: a process that dies in
+between is followed by another one after a while, so that a mail may come twice, and never not at all.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from typing import Final
+
+from django.conf import settings
+from django.core.mail import EmailMessage
+from django.db.models import Q, QuerySet
+from django.template.loader import render_to_string
+from django.utils import timezone, translation
+
+from accounts.models import Member, User
+from billing.invoices import pdf
+from billing.models import BillingProfile, Invoice, InvoiceMail
+
+log = logging.getLogger(__name__)
+
+_CLAIM: Final = dt.timedelta(minutes=10)
+"""Longer than a mail server is waited for."""
+_AT_ONCE: Final = 100
+
+
+def due(now: dt.datetime | None = None) -> list[tuple[int, int]]:
+    """The ids, and their tenants', of the documents that wait to be mailed."""
+    rows = _unclaimed(now or timezone.now()).order_by("pk")
+    return list(rows.values_list("invoice_id", "invoice__tenant_id")[:_AT_ONCE])
+
+
+def send(invoice_id: int, now: dt.datetime | None = None) -> bool:
+    """Whether it was mailed now; False if somebody else is about it. Raises what the mail server's refusal raises."""
+    now = now or timezone.now()
+    rows = InvoiceMail.objects.filter(invoice=invoice_id)
+    if not _unclaimed(now).filter(invoice=invoice_id).update(claimed_at=now):
+        return False
+    invoice = Invoice.objects.select_related("tenant").get(pk=invoice_id)
+    recipients = readers(invoice)
+    try:
+        if recipients and invoice.state != Invoice.State.VOID:
+            message(invoice, recipients).send()
+    except Exception:
+        rows.update(claimed_at=None)  # for the next run
+        raise
+    rows.update(sent_at=timezone.now(), recipients=recipients)
+    log.info("document %s was mailed to %d addresses", invoice.number, len(recipients))
+    return True
+
+
+def _unclaimed(now: dt.datetime) -> QuerySet[InvoiceMail]:
+    return InvoiceMail.objects.filter(Q(claimed_at=None) | Q(claimed_at__lt=now - _CLAIM), sent_at=None)
+
+
+def readers(invoice: Invoice) -> list[str]:
+    """The address of the billing profile, else those of owners and billing members."""
+    profile = BillingProfile.objects.filter(tenant=invoice.tenant).first()
+    if profile is not None and profile.email:
+        return [profile.email]
+    roles = (Member.Role.OWNER, Member.Role.BILLING)
+    users = User.objects.filter(memberships__tenant=invoice.tenant, memberships__role__in=roles, is_active=True)
+    return list(users.distinct().order_by("pk").values_list("email", flat=True))
+
+
+def message(invoice: Invoice, recipients: list[str]) -> EmailMessage:
+    """The mail about a document, which has its PDF with it."""
+    document = invoice.document
+    context = {
+        "document": document,
+        "tenant": invoice.tenant,
+        "total": pdf.amount(document["total"], document["currency"], document["language"]),
+        "site_url": settings.SITE_URL,
+        "invoice": invoice,
+    }
+    with translation.override(document["language"]):
+        subject = " ".join(render_to_string("mail/invoice_subject.txt", context).split())
+        mail = EmailMessage(subject, render_to_string("mail/invoice.txt", context), None, recipients)
+    mail.attach(f"{invoice.number}.pdf", pdf.render(document), "application/pdf")
+    return mail

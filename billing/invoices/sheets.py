@@ -1,0 +1,214 @@
+"""A frozen document as people read it: every text and amount in one language, in the order of the page.
+
+The PDF and the portal's page are both made of it, so that they cannot say different things.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from itertools import groupby
+from typing import Any, Final
+
+from django.utils import translation
+from django.utils.formats import date_format, number_format
+from django.utils.text import capfirst
+from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
+
+from billing import amounts
+from billing.invoices import taxes
+from billing.invoices.counts import FEE, ROUNDING, WRITTEN_OFF
+from billing.invoices.rounding import PLACES
+from billing.invoices.snapshots import CARRIED
+from billing.kinds import KINDS
+from billing.models import CreditNote, LedgerEntry
+
+_KINDS: Final = {kind.name: kind for kind in KINDS}
+Document = Mapping[str, Any]
+Sheet = dict[str, Any]
+
+
+def minor_text(minor: int, currency: str) -> str:
+    """Minor units as a localised number; without the currency."""
+    places = PLACES[currency]
+    return number_format(Decimal(minor).scaleb(-places), places, use_l10n=True, force_grouping=True)
+
+
+def minor_amount(minor: int, currency: str) -> str:
+    """The same with its currency, on one line."""
+    return f"{minor_text(minor, currency)}\N{NO-BREAK SPACE}{currency}"
+
+
+def sheet(document: Document, language: str | None = None) -> Sheet:
+    """Everything that the document's page shows, as texts in this language (its own if none is given)."""
+    with translation.override(language or document["language"]):
+        return {
+            "language": language or document["language"],
+            "title": _title(document),
+            "number": document["number"] or _("DRAFT"),
+            "is_draft": not document["number"],
+            "draft": _("DRAFT"),
+            "date": document["issued_on"],
+            "facts": _facts(document),
+            "seller": _party(_("Seller"), document["seller"]),
+            "buyer": _party(_("Billed to"), document["buyer"]),
+            "bank": document["seller"]["bank"] if document["kind"] == "invoice" else "",
+            "bank_title": _("Payment to"),
+            "balance_title": _("Balance"),
+            "balance": _balance(document),
+            "lines_title": _("Usage") if document["kind"] != "credit_note" else _("Credited"),
+            "heads": [_("Item"), _("Quantity"), _("Unit price"), _("Amount (%s)") % document["currency"]],
+            "groups": _groups(document),
+            "foot": _foot(document),
+            "total": [_total_label(document), minor_amount(document["total"], document["currency"])],
+            "shares": _shares(document),
+            "share_heads": [_("Requests"), _("Amount (%s)") % document["currency"]],
+            "notes": _notes(document),
+        }
+
+
+def _title(document: Document) -> str:
+    titles = {"invoice": _("Invoice"), "statement": _("Statement of account"), "credit_note": _("Credit note")}
+    return titles[document["kind"]]
+
+
+def _facts(document: Document) -> list[list[str]]:
+    period = document["period"]
+    facts = [
+        [_("Number"), document["number"] or _("DRAFT")],
+        [_("Date"), _date(document["issued_on"])],
+        [_("Period"), f"{_date(period['first_day'])} \N{EN DASH} {_date(period['last_day'])}"],
+        [capfirst(_("time zone")), period["time_zone"]],
+    ]
+    if of := document.get("credits"):
+        facts.insert(2, [_("Corrects"), f"{of['number']}, {_date(of['issued_on'])}"])
+    return facts
+
+
+def _date(text: str) -> str:
+    return date_format(dt.date.fromisoformat(text), "DATE_FORMAT")
+
+
+def _party(title: str, party: Mapping[str, str]) -> Sheet:
+    lines = [line.strip() for line in party["address"].splitlines()]
+    lines.append(party["country"])
+    if party["tax_id"]:
+        lines.append(f"{_('Tax id')}: {party['tax_id']}")
+    lines.append(party["email"])
+    return {"title": title, "name": party["name"], "lines": [line for line in lines if line]}
+
+
+def _balance(document: Document) -> list[list[str]]:
+    """The statement's sum: opening, what was moved, what was used, closing."""
+    balance, currency = document.get("balance"), document["currency"]
+    if balance is None:
+        return []
+    kinds = dict(LedgerEntry.Kind.choices)
+    rows = [[capfirst(str(kinds[row["kind"]])), row["amount"]] for row in balance["movements"]]
+    rows = [[_("Opening balance"), balance["opening"]], *rows, [_("Usage"), -document["subtotal"]]]
+    return [[str(label), minor_text(amount, currency)] for label, amount in rows] + [
+        [_("Closing balance"), minor_amount(balance["closing"], currency)]
+    ]
+
+
+def _groups(document: Document) -> list[Sheet]:
+    """The lines by model and price version, each with its sum; what belongs to no model comes last, by itself."""
+    groups = []
+    for (model, version), found in groupby(document["lines"], key=lambda line: (line["model"], line["version"])):
+        lines = list(found)
+        title = f"{model} \N{MIDDLE DOT} {_('price version %d') % version}" if model else ""
+        groups.append(
+            {
+                "title": title,
+                "sum": minor_text(sum(line["amount"] for line in lines), document["currency"]) if model else "",
+                "rows": [_row(line, document["currency"]) for line in lines],
+            }
+        )
+    return groups
+
+
+def _row(line: Mapping[str, Any], currency: str) -> list[str]:
+    amount = minor_text(line["amount"], currency)
+    if line["kind"] in {WRITTEN_OFF, CARRIED}:
+        return [kind_label(line["kind"]), "", "", amount]
+    quantity = number_format(line["quantity"], use_l10n=True, force_grouping=True)
+    return [kind_label(line["kind"]), quantity, _price(line, currency), amount]
+
+
+def kind_label(kind: str) -> str:
+    """What a line's kind is called."""
+    labels = {
+        FEE: _("fee per request"),
+        ROUNDING: _("rounding of single requests"),
+        WRITTEN_OFF: _("not charged, the balance was used up"),
+        CARRIED: _("carried over from the invoice before"),
+    }
+    return capfirst(labels.get(kind) or _(_KINDS[kind].label))
+
+
+def _price(line: Mapping[str, Any], currency: str) -> str:
+    if line["kind"] == ROUNDING:
+        return ""
+    if line["kind"] == FEE:
+        return amounts.format_exact(line["rate"], currency, PLACES[currency])
+    if _KINDS[line["kind"]].unit != "tokens":
+        return amounts.format_exact_millionths(line["rate"], currency, PLACES[currency])
+    price = amounts.format_exact(line["rate"], currency, PLACES[currency])
+    return pgettext("price per million tokens", "%s / 1M") % price
+
+
+def _foot(document: Document) -> list[list[str]]:
+    """The rows above the total; none where there is no tax."""
+    if not document["taxes"]:
+        return []
+    currency = document["currency"]
+    rows = [[_("Subtotal"), minor_text(document["net"], currency)]]
+    for tax in document["taxes"]:
+        percent = number_format(Decimal(tax["percent"]))
+        name = f"{tax['name']} {percent}\N{NO-BREAK SPACE}%"
+        if tax["is_inclusive"]:
+            name = _("%s, included in the prices") % name
+        rows.append([name, minor_text(tax["amount"], currency)])
+    return rows
+
+
+def _total_label(document: Document) -> str:
+    labels = {"invoice": _("Total"), "statement": _("Used, paid from the wallet"), "credit_note": _("Total credited")}
+    return labels[document["kind"]]
+
+
+def _shares(document: Document) -> list[Sheet]:
+    parts = ((_("By member"), "members", _("nobody who is known")), (_("By API key"), "keys", _("a deleted key")))
+    return [
+        {"title": title, "rows": list(_share_rows(document[name], document["currency"], unknown))}
+        for title, name, unknown in parts
+        if document.get(name)
+    ]
+
+
+def _share_rows(parts: Iterable[Mapping[str, Any]], currency: str, unknown: str) -> Iterable[list[str]]:
+    for part in parts:
+        requests = number_format(part["requests"], use_l10n=True, force_grouping=True)
+        yield [part["name"] or unknown, requests, minor_text(part["amount"], currency)]
+
+
+def _notes(document: Document) -> list[str]:
+    notes = [_note(note) for note in document["notes"]]
+    if document["kind"] == "credit_note":
+        notes.append(f"{_('Reason')}: {document['reason']}")
+        notes.append(capfirst(str(CreditNote.Effect(document["effect"]).label)) + ".")
+    if document["kind"] == "statement":
+        notes.append(_("Nothing is to be paid. The usage was taken from the wallet when it arose."))
+    if document["kind"] == "invoice" and document.get("exact_carried"):
+        carried = amounts.format_amount(document["exact_carried"], document["currency"])
+        notes.append(_("Rounded once: %s are carried over to the next invoice.") % carried)
+    return notes
+
+
+def _note(note: str) -> str:
+    code, _colon, rest = note.partition(": ")
+    if code == taxes.EXEMPT:
+        return _("Exempt from tax, certificate %s.") % rest
+    return _("Reverse charge: the recipient owes the tax.")

@@ -1,0 +1,38 @@
+"""A document's lines as a machine reads them: RFC 4180, integers, the currency in a column of its own, no totals."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Final
+
+from billing.invoices.sheets import Document
+
+_COLUMNS: Final = ("model", "price_version", "kind", "quantity", "rate_per_million", "exact", "amount", "currency")
+_FORMULAS: Final = frozenset("=+-@\t\r")
+
+
+def lines_csv(document: Document) -> str:
+    """`exact` and the rate are ledger units, `amount` minor units; a fee's rate is of one request."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(_COLUMNS)
+    for line in document["lines"]:
+        writer.writerow(
+            [
+                guarded(line["model"]),
+                line["version"],
+                line["kind"],
+                line["quantity"],
+                line["rate"],
+                line["exact"],
+                line["amount"],
+                document["currency"],
+            ]
+        )
+    return text.getvalue()
+
+
+def guarded(text: str) -> str:
+    """A text that no spreadsheet takes for a formula (https://owasp.org/www-community/attacks/CSV_Injection)."""
+    return f"'{text}" if text[:1] in _FORMULAS else text
