@@ -5,6 +5,7 @@ from __future__ import annotations
 from celery import shared_task
 
 from billing import idempotency, months, processes, recovery
+from billing.invoices import jobs as invoices
 from billing.payments import jobs as payments
 
 _contact = recovery.Contact()
@@ -35,3 +36,6 @@ def forget_expired_keys() -> None:
 @shared_task
 def run_payments() -> None:
     payments.run()
+@shared_task(acks_late=True)
+def make_invoices() -> None:
+    invoices.run()

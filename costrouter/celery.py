@@ -39,6 +39,11 @@ app.conf.beat_schedule = {
         "schedule": 3600.0,
         "options": {"expires": 3600},
     },
+    "make-invoices": {
+        "task": "billing.tasks.make_invoices",
+        "schedule": 300.0,
+        "options": {"expires": 300},
+    },
     "forget-expired-keys": {
         "task": "billing.tasks.forget_expired_keys",
         "schedule": 3600.0,

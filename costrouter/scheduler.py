@@ -4,6 +4,7 @@ left open.
 Every web process runs them in four threads beside the event loop, with or without Celery: they are cheap, and safe to
 run anywhere at the same time. What may take long (recovery after an outage, roll-ups) has a thread of its own, so that
 no heartbeat waits for it, and mail and payments, which wait for others, one each.
+no heartbeat waits for it, mail another, and a third what a month's end brings.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from django.utils import timezone
 from accounts import refusals
 from accounts.authentication import write_last_used
 from billing import alerts, grants, idempotency, months, notices, processes, recovery, rollups
-from billing.payments import gateways
-from billing.payments import jobs as payments
+from billing.invoices import jobs as invoices
+from billing.payments import gateways, jobs as payments
 from billing.recovery import Contact
 from routing.pipeline.gateway import Gateway
 
@@ -40,6 +41,8 @@ EXPIRY_SECONDS = 15.0
 DRAW_SECONDS = 60.0
 PAYMENT_SECONDS = 5.0
 MONTH_SECONDS = 3600.0
+INVOICE_SECONDS = 60.0
+"""How often it is asked whether this slot's run is still to be done (billing/jobs.py)."""
 LAST_SECONDS = 8.0
 """How long a stop waits for requests whose clients have left."""
 
@@ -72,6 +75,10 @@ class Scheduler:
         pay = [Job("payments", PAYMENT_SECONDS, payments.run)]
         threads = {"scheduler": self._pressing(), "housekeeper": self._patient(), "mail": mail, "payments": pay}
         for name, jobs in threads.items():
+        mail = [Job("notices", NOTICE_SECONDS, notices.send)]
+        bills = [Job("invoices", INVOICE_SECONDS, invoices.run)]
+        work = (("scheduler", self._pressing()), ("housekeeper", self._patient()), ("mail", mail), ("bills", bills))
+        for name, jobs in work:
             thread = threading.Thread(target=self._work, args=(jobs,), name=name, daemon=True)
             self._threads.append(thread)
             thread.start()

@@ -105,7 +105,7 @@ def _groups(records: QuerySet[UsageRecord]) -> list[_Group]:
     prices = {row.pk: row for row in Price.objects.filter(pk__in=records.values("price_id").distinct())}
     variants, chosen = _variants(prices.values())
     sums = {f"sum_{kind.name}": Sum(kind.column) for kind in KINDS}
-    rows = (
+    rows: Any = (
         records.alias(minute=ExtractHour("started_at", tzinfo=dt.UTC) * 60 + ExtractMinute("started_at", tzinfo=dt.UTC))
         .annotate(variant=chosen, is_free=Case(When(claimed_cost=0, then=1), default=0))
         .values("model", "price_id", "api_key_id", "variant", "is_free")
@@ -182,8 +182,8 @@ def flat(tariff: Tariff) -> Tariff:
     """The tariff's own rates without what deviates from them: the sum of many requests is no long one."""
     if not tariff.tiers and not tariff.hours:
         return tariff
-    own = {kind.rate: tariff.rate(kind.name) for kind in KINDS}
-    return Tariff(tariff.id, tariff.currency, request_fee=tariff.request_fee, **own)
+    own: dict[str, int | None] = {kind.rate: tariff.rate(kind.name) for kind in KINDS}
+    return Tariff(tariff.id, tariff.currency, request_fee=tariff.request_fee, tiers=(), hours=(), **own)
 
 
 def _shares(groups: Iterable[_Group]) -> tuple[list[Part], list[Part]]:

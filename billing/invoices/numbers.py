@@ -8,7 +8,7 @@ which of the two it shows. So the scheme may change at any time, and no number i
 from __future__ import annotations
 
 import datetime as dt
-from typing import Final
+from typing import Any, Final
 
 from django.db import connection
 
@@ -34,7 +34,7 @@ def take(*, entity: LegalEntity, kind: NumberSeries.Kind, tenant: Tenant, day: d
 
 
 def _next(entity: LegalEntity, kind: NumberSeries.Kind, year: int, tenant: Tenant | None) -> int:
-    key = {"entity": entity, "kind": kind, "year": year, "tenant": tenant}
+    key: dict[str, Any] = {"entity": entity, "kind": kind, "year": year, "tenant": tenant}
     NumberSeries.objects.get_or_create(**key)
     row = NumberSeries.objects.select_for_update().get(**key)
     row.last += 1

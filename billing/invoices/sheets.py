@@ -53,7 +53,7 @@ def sheet(document: Document, language: str | None = None) -> Sheet:
             "date": document["issued_on"],
             "facts": _facts(document),
             "seller": _party(_("Seller"), document["seller"]),
-            "buyer": _party(_("Billed to"), document["buyer"]),
+            "buyer": _party(_("Customer"), document["buyer"]),
             "bank": document["seller"]["bank"] if document["kind"] == "invoice" else "",
             "bank_title": _("Payment to"),
             "balance_title": _("Balance"),
@@ -88,7 +88,7 @@ def _facts(document: Document) -> list[list[str]]:
 
 
 def _date(text: str) -> str:
-    return date_format(dt.date.fromisoformat(text), "DATE_FORMAT")
+    return date_format(dt.date.fromisoformat(text), pgettext("format of a document's date", "N j, Y"))
 
 
 def _party(title: str, party: Mapping[str, str]) -> Sheet:
