@@ -75,8 +75,9 @@ class Customer:
         return jobs.close(Balance.objects.select_related("tenant").get(pk=self.wallet.pk), now=now)
 
     def final(self, now: dt.datetime = APRIL) -> Invoice:
-        """The document of the only month so far, final."""
-        (draft,) = self.close(now)
+        """The document of the only month that was not final yet."""
+        self.close(now)
+        draft = Invoice.objects.get(tenant=self.tenant, state=Invoice.State.DRAFT)
         return finalising.finalise(draft.pk, now)
 
     @property

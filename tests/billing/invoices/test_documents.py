@@ -1,0 +1,201 @@
+"""What is made of a snapshot: the PDF, its texts, the table for machines, and the mail."""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from typing import Any
+
+import pytest
+from django.core import mail
+from django.utils import translation
+
+from accounts.models import Member, User
+from billing.invoices import credits, finalising, mails, pdf, sheets, tables
+from billing.kinds import Usage
+from billing.models import CreditNote, InvoiceMail, LedgerEntry
+from tests.billing.invoices.customers import APRIL, CENT, Customer, customer, utc
+
+
+def document_of(one: Customer, models: int = 3) -> dict[str, Any]:
+    price = one.price
+    for number in range(models):
+        one.use(price(input=1_000_000_000 + number), Usage(input=4_321 + number, output=77))
+    return one.final().document
+
+
+def test_same_snapshot_gives_the_same_bytes_at_any_time(postpaid: Customer) -> None:
+    document = document_of(postpaid)
+    first = pdf.render(document)
+    time.sleep(1.1)
+
+    with translation.override("vi"):
+        again = pdf.render(document)
+
+    assert first.startswith(b"%PDF-")
+    assert first == again
+
+
+@pytest.mark.parametrize("language", ["en", "vi"])
+def test_invoice_of_500_lines_takes_less_than_three_seconds(entity: object, language: str) -> None:
+    document = document_of(customer(postpaid=True, language=language), models=5)
+    line = document["lines"][0]
+    document["lines"] = [line | {"model": f"model {number // 2}", "version": number} for number in range(500)]
+
+    began = time.perf_counter()
+    drawn = pdf.render(document)
+
+    assert time.perf_counter() - began < 3
+    assert len(drawn) > 100_000
+
+
+def test_texts_of_tenants_are_shown_and_never_read(entity: object) -> None:
+    name = '#panic("read") $x$ *b* \\ <a> @b // #image("/etc/passwd") "quoted" #include "x.typ"'
+    one = customer(postpaid=True, address=f"{name}\n= {name}", name=name)
+    document = document_of(one)
+    document["lines"][0] |= {"model": name}
+
+    assert pdf.render(document).startswith(b"%PDF-")
+    assert sheets.sheet(document)["buyer"]["lines"][0] == name
+
+
+def test_page_says_everything_in_the_language_of_the_tenant(entity: object) -> None:
+    one = customer(postpaid=True, language="vi")
+    document = document_of(one, models=1)
+
+    with translation.override("vi"):
+        title = sheets._("Invoice")
+    sheet = sheets.sheet(document)
+
+    assert sheet["title"] == title
+    assert sheet["total"][1] == "0,00\xa0USD"
+    assert sheets.sheet(document, "en")["title"] == "Invoice"
+
+
+def test_sheet_shows_lines_by_model_and_sums_that_add_up(postpaid: Customer) -> None:
+    price = postpaid.price(model=f"m{postpaid.tenant.pk}", request_fee=3 * CENT)
+    postpaid.use(price, Usage(input=2 * CENT, output=CENT // 2))
+
+    sheet = sheets.sheet(postpaid.final().document, "en")
+
+    assert sheet["groups"] == [
+        {
+            "title": f"m{postpaid.tenant.pk} · price version 1",
+            "sum": "0.06",
+            "rows": [
+                ["Input", "20,000,000", "0.001 / 1M", "0.02"],
+                ["Output", "5,000,000", "0.002 / 1M", "0.01"],
+                ["Fee per request", "1", "0.03", "0.03"],
+            ],
+        }
+    ]
+    assert sheet["total"] == ["Total", "0.06\xa0USD"]
+
+
+def test_statement_shows_its_balance(prepaid: Customer) -> None:
+    prepaid.post(LedgerEntry.Kind.TOP_UP, 500 * CENT, utc(2026, 3, 2))
+    prepaid.spend(123 * CENT)
+
+    sheet = sheets.sheet(prepaid.final().document, "en")
+
+    assert sheet["balance"] == [
+        ["Opening balance", "0.00"], ["Top-up", "5.00"], ["Usage", "-1.23"], ["Closing balance", "3.77\xa0USD"]
+    ]  # fmt: skip
+
+
+def test_credit_note_is_drawn_and_names_what_it_corrects(prepaid: Customer) -> None:
+    prepaid.spend(123 * CENT)
+    statement = prepaid.final()
+    note = credits.credit(statement.pk, lines={0: 23}, effect=CreditNote.Effect.WALLET, reason="an outage")
+
+    sheet = sheets.sheet(note.document, "en")
+
+    assert (sheet["title"], sheet["total"]) == ("Credit note", ["Total credited", "0.23\xa0USD"])
+    assert any(str(statement.number) in fact[1] for fact in sheet["facts"])
+    assert "Reason: an outage" in sheet["notes"]
+    assert pdf.render(note.document).startswith(b"%PDF-")
+
+
+def test_table_for_machines_has_integers_and_no_formulas(postpaid: Customer) -> None:
+    postpaid.use(postpaid.price(model=f"=cmd|' /C calc'!A0,{postpaid.tenant.pk}"), Usage(input=CENT + 1))
+    document = postpaid.final().document
+
+    rows = list(csv.DictReader(io.StringIO(tables.lines_csv(document))))
+
+    assert [(row["exact"], row["amount"], row["currency"]) for row in rows] == [(str(CENT + 1), "1", "USD")]
+    assert rows[0]["model"].startswith("'=cmd")
+    assert sum(int(row["amount"]) for row in rows) == document["subtotal"]
+
+
+# --- mail ------------------------------------------------------------------------------------------------------------
+
+
+def test_document_is_mailed_once_with_its_pdf(entity: object) -> None:
+    one = customer(postpaid=True, email="books@example.com", language="vi")
+    one.spend(CENT)
+    invoice = one.final()
+
+    assert mails.send(invoice.pk, APRIL)
+    assert not mails.send(invoice.pk, APRIL)
+
+    (sent,) = mail.outbox
+    assert sent.to == ["books@example.com"]
+    assert str(invoice.number) in sent.subject
+    ((name, content, kind),) = sent.attachments
+    assert (name, kind) == (f"{invoice.number}.pdf", "application/pdf")
+    assert content == pdf.render(invoice.document)
+    assert InvoiceMail.objects.get(invoice=invoice).recipients == ["books@example.com"]
+
+
+def test_without_an_address_owners_and_billing_members_get_it(postpaid: Customer) -> None:
+    people = {
+        role: User.objects.create_user(f"{role}{postpaid.tenant.pk}@example.com")
+        for role in ("owner", "billing", "developer")
+    }
+    for role, user in people.items():
+        Member.objects.create(tenant=postpaid.tenant, user=user, role=role)
+    postpaid.spend(CENT)
+    invoice = postpaid.final()
+
+    mails.send(invoice.pk, APRIL)
+
+    assert mail.outbox[0].to == [people["owner"].email, people["billing"].email]
+
+
+def test_mail_that_a_dead_process_claimed_is_sent_after_a_while(postpaid: Customer) -> None:
+    postpaid.spend(CENT)
+    invoice = postpaid.final()
+    InvoiceMail.objects.filter(invoice=invoice).update(claimed_at=APRIL)
+
+    assert not mails.send(invoice.pk, APRIL.replace(minute=9))
+    assert (invoice.pk, postpaid.tenant.pk) not in mails.due(APRIL.replace(minute=9))
+    assert (invoice.pk, postpaid.tenant.pk) in mails.due(APRIL.replace(minute=11))
+
+
+def test_mail_that_the_server_refuses_stays_due(postpaid: Customer, settings: Any) -> None:
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", 1
+    User.objects.create_user(f"o{postpaid.tenant.pk}@example.com")
+    Member.objects.create(
+        tenant=postpaid.tenant, user=User.objects.get(email=f"o{postpaid.tenant.pk}@example.com"), role="owner"
+    )
+    postpaid.spend(CENT)
+    invoice = postpaid.final()
+
+    with pytest.raises(OSError, match="refused"):
+        mails.send(invoice.pk, APRIL)
+
+    row = InvoiceMail.objects.get(invoice=invoice)
+    assert (row.claimed_at, row.sent_at) == (None, None)
+
+
+def test_voided_document_is_not_mailed(postpaid: Customer) -> None:
+    postpaid.spend(CENT)
+    invoice = postpaid.final()
+    finalising.void(invoice.pk, reason="wrong", now=APRIL)
+
+    mails.send(invoice.pk, APRIL)
+
+    assert mail.outbox == []
+    assert InvoiceMail.objects.get(invoice=invoice).sent_at is not None

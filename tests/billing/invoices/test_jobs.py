@@ -1,0 +1,248 @@
+"""The month's work for everybody: one run a slot, one bad tenant keeps nobody waiting, and a killed run goes on."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import signal
+import uuid
+from collections.abc import Callable
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection, connections
+from django.test import override_settings
+
+from accounts.models import Tenant
+from billing import jobs as slots
+from billing.invoices import credits, finalising, jobs, mails
+from billing.models import (
+    CreditNote,
+    Invoice,
+    InvoiceMail,
+    JobRun,
+    LedgerEntry,
+    NumberSeries,
+    ParkedTenant,
+)
+from tests.billing.invoices.customers import APRIL, CENT, Customer, customer
+from tests.bookkeeping import race
+
+EVERY = dt.timedelta(minutes=15)
+
+
+def test_of_two_beats_one_runs_a_slot(database: str) -> None:
+    ran: list[int] = []
+
+    race(lambda _books: slots.run_once("race", EVERY, lambda: ran.append(1), APRIL), 6)
+
+    assert ran == [1]
+    assert JobRun.objects.get(name="race").finished_at is not None
+
+
+def test_next_slot_runs_again_and_keeps_its_outcome(database: str) -> None:
+    first = slots.run_once("again", EVERY, lambda: "one", APRIL)
+    same = slots.run_once("again", EVERY, lambda: "two", APRIL + EVERY - dt.timedelta(seconds=1))
+    later = slots.run_once("again", EVERY, lambda: "three", APRIL + EVERY)
+
+    assert first is not None
+    assert later is not None
+    assert (first.outcome, same, later.outcome) == ("one", None, "three")
+
+
+def test_failure_is_the_outcome_of_its_slot(database: str) -> None:
+    def fail() -> None:
+        raise ValueError("no luck")
+
+    with pytest.raises(ValueError, match="no luck"):
+        slots.run_once("failing", EVERY, fail, APRIL)
+
+    assert JobRun.objects.get(name="failing").outcome == "failed: no luck"
+
+
+def test_runs_are_forgotten_after_a_month(database: str) -> None:
+    slots.run_once("old", EVERY, str, APRIL)
+    slots.run_once("old", EVERY, str, APRIL + dt.timedelta(days=31))
+
+    assert JobRun.objects.filter(name="old").count() == 1
+
+
+def test_tenant_that_fails_is_parked_the_others_go_on_and_the_next_good_run_unparks_it(postpaid: Customer) -> None:
+    bad = customer(postpaid=True)
+    for one in (bad, postpaid):
+        one.spend(CENT)
+    Tenant.objects.filter(pk=bad.tenant.pk).update(time_zone="Nowhere/City")
+
+    jobs.everything(APRIL)
+
+    parked = ParkedTenant.objects.get(tenant=bad.tenant)
+    assert (parked.step, parked.attempts) == ("close", 1)
+    assert "Nowhere" in parked.reason
+    assert Invoice.objects.get(tenant=postpaid.tenant).state == "final"
+    jobs.everything(APRIL)
+    assert ParkedTenant.objects.get(tenant=bad.tenant).attempts == 2
+
+    Tenant.objects.filter(pk=bad.tenant.pk).update(time_zone="UTC")
+    jobs.everything(APRIL)
+
+    assert not ParkedTenant.objects.filter(tenant=bad.tenant).exists()
+    assert Invoice.objects.get(tenant=bad.tenant).state == "final"
+
+
+def test_run_does_all_of_it_once(postpaid: Customer) -> None:
+    postpaid.spend(CENT)
+
+    first = jobs.run(APRIL + dt.timedelta(days=2))
+    again = jobs.run(APRIL + dt.timedelta(days=2))
+
+    assert first is not None
+    assert again is None
+    invoice = Invoice.objects.get(tenant=postpaid.tenant)
+    assert (invoice.state, invoice.mail.sent_at is None) == ("final", False)
+
+
+def test_two_runs_at_once_do_everything_once(postpaid: Customer) -> None:
+    others = [postpaid, *(customer(postpaid=True) for _number in range(3))]
+    for one in others:
+        one.spend(7 * CENT)
+
+    race(lambda _books: jobs.everything(APRIL), 4)
+
+    tenants = [one.tenant for one in others]
+    assert Invoice.objects.filter(tenant__in=tenants, state="final").count() == 4
+    assert Invoice.objects.filter(tenant__in=tenants).count() == 4
+    series = NumberSeries.objects.get(
+        entity=Invoice.objects.filter(tenant=postpaid.tenant).get().entity_id, tenant=None
+    )
+    assert series.last == 4
+
+
+# --- commands --------------------------------------------------------------------------------------------------------
+
+
+def command(*words: str) -> str:
+    out = StringIO()
+    call_command("invoices", *words, stdout=out)
+    return out.getvalue()
+
+
+def test_commands_close_finalise_show_and_render(postpaid: Customer, tmp_path: Path) -> None:
+    postpaid.spend(CENT)
+    assert "documents drafted" in command("close")
+    assert "documents are final" in command("finalise")
+    invoice = Invoice.objects.get(tenant=postpaid.tenant)
+    assert f"{invoice.number}\tinvoice\tfinal\t2026-03" in command("show")
+
+    said = command("render", str(invoice.number), str(tmp_path / "one.pdf"))
+
+    assert invoice.snapshot_hash in said
+    assert (tmp_path / "one.pdf").read_bytes().startswith(b"%PDF-")
+
+
+def test_commands_fail_where_a_tenant_is_parked_or_nothing_is_meant(postpaid: Customer, tmp_path: Path) -> None:
+    Tenant.objects.filter(pk=postpaid.tenant.pk).update(time_zone="Nowhere/City")
+
+    with pytest.raises(CommandError, match="1 are parked"):
+        command("close")
+    assert f"parked: {postpaid.tenant}, close" in command("show")
+    with pytest.raises(CommandError, match="which document"):
+        command("render")
+    with pytest.raises(CommandError, match="no document"):
+        command("render", "X-1", str(tmp_path / "one.pdf"))
+    ParkedTenant.objects.all().delete()
+    Tenant.objects.filter(pk=postpaid.tenant.pk).update(time_zone="UTC")
+
+
+# --- kill -9 ---------------------------------------------------------------------------------------------------------
+
+
+def killed_at(statement: int, work: Callable[[], object], mails_in: Path) -> bool:
+    """Does the work in a process of its own, which signal 9 kills before its so-manieth statement; whether it was."""
+    connections.close_all()
+    child = os.fork()
+    if child == 0:
+        try:
+            _die_before(statement, work, mails_in)
+        finally:
+            os._exit(1)
+    _pid, status = os.waitpid(child, 0)
+    assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0
+    return os.WIFSIGNALED(status)
+
+
+def _die_before(statement: int, work: Callable[[], object], mails_in: Path) -> None:
+    left = [statement]
+
+    def count(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        left[0] -= 1
+        if not left[0]:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return execute(sql, params, many, context)
+
+    backend = "django.core.mail.backends.filebased.EmailBackend"
+    with override_settings(EMAIL_BACKEND=backend, EMAIL_FILE_PATH=str(mails_in)), connection.execute_wrapper(count):
+        work()
+    os._exit(0)
+
+
+def month_of(one: Customer) -> None:
+    """Everything that is done for one tenant."""
+    one.close()
+    (draft,) = Invoice.objects.filter(tenant=one.tenant).exclude(state="void")
+    finalising.finalise(draft.pk, APRIL)
+    mails.send(draft.pk, APRIL)
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_process_that_is_killed_at_any_statement_of_a_month_leaves_it_to_the_next(entity: Any, tmp_path: Path) -> None:
+    kills = 0
+    while True:
+        one, folder = customer(postpaid=True, email="a@example.com"), tmp_path / str(kills)
+        one.spend((kills + 1) * CENT)
+        one.post(LedgerEntry.Kind.TOP_UP, 5, APRIL.replace(month=3))
+        if not killed_at(kills + 1, lambda one=one: month_of(one), folder):  # type: ignore[misc]
+            break
+        InvoiceMail.objects.filter(invoice__tenant=one.tenant, sent_at=None).update(claimed_at=None)
+        with override_settings(
+            EMAIL_BACKEND="django.core.mail.backends.filebased.EmailBackend", EMAIL_FILE_PATH=str(folder)
+        ):
+            month_of(one)
+        _assert_once(one, kills + 1, folder)
+        kills += 1
+
+    assert kills > 30
+    numbers = Invoice.objects.filter(entity=entity).values_list("number", flat=True)
+    assert sorted(int(str(number)[-5:]) for number in numbers) == list(range(1, kills + 2))
+
+
+def _assert_once(one: Customer, cents: int, folder: Path) -> None:
+    (invoice,) = Invoice.objects.filter(tenant=one.tenant)
+    assert (invoice.state, invoice.total, len(one.periods)) == ("final", cents, 1)
+    assert len(list(folder.iterdir())) in {1, 2}
+    assert invoice.mail.sent_at is not None
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_process_that_is_killed_at_any_statement_of_a_credit_leaves_all_or_nothing(
+    postpaid: Customer, tmp_path: Path
+) -> None:
+    postpaid.spend(10_000 * CENT)
+    invoice = finalising.pay(postpaid.final().pk, reason="bank", now=APRIL)
+
+    def credit(number: int) -> CreditNote:
+        key = uuid.UUID(int=number + 10**6 * invoice.pk)
+        return credits.credit(invoice.pk, lines={0: 3}, effect=CreditNote.Effect.WALLET, reason="again", key=key)
+
+    kills = 0
+    while killed_at(kills + 1, lambda: credit(kills), tmp_path):
+        credit(kills)
+        kills += 1
+
+    assert kills > 8
+    assert invoice.credit_notes.count() == kills + 1
+    assert postpaid.available == 10**15 + 3 * (kills + 1) * CENT
+    found = sorted(int(note.number[-5:]) for note in invoice.credit_notes.all())
+    assert found == list(range(1, kills + 2))
