@@ -3,6 +3,7 @@
 A view takes a `TenantRequest` and is wrapped in `tenant_page` (any member), `keys_page` (whoever may manage keys),
 `quotas_page` (whoever may set quotas) or `billing_page` (whoever may change what is paid).
 `quotas_page` (whoever may set quotas), `payments_page` (whoever may pay) or `cards_page` (whoever may save a card).
+`quotas_page` (whoever may set quotas) or `billing_page` (whoever may change how the tenant is billed).
 Rows of a tenant are looked up through `request.tenant`, so another tenant's id is not found.
 """
 
@@ -92,6 +93,9 @@ def cards_page(
     return _page_of_those_who(lambda member: member.can_manage_cards, view)
 
 
+    view: Callable[Concatenate[TenantRequest, P], HttpResponse],
+) -> Callable[Concatenate[HttpRequest, P], HttpResponse]:
+    """A page for members who may change how the tenant is billed; other members get 403."""
 def _page_of_those_who(
     may: Callable[[Member], bool], view: Callable[Concatenate[TenantRequest, P], HttpResponseBase]
 ) -> Callable[Concatenate[HttpRequest, P], HttpResponseBase]:

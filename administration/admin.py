@@ -19,6 +19,14 @@ from administration import (
     requests,
     tenants,
     transfers,
+    invoices,
+    keys,
+    plans,
+    prices,
+    quotas,
+    refused,
+    requests,
+    tenants,
     users,
 )
 
@@ -27,6 +35,7 @@ __all__ = [
     "catalogue",
     "channels",
     "codes",
+    "invoices",
     "keys",
     "ledger",
     "payments",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import path
 
 from portal import focus, home, keys, ledger, overview, prices, quotas, request, requests, topups, usage
+from portal import home, invoices, keys, overview, quotas, request, requests, usage
 
 app_name = "portal"
 
@@ -39,5 +40,13 @@ urlpatterns = [
     path("topups/automatic/", topups.set_automatic, name="topup_automatic"),
     path("topups/<uuid:order_id>/", topups.top_up, name="topup"),
     path("topups/<uuid:order_id>/live/", topups.top_up_live, name="topup_live"),
+    path("invoices/", invoices.invoice_list, name="invoices"),
+    path("invoices/<int:invoice_id>/", invoices.invoice_detail, name="invoice"),
+    path("invoices/<int:invoice_id>.pdf", invoices.invoice_pdf, name="invoice_pdf"),
+    path("invoices/<int:invoice_id>.csv", invoices.invoice_csv, name="invoice_csv"),
+    path("credit-notes/<uuid:note_id>/", invoices.credit_note, name="credit_note"),
+    path("credit-notes/<uuid:note_id>.pdf", invoices.credit_note_pdf, name="credit_note_pdf"),
+    path("credit-notes/<uuid:note_id>.csv", invoices.credit_note_csv, name="credit_note_csv"),
+    path("billing-profile/", invoices.billing_profile, name="billing_profile"),
     path("tenants/<int:tenant_id>/", home.choose_tenant, name="choose_tenant"),
 ]

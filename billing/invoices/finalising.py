@@ -7,6 +7,7 @@ and writes nothing. A wallet counts before taxes: what an invoice adds of them w
 from __future__ import annotations
 
 import datetime as dt
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -57,11 +58,26 @@ def finalise(invoice_id: int, now: dt.datetime | None = None) -> Invoice:
         if ParkedTenant.objects.filter(tenant=invoice.tenant_id, step=ParkedTenant.Step.RECONCILE).exists():
             raise CannotFinalise(str(_("The books of this tenant do not add up; see the reconciliation.")))
         profile = BillingProfile.of(invoice.tenant)
-        entity = profile.entity or LegalEntity.objects.filter(is_default=True).first()
+        entity = _seller(profile)
         if entity is None:
             raise CannotFinalise(str(_("There is no default legal entity; enter who sells in the administration.")))
         _freeze(invoice, entity, profile, now)
     return invoice
+
+
+def document_of(invoice: Invoice, now: dt.datetime | None = None) -> dict[str, Any]:
+    """The frozen document; of a draft what it would say if it became final now, without a number."""
+    if not invoice.is_draft:
+        return invoice.document
+    profile = BillingProfile.of(invoice.tenant)
+    entity = _seller(profile) or LegalEntity()
+    day = entity.today(now or timezone.now())
+    rates, notes = taxes.chosen(kind=Invoice.Kind(invoice.kind), entity=entity, profile=profile, day=day)
+    return snapshots.frozen(invoice, number="", issued_on=day, entity=entity, profile=profile, rates=rates, notes=notes)
+
+
+def _seller(profile: BillingProfile) -> LegalEntity | None:
+    return profile.entity or LegalEntity.objects.filter(is_default=True).first()
 
 
 def _freeze(invoice: Invoice, entity: LegalEntity, profile: BillingProfile, now: dt.datetime) -> None:

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import uuid
 
 import pytest
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
+from django.utils import timezone
 
 from accounts.models import ApiKey, Member, Tenant, User
 from accounts.tenants import open_tenant
 from billing import codes, quotas
 from billing.models import BalanceAlert, Code, CodeBatch, Quota, QuotaDefault
+from billing import quotas
+from billing.invoices import crediting, finalising, jobs
+from billing.models import (
+    Balance,
+    BillingProfile,
+    CreditNote,
+    LegalEntity,
+    Price,
+    Quota,
+    QuotaDefault,
+    UsageRecord,
+)
 from tests.pages import Browser
+from tests.records import usage_record
 
 READ = [
     "portal:overview",
@@ -28,6 +43,8 @@ READ = [
     "portal:billing_csv",
     "portal:topups",
 ]
+READ = ["portal:overview", "portal:overview_live", "portal:keys", "portal:requests", "portal:requests_live",
+        "portal:quotas", "portal:usage", "portal:usage_csv", "portal:invoices"]  # fmt: skip
 MANAGE = ["portal:key_create"]
 OF_A_KEY = ["portal:key", "portal:key_revoke"]
 OF_A_QUOTA = ["portal:quota", "portal:quota_end"]
@@ -35,6 +52,8 @@ OF_A_DEFAULT = ["portal:quota_default_end"]
 OF_BILLING = ["portal:billing_redeem", "portal:billing_alert"]
 OF_AN_ORDER = ["portal:topup", "portal:topup_live"]
 CHANGE_THE_CARD = ["portal:topup_card", "portal:topup_card_forget", "portal:topup_automatic"]
+OF_AN_INVOICE = ["portal:invoice", "portal:invoice_pdf", "portal:invoice_csv"]
+OF_A_NOTE = ["portal:credit_note", "portal:credit_note_pdf", "portal:credit_note_csv"]
 CHANGE_A_KEY = ["portal:key", "portal:key_pause", "portal:key_resume", "portal:key_revoke"]
 
 
@@ -67,6 +86,9 @@ def test_every_portal_url_is_called_by_these_tests() -> None:
         *OF_BILLING,
         *OF_AN_ORDER,
         *CHANGE_THE_CARD,
+        *OF_AN_INVOICE,
+        *OF_A_NOTE,
+        "portal:billing_profile",
         "portal:quota_create",
         "portal:request",
         "portal:choose_tenant",
@@ -149,6 +171,49 @@ def test_owners_and_admins_alone_change_what_is_paid(
     alice_may = who == "alice"
     assert BalanceAlert.objects.filter(balance__tenant=tenant).exists() is (alice_may and name == OF_BILLING[1])
     assert Code.objects.filter(tenant=tenant).exists() is (alice_may and name == OF_BILLING[0])
+@pytest.fixture
+def note(tenant: Tenant, record: UsageRecord) -> CreditNote:
+    """Of a statement of Alice's tenant."""
+    LegalEntity.objects.create(name="Router Ltd", address="x", country="VN", prefix="R", is_default=True)
+    wallet = Balance.objects.get(tenant=tenant)
+    (draft, *_later) = jobs.close(wallet, now=timezone.now() + dt.timedelta(days=40))
+    invoice = finalising.finalise(draft.pk)
+    return crediting.credit(invoice.pk, lines={0: 1}, effect=CreditNote.Effect.WALLET, reason="an outage")
+
+
+@pytest.fixture
+def record(tenant: Tenant, api_key: ApiKey) -> UsageRecord:
+    price = Price.objects.create(model="gpt-test", input=10**12, output=0)
+    return usage_record(tenant, price, api_key, cost=10**7, started_at=timezone.now(), output_tokens=0)
+
+
+@pytest.mark.parametrize(("who", "status"), [("", 302), ("bob", 200), ("accountant", 200), ("charlie", 404)])
+def test_members_alone_see_documents(
+    request: pytest.FixtureRequest, stranger_tenant: Tenant, note: CreditNote, who: str, status: int
+) -> None:
+    browser = Browser(request.getfixturevalue(who) if who else None)
+    urls = [reverse(name, args=[note.invoice_id]) for name in OF_AN_INVOICE]
+    urls += [reverse(name, args=[note.pk]) for name in OF_A_NOTE]
+
+    assert {browser.open(url).status for url in urls} == {status}
+
+
+def test_nobody_sees_a_draft(alices: Browser, tenant: Tenant, record: UsageRecord) -> None:
+    (draft, *_later) = jobs.close(Balance.objects.get(tenant=tenant), now=timezone.now() + dt.timedelta(days=40))
+
+    assert {alices.open(reverse(name, args=[draft.pk])).status for name in OF_AN_INVOICE} == {404}
+
+
+@pytest.mark.parametrize(("who", "status"), [("", 302), ("bob", 403), ("accountant", 403), ("alice", 200)])
+def test_owners_and_admins_alone_change_the_billing_profile(
+    request: pytest.FixtureRequest, tenant: Tenant, who: str, status: int
+) -> None:
+    browser = Browser(request.getfixturevalue(who) if who else None)
+    url = reverse("portal:billing_profile")
+
+    assert browser.open(url).status == status
+    browser.forge(url, {"name": "Stolen Ltd", "language": "en"})
+    assert BillingProfile.objects.filter(name="Stolen Ltd").exists() == (who == "alice")
 
 
 def test_anonymous_sees_no_request_by_its_id(browser: Browser) -> None:

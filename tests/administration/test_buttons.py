@@ -5,6 +5,7 @@ What a button does to its rows is tested beside its page.
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any, Final
 
 import pytest
@@ -26,6 +27,14 @@ from billing.models import (
     Process,
     QuotaDefault,
     Reconciliation,
+from accounts.models import ApiKey, Tenant, User
+from billing import quotas
+from billing.invoices import crediting, finalising, jobs, parking
+    BillingProfile,
+    CreditNote,
+    LegalEntity,
+    ParkedTenant,
+    TaxRate,
     UsageRecord,
 )
 from routing.models import CatalogueModel, Channel, CostPrice, Route
@@ -56,6 +65,7 @@ ACTIONS: Final = {
     "billing.codebatch": {"Revoke the selected batches": "Revoked 1 batch."},
     "billing.quota": {"End the selected quotas": "1 quota has ended."},
     "billing.quotadefault": {"Delete selected default quotas": ""},
+    "billing.taxrate": {"Delete selected tax rates": ""},
     "routing.cataloguemodel": {"Delete selected models": ""},
     "routing.channel": {
         "Delete selected channels": "",
@@ -73,10 +83,13 @@ NEW: Final = {
     "auth.group": (SAVING, {"name": "new"}),
     "billing.codebatch": (ADDING, {"label": "new", "worth": "5", "number": "2"}),
     "billing.exchangerate": (ADDING, {"price": "25500.5", "source": "a bank"}),
+    "billing.billingprofile": (SAVING, {"name": "Another Ltd"}),
+    "billing.legalentity": (SAVING, {"name": "new", "address": "x", "country": "VN", "prefix": "NEW"}),
     "billing.quota": (SAVING, {"limit": "5"}),
     "billing.quotadefault": (SAVING, {"about": "key", "limit": "5"}),
     "billing.price": (ADDING, {"model": "spare", **RATES}),
     "billing.priceplan": (SAVING, {"name": "new", "markup": "5"}),
+    "billing.taxrate": (SAVING, {"jurisdiction": "VN", "name": "VAT", "percent": "8"}),
     "routing.cataloguemodel": (SAVING, {"name": "new"}),
     "routing.channel": (SAVING, {"name": "new", "provider": "fake", "base_url": "fake://new"}),
     "routing.costprice": (ADDING, RATES),
@@ -89,9 +102,12 @@ CHANGE: Final = {
     "accounts.tenant": SAVING,
     "accounts.user": SAVING,
     "auth.group": SAVING,
+    "billing.billingprofile": SAVING,
+    "billing.legalentity": SAVING,
     "billing.priceplan": SAVING,
     "billing.quota": SAVING,
     "billing.quotadefault": SAVING,
+    "billing.taxrate": SAVING,
     "routing.cataloguemodel": SAVING,
     "routing.channel": ["Save", "Save and test", "Save and continue editing", "Save and add another"],
     "routing.route": SAVING,
@@ -114,6 +130,13 @@ LINKS: Final = {
     "billing.postingrequest": {
         "Approve": "/admin/billing/postingrequest/{pk}/approve/",
         "Reject": "/admin/billing/postingrequest/{pk}/reject/",
+    "billing.creditnote": {"PDF": "/admin/billing/creditnote/{pk}/draw/"},
+    "billing.invoice": {
+        "Make it final": "/admin/billing/invoice/{pk}/finalise/",
+        "PDF": "/admin/billing/invoice/{pk}/draw/",
+        "It was paid": "/admin/billing/invoice/{pk}/pay/",
+        "Void it": "/admin/billing/invoice/{pk}/void/",
+        "Issue a credit note": "/admin/billing/invoice/{pk}/credit/",
     },
     "billing.price": {
         "New version": "/admin/billing/price/add/?model=demo-small",
@@ -131,6 +154,7 @@ LINKS: Final = {
         "Transferred by hand": "/admin/billing/paymentrefund/{pk}/transferred/",
     },
     "billing.quotadefault": {"Delete default quota": "/admin/billing/quotadefault/{pk}/delete/"},
+    "billing.taxrate": {"Delete tax rate": "/admin/billing/taxrate/{pk}/delete/"},
     "routing.cataloguemodel": {"Delete model": "/admin/routing/cataloguemodel/{pk}/delete/"},
     "routing.channel": {
         "Add a route": "/admin/routing/route/add/?channel={pk}",
@@ -173,7 +197,7 @@ def rows(record: UsageRecord, charlie: User, api_key: ApiKey) -> dict[str, Model
         Process.objects.create(host="web-1", pid=1, started_at=timezone.now(), heartbeat_at=timezone.now()),
         quotas.grant(record.tenant, amount=10**9, period="month"),
         QuotaDefault.objects.create(tenant=record.tenant, about="member", amount=1),
-        reservation(record), refused_call(record.tenant, api_key),
+        reservation(record), refused_call(record.tenant, api_key), *documents(record.tenant),
         Channel.objects.create(name="spare", provider="fake", base_url="fake://spare"),
         CostPrice.objects.create(route=served, input=1, output=1),
         Route.objects.create(channel=channel, model=CatalogueModel.objects.create(name="other"), upstream_name="u"),
@@ -194,6 +218,18 @@ def _posting(record: UsageRecord) -> PostingRequest:
         balance=Balance.objects.get(tenant=record.tenant), kind=LedgerEntry.Kind.GRANT, amount=1, reference="asked",
         note="goodwill", created_by=asking,
     )  # fmt: skip
+def documents(tenant: Tenant) -> list[Any]:
+    """A statement of a month that is over, with a credit note, and what they need."""
+    wallet, now = Balance.objects.get(tenant=tenant), timezone.now() + dt.timedelta(days=40)
+    seller = LegalEntity.objects.create(name="Router Ltd", address="x", country="VN", prefix="R", is_default=True)
+    profile = BillingProfile.objects.create(tenant=tenant, name="Alice Ltd")
+    (draft, *_later) = jobs.close(wallet, now=now)
+    invoice = finalising.finalise(draft.pk)
+    largest = max(range(len(invoice.document["lines"])), key=lambda place: invoice.document["lines"][place]["amount"])
+    note = crediting.credit(invoice.pk, lines={largest: 1}, effect=CreditNote.Effect.WALLET, reason="an outage")
+    parking.park(tenant, ParkedTenant.Step.CLOSE, "for a test")
+    tax = TaxRate.objects.create(jurisdiction="US", name="tax", percent=1)
+    return [seller, profile, invoice, note, tax, ParkedTenant.objects.get()]
 
 
 def _list(desk: Browser, name: str) -> Page:
@@ -204,6 +240,7 @@ def _add(desk: Browser, rows: dict[str, Model], name: str) -> Page:
     """The page that adds a row; what is chosen with the help of a script comes with the address."""
     chosen = {"billing.quota": {"tenant": rows["accounts.tenant"].pk, "period": "day"},
               "billing.quotadefault": {"tenant": rows["accounts.tenant"].pk},
+              "billing.billingprofile": {"tenant": Tenant.objects.create(name="Another Ltd").pk},
               "routing.route": {"model": rows["routing.cataloguemodel"].pk, "channel": rows["routing.channel"].pk},
               "routing.costprice": {"route": rows["routing.route"].pk}}  # fmt: skip
     return desk.open(reverse(f"admin:{name.replace('.', '_')}_add", query=chosen.get(name)))

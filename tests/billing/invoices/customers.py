@@ -21,6 +21,7 @@ from tests.records import usage_record
 APRIL = dt.datetime(2026, 4, 3, tzinfo=dt.UTC)
 """After March is over and its days of review are."""
 CENT = 10_000_000
+MARCH = dt.datetime(2026, 3, 1, 9, tzinfo=dt.UTC)
 _numbers = itertools.count(1)
 
 
@@ -91,7 +92,7 @@ class Customer:
         return Balance.objects.get(pk=self.wallet.pk).available
 
 
-def customer(*, since: dt.datetime = utc(2026, 3, 1, 9), postpaid: bool = False, **fields: Any) -> Customer:
+def customer(*, since: dt.datetime = MARCH, postpaid: bool = False, **fields: Any) -> Customer:
     """A new tenant whose wallet was opened then, with a credit line of a thousand currency units and more."""
     number = next(_numbers)
     profile = {name: fields.pop(name) for name in list(fields) if name in _PROFILE}

@@ -12,7 +12,7 @@ from django.core import mail
 from django.utils import translation
 
 from accounts.models import Member, User
-from billing.invoices import credits, finalising, mails, pdf, sheets, tables
+from billing.invoices import crediting, finalising, mails, pdf, sheets, tables
 from billing.kinds import Usage
 from billing.models import CreditNote, InvoiceMail, LedgerEntry
 from tests.billing.invoices.customers import APRIL, CENT, Customer, customer, utc
@@ -107,7 +107,7 @@ def test_statement_shows_its_balance(prepaid: Customer) -> None:
 def test_credit_note_is_drawn_and_names_what_it_corrects(prepaid: Customer) -> None:
     prepaid.spend(123 * CENT)
     statement = prepaid.final()
-    note = credits.credit(statement.pk, lines={0: 23}, effect=CreditNote.Effect.WALLET, reason="an outage")
+    note = crediting.credit(statement.pk, lines={0: 23}, effect=CreditNote.Effect.WALLET, reason="an outage")
 
     sheet = sheets.sheet(note.document, "en")
 

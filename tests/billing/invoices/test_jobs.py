@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 import datetime as dt
-import os
-import signal
-import uuid
-from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
-from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connection, connections
-from django.test import override_settings
 
 from accounts.models import Tenant
 from billing import jobs as slots
-from billing.invoices import credits, finalising, jobs, mails
+from billing.invoices import jobs
 from billing.models import (
-    CreditNote,
     Invoice,
-    InvoiceMail,
     JobRun,
-    LedgerEntry,
     NumberSeries,
     ParkedTenant,
 )
@@ -154,95 +144,3 @@ def test_commands_fail_where_a_tenant_is_parked_or_nothing_is_meant(postpaid: Cu
         command("render", "X-1", str(tmp_path / "one.pdf"))
     ParkedTenant.objects.all().delete()
     Tenant.objects.filter(pk=postpaid.tenant.pk).update(time_zone="UTC")
-
-
-# --- kill -9 ---------------------------------------------------------------------------------------------------------
-
-
-def killed_at(statement: int, work: Callable[[], object], mails_in: Path) -> bool:
-    """Does the work in a process of its own, which signal 9 kills before its so-manieth statement; whether it was."""
-    connections.close_all()
-    child = os.fork()
-    if child == 0:
-        try:
-            _die_before(statement, work, mails_in)
-        finally:
-            os._exit(1)
-    _pid, status = os.waitpid(child, 0)
-    assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0
-    return os.WIFSIGNALED(status)
-
-
-def _die_before(statement: int, work: Callable[[], object], mails_in: Path) -> None:
-    left = [statement]
-
-    def count(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-        left[0] -= 1
-        if not left[0]:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return execute(sql, params, many, context)
-
-    backend = "django.core.mail.backends.filebased.EmailBackend"
-    with override_settings(EMAIL_BACKEND=backend, EMAIL_FILE_PATH=str(mails_in)), connection.execute_wrapper(count):
-        work()
-    os._exit(0)
-
-
-def month_of(one: Customer) -> None:
-    """Everything that is done for one tenant."""
-    one.close()
-    (draft,) = Invoice.objects.filter(tenant=one.tenant).exclude(state="void")
-    finalising.finalise(draft.pk, APRIL)
-    mails.send(draft.pk, APRIL)
-
-
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_process_that_is_killed_at_any_statement_of_a_month_leaves_it_to_the_next(entity: Any, tmp_path: Path) -> None:
-    kills = 0
-    while True:
-        one, folder = customer(postpaid=True, email="a@example.com"), tmp_path / str(kills)
-        one.spend((kills + 1) * CENT)
-        one.post(LedgerEntry.Kind.TOP_UP, 5, APRIL.replace(month=3))
-        if not killed_at(kills + 1, lambda one=one: month_of(one), folder):  # type: ignore[misc]
-            break
-        InvoiceMail.objects.filter(invoice__tenant=one.tenant, sent_at=None).update(claimed_at=None)
-        with override_settings(
-            EMAIL_BACKEND="django.core.mail.backends.filebased.EmailBackend", EMAIL_FILE_PATH=str(folder)
-        ):
-            month_of(one)
-        _assert_once(one, kills + 1, folder)
-        kills += 1
-
-    assert kills > 30
-    numbers = Invoice.objects.filter(entity=entity).values_list("number", flat=True)
-    assert sorted(int(str(number)[-5:]) for number in numbers) == list(range(1, kills + 2))
-
-
-def _assert_once(one: Customer, cents: int, folder: Path) -> None:
-    (invoice,) = Invoice.objects.filter(tenant=one.tenant)
-    assert (invoice.state, invoice.total, len(one.periods)) == ("final", cents, 1)
-    assert len(list(folder.iterdir())) in {1, 2}
-    assert invoice.mail.sent_at is not None
-
-
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_process_that_is_killed_at_any_statement_of_a_credit_leaves_all_or_nothing(
-    postpaid: Customer, tmp_path: Path
-) -> None:
-    postpaid.spend(10_000 * CENT)
-    invoice = finalising.pay(postpaid.final().pk, reason="bank", now=APRIL)
-
-    def credit(number: int) -> CreditNote:
-        key = uuid.UUID(int=number + 10**6 * invoice.pk)
-        return credits.credit(invoice.pk, lines={0: 3}, effect=CreditNote.Effect.WALLET, reason="again", key=key)
-
-    kills = 0
-    while killed_at(kills + 1, lambda: credit(kills), tmp_path):
-        credit(kills)
-        kills += 1
-
-    assert kills > 8
-    assert invoice.credit_notes.count() == kills + 1
-    assert postpaid.available == 10**15 + 3 * (kills + 1) * CENT
-    found = sorted(int(note.number[-5:]) for note in invoice.credit_notes.all())
-    assert found == list(range(1, kills + 2))

@@ -10,7 +10,7 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.db import DatabaseError
 
-from billing.invoices import credits, finalising
+from billing.invoices import crediting, finalising
 from billing.invoices.finalising import InvoiceConflict
 from billing.kinds import Usage
 from billing.models import CreditNote, Invoice, LedgerEntry, NumberSeries, TaxRate
@@ -42,7 +42,7 @@ def test_note_gives_back_a_line_with_its_tax_and_credits_the_wallet(postpaid: Cu
     invoice = paid(postpaid, 1000, 500, percent=10)
     before = postpaid.available
 
-    note = credits.credit(invoice.pk, lines={0: 400}, effect=Effect.WALLET, reason="an outage")
+    note = crediting.credit(invoice.pk, lines={0: 400}, effect=Effect.WALLET, reason="an outage")
 
     assert (note.net, note.taxes, note.total) == (400, [40], 440)
     assert postpaid.available == before + 440 * CENT
@@ -56,7 +56,7 @@ def test_note_on_what_is_not_paid_lowers_what_is_due_and_gives_the_wallet_what_i
     invoice = due(postpaid, 1000, percent=10)
     before = postpaid.available
 
-    note = credits.credit(invoice.pk, lines={0: 400}, effect=Effect.OFFSET, reason="an outage")
+    note = crediting.credit(invoice.pk, lines={0: 400}, effect=Effect.OFFSET, reason="an outage")
     finalising.pay(invoice.pk, reason="the rest", now=APRIL)
 
     assert note.total == 440
@@ -69,7 +69,7 @@ def test_e13_note_on_an_unpaid_invoice_is_neither_paid_out_nor_credited(postpaid
 
     for effect in (Effect.WALLET, Effect.PAID_OUT):
         with pytest.raises(InvoiceConflict):
-            credits.credit(invoice.pk, lines={0: 400}, effect=effect, reason="no")
+            crediting.credit(invoice.pk, lines={0: 400}, effect=effect, reason="no")
 
     assert (postpaid.available, notes(invoice)) == (before, 0)
 
@@ -78,7 +78,7 @@ def test_what_is_paid_has_nothing_due_to_take_off(postpaid: Customer) -> None:
     invoice = paid(postpaid, 1000)
 
     with pytest.raises(InvoiceConflict):
-        credits.credit(invoice.pk, lines={0: 400}, effect=Effect.OFFSET, reason="no")
+        crediting.credit(invoice.pk, lines={0: 400}, effect=Effect.OFFSET, reason="no")
 
     assert notes(invoice) == 0
 
@@ -87,7 +87,7 @@ def test_note_that_is_paid_out_moves_nothing_in_the_wallet(postpaid: Customer) -
     invoice = paid(postpaid, 1000)
     before = postpaid.available
 
-    note = credits.credit(invoice.pk, lines={0: 1000}, effect=Effect.PAID_OUT, reason="by bank")
+    note = crediting.credit(invoice.pk, lines={0: 1000}, effect=Effect.PAID_OUT, reason="by bank")
 
     assert (note.total, postpaid.available) == (1000, before)
 
@@ -97,7 +97,7 @@ def test_usage_on_a_statement_can_be_credited_to_the_wallet(prepaid: Customer) -
     statement = prepaid.final()
     before = prepaid.available
 
-    note = credits.credit(statement.pk, lines={0: 100}, effect=Effect.WALLET, reason="an outage")
+    note = crediting.credit(statement.pk, lines={0: 100}, effect=Effect.WALLET, reason="an outage")
 
     assert (note.total, prepaid.available) == (100, before + 100 * CENT)
 
@@ -108,9 +108,9 @@ def test_e14_top_up_on_a_statement_is_no_line_that_can_be_credited(prepaid: Cust
     statement = prepaid.final()
     before = prepaid.available
 
-    assert credits.left(statement).total == 10
+    assert crediting.left(statement).total == 10
     with pytest.raises(InvoiceConflict):
-        credits.credit(statement.pk, lines={1: 5000}, effect=Effect.WALLET, reason="the top-up")
+        crediting.credit(statement.pk, lines={1: 5000}, effect=Effect.WALLET, reason="the top-up")
 
     assert (prepaid.available, notes(statement)) == (before, 0)
 
@@ -121,7 +121,7 @@ def test_e12_note_of_zero_is_refused(postpaid: Customer, lines: dict[int, int]) 
     before = postpaid.available
 
     with pytest.raises(InvoiceConflict):
-        credits.credit(invoice.pk, lines=lines, effect=Effect.WALLET, reason="nothing")
+        crediting.credit(invoice.pk, lines=lines, effect=Effect.WALLET, reason="nothing")
 
     assert (postpaid.available, notes(invoice)) == (before, 0)
     assert not NumberSeries.objects.filter(entity=invoice.entity_id, kind="credit_note", last__gt=0).exists()
@@ -133,7 +133,7 @@ def test_e12_note_above_the_remainder_of_a_line_is_refused(postpaid: Customer, l
     before = postpaid.available
 
     with pytest.raises(InvoiceConflict):
-        credits.credit(invoice.pk, lines=lines, effect=Effect.WALLET, reason="too much")
+        crediting.credit(invoice.pk, lines=lines, effect=Effect.WALLET, reason="too much")
 
     assert (postpaid.available, notes(invoice)) == (before, 0)
 
@@ -141,9 +141,9 @@ def test_e12_note_above_the_remainder_of_a_line_is_refused(postpaid: Customer, l
 def test_e12_excess_of_a_single_minor_unit_is_rounding_and_gets_the_rest(postpaid: Customer) -> None:
     invoice = paid(postpaid, 1000)
 
-    assert credits.credit(invoice.pk, lines={0: 1001}, effect=Effect.WALLET, reason="all").total == 1000
+    assert crediting.credit(invoice.pk, lines={0: 1001}, effect=Effect.WALLET, reason="all").total == 1000
     with pytest.raises(InvoiceConflict):
-        credits.credit(invoice.pk, lines={0: 1}, effect=Effect.WALLET, reason="more")
+        crediting.credit(invoice.pk, lines={0: 1}, effect=Effect.WALLET, reason="more")
     assert notes(invoice) == 1
 
 
@@ -152,28 +152,28 @@ def test_e11_notes_in_parts_give_back_exactly_the_invoice(postpaid: Customer) ->
     lines = [255, 255, 259]
 
     totals = [
-        credits.credit(invoice.pk, lines={0: amount}, effect=Effect.WALLET, reason="a part").total for amount in lines
+        crediting.credit(invoice.pk, lines={0: amount}, effect=Effect.WALLET, reason="a part").total for amount in lines
     ]
 
     assert sum(totals) == invoice.total == 923
-    assert credits.left(invoice) == credits.Left({0: 0}, [0], 0)
+    assert crediting.left(invoice) == crediting.Left({0: 0}, [0], 0)
 
 
 def test_draft_and_void_documents_cannot_be_credited(postpaid: Customer) -> None:
     postpaid.spend(CENT)
     (draft,) = postpaid.close()
     with pytest.raises(InvoiceConflict):
-        credits.credit(draft.pk, lines={0: 1}, effect=Effect.OFFSET, reason="a draft")
+        crediting.credit(draft.pk, lines={0: 1}, effect=Effect.OFFSET, reason="a draft")
     finalising.finalise(draft.pk, APRIL)
     finalising.void(draft.pk, reason="void", now=APRIL)
     with pytest.raises(InvoiceConflict):
-        credits.credit(draft.pk, lines={0: 1}, effect=Effect.OFFSET, reason="void")
+        crediting.credit(draft.pk, lines={0: 1}, effect=Effect.OFFSET, reason="void")
     assert notes(draft) == 0
 
 
 def test_credited_document_cannot_be_voided(postpaid: Customer) -> None:
     invoice = due(postpaid, 1000)
-    credits.credit(invoice.pk, lines={0: 1}, effect=Effect.OFFSET, reason="a part")
+    crediting.credit(invoice.pk, lines={0: 1}, effect=Effect.OFFSET, reason="a part")
 
     with pytest.raises(InvoiceConflict):
         finalising.void(invoice.pk, reason="no", now=APRIL)
@@ -184,7 +184,7 @@ def test_same_key_issues_one_note(postpaid: Customer) -> None:
     before = postpaid.available
 
     race(
-        lambda _books: credits.credit(invoice.pk, lines={0: 100}, effect=Effect.WALLET, reason="once", key=key),
+        lambda _books: crediting.credit(invoice.pk, lines={0: 100}, effect=Effect.WALLET, reason="once", key=key),
         4,
     )
 
@@ -197,7 +197,7 @@ def test_notes_at_once_never_give_back_more_than_was_billed(postpaid: Customer) 
 
     def credit(_books: object) -> None:
         try:
-            credits.credit(invoice.pk, lines={0: 300}, effect=Effect.WALLET, reason="race")
+            crediting.credit(invoice.pk, lines={0: 300}, effect=Effect.WALLET, reason="race")
         except InvoiceConflict:
             return
 
@@ -211,7 +211,7 @@ def test_notes_at_once_never_give_back_more_than_was_billed(postpaid: Customer) 
 
 def test_note_is_history(postpaid: Customer) -> None:
     invoice = paid(postpaid, 1000)
-    note = credits.credit(invoice.pk, lines={0: 100}, effect=Effect.WALLET, reason="once")
+    note = crediting.credit(invoice.pk, lines={0: 100}, effect=Effect.WALLET, reason="once")
 
     with pytest.raises(ValidationError):
         note.save()
@@ -227,7 +227,7 @@ def test_note_of_a_document_with_a_negative_line_gives_back_what_is_left(prepaid
     statement = prepaid.final()
 
     assert [line["amount"] for line in statement.document["lines"]] == [100, -40]
-    note = credits.credit(statement.pk, lines={0: 100}, effect=Effect.WALLET, reason="all of it")
+    note = crediting.credit(statement.pk, lines={0: 100}, effect=Effect.WALLET, reason="all of it")
 
     assert note.total == 60
     assert json.loads(note.snapshot)["total"] == 60

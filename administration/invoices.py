@@ -1,0 +1,330 @@
+"""Documents: drafts to be looked at, what is final, credit notes, who sells, whom they go to, and what is parked."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.db import transaction
+from django.db.models import Model
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import get_language, gettext
+from django.utils.translation import gettext_lazy as _
+from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
+from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
+
+from accounts.errors import GatewayError
+from administration.frame import Admin, ReadOnlyAdmin, action, back_to, display, form_page, moved, table
+from billing.invoices import crediting, finalising, pdf, sheets
+from billing.invoices.finalising import CannotFinalise
+from billing.invoices.sheets import minor_amount
+from billing.models import BillingProfile, CreditNote, Invoice, LegalEntity, NumberSeries, ParkedTenant, TaxRate
+
+
+class ReasonForm(forms.Form):
+    reason = forms.CharField(label=_("Reason"), max_length=300, widget=UnfoldAdminTextInputWidget())
+
+
+class CreditForm(ReasonForm):
+    """So many minor units of each line. The key is made with the form: sent twice, it issues one note."""
+
+    effect = forms.ChoiceField(label=_("Effect"), widget=UnfoldAdminSelectWidget())
+    key = forms.UUIDField(initial=uuid.uuid4, widget=forms.HiddenInput)
+
+    def __init__(self, *args: Any, invoice: Invoice, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        effects = [CreditNote.Effect.OFFSET]
+        if invoice.is_settled:
+            effects = [CreditNote.Effect.WALLET, CreditNote.Effect.PAID_OUT]
+        self.fields["effect"].choices = [(each.value, each.label) for each in effects]  # type: ignore[attr-defined]
+        rest = crediting.left(invoice)
+        for place, line in enumerate(invoice.document["lines"]):
+            if rest.lines[place] > 0:
+                left = minor_amount(rest.lines[place], invoice.currency)
+                self.fields[f"line_{place}"] = forms.IntegerField(
+                    label=" \N{MIDDLE DOT} ".join(filter(None, (line["model"], sheets.kind_label(line["kind"])))),
+                    help_text=gettext("In minor units (%(left)s are left).") % {"left": left},
+                    min_value=0,
+                    max_value=rest.lines[place],
+                    required=False,
+                    widget=UnfoldAdminIntegerFieldWidget(),
+                )
+
+    @property
+    def lines(self) -> dict[int, int]:
+        """What was entered, by the place of the line."""
+        named = {name: value for name, value in self.cleaned_data.items() if name.startswith("line_") and value}
+        return {int(name.removeprefix("line_")): value for name, value in named.items()}
+
+
+@admin.register(Invoice)
+class InvoiceAdmin(ReadOnlyAdmin):
+    list_display = ("shown_number", "kind", "tenant", "shown_period", "state", "shown_total", "issued_on")
+    list_select_related = ("tenant", "period")
+    list_filter = (("tenant", AutocompleteSelectFilter), ("state", ChoicesDropdownFilter),
+                   ("kind", ChoicesDropdownFilter))  # fmt: skip
+    list_filter_submit = True
+    search_fields = ("number", "tenant__name")
+    search_help_text = _("A document's number, or the name of a tenant.")
+    actions_detail = ("finalise_now", "draw", "pay", "void", "credit")
+    fieldsets = (
+        (None, {"fields": ("shown_number", "kind", "tenant", "shown_period", "state", "reason", "shown_notes")}),
+        (_("What it says"), {"fields": ("shown_facts", "shown_balance", "shown_lines", "shown_total")}),
+        (_("Evidence"), {"fields": ("content_hash", "snapshot_hash", "shown_mail")}),
+    )
+    readonly_fields = (
+        "shown_number", "shown_period", "shown_total", "shown_facts", "shown_balance", "shown_lines", "shown_notes",
+        "shown_mail",
+    )  # fmt: skip
+
+    def has_operate_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
+        """Operators who may change documents at all; nothing of their content is ever changed here."""
+        return request.user.has_perm("billing.change_invoice")
+
+    @action(description=_("Make it final"), permissions=["operate"], url_path="finalise")
+    def finalise_now(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return self._act(
+            request, object_id, _("Make it final"),
+            lambda invoice, reason: finalising.finalise(invoice.pk),
+            explanation=_("It gets its number now, before its days of review are over, and cannot be changed again."),
+        )  # fmt: skip
+
+    @action(description=_("Void it"), permissions=["operate"], url_path="void")
+    def void(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return self._act(
+            request, object_id, _("Void it"),
+            lambda invoice, reason: finalising.void(invoice.pk, reason=reason),
+            explanation=_("On the day of its issue, unpaid. Its number stays used, and its period is drafted anew."),
+        )  # fmt: skip
+
+    @action(description=_("It was paid"), permissions=["operate"], url_path="pay")
+    def pay(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return self._act(
+            request, object_id, _("It was paid"),
+            lambda invoice, reason: finalising.pay(invoice.pk, reason=reason, by=request.user),  # type: ignore[arg-type]
+            explanation=_("What it is before taxes is posted to the wallet, less what was credited."),
+        )  # fmt: skip
+
+    def _act(
+        self, request: HttpRequest, object_id: str, title: Any, run: Callable[[Invoice, str], Invoice], *,
+        explanation: Any,
+    ) -> HttpResponse:  # fmt: skip
+        """Asks for the reason, does it, and keeps the state before and after in the log."""
+        invoice = get_object_or_404(Invoice, pk=object_id)
+        form = ReasonForm(request.POST or None)
+        if request.method == "POST" and form.is_valid():
+            reason = form.cleaned_data["reason"]
+            try:
+                with transaction.atomic():
+                    done = run(invoice, reason)
+                    self._log(request, invoice, done, reason)
+            except (GatewayError, CannotFinalise) as error:
+                messages.error(request, str(error))
+            else:
+                messages.success(request, f"{done}: {done.get_state_display()}")
+            return back_to(self, invoice)
+        return form_page(self, request, title=str(title), form=form, original=invoice, submit=str(title),
+                         explanation=str(explanation))  # fmt: skip
+
+    def _log(self, request: HttpRequest, before: Invoice, after: Invoice, reason: str) -> None:
+        changes = [
+            moved(gettext("state"), before.state, after.state),
+            moved(gettext("number"), before.number, after.number),
+        ]
+        self.log_change(request, after, [{"changed": {"fields": [*changes, f"{gettext('Reason')}: {reason}"]}}])
+
+    @action(description=_("Issue a credit note"), permissions=["operate"], url_path="credit")
+    def credit(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        invoice = get_object_or_404(Invoice, pk=object_id)
+        if invoice.state not in {Invoice.State.FINAL, Invoice.State.PAID}:
+            messages.error(request, gettext("Only a final document can be credited."))
+            return back_to(self, invoice)
+        form = CreditForm(request.POST or None, invoice=invoice)
+        if request.method == "POST" and form.is_valid():
+            try:
+                with transaction.atomic():
+                    note = self._credit(request, invoice, form)
+            except GatewayError as error:
+                messages.error(request, str(error))
+            else:
+                messages.success(request, f"{note}: {minor_amount(note.total, invoice.currency)}")
+            return back_to(self, invoice)
+        return form_page(
+            self, request, title=gettext("Issue a credit note"), form=form, original=invoice,
+            submit=gettext("Issue the credit note"),
+            explanation=gettext("It is final at once. Taxes are given back in proportion."),
+        )  # fmt: skip
+
+    def _credit(self, request: HttpRequest, invoice: Invoice, form: CreditForm) -> CreditNote:
+        left = crediting.left(invoice).total
+        note = crediting.credit(
+            invoice.pk,
+            lines=form.lines,
+            effect=CreditNote.Effect(form.cleaned_data["effect"]),
+            reason=form.cleaned_data["reason"],
+            by=request.user,  # type: ignore[arg-type]
+            key=form.cleaned_data["key"],
+        )
+        shown = [minor_amount(amount, invoice.currency) for amount in (left, left - note.total)]
+        fields = [f"{gettext('Credit note')} {note.number}", moved(gettext("left"), *shown),
+                  f"{gettext('Reason')}: {note.reason}"]  # fmt: skip
+        self.log_change(request, invoice, [{"changed": {"fields": fields}}])
+        return note
+
+    @action(description="PDF", permissions=["view"], url_path="draw")
+    def draw(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Of a draft too, which says that it is one."""
+        invoice = get_object_or_404(Invoice, pk=object_id)
+        name = f"{invoice.number or 'draft'}.pdf"
+        return HttpResponse(
+            pdf.render(finalising.document_of(invoice)), content_type="application/pdf",
+            headers={"Content-Disposition": f'inline; filename="{name}"'},
+        )  # fmt: skip
+
+    @display(description=_("number"), ordering="number")
+    def shown_number(self, invoice: Invoice) -> str:
+        return invoice.number or gettext("DRAFT")
+
+    @display(description=_("period"), ordering="period__month")
+    def shown_period(self, invoice: Invoice) -> str:
+        return str(invoice.period)
+
+    @display(description=_("total"))
+    def shown_total(self, invoice: Invoice) -> str:
+        if invoice.total is None:
+            return minor_amount(finalising.document_of(invoice)["total"], invoice.currency)
+        return minor_amount(invoice.total, invoice.currency)
+
+    @display(description=_("facts"))
+    def shown_facts(self, invoice: Invoice) -> SafeString:
+        sheet = self._sheet(invoice)
+        rows = [(label, text) for label, text in sheet["facts"]]
+        rows += [
+            (party["title"], ", ".join((party["name"], *party["lines"]))) for party in (sheet["seller"], sheet["buyer"])
+        ]
+        return table([gettext("what"), ""], rows)
+
+    @display(description=_("balance"))
+    def shown_balance(self, invoice: Invoice) -> SafeString:
+        return table(
+            ["", invoice.currency], [tuple(row) for row in self._sheet(invoice)["balance"]], numeric=frozenset({1})
+        )
+
+    @display(description=_("lines"))
+    def shown_lines(self, invoice: Invoice) -> SafeString:
+        sheet = self._sheet(invoice)
+        rows = [(group["title"], *row) for group in sheet["groups"] for row in group["rows"]]
+        rows += [("", label, "", "", amount) for label, amount in sheet["foot"]]
+        return table([gettext("model"), *sheet["heads"]], rows, numeric=frozenset({2, 3, 4}))
+
+    @staticmethod
+    def _sheet(invoice: Invoice) -> sheets.Sheet:
+        return sheets.sheet(finalising.document_of(invoice), get_language())
+
+    @display(description=_("credit notes"))
+    def shown_notes(self, invoice: Invoice) -> SafeString | str:
+        rows = [
+            (_link(note, note.number), minor_amount(note.total, invoice.currency), note.reason)
+            for note in invoice.credit_notes.all()
+        ]
+        return table([gettext("number"), gettext("total"), gettext("reason")], rows) if rows else "\N{EN DASH}"
+
+    @display(description=_("mail"))
+    def shown_mail(self, invoice: Invoice) -> str:
+        mail = getattr(invoice, "mail", None)
+        if mail is None or mail.sent_at is None:
+            return "\N{EN DASH}"
+        return f"{timezone.localtime(mail.sent_at):%Y-%m-%d %H:%M}: {', '.join(mail.recipients)}"
+
+
+def _link(row: Model, text: str) -> SafeString:
+    url = reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_change", args=[row.pk])  # noqa: SLF001
+    return format_html('<a class="text-primary-600 dark:text-primary-500" href="{}">{}</a>', url, text)
+
+
+@admin.register(CreditNote)
+class CreditNoteAdmin(ReadOnlyAdmin):
+    list_display = ("number", "shown_invoice", "effect", "shown_total", "reason", "created_by", "created_at")
+    list_select_related = ("invoice", "created_by")
+    list_filter = (("effect", ChoicesDropdownFilter),)
+    list_filter_submit = True
+    search_fields = ("number", "invoice__number", "invoice__tenant__name")
+    search_help_text = _("A document's number, or the name of a tenant.")
+    actions_detail = ("draw",)
+    fields = ("number", "shown_invoice", "effect", "shown_total", "reason", "created_by", "created_at", "snapshot_hash")
+    readonly_fields = ("shown_invoice", "shown_total")
+
+    @action(description="PDF", permissions=["view"], url_path="draw")
+    def draw(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        note = get_object_or_404(CreditNote, pk=object_id)
+        return HttpResponse(
+            pdf.render(note.document), content_type="application/pdf",
+            headers={"Content-Disposition": f'inline; filename="{note.number}.pdf"'},
+        )  # fmt: skip
+
+    @display(description=_("document"), ordering="invoice__number")
+    def shown_invoice(self, note: CreditNote) -> SafeString:
+        return _link(note.invoice, str(note.invoice))
+
+    @display(description=_("total"), ordering="total")
+    def shown_total(self, note: CreditNote) -> str:
+        return minor_amount(note.total, note.invoice.currency)
+
+
+@admin.register(LegalEntity)
+class LegalEntityAdmin(Admin):
+    list_display = ("name", "country", "prefix", "numbering", "is_default")
+    search_fields = ("name",)
+    readonly_fields = ("shown_series",)
+    fieldsets = (
+        (None, {"fields": ("name", "address", "country", "tax_id", "bank", "email", "is_default")}),
+        (_("Numbers"), {"fields": ("prefix", "numbering", "time_zone", "shown_series")}),
+    )
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """Its documents are history."""
+        return False
+
+    @display(description=_("last numbers"))
+    def shown_series(self, entity: LegalEntity) -> SafeString:
+        series = NumberSeries.objects.filter(entity=entity.pk, tenant=None)
+        rows = [(row.get_kind_display(), str(row.year), row.last) for row in series]
+        return table([gettext("kind"), gettext("year"), gettext("last number")], rows, numeric=frozenset({2}))
+
+
+@admin.register(TaxRate)
+class TaxRateAdmin(Admin):
+    list_display = ("jurisdiction", "name", "percent", "starts_on", "ends_on", "is_inclusive", "is_reverse_charge")
+    list_filter = ("is_inclusive", "is_reverse_charge")
+    search_fields = ("jurisdiction", "name")
+
+
+@admin.register(BillingProfile)
+class BillingProfileAdmin(Admin):
+    list_display = ("name", "tenant", "billed", "country", "tax_id", "language")
+    list_select_related = ("tenant",)
+    list_filter = (("billed", ChoicesDropdownFilter),)
+    list_filter_submit = True
+    search_fields = ("name", "tenant__name", "tax_id")
+    autocomplete_fields = ("tenant", "entity")
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """Without it the tenant's documents would go to nobody that is known."""
+        return False
+
+
+@admin.register(ParkedTenant)
+class ParkedTenantAdmin(ReadOnlyAdmin):
+    list_display = ("tenant", "step", "reason", "since", "attempts")
+    list_select_related = ("tenant",)
+    list_filter = (("step", ChoicesDropdownFilter),)
+    list_filter_submit = True
+    search_fields = ("tenant__name", "reason")
