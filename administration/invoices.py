@@ -23,6 +23,7 @@ from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidge
 
 from accounts.errors import GatewayError
 from administration.frame import Admin, ReadOnlyAdmin, action, back_to, display, form_page, moved, table
+from billing import amounts
 from billing.invoices import crediting, finalising, pdf, sheets
 from billing.invoices.finalising import CannotFinalise
 from billing.invoices.sheets import minor_amount
@@ -67,7 +68,7 @@ class CreditForm(ReasonForm):
 
 @admin.register(Invoice)
 class InvoiceAdmin(ReadOnlyAdmin):
-    list_display = ("shown_number", "kind", "tenant", "shown_period", "state", "shown_total", "issued_on")
+    list_display = ("shown_number", "kind", "tenant", "shown_period", "state", "listed_total", "issued_on")
     list_select_related = ("tenant", "period")
     list_filter = (("tenant", AutocompleteSelectFilter), ("state", ChoicesDropdownFilter),
                    ("kind", ChoicesDropdownFilter))  # fmt: skip
@@ -196,6 +197,11 @@ class InvoiceAdmin(ReadOnlyAdmin):
     @display(description=_("period"), ordering="period__month")
     def shown_period(self, invoice: Invoice) -> str:
         return str(invoice.period)
+
+    @display(description=_("total"), ordering="total")
+    def listed_total(self, invoice: Invoice) -> str:
+        """A draft's is on its page, where it is added up."""
+        return amounts.ABSENT if invoice.total is None else minor_amount(invoice.total, invoice.currency)
 
     @display(description=_("total"))
     def shown_total(self, invoice: Invoice) -> str:

@@ -39,7 +39,7 @@ from billing.invoices import crediting, finalising, jobs, parking
 )
 from routing.models import CatalogueModel, Channel, CostPrice, Route
 from tests.pages import Browser, Page
-from tests.records import payments, refused_call, reservation
+from tests.records import payments, refused_call, reservation, usage_record
 
 FRAME: Final = ["English en", "Tiếng Việt vi", "Log out"]
 SAVING: Final = ["Save", "Save and continue editing", "Save and add another"]
@@ -197,7 +197,7 @@ def rows(record: UsageRecord, charlie: User, api_key: ApiKey) -> dict[str, Model
         Process.objects.create(host="web-1", pid=1, started_at=timezone.now(), heartbeat_at=timezone.now()),
         quotas.grant(record.tenant, amount=10**9, period="month"),
         QuotaDefault.objects.create(tenant=record.tenant, about="member", amount=1),
-        reservation(record), refused_call(record.tenant, api_key), *documents(record.tenant),
+        reservation(record), refused_call(record.tenant, api_key), *documents(record),
         Channel.objects.create(name="spare", provider="fake", base_url="fake://spare"),
         CostPrice.objects.create(route=served, input=1, output=1),
         Route.objects.create(channel=channel, model=CatalogueModel.objects.create(name="other"), upstream_name="u"),
@@ -219,7 +219,10 @@ def _posting(record: UsageRecord) -> PostingRequest:
         note="goodwill", created_by=asking,
     )  # fmt: skip
 def documents(tenant: Tenant) -> list[Any]:
+def documents(record: UsageRecord) -> list[Any]:
     """A statement of a month that is over, with a credit note, and what they need."""
+    tenant = record.tenant
+    usage_record(tenant, record.price, record.api_key, cost=10**9, started_at=timezone.now())
     wallet, now = Balance.objects.get(tenant=tenant), timezone.now() + dt.timedelta(days=40)
     seller = LegalEntity.objects.create(name="Router Ltd", address="x", country="VN", prefix="R", is_default=True)
     profile = BillingProfile.objects.create(tenant=tenant, name="Alice Ltd")

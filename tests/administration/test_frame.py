@@ -126,8 +126,8 @@ def test_internal_tables_have_no_pages() -> None:
     }
         "accounts.apikey", "accounts.refusedcall", "accounts.tenant", "accounts.user", "auth.group",
         "billing.balance", "billing.billingprofile", "billing.creditnote", "billing.invoice", "billing.ledgerentry",
-        "billing.legalentity", "billing.parkedtenant", "billing.taxrate", "billing.price", "billing.priceplan", "billing.process",
-            "billing.quota", "billing.quotadefault",
+        "billing.legalentity", "billing.parkedtenant", "billing.taxrate", "billing.price", "billing.priceplan",
+        "billing.process", "billing.quota", "billing.quotadefault",
         "billing.reservation", "billing.usagerecord",
         "routing.cataloguemodel", "routing.channel", "routing.costprice", "routing.route",
     }  # fmt: skip

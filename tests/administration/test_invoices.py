@@ -1,0 +1,175 @@
+"""Documents in the administration: looked at, made final, paid, voided and credited, each with a reason in the log."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Permission
+from django.db.models import F
+from django.urls import reverse
+from django.utils import timezone
+
+from accounts.models import ApiKey, Tenant, User
+from billing.invoices import drafts, finalising, jobs
+from billing.models import (
+    Balance,
+    BillingProfile,
+    CreditNote,
+    Invoice,
+    LedgerEntry,
+    LegalEntity,
+    Price,
+    TaxRate,
+)
+from tests.pages import Browser, Page
+from tests.records import usage_record
+
+CENT = 10_000_000
+
+
+@pytest.fixture
+def seller(db: None) -> LegalEntity:
+    return LegalEntity.objects.create(name="Router Ltd", address="x", country="VN", prefix="R", is_default=True)
+
+
+@pytest.fixture
+def draft(seller: LegalEntity, tenant: Tenant, price: Price, api_key: ApiKey) -> Invoice:
+    """The invoice of a post-paid tenant over ten dollars, and 8 % of tax."""
+    BillingProfile.objects.create(tenant=tenant, name="Alice Ltd", billed="postpaid", country="VN")
+    TaxRate.objects.create(jurisdiction="VN", name="VAT", percent=8, starts_on=dt.date(2026, 1, 1))
+    record = usage_record(tenant, price, api_key, cost=1000 * CENT, started_at=timezone.now())
+    Balance.objects.filter(tenant=tenant).update(available=F("available") - record.cost)
+    (made, *_later) = jobs.close(Balance.objects.get(tenant=tenant), now=timezone.now() + dt.timedelta(days=40))
+    return made
+
+
+def page_of(desk: Browser, invoice: Invoice) -> Page:
+    return desk.open(reverse("admin:billing_invoice_change", args=[invoice.pk]))
+
+
+def act(desk: Browser, invoice: Invoice, link: str, reason: str = "a good one") -> Page:
+    return page_of(desk, invoice).click(link).press(link, reason=reason).landed()
+
+
+def last_log() -> str:
+    return LogEntry.objects.latest("pk").get_change_message()
+
+
+def test_draft_can_be_looked_at_before_it_is_final(desk: Browser, draft: Invoice) -> None:
+    text = page_of(desk, draft).text
+
+    assert "DRAFT" in text
+    assert "10.80" in text
+    assert "Router Ltd" in text
+    assert page_of(desk, draft).click("PDF").response.content.startswith(b"%PDF-")
+    draft.refresh_from_db()
+    assert (draft.state, draft.number) == ("draft", None)
+
+
+def test_draft_is_made_final_with_a_reason_in_the_log(desk: Browser, draft: Invoice) -> None:
+    act(desk, draft, "Make it final", reason="the customer asked")
+
+    draft.refresh_from_db()
+    assert (draft.state, draft.total) == ("final", 1080)
+    assert "state: draft → final" in last_log()
+    assert f"number: – → {draft.number}" in last_log()
+    assert "Reason: the customer asked" in last_log()
+
+
+def test_draft_without_a_seller_stays_one_and_says_why(desk: Browser, draft: Invoice) -> None:
+    LegalEntity.objects.update(is_default=False)
+    before = LogEntry.objects.count()
+
+    page = act(desk, draft, "Make it final")
+
+    draft.refresh_from_db()
+    assert "no default legal entity" in page.text
+    assert (draft.state, LogEntry.objects.count()) == ("draft", before)
+
+
+def test_invoice_is_voided_on_its_day(desk: Browser, draft: Invoice) -> None:
+    finalising.finalise(draft.pk)
+
+    act(desk, draft, "Void it", reason="wrong address")
+
+    draft.refresh_from_db()
+    assert (draft.state, draft.reason) == ("void", "wrong address")
+    assert "state: final → void" in last_log()
+
+
+def test_paid_invoice_fills_the_wallet_by_whoever_noted_it(desk: Browser, draft: Invoice, operator: Any) -> None:
+    finalising.finalise(draft.pk)
+
+    act(desk, draft, "It was paid", reason="bank 77")
+
+    entry = LedgerEntry.objects.get(reference=f"invoice:{draft.pk}")
+    assert (entry.amount, entry.created_by) == (1000 * CENT, operator)
+    assert "state: final → paid" in last_log()
+
+
+def test_credit_note_is_issued_once_however_often_its_form_is_sent(desk: Browser, draft: Invoice) -> None:
+    finalising.finalise(draft.pk)
+    finalising.pay(draft.pk, reason="bank")
+    place = next(n for n, line in enumerate(draft_lines(draft)) if line["amount"] == 1000)
+    form = page_of(desk, draft).click("Issue a credit note")
+
+    for _time in range(2):
+        form.press("Issue the credit note", reason="an outage", effect="wallet", **{f"line_{place}": "250"})
+
+    note = CreditNote.objects.get()
+    assert (note.net, note.total, note.effect) == (250, 270, "wallet")
+    assert "left: 10.80 USD → 8.10 USD" in last_log().replace("\xa0", " ")
+    assert LedgerEntry.objects.get(reference=f"credit-note:{note.pk}").amount == 270 * CENT
+
+
+def draft_lines(invoice: Invoice) -> list[dict[str, Any]]:
+    lines: list[dict[str, Any]] = Invoice.objects.get(pk=invoice.pk).document["lines"]
+    return lines
+
+
+def test_more_than_is_left_of_a_line_is_refused(desk: Browser, draft: Invoice) -> None:
+    finalising.finalise(draft.pk)
+    place = next(n for n, line in enumerate(draft_lines(draft)) if line["amount"] == 1000)
+
+    page = (
+        page_of(desk, draft)
+        .click("Issue a credit note")
+        .press("Issue the credit note", reason="too much", effect="offset", **{f"line_{place}": "1001"})
+    )
+
+    assert page.status == 200
+    assert not CreditNote.objects.exists()
+
+
+def test_draft_is_offered_no_credit_note(desk: Browser, draft: Invoice) -> None:
+    assert "Only a final document can be credited" in page_of(desk, draft).click("Issue a credit note").text
+
+
+def test_reader_of_documents_does_nothing_with_them(db: None, draft: Invoice) -> None:
+    reader = User.objects.create_user("reader@example.com", is_staff=True)
+    reader.user_permissions.add(Permission.objects.get(codename="view_invoice"))
+    finalising.finalise(draft.pk)
+    browser = Browser(reader)
+    assert page_of(browser, draft).status == 200
+
+    for name in ("finalise", "void", "pay", "credit"):
+        assert browser.forge(f"/admin/billing/invoice/{draft.pk}/{name}/", {"reason": "mine"}).status == 403
+    draft.refresh_from_db()
+    assert draft.state == "final"
+
+
+def test_list_takes_the_same_queries_for_one_and_for_many(
+    desk: Browser, draft: Invoice, django_assert_max_num_queries: Any
+) -> None:
+    finalising.finalise(draft.pk)
+    for _number in range(5):
+        finalising.void(draft.pk, reason="again")
+        (draft,) = [made for made in map(drafts.draft, [draft.period]) if made]
+        finalising.finalise(draft.pk)
+
+    with django_assert_max_num_queries(12):
+        page = desk.open(reverse("admin:billing_invoice_changelist"))
+    assert page.text.count("R-INV-") >= 6
