@@ -140,7 +140,7 @@ class InvoiceAdmin(ReadOnlyAdmin):
             moved(gettext("state"), before.state, after.state),
             moved(gettext("number"), before.number, after.number),
         ]
-        self.log_change(request, after, [{"changed": {"fields": [*changes, f"{gettext('Reason')}: {reason}"]}}])
+        self.log_change(request, after, [{"changed": {"fields": [*changes, gettext("Reason: %s") % reason]}}])
 
     @action(description=_("Issue a credit note"), permissions=["operate"], url_path="credit")
     def credit(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -175,8 +175,8 @@ class InvoiceAdmin(ReadOnlyAdmin):
             key=form.cleaned_data["key"],
         )
         shown = [minor_amount(amount, invoice.currency) for amount in (left, left - note.total)]
-        fields = [f"{gettext('Credit note')} {note.number}", moved(gettext("left"), *shown),
-                  f"{gettext('Reason')}: {note.reason}"]  # fmt: skip
+        fields = [gettext("Credit note %s") % note.number, moved(gettext("left"), *shown),
+                  gettext("Reason: %s") % note.reason]  # fmt: skip
         self.log_change(request, invoice, [{"changed": {"fields": fields}}])
         return note
 
@@ -216,10 +216,10 @@ class InvoiceAdmin(ReadOnlyAdmin):
         rows += [
             (party["title"], ", ".join((party["name"], *party["lines"]))) for party in (sheet["seller"], sheet["buyer"])
         ]
-        return table([gettext("what"), ""], rows)
+        return table(["", ""], rows)
 
     @display(description=_("balance"))
-    def shown_balance(self, invoice: Invoice) -> SafeString:
+    def shown_balance(self, invoice: Invoice) -> SafeString | str:
         return table(
             ["", invoice.currency], [tuple(row) for row in self._sheet(invoice)["balance"]], numeric=frozenset({1})
         )

@@ -95,7 +95,7 @@ def _party(title: str, party: Mapping[str, str]) -> Sheet:
     lines = [line.strip() for line in party["address"].splitlines()]
     lines.append(party["country"])
     if party["tax_id"]:
-        lines.append(f"{_('Tax id')}: {party['tax_id']}")
+        lines.append(_("Tax id: %s") % party["tax_id"])
     lines.append(party["email"])
     return {"title": title, "name": party["name"], "lines": [line for line in lines if line]}
 
@@ -118,10 +118,10 @@ def _groups(document: Document) -> list[Sheet]:
     groups = []
     for (model, version), found in groupby(document["lines"], key=lambda line: (line["model"], line["version"])):
         lines = list(found)
-        title = f"{model} \N{MIDDLE DOT} {_('price version %d') % version}" if model else ""
+        title = _("%(model)s · price version %(version)d") % {"model": model, "version": version}
         groups.append(
             {
-                "title": title,
+                "title": title if model else "",
                 "sum": minor_text(sum(line["amount"] for line in lines), document["currency"]) if model else "",
                 "rows": [_row(line, document["currency"]) for line in lines],
             }
@@ -197,7 +197,7 @@ def _share_rows(parts: Iterable[Mapping[str, Any]], currency: str, unknown: str)
 def _notes(document: Document) -> list[str]:
     notes = [_note(note) for note in document["notes"]]
     if document["kind"] == "credit_note":
-        notes.append(f"{_('Reason')}: {document['reason']}")
+        notes.append(_("Reason: %s") % document["reason"])
         notes.append(capfirst(str(CreditNote.Effect(document["effect"]).label)) + ".")
     if document["kind"] == "statement":
         notes.append(_("Nothing is to be paid. The usage was taken from the wallet when it arose."))

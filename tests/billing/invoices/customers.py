@@ -31,7 +31,13 @@ def utc(*moment: int) -> dt.datetime:
 
 def seller(**fields: Any) -> LegalEntity:
     """A legal entity; the default one unless the fields say otherwise."""
-    given = {"name": "Router Ltd", "address": "1 Main Street\nHanoi", "country": "VN", "tax_id": "0101", "prefix": "R"}
+    given: dict[str, Any] = {
+        "name": "Router Ltd",
+        "address": "1 Main Street\nHanoi",
+        "country": "VN",
+        "tax_id": "0101",
+        "prefix": "R",
+    }
     given |= {"prefix": f"R{next(_numbers)}", "is_default": True}
     if (given | fields)["is_default"]:
         LegalEntity.objects.update(is_default=False)
