@@ -165,20 +165,29 @@ class InvoiceAdmin(ReadOnlyAdmin):
         )  # fmt: skip
 
     def _credit(self, request: HttpRequest, invoice: Invoice, form: CreditForm) -> CreditNote:
-        left = crediting.left(invoice).total
+        key = form.cleaned_data["key"]
+        is_repeated = CreditNote.objects.filter(pk=key).exists()
         note = crediting.credit(
             invoice.pk,
             lines=form.lines,
             effect=CreditNote.Effect(form.cleaned_data["effect"]),
             reason=form.cleaned_data["reason"],
             by=request.user,  # type: ignore[arg-type]
-            key=form.cleaned_data["key"],
+            key=key,
         )
-        shown = [minor_amount(amount, invoice.currency) for amount in (left, left - note.total)]
-        fields = [gettext("Credit note %s") % note.number, moved(gettext("left"), *shown),
-                  gettext("Reason: %s") % note.reason]  # fmt: skip
-        self.log_change(request, invoice, [{"changed": {"fields": fields}}])
+        if not is_repeated:
+            self._log_credit(request, invoice, note)
         return note
+
+    def _log_credit(self, request: HttpRequest, invoice: Invoice, note: CreditNote) -> None:
+        left = crediting.left(invoice).total
+        shown = [minor_amount(amount, invoice.currency) for amount in (left + note.total, left)]
+        fields = [
+            gettext("Credit note %s") % note.number,
+            moved(gettext("left"), *shown),
+            gettext("Reason: %s") % note.reason,
+        ]
+        self.log_change(request, invoice, [{"changed": {"fields": fields}}])
 
     @action(description="PDF", permissions=["view"], url_path="draw")
     def draw(self, request: HttpRequest, object_id: str) -> HttpResponse:

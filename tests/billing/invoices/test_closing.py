@@ -109,7 +109,7 @@ def test_entry_that_was_not_seen_when_its_month_closed_is_in_the_next(prepaid: C
     prepaid.close(utc(2026, 5, 3))
 
     march, april = prepaid.periods
-    assert (seen.period.period, late.period.period) == (march, april)  # type: ignore[attr-defined]
+    assert (seen.period.period, late.period.period) == (march, april)
 
 
 def test_entry_after_the_end_of_the_month_is_in_the_next_though_it_was_seen(prepaid: Customer) -> None:
@@ -277,10 +277,9 @@ def test_e25_threshold_ends_the_period_once_and_its_usage_is_not_billed_again(po
     (invoice,) = jobs.close(wallet, 600, now)
 
     assert jobs.close(wallet, 600, now + dt.timedelta(hours=1)) == []
-    (rest,) = [*jobs.close(wallet, 600, now + dt.timedelta(hours=2)), postpaid.spend(9, at=utc(2026, 3, 25))]
+    postpaid.spend(9, at=utc(2026, 3, 25))
     (month,) = postpaid.close()
     assert (invoice.used, month.used) == (601, 9)
-    assert isinstance(rest, UsageRecord)
     assert [(row.month, row.cut, row.ends_at) for row in postpaid.periods] == [
         (202603, "threshold", now),
         (202603, "month", utc(2026, 4, 1)),

@@ -29,7 +29,7 @@ DAY = dt.date(2026, 4, 3)
 
 
 def row(invoice: Invoice) -> dict[str, Any]:
-    return Invoice.objects.filter(pk=invoice.pk).values().get()
+    return {**Invoice.objects.filter(pk=invoice.pk).values().get()}
 
 
 def tax(percent: str, **fields: Any) -> TaxRate:
@@ -111,7 +111,7 @@ def test_each_year_and_kind_counts_from_one(entity: LegalEntity) -> None:
     one = customer()
     with transaction.atomic():
         found = [
-            numbers.take(entity=entity, kind=kind, tenant=one.tenant, day=dt.date(year, 5, 1))
+            numbers.take(entity=entity, kind=NumberSeries.Kind(kind), tenant=one.tenant, day=dt.date(year, 5, 1))
             for kind, year in (("invoice", 2026), ("invoice", 2027), ("statement", 2026), ("credit_note", 2026))
         ]
 
@@ -217,7 +217,7 @@ def test_rate_that_changes_later_does_not_change_what_is_final(postpaid: Custome
         pytest.param({"tax_exemption": "X-77"}, "exempt: X-77", id="exempt"),
     ],
 )
-def test_who_owes_no_tax_is_told_why(entity: LegalEntity, profile: dict[str, str], note: str) -> None:
+def test_who_owes_no_tax_is_told_why(entity: LegalEntity, profile: dict[str, Any], note: str) -> None:
     tax("10")
     tax("19", jurisdiction="DE", is_reverse_charge=True)
     one = customer(postpaid=True, **profile)
