@@ -75,7 +75,7 @@ def quotas_page(
 def billing_page(
     view: Callable[Concatenate[TenantRequest, P], HttpResponseBase],
 ) -> Callable[Concatenate[HttpRequest, P], HttpResponseBase]:
-    """A page for members who may change what is paid; other members get 403."""
+    """A page for members who may change how the tenant pays and is billed; other members get 403."""
     return _page_of_those_who(lambda member: member.can_manage_billing, view)
 
 
@@ -93,9 +93,6 @@ def cards_page(
     return _page_of_those_who(lambda member: member.can_manage_cards, view)
 
 
-    view: Callable[Concatenate[TenantRequest, P], HttpResponse],
-) -> Callable[Concatenate[HttpRequest, P], HttpResponse]:
-    """A page for members who may change how the tenant is billed; other members get 403."""
 def _page_of_those_who(
     may: Callable[[Member], bool], view: Callable[Concatenate[TenantRequest, P], HttpResponseBase]
 ) -> Callable[Concatenate[HttpRequest, P], HttpResponseBase]:

@@ -7,6 +7,7 @@ from administration import (
     catalogue,
     channels,
     codes,
+    invoices,
     keys,
     ledger,
     payments,
@@ -19,14 +20,6 @@ from administration import (
     requests,
     tenants,
     transfers,
-    invoices,
-    keys,
-    plans,
-    prices,
-    quotas,
-    refused,
-    requests,
-    tenants,
     users,
 )
 

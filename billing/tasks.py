@@ -36,6 +36,8 @@ def forget_expired_keys() -> None:
 @shared_task
 def run_payments() -> None:
     payments.run()
+
+
 @shared_task(acks_late=True)
 def make_invoices() -> None:
     invoices.run()

@@ -24,7 +24,8 @@ from accounts import refusals
 from accounts.authentication import write_last_used
 from billing import alerts, grants, idempotency, months, notices, processes, recovery, rollups
 from billing.invoices import jobs as invoices
-from billing.payments import gateways, jobs as payments
+from billing.payments import gateways
+from billing.payments import jobs as payments
 from billing.recovery import Contact
 from routing.pipeline.gateway import Gateway
 
@@ -73,12 +74,15 @@ class Scheduler:
         self._writer.start(self._owner)
         mail = [Job("notices", NOTICE_SECONDS, notices.send), Job("alerts", NOTICE_SECONDS, alerts.send)]
         pay = [Job("payments", PAYMENT_SECONDS, payments.run)]
-        threads = {"scheduler": self._pressing(), "housekeeper": self._patient(), "mail": mail, "payments": pay}
-        for name, jobs in threads.items():
-        mail = [Job("notices", NOTICE_SECONDS, notices.send)]
         bills = [Job("invoices", INVOICE_SECONDS, invoices.run)]
-        work = (("scheduler", self._pressing()), ("housekeeper", self._patient()), ("mail", mail), ("bills", bills))
-        for name, jobs in work:
+        threads = {
+            "scheduler": self._pressing(),
+            "housekeeper": self._patient(),
+            "mail": mail,
+            "payments": pay,
+            "bills": bills,
+        }
+        for name, jobs in threads.items():
             thread = threading.Thread(target=self._work, args=(jobs,), name=name, daemon=True)
             self._threads.append(thread)
             thread.start()

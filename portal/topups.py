@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, cast
+from typing import Any, Final
 from uuid import UUID
 
 from csp.decorators import csp_update
@@ -126,7 +126,7 @@ def _page(request: TenantRequest, form: TopUpForm, automatic_form: AutomaticForm
     }
     context["automatic_form"] = automatic_form or _automatic_form(request.tenant, context["automatic"])  # type: ignore[arg-type]
     show = _leads_to_checkout(lambda asked: render(asked, "portal/topups.html", context))
-    return cast("HttpResponseBase", show(request))
+    return show(request)
 
 
 def _automatic_form(tenant: Tenant, row: AutomaticTopUp | None) -> AutomaticForm:

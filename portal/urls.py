@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from portal import focus, home, keys, ledger, overview, prices, quotas, request, requests, topups, usage
-from portal import home, invoices, keys, overview, quotas, request, requests, usage
+from portal import focus, home, invoices, keys, ledger, overview, prices, quotas, request, requests, topups, usage
 
 app_name = "portal"
 

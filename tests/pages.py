@@ -58,9 +58,8 @@ class Page:
         self.browser, self.response = browser, response
         self.status: int = response.status_code
         self.url: str = response.wsgi_request.get_full_path()
-        self.text: str = whole(response)
         is_text = response.headers.get("content-type", "").startswith("text/")
-        self.text: str = response.content.decode() if is_text else ""
+        self.text: str = whole(response) if is_text else ""
         self._root = html.document_fromstring(self.text or "<html></html>")
 
     @property

@@ -17,7 +17,7 @@ def begin_this_month(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("billing", "0016_usage_records_by_month")]
+    dependencies = [("billing", "0021_payment_triggers")]
     operations = [
         migrations.AddField(
             model_name="balance",

@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("billing", "0021_payment_triggers"),
+        ("billing", "0025_invoice_triggers"),
     ]
 
     operations = [

@@ -29,8 +29,8 @@ from billing.models.quotas import Quota, QuotaDefault
 from billing.models.reconciliation import Break, Reconciliation
 from billing.models.reservations import Process, Reservation
 from billing.models.rollups import RollupState, UsageRollup
-from billing.models.transfers import BankTransfer, ExchangeRate
 from billing.models.sellers import LegalEntity, NumberSeries, TaxRate
+from billing.models.transfers import BankTransfer, ExchangeRate
 from billing.models.usage import UsageRecord
 from billing.models.wallets import BalanceAlert, PostingRequest
 
@@ -41,34 +41,34 @@ __all__ = [
     "Balance",
     "BalanceAlert",
     "BankTransfer",
+    "BillingPeriod",
+    "BillingProfile",
     "Break",
     "Code",
     "CodeBatch",
     "Correction",
+    "CreditNote",
     "Draw",
     "Drawing",
+    "EmptyPeriod",
     "ExchangeRate",
     "Gateway",
-    "BillingPeriod",
-    "BillingProfile",
-    "CreditNote",
-    "EmptyPeriod",
     "IdempotencyKey",
     "Invoice",
     "InvoiceMail",
     "JobRun",
     "LedgerEntry",
+    "LegalEntity",
     "Lot",
+    "NumberSeries",
+    "ParkedTenant",
     "PaymentAlarm",
     "PaymentDispute",
     "PaymentEvent",
     "PaymentOrder",
     "PaymentRefund",
-    "PostingRequest",
-    "LegalEntity",
-    "NumberSeries",
-    "ParkedTenant",
     "PeriodEntry",
+    "PostingRequest",
     "Price",
     "PricePlan",
     "PriceWithdrawal",

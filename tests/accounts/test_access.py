@@ -12,12 +12,13 @@ from django.utils import timezone
 from accounts.models import ApiKey, Member, Tenant, User
 from accounts.tenants import open_tenant
 from billing import codes, quotas
-from billing.models import BalanceAlert, Code, CodeBatch, Quota, QuotaDefault
-from billing import quotas
 from billing.invoices import crediting, finalising, jobs
 from billing.models import (
     Balance,
+    BalanceAlert,
     BillingProfile,
+    Code,
+    CodeBatch,
     CreditNote,
     LegalEntity,
     Price,
@@ -42,9 +43,8 @@ READ = [
     "portal:billing",
     "portal:billing_csv",
     "portal:topups",
+    "portal:invoices",
 ]
-READ = ["portal:overview", "portal:overview_live", "portal:keys", "portal:requests", "portal:requests_live",
-        "portal:quotas", "portal:usage", "portal:usage_csv", "portal:invoices"]  # fmt: skip
 MANAGE = ["portal:key_create"]
 OF_A_KEY = ["portal:key", "portal:key_revoke"]
 OF_A_QUOTA = ["portal:quota", "portal:quota_end"]
@@ -171,6 +171,8 @@ def test_owners_and_admins_alone_change_what_is_paid(
     alice_may = who == "alice"
     assert BalanceAlert.objects.filter(balance__tenant=tenant).exists() is (alice_may and name == OF_BILLING[1])
     assert Code.objects.filter(tenant=tenant).exists() is (alice_may and name == OF_BILLING[0])
+
+
 @pytest.fixture
 def note(tenant: Tenant, record: UsageRecord) -> CreditNote:
     """Of a statement of Alice's tenant."""

@@ -15,25 +15,23 @@ from django.db.models import Model
 from django.urls import reverse
 from django.utils import timezone
 
-from accounts.models import ApiKey, User
+from accounts.models import ApiKey, Tenant, User
 from billing import approvals, codes, quotas
+from billing.invoices import crediting, finalising, jobs, parking
 from billing.models import (
     Balance,
+    BillingProfile,
     Break,
     CodeBatch,
+    CreditNote,
     LedgerEntry,
+    LegalEntity,
+    ParkedTenant,
     PostingRequest,
     PricePlan,
     Process,
     QuotaDefault,
     Reconciliation,
-from accounts.models import ApiKey, Tenant, User
-from billing import quotas
-from billing.invoices import crediting, finalising, jobs, parking
-    BillingProfile,
-    CreditNote,
-    LegalEntity,
-    ParkedTenant,
     TaxRate,
     UsageRecord,
 )
@@ -130,6 +128,7 @@ LINKS: Final = {
     "billing.postingrequest": {
         "Approve": "/admin/billing/postingrequest/{pk}/approve/",
         "Reject": "/admin/billing/postingrequest/{pk}/reject/",
+    },
     "billing.creditnote": {"PDF": "/admin/billing/creditnote/{pk}/draw/"},
     "billing.invoice": {
         "Make it final": "/admin/billing/invoice/{pk}/finalise/",
@@ -218,7 +217,8 @@ def _posting(record: UsageRecord) -> PostingRequest:
         balance=Balance.objects.get(tenant=record.tenant), kind=LedgerEntry.Kind.GRANT, amount=1, reference="asked",
         note="goodwill", created_by=asking,
     )  # fmt: skip
-def documents(tenant: Tenant) -> list[Any]:
+
+
 def documents(record: UsageRecord) -> list[Any]:
     """A statement of a month that is over, with a credit note, and what they need."""
     tenant = record.tenant
