@@ -13,7 +13,7 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from administration.frame import ReadOnlyAdmin, action, back_to, display, form_page, moved
-from billing import reconciliation
+from billing import breaks
 from billing.models import Break, Reconciliation
 
 
@@ -55,7 +55,7 @@ class BreakAdmin(ReadOnlyAdmin):
         form = CloseForm(request.POST or None)
         if request.method == "POST" and form.is_valid():
             reason = form.cleaned_data["reason"]
-            if reconciliation.close([found], by=request.user, reason=reason):  # type: ignore[arg-type]
+            if breaks.close([found], by=request.user, reason=reason):  # type: ignore[arg-type]
                 self.log_change(request, found, [{"changed": {"fields": [moved(str(_("reason")), "", reason)]}}])
                 self.message_user(request, gettext("The break is closed."), messages.SUCCESS)
             else:

@@ -1,43 +1,30 @@
 """Reconciliation: figures that are kept twice, compared. A break is written down and alarmed, and never mends itself.
 
-`manage.py verify` prints what `compared` says; a daily job keeps it (`run`). While a break of a tenant's is open, no
-invoice of that tenant becomes final (`is_frozen`): a person looks first, and closes it with a reason.
+`manage.py verify` prints what `compared` says; a daily job keeps it (`run_daily`). What was found is kept as breaks
+(billing/breaks.py), which freeze their tenants' documents.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from django.db import transaction
 from django.db.models import Sum
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from accounts.models import Tenant, User
-from billing import balances, ledger, months, rollups
-from billing.models import ArchivedUse, Balance, Break, Reconciliation, UsageRecord
+from accounts.models import Tenant
+from billing import balances, breaks, grants, jobs, ledger, months, rollups
+from billing.breaks import Finding
+from billing.grants import Difference
+from billing.models import ArchivedUse, Balance, Invoice, JobRun, Reconciliation, UsageRecord
 from billing.snapshot import snapshot
 
-log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Two figures that should be one; `subject` names them for good (one open break of it is kept)."""
-
-    subject: str
-    expected: int
-    found: int
-    tenant_id: int | None = None
-    terms: str = ""
-    """What the two are made of, for people."""
-
-    @property
-    def difference(self) -> int:
-        return self.found - self.expected
+NAME: Final = "reconciliation"
+EVERY: Final = dt.timedelta(days=1)
 
 
 @dataclass(slots=True)
@@ -127,10 +114,44 @@ def _providers(compared: Compared) -> None:
         compared.add(Finding(subject, ours, ours if is_near else theirs))
 
 
+def _documents(compared: Compared) -> None:
+    """A final document says what its period's records and entries say, and where it ends the next one begins.
+
+    Records that are archived cannot be added up again: their periods are left alone.
+    """
+    kept = months.kept_since()
+    final = Invoice.objects.exclude(state__in=(Invoice.State.DRAFT, Invoice.State.VOID)).select_related("period")
+    for invoice in final.order_by("period__wallet", "period"):
+        period = invoice.period
+        if kept is not None and period.starts_at < kept:
+            continue
+        used = UsageRecord.objects.filter(
+            tenant=invoice.tenant_id, settled_at__gte=period.starts_at, settled_at__lt=period.ends_at
+        ).aggregate(total=Coalesce(Sum("cost"), 0))["total"]
+        posted = period.entries.aggregate(total=Coalesce(Sum("entry__amount"), 0))["total"]
+        name = f"document {invoice.number}"
+        compared.add(Finding(f"{name}: used", used, invoice.used, invoice.tenant_id))
+        closing = invoice.opening + posted - used
+        compared.add(Finding(f"{name}: closing balance", closing, invoice.closing, invoice.tenant_id))
+
+
+def _lots(compared: Compared) -> None:
+    """What is left of the lots, less what is owed, is what the wallet has."""
+    tenants = dict(Balance.objects.filter(drawing__isnull=False).values_list("pk", "tenant"))
+    wrong = {each.balance_id: each for each in grants.differences()}
+    for balance_id, tenant in tenants.items():
+        each = wrong.get(balance_id, Difference(balance_id, 0, 0, 0))
+        name = f"wallet {balance_id}"
+        compared.add(Finding(f"{name}: what is left of its lots", each.booked, each.rests, tenant))
+        compared.add(Finding(f"{name}: what its draws have left", each.booked, each.drawn, tenant))
+
+
 CHECKS: Final[Mapping[str, Check]] = {
     "identity": _identity,
     "usage": _usage,
     "roll-ups": _rollups,
+    "documents": _documents,
+    "lots": _lots,
     "providers": _providers,
 }
 
@@ -144,51 +165,21 @@ def compared() -> Iterator[Compared]:
             yield result
 
 
+def run_daily(now: dt.datetime | None = None) -> JobRun | None:
+    """The same, once a day (UTC) of all processes; None if another had this one."""
+    return jobs.run_once(NAME, EVERY, run, now)
+
+
 def run() -> Reconciliation:
     """Compares everything, and keeps what was found."""
     started_at = timezone.now()
     results = list(compared())
     with transaction.atomic():
         for result in results:
-            _keep(result)
+            for finding in result.findings:
+                breaks.keep(result.check, finding)
         return Reconciliation.objects.create(
             started_at=started_at,
             compared={result.check: result.figures for result in results},
             found=sum(len(result.findings) for result in results),
         )
-
-
-def _keep(result: Compared) -> None:
-    """Opens a break for each finding, unless it is known: open already, or closed at just this difference."""
-    now = timezone.now()
-    for finding in result.findings:
-        rows = Break.objects.filter(check_name=result.check, subject=finding.subject)
-        latest = rows.order_by("-pk").first()
-        if latest is not None and (latest.closed_at is None or latest.difference == finding.difference):
-            rows.filter(pk=latest.pk).update(last_seen_at=now)
-            continue
-        log.error(
-            "the books break: %s: %s: expected %d, found %d",
-            result.check, finding.subject, finding.expected, finding.found,
-        )  # fmt: skip
-        Break.objects.create(
-            check_name=result.check,
-            tenant_id=finding.tenant_id,
-            subject=finding.subject,
-            expected=finding.expected,
-            found=finding.found,
-        )
-
-
-def is_frozen(tenant_id: int) -> bool:
-    """Whether a break of the tenant's books is open."""
-    return Break.objects.filter(tenant=tenant_id, closed_at=None).exists()
-
-
-def close(breaks: Sequence[Break], *, by: User, reason: str) -> int:
-    """Says that a person has understood these breaks; returns how many were open. A closed one stays as it was."""
-    if not reason.strip():
-        raise ValueError("a break is closed with a reason")
-    chosen = [each.pk for each in breaks]
-    open_ones = Break.objects.filter(pk__in=chosen, closed_at=None)
-    return open_ones.update(closed_at=timezone.now(), closed_by=by, reason=reason.strip()[:300])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from billing import idempotency, months, processes, recovery
+from billing import idempotency, months, processes, reconciliation, recovery
 from billing.invoices import jobs as invoices
 from billing.payments import jobs as payments
 
@@ -41,3 +41,8 @@ def run_payments() -> None:
 @shared_task(acks_late=True)
 def make_invoices() -> None:
     invoices.run()
+
+
+@shared_task(acks_late=True)
+def reconcile() -> None:
+    reconciliation.run_daily()

@@ -44,6 +44,11 @@ app.conf.beat_schedule = {
         "schedule": 300.0,
         "options": {"expires": 300},
     },
+    "reconcile": {
+        "task": "billing.tasks.reconcile",
+        "schedule": 3600.0,
+        "options": {"expires": 3600},
+    },
     "forget-expired-keys": {
         "task": "billing.tasks.forget_expired_keys",
         "schedule": 3600.0,

@@ -111,7 +111,7 @@ def _amounts() -> Iterator[CheckMessage]:
             yield Error(
                 f"{name} is {getattr(settings, name)!r}.",
                 hint="Write currency units for each currency, such as USD=1000,VND=25000000.",
-                id="costrouter.E006",
+                id="costrouter.E009",
             )
 
 

@@ -22,7 +22,7 @@ from django.utils import timezone
 
 from accounts import refusals
 from accounts.authentication import write_last_used
-from billing import alerts, grants, idempotency, months, notices, processes, recovery, rollups
+from billing import alerts, grants, idempotency, months, notices, processes, reconciliation, recovery, rollups
 from billing.invoices import jobs as invoices
 from billing.payments import gateways
 from billing.payments import jobs as payments
@@ -74,7 +74,10 @@ class Scheduler:
         self._writer.start(self._owner)
         mail = [Job("notices", NOTICE_SECONDS, notices.send), Job("alerts", NOTICE_SECONDS, alerts.send)]
         pay = [Job("payments", PAYMENT_SECONDS, payments.run)]
-        bills = [Job("invoices", INVOICE_SECONDS, invoices.run)]
+        bills = [
+            Job("invoices", INVOICE_SECONDS, invoices.run),
+            Job("reconciliation", INVOICE_SECONDS, reconciliation.run_daily),
+        ]
         threads = {
             "scheduler": self._pressing(),
             "housekeeper": self._patient(),

@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.errors import GatewayError
 from accounts.models import User
-from billing import ledger
+from billing import breaks, ledger
 from billing.invoices import numbers, rounding, snapshots, taxes
 from billing.models import (
     BillingProfile,
@@ -25,7 +25,6 @@ from billing.models import (
     LedgerEntry,
     LegalEntity,
     NumberSeries,
-    ParkedTenant,
 )
 
 
@@ -55,7 +54,7 @@ def finalise(invoice_id: int, now: dt.datetime | None = None) -> Invoice:
         invoice = locked(invoice_id)
         if not invoice.is_draft:
             return invoice
-        if ParkedTenant.objects.filter(tenant=invoice.tenant_id, step=ParkedTenant.Step.RECONCILE).exists():
+        if breaks.is_frozen(invoice.tenant_id):
             raise CannotFinalise(str(_("The books of this tenant do not add up; see the reconciliation.")))
         profile = BillingProfile.of(invoice.tenant)
         entity = _seller(profile)

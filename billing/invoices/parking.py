@@ -15,10 +15,7 @@ _LONGEST: Final = 500
 
 
 def park(tenant: Tenant | int, step: ParkedTenant.Step, reason: str) -> None:
-    """Keeps why a step failed for this tenant; since when stays, attempts are counted.
-
-    With the step RECONCILE none of its drafts becomes final until it is taken out again.
-    """
+    """Keeps why a step failed for this tenant; since when stays, attempts are counted."""
     tenant_id = tenant.pk if isinstance(tenant, Tenant) else tenant
     reason = reason[:_LONGEST]
     rows = ParkedTenant.objects.filter(tenant=tenant_id, step=step)

@@ -479,7 +479,6 @@ class Migration(migrations.Migration):
                             ("close", "closing the month"),
                             ("finalise", "finalising"),
                             ("mail", "sending mail"),
-                            ("reconcile", "reconciliation"),
                         ],
                         max_length=12,
                         verbose_name="step",

@@ -35,8 +35,6 @@ class ParkedTenant(models.Model):
         CLOSE = "close", _("closing the month")
         FINALISE = "finalise", _("finalising")
         MAIL = "mail", _("sending mail")
-        RECONCILE = "reconcile", _("reconciliation")
-        """Frozen by the daily check: nothing is finalised until it finds the books in order."""
 
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="parked", verbose_name=_("tenant"))
     step = models.CharField(_("step"), max_length=12, choices=Step)

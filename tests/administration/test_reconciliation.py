@@ -8,7 +8,7 @@ from django.contrib.auth.models import Permission
 from django.urls import reverse
 
 from accounts.models import Tenant, User
-from billing import reconciliation
+from billing import breaks
 from billing.models import Break
 from tests.pages import Browser
 
@@ -31,7 +31,7 @@ def test_break_is_not_closed_without_a_reason(desk: Browser, tenant: Tenant, fou
     page = desk.open(reverse("admin:billing_break_close", args=(found.pk,))).press("Close", reason=" ")
 
     assert page.status == 200
-    assert reconciliation.is_frozen(tenant.pk)
+    assert breaks.is_frozen(tenant.pk)
 
 
 def test_second_closing_changes_nothing(desk: Browser, found: Break) -> None:
@@ -51,7 +51,7 @@ def test_who_may_only_look_cannot_close(charlie: User, tenant: Tenant, found: Br
 
     assert browser.open(reverse("admin:billing_break_change", args=(found.pk,))).status == 200
     assert browser.forge(reverse("admin:billing_break_close", args=(found.pk,)), {"reason": "mine"}).status == 403
-    assert reconciliation.is_frozen(tenant.pk)
+    assert breaks.is_frozen(tenant.pk)
 
 
 def test_first_page_counts_what_is_open(desk: Browser, found: Break) -> None:

@@ -9,16 +9,18 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.db import DatabaseError, connection, transaction
 
-from billing.invoices import drafts, finalising, numbers, parking, snapshots
+from accounts.models import User
+from billing import breaks
+from billing.invoices import drafts, finalising, numbers, snapshots
 from billing.invoices.finalising import CannotFinalise, InvoiceConflict
 from billing.models import (
     BillingProfile,
+    Break,
     Invoice,
     InvoiceMail,
     LedgerEntry,
     LegalEntity,
     NumberSeries,
-    ParkedTenant,
     TaxRate,
 )
 from tests.billing.invoices.customers import APRIL, CENT, Customer, customer, seller, utc
@@ -284,11 +286,11 @@ def test_draft_without_a_seller_waits(database: str) -> None:
 def test_draft_of_a_tenant_whose_books_do_not_add_up_waits(postpaid: Customer) -> None:
     postpaid.spend(CENT)
     (draft,) = postpaid.close()
-    parking.park(postpaid.tenant, ParkedTenant.Step.RECONCILE, "a difference of 3 ledger units")
+    found = Break.objects.create(check_name="identity", tenant=postpaid.tenant, subject="x", expected=3, found=0)
 
     with pytest.raises(CannotFinalise):
         finalising.finalise(draft.pk, APRIL)
-    parking.unpark(postpaid.tenant, ParkedTenant.Step.RECONCILE)
+    breaks.close([found], by=User.objects.create_superuser("olga@example.com"), reason="a slip")
 
     assert finalising.finalise(draft.pk, APRIL).state == "final"
 
