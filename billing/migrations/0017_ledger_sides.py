@@ -111,7 +111,7 @@ class Migration(migrations.Migration):
                         ("contra__in", ("cash", "cash_stripe", "cash_transfer")), ("kind__in", ("top_up", "refund"))
                     ),
                     models.Q(("contra", "promotions"), ("kind", "grant")),
-                    models.Q(("contra", "adjustments"), ("kind", "adjustment")),
+                    models.Q(("contra__in", ("adjustments", "cash_stripe", "cash_transfer")), ("kind", "adjustment")),
                     models.Q(("contra", "expired"), ("kind", "expiry")),
                     models.Q(("amount__gt", 0), ("contra", "write_offs"), ("kind", "write_off")),
                     _connector="OR",

@@ -75,7 +75,7 @@ class LedgerEntry(AppendOnly):
                 condition=models.Q(contra=None)
                 | models.Q(kind__in=("top_up", "refund"), contra__in=("cash", "cash_stripe", "cash_transfer"))
                 | models.Q(kind="grant", contra="promotions")
-                | models.Q(kind="adjustment", contra="adjustments")
+                | models.Q(kind="adjustment", contra__in=("adjustments", "cash_stripe", "cash_transfer"))
                 | models.Q(kind="expiry", contra="expired")
                 | models.Q(kind="write_off", contra="write_offs", amount__gt=0),
                 name="billing_ledger_sides_fit",

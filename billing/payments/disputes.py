@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from billing import balances, ledger
 from billing.models import LedgerEntry, PaymentAlarm, PaymentDispute, PaymentOrder
-from billing.payments import alarms, units
+from billing.payments import alarms, entries, units
 from billing.payments.stripe_api import Disputed
 
 State = PaymentDispute.State
@@ -66,4 +66,7 @@ def _close(dispute: PaymentDispute, state: PaymentDispute.State) -> bool:
 
 
 def _post(order: PaymentOrder, kind: LedgerEntry.Kind, amount: int, reference: str) -> None:
-    ledger.post(balance=balances.open_wallet(order.tenant), kind=kind, amount=amount, reference=reference)
+    """What is taken out is taken from the order's own top-up first."""
+    of = entries.top_up(order) if amount < 0 else None
+    wallet = balances.open_wallet(order.tenant)
+    ledger.post(balance=wallet, kind=kind, amount=amount, reference=reference, contra=entries.cash(order), of=of)

@@ -16,7 +16,7 @@ from accounts.models import Tenant, User
 from billing import balances, ledger
 from billing.models import AutomaticTopUp, Gateway, LedgerEntry, PaymentAlarm, PaymentOrder
 from billing.money import from_decimal
-from billing.payments import alarms, gateways, memos, rates, units
+from billing.payments import alarms, entries, gateways, memos, rates, units
 from billing.payments.errors import EventRefused, NotConfigured, PaymentRefused
 from billing.payments.stripe_api import Payment
 
@@ -119,10 +119,12 @@ def credit(order: PaymentOrder, *, payment_id: str, received: int, credited: int
         )  # fmt: skip
         if not is_mine:
             return False
-        wallet, name = balances.open_wallet(order.tenant), f"order:{order.pk}"
-        ledger.post(balance=wallet, kind=LedgerEntry.Kind.TOP_UP, amount=amount, reference=name)
+        wallet, name = balances.open_wallet(order.tenant), entries.reference(order)
+        kind = LedgerEntry.Kind.TOP_UP
+        ledger.post(balance=wallet, kind=kind, amount=amount, reference=name, contra=entries.cash(order))
         if order.bonus:
-            ledger.post(balance=wallet, kind=LedgerEntry.Kind.GRANT, amount=order.bonus, reference=f"{name}:bonus")
+            name = entries.bonus_reference(order)
+            ledger.post(balance=wallet, kind=LedgerEntry.Kind.GRANT, amount=order.bonus, reference=name)
         automatic.update(failures=0, rests_until=None)
     return True
 

@@ -27,7 +27,7 @@ from billing import balances, ledger
 from billing.ledger import InsufficientFunds
 from billing.models import Balance, Gateway, LedgerEntry, PaymentAlarm, PaymentOrder, PaymentRefund
 from billing.money import from_decimal
-from billing.payments import alarms, orders, stripe_api, units
+from billing.payments import alarms, entries, orders, stripe_api, units
 from billing.payments.errors import Declined, PaymentRefused, PaymentsAway
 from billing.payments.stripe_api import Refunded
 
@@ -113,14 +113,14 @@ def _take(order: PaymentOrder, refund: PaymentRefund, by: User | None) -> None:
     if refund.taken:
         ledger.post(
             balance=wallet, kind=LedgerEntry.Kind.REFUND, amount=-refund.taken, reference=name, note=refund.reason,
-            created_by=by,
+            created_by=by, contra=entries.cash(order), of=entries.top_up(order),
         )  # fmt: skip
     bonus = max(0, min(refund.taken_bonus, wallet.available - refund.taken))
     PaymentRefund.objects.filter(pk=refund.pk).update(taken_bonus=bonus)
     if bonus:
         ledger.post(
             balance=wallet, kind=LedgerEntry.Kind.ADJUSTMENT, amount=-bonus, reference=f"{name}:bonus",
-            note=refund.reason, created_by=by,
+            note=refund.reason, created_by=by, of=entries.bonus(order),
         )  # fmt: skip
 
 
@@ -242,9 +242,11 @@ def _fail(refund: PaymentRefund, failure: str) -> None:
     refund.refresh_from_db()
     _release(refund)
     wallet, name = balances.open_wallet(order.tenant), f"refund:{refund.pk}"
-    for amount, reference in ((refund.taken, f"{name}:back"), (refund.taken_bonus, f"{name}:bonus:back")):
-        if amount:
-            ledger.post(balance=wallet, kind=LedgerEntry.Kind.ADJUSTMENT, amount=amount, reference=reference)
+    kind, cash = LedgerEntry.Kind.ADJUSTMENT, entries.cash(order)
+    if refund.taken:
+        ledger.post(balance=wallet, kind=kind, amount=refund.taken, reference=f"{name}:back", contra=cash)
+    if refund.taken_bonus:
+        ledger.post(balance=wallet, kind=kind, amount=refund.taken_bonus, reference=f"{name}:bonus:back")
     _restate(order)
     alarms.ring(PaymentAlarm.Kind.REFUND, gateway=order.gateway, reference=str(refund.pk), detail=failure, order=order)
 

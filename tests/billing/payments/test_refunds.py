@@ -11,7 +11,7 @@ from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from accounts.models import User
-from billing import ledger
+from billing import grants, ledger
 from billing.ledger import InsufficientFunds
 from billing.models import Gateway, LedgerEntry, PaymentOrder, PaymentRefund
 from billing.payments import orders, refunds, stripe_api
@@ -63,6 +63,33 @@ def test_partial_refunds_add_up_to_the_unit(settings: Settings, gateway: StandIn
     assert sum(each.taken_bonus for each in made) == 700_000_000
     assert shop.available == 0
     assert state(order) == ("refunded", 1000)
+
+
+def test_e14_refund_is_taken_from_its_own_top_up_and_from_the_gateways_cash(
+    gateway: StandIn, paid: PaymentOrder, shop: Account, payer: User, clerk: User
+) -> None:
+    older = ledger.post(
+        balance=shop.wallet, kind=LedgerEntry.Kind.GRANT, amount=DOLLAR, reference=f"older:{shop.tenant.pk}"
+    )
+    refund(paid, 500, clerk)
+    grants.draw(shop.wallet, timezone.now() + dt.timedelta(minutes=5))
+
+    top_up, taken = (LedgerEntry.objects.get(balance=shop.wallet, kind=kind) for kind in ("top_up", "refund"))
+    assert (top_up.contra, taken.contra, taken.of) == ("cash_stripe", "cash_stripe", top_up)
+    assert (grants.left_of(top_up), grants.left_of(older)) == (15 * DOLLAR, DOLLAR)
+    assert grants.differences(of=shop.wallet) == []
+
+
+def test_refund_that_fails_comes_back_from_the_gateways_cash(
+    gateway: StandIn, paid: PaymentOrder, shop: Account, clerk: User
+) -> None:
+    made = refund(paid, 500, clerk)
+    sent = next(each for each in gateway.refunds())
+    sent["status"] = "failed"
+    tell(gateway, "refund.failed", sent)
+
+    back = LedgerEntry.objects.get(reference=f"refund:{made.pk}:back")
+    assert (back.kind, back.amount, back.contra) == ("adjustment", 5 * DOLLAR, "cash_stripe")
 
 
 def test_partial_refund_leaves_the_rest_refundable(
