@@ -9,7 +9,7 @@ PY := .venv/bin/python
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench bench-peers bench-records month-end test-real fuzz chaos soak messages clean
+.PHONY: help run test check bench bench-peers bench-records month-end test-real fuzz chaos looks soak messages clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ test-real: .venv/synced ## the chat scenarios against a real model (downloads 13
 
 fuzz: .venv/synced ## the long form of the fuzzing rigs
 	$(PY) -m pytest -m fuzz $(ARGS)
+
+looks: .venv/synced ## axe-core over every page: light and dark, wide and narrow, in both languages
+	$(PY) -m pytest -m "looks or not looks" tests/portal/test_axe.py tests/administration/test_axe.py $(ARGS)
 
 chaos: .venv/synced ## the long form of the rigs that kill processes
 	$(PY) -m pytest -m chaos $(ARGS)

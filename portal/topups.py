@@ -10,7 +10,7 @@ from django import forms
 from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import ValidationError
-from django.http import HttpResponseBase
+from django.http import HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext
@@ -151,7 +151,7 @@ def top_up_live(request: TenantRequest, order_id: UUID) -> HttpResponseBase:
     """The part of an order's page that changes; nothing at all while nothing has changed."""
     context = _order(request, order_id)
     if request.GET.get("seen") == context["order"].state:
-        return HttpResponseBase(status=_NO_CONTENT)
+        return HttpResponse(status=_NO_CONTENT)
     return render(request, "portal/topup_live.html", context)
 
 

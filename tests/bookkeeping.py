@@ -14,6 +14,7 @@ from typing import Any
 
 import environ
 from django.conf import settings
+from django.contrib.contenttypes.models import ContentType
 from django.db import connections
 from pytest_django.plugin import DjangoDbBlocker
 
@@ -38,6 +39,7 @@ def default_database(url: str, blocker: DjangoDbBlocker) -> Iterator[None]:
     connections.settings["default"] = configured
     del connections["default"]
     _forget_in(READERS, REPORTERS)
+    ContentType.objects.clear_cache()  # its ids are of one database
     try:
         with blocker.unblock():
             yield
@@ -46,6 +48,7 @@ def default_database(url: str, blocker: DjangoDbBlocker) -> Iterator[None]:
         connections.settings["default"] = before
         connections["default"] = connection
         _forget_in(READERS, REPORTERS)
+        ContentType.objects.clear_cache()
 
 
 def _forget_in(*pools: ThreadPoolExecutor) -> None:

@@ -25,7 +25,12 @@ pytestmark = pytest.mark.skipif(
 
 UNFOLDS = ("landmark-one-main", "landmark-unique", "region", "empty-table-header")
 """Good practice beyond WCAG that the frame of Unfold, whose templates are not ours, does not keep."""
-SHAPES = [("light", "en", 1280), ("dark", "vi", 1280), ("light", "vi", 390), ("dark", "en", 390)]
+SHAPES = [
+    ("light", "en", 1280),
+    pytest.param("dark", "vi", 1280, marks=pytest.mark.looks),
+    pytest.param("light", "vi", 390, marks=pytest.mark.looks),
+    pytest.param("dark", "en", 390, marks=pytest.mark.looks),
+]
 
 
 @pytest.fixture(scope="module")

@@ -239,11 +239,17 @@ def _list(desk: Browser, name: str) -> Page:
     return desk.open(reverse(f"admin:{name.replace('.', '_')}_changelist"))
 
 
+def _newcomer() -> Tenant:
+    """A tenant without a billing profile."""
+    return Tenant.objects.create(name="Another Ltd")
+
+
 def _add(desk: Browser, rows: dict[str, Model], name: str) -> Page:
     """The page that adds a row; what is chosen with the help of a script comes with the address."""
+    if name == "billing.billingprofile":
+        return desk.open(reverse("admin:billing_billingprofile_add", query={"tenant": _newcomer().pk}))
     chosen = {"billing.quota": {"tenant": rows["accounts.tenant"].pk, "period": "day"},
               "billing.quotadefault": {"tenant": rows["accounts.tenant"].pk},
-              "billing.billingprofile": {"tenant": Tenant.objects.create(name="Another Ltd").pk},
               "routing.route": {"model": rows["routing.cataloguemodel"].pk, "channel": rows["routing.channel"].pk},
               "routing.costprice": {"route": rows["routing.route"].pk}}  # fmt: skip
     return desk.open(reverse(f"admin:{name.replace('.', '_')}_add", query=chosen.get(name)))

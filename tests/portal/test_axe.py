@@ -24,7 +24,12 @@ pytestmark = pytest.mark.skipif(
     not (axe.CHROMIUM and axe.DRIVER), reason="Chromium and its driver are not installed"
 )  # fmt: skip
 
-SHAPES = [("light", "en", 1280), ("dark", "vi", 1280), ("light", "vi", 390), ("dark", "en", 390)]
+SHAPES = [
+    ("light", "en", 1280),
+    pytest.param("dark", "vi", 1280, marks=pytest.mark.looks),
+    pytest.param("light", "vi", 390, marks=pytest.mark.looks),
+    pytest.param("dark", "en", 390, marks=pytest.mark.looks),
+]
 
 
 @pytest.fixture(scope="module")

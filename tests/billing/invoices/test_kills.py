@@ -22,15 +22,16 @@ def forks(database: str, tmp_path: Path) -> Iterator[Forks]:
         yield running
 
 
+@pytest.mark.parametrize("stride", [4, pytest.param(1, marks=pytest.mark.chaos)])
 def test_month_that_is_killed_at_any_statement_is_finished_by_the_next_run(
-    entity: LegalEntity, forks: Forks, tmp_path: Path
+    entity: LegalEntity, forks: Forks, tmp_path: Path, stride: int
 ) -> None:
     kills = 0
     while True:
         one = customer(postpaid=True, email=f"after{kills}@example.com")
         one.spend((kills + 1) * CENT)
         one.post(LedgerEntry.Kind.TOP_UP, 5, APRIL.replace(month=3))
-        if not forks.killed(kills + 1, "month", one.tenant.pk):
+        if not forks.killed(kills * stride + 1, "month", one.tenant.pk):
             break
         # What a dead process claimed is free after ten minutes; nobody waits for them here.
         InvoiceMail.objects.filter(invoice__tenant=one.tenant, sent_at=None).update(claimed_at=None)
@@ -38,11 +39,11 @@ def test_month_that_is_killed_at_any_statement_is_finished_by_the_next_run(
         _assert_once(one, kills + 1)
         kills += 1
 
-    assert kills > 30
+    assert kills * stride > 30
     numbers = Invoice.objects.filter(entity=entity).values_list("number", flat=True)
     assert sorted(int(str(number)[-5:]) for number in numbers) == list(range(1, kills + 2))
     mails = "".join(path.read_text() for path in tmp_path.iterdir())
-    assert {mails.count(f"To: after{number}@example.com") for number in range(kills)} == {1, 2}
+    assert {mails.count(f"To: after{number}@example.com") for number in range(kills)} <= {1, 2}
 
 
 def _assert_once(one: Customer, cents: int) -> None:

@@ -25,7 +25,9 @@ from routing.models import CatalogueModel, Channel, Route
 DOCUMENT: Final = document.document("en")
 CHAT: Final = DOCUMENT["paths"]["/chat/completions"]["post"]
 EXAMPLES: Final = CHAT["requestBody"]["content"]["application/json"]["examples"]
-PAGES_ONLY: Final = {"insufficient_funds"}
+PAGES_ONLY: Final = {
+    "insufficient_funds", "invoice_conflict", "payment_declined", "payment_refused", "payments_away",
+}  # fmt: skip
 """Codes of errors that only pages and the administration can meet."""
 
 SIZES: Final = {
