@@ -83,7 +83,7 @@ def test_standing_tells_the_share_of_the_amount(used: int, percent: int) -> None
     assert quotas.Standing(Quota(amount=200), used, None).percent == percent
 
 
-def test_new_period_is_a_new_row_and_the_old_one_stays(rich: Account) -> None:
+def test_p9_new_period_is_a_new_row_and_the_old_one_stays(rich: Account) -> None:
     quota = quotas.grant(rich.tenant, amount=300, period="day")
 
     first, again = quotas.balance_of(quota, NOW), quotas.balance_of(quota, NOW + dt.timedelta(hours=8))

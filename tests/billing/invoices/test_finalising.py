@@ -23,7 +23,7 @@ from billing.models import (
     NumberSeries,
     TaxRate,
 )
-from tests.billing.invoices.customers import APRIL, CENT, Customer, customer, seller, utc
+from tests.billing.invoices.customers import APRIL, CENT, MARCH, Customer, customer, seller, utc
 from tests.bookkeeping import race
 
 KIND = NumberSeries.Kind.INVOICE
@@ -448,3 +448,31 @@ def test_invoice_is_paid_once_and_a_statement_never(postpaid: Customer, prepaid:
             finalising.pay(each.pk, reason="again", now=APRIL)
 
     assert (postpaid.available, prepaid.available) == available
+
+
+# --- what others' suites ask of voids and payments -------------------------------------------------------------------
+
+
+def test_e7_void_of_a_statement_mints_nothing(prepaid: Customer) -> None:
+    prepaid.post(LedgerEntry.Kind.TOP_UP, 500 * CENT, MARCH)
+    prepaid.spend(CENT)
+    invoice = prepaid.final()
+    before, entries = prepaid.available, LedgerEntry.objects.filter(balance=prepaid.wallet).count()
+
+    finalising.void(invoice.pk, reason="a wrong name", now=APRIL)
+
+    assert prepaid.available == before
+    assert LedgerEntry.objects.filter(balance=prepaid.wallet).count() == entries
+
+
+def test_e19_invoice_is_paid_once(postpaid: Customer) -> None:
+    postpaid.spend(1000 * CENT)
+    invoice = postpaid.final()
+    finalising.pay(invoice.pk, reason="bank 1", now=APRIL)
+    before = postpaid.available
+
+    with pytest.raises(InvoiceConflict):
+        finalising.pay(invoice.pk, reason="bank 2", now=APRIL)
+
+    assert postpaid.available == before
+    assert LedgerEntry.objects.filter(balance=postpaid.wallet, kind="top_up").count() == 1

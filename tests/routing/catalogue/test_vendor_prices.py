@@ -156,7 +156,7 @@ def test_what_waits_is_taken_over_when_it_is_named(capsys: pytest.CaptureFixture
 
 
 @in_database
-def test_price_set_by_hand_cannot_be_accepted_away(capsys: pytest.CaptureFixture[str]) -> None:
+def test_p11_price_set_by_hand_cannot_be_accepted_away(capsys: pytest.CaptureFixture[str]) -> None:
     ours(source=None, input=1)
     with pytest.raises(CommandError, match="nothing to accept for gpt-4o"):
         call_command("prices", "apply", "--accept", "gpt-4o")
