@@ -50,7 +50,7 @@ def test_mail_says_what_is_left_and_what_happens(wallet: Balance) -> None:
     alerts.send()
     body = mail.outbox[0].body
     assert "can spend 2.50\N{NO-BREAK SPACE}USD now, less than the 3.00\N{NO-BREAK SPACE}USD" in body
-    assert "refused with the code insufficient_funds" in body
+    assert "refused with the code insufficient_quota" in body
     assert "/portal/billing/" in body
     leave(wallet, 4 * DOLLAR)
     alerts.send()
