@@ -1,9 +1,8 @@
 """The only way a page gets a tenant: through the membership of the user who asks.
 
 A view takes a `TenantRequest` and is wrapped in `tenant_page` (any member), `keys_page` (whoever may manage keys),
-`quotas_page` (whoever may set quotas) or `billing_page` (whoever may change what is paid).
-`quotas_page` (whoever may set quotas), `payments_page` (whoever may pay) or `cards_page` (whoever may save a card).
-`quotas_page` (whoever may set quotas) or `billing_page` (whoever may change how the tenant is billed).
+`quotas_page` (whoever may set quotas), `payments_page` (whoever may pay) or `billing_page` (whoever may change how the
+tenant pays and is billed).
 Rows of a tenant are looked up through `request.tenant`, so another tenant's id is not found.
 """
 
@@ -84,13 +83,6 @@ def payments_page(
 ) -> Callable[Concatenate[HttpRequest, P], HttpResponseBase]:
     """A page for members who may pay; other members get 403."""
     return _page_of_those_who(lambda member: member.can_pay, view)
-
-
-def cards_page(
-    view: Callable[Concatenate[TenantRequest, P], HttpResponseBase],
-) -> Callable[Concatenate[HttpRequest, P], HttpResponseBase]:
-    """A page for members who may save a card and have it charged automatically; other members get 403."""
-    return _page_of_those_who(lambda member: member.can_manage_cards, view)
 
 
 def _page_of_those_who(

@@ -161,17 +161,12 @@ class Member(models.Model):
 
     @property
     def can_manage_billing(self) -> bool:
-        """Whether the member may bring money into the wallet and choose what is mailed about it."""
+        """How the tenant pays and is billed: codes, alerts, cards that are charged with nobody there, the profile."""
         return self.role in {self.Role.OWNER, self.Role.ADMIN}
 
     @property
     def can_pay(self) -> bool:
         return self.role in {self.Role.OWNER, self.Role.ADMIN, self.Role.BILLING}
-
-    @property
-    def can_manage_cards(self) -> bool:
-        """What is charged without anybody there."""
-        return self.role in {self.Role.OWNER, self.Role.ADMIN}
 
 
 class ApiKey(RateLimits):

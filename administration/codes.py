@@ -22,6 +22,7 @@ from django.views.decorators.cache import never_cache
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.widgets import UnfoldAdminDecimalFieldWidget
 
+from administration.decisions import operator
 from administration.frame import AddOnlyAdmin, action, display, moved
 from billing import amounts, codes, money
 from billing.amounts import AmountField
@@ -92,7 +93,7 @@ class CodeBatchAdmin(AddOnlyAdmin):
         return request.user.has_perm("billing.change_codebatch")
 
     def save_model(self, request: HttpRequest, obj: CodeBatch, form: BatchForm, change: bool) -> None:
-        obj.created_by = request.user  # type: ignore[assignment]  # admin pages have no anonymous users
+        obj.created_by = operator(request)
         setattr(obj, _MADE, codes.make(obj))
 
     @method_decorator(never_cache)

@@ -19,19 +19,16 @@ from django.utils.safestring import SafeString
 from django.utils.translation import get_language, gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
-from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidget
 
 from accounts.errors import GatewayError
+from administration.decisions import ReasonForm, operator
 from administration.frame import Admin, ReadOnlyAdmin, action, back_to, display, form_page, moved, table
 from billing import amounts
 from billing.invoices import crediting, finalising, pdf, sheets
 from billing.invoices.finalising import CannotFinalise
 from billing.invoices.sheets import minor_amount
 from billing.models import BillingProfile, CreditNote, Invoice, LegalEntity, NumberSeries, ParkedTenant, TaxRate
-
-
-class ReasonForm(forms.Form):
-    reason = forms.CharField(label=_("Reason"), max_length=300, widget=UnfoldAdminTextInputWidget())
 
 
 class CreditForm(ReasonForm):
@@ -110,7 +107,7 @@ class InvoiceAdmin(ReadOnlyAdmin):
     def pay(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return self._act(
             request, object_id, _("It was paid"),
-            lambda invoice, reason: finalising.pay(invoice.pk, reason=reason, by=request.user),  # type: ignore[arg-type]
+            lambda invoice, reason: finalising.pay(invoice.pk, reason=reason, by=operator(request)),
             explanation=_("What it is before taxes is posted to the wallet, less what was credited."),
         )  # fmt: skip
 
@@ -172,7 +169,7 @@ class InvoiceAdmin(ReadOnlyAdmin):
             lines=form.lines,
             effect=CreditNote.Effect(form.cleaned_data["effect"]),
             reason=form.cleaned_data["reason"],
-            by=request.user,  # type: ignore[arg-type]
+            by=operator(request),
             key=key,
         )
         if not is_repeated:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from django import forms
 from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
@@ -12,18 +11,14 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
-from unfold.widgets import UnfoldAdminTextInputWidget
 
 from accounts.models import User
 from administration import postings
+from administration.decisions import ReasonForm, operator
 from administration.frame import ReadOnlyAdmin, action, back_to, display, form_page
 from billing import amounts, grants
 from billing.grants import Conflict
 from billing.models import LedgerEntry, Lot
-
-
-class VoidForm(forms.Form):
-    reason = forms.CharField(label=_("Reason"), max_length=300, widget=UnfoldAdminTextInputWidget())
 
 
 @admin.register(LedgerEntry)
@@ -76,7 +71,7 @@ class LedgerEntryAdmin(ReadOnlyAdmin):
     @action(description=_("Void the grant"), permissions=("void",), icon="undo")
     def void(self, request: HttpRequest, object_id: str) -> HttpResponse:
         grant = get_object_or_404(LedgerEntry.objects.select_related("balance__tenant"), pk=object_id)
-        form = VoidForm(request.POST or None)
+        form = ReasonForm(request.POST or None)
         if form.is_valid():
             try:
                 self._void(request, grant, form.cleaned_data["reason"])
@@ -89,9 +84,8 @@ class LedgerEntryAdmin(ReadOnlyAdmin):
         )  # fmt: skip
 
     def _void(self, request: HttpRequest, grant: LedgerEntry, reason: str) -> None:
-        by: Any = request.user  # admin pages have no anonymous users
         was_void = grant.followers.filter(kind=LedgerEntry.Kind.GRANT).exists()
-        entry = grants.void(grant, note=reason, created_by=by)
+        entry = grants.void(grant, note=reason, created_by=operator(request))
         if was_void:
             self.message_user(request, gettext("The grant had been voided already; nothing was changed."))
             return

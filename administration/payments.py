@@ -16,8 +16,8 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdo
 from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldAdminTextInputWidget, UnfoldBooleanWidget
 
 from accounts.errors import GatewayError
-from accounts.models import User
-from administration.frame import ReadOnlyAdmin, action, back_to, display, form_page, moved
+from administration.decisions import DecidedAdmin, ReasonForm, operator
+from administration.frame import ReadOnlyAdmin, action, back_to, display, form_page
 from billing import amounts
 from billing.amounts import AmountField
 from billing.models import (
@@ -30,12 +30,6 @@ from billing.models import (
 )
 from billing.payments import alarms, refunds, units
 from billing.payments.errors import PaymentsAway
-
-
-class ReasonForm(forms.Form):
-    """Every action says why."""
-
-    reason = forms.CharField(label=_("Reason"), max_length=300, widget=UnfoldAdminTextInputWidget())
 
 
 class RefundForm(ReasonForm):
@@ -71,11 +65,6 @@ class TransferredForm(ReasonForm):
 
 def coins_html(amount: int, currency: str) -> SafeString:
     return amounts.amount_html(units.to_ledger(amount, currency), currency)
-
-
-def operator(request: HttpRequest) -> User:
-    """Who is at the desk; admin pages have no anonymous users."""
-    return request.user  # type: ignore[return-value]
 
 
 @admin.register(PaymentOrder)
@@ -162,32 +151,6 @@ class PaymentOrderAdmin(ReadOnlyAdmin):
             self, request, title=gettext("Refund"), form=form, original=order, submit=gettext("Ask for approval"),
             explanation=gettext("The wallet pays first, when the refund is approved; then the gateway is asked."),
         )  # fmt: skip
-
-
-class DecidedAdmin(ReadOnlyAdmin):
-    """Rows that an operator moves on by a form with a reason, audited with the state before and after."""
-
-    def decide(
-        self, request: HttpRequest, row: Any, *, title: str, form: forms.Form, deed: Any, explanation: str = ""
-    ) -> HttpResponse:
-        """The form's page; once it is filled in, `deed(cleaned_data)` is done, and a refusal is said on the form."""
-        if form.is_valid():
-            before = self.standing(row)
-            try:
-                deed(form.cleaned_data)
-            except GatewayError as refusal:
-                form.add_error(None, refusal.message)
-            else:
-                row.refresh_from_db()
-                changes = [moved("state", before, self.standing(row)),
-                           *(f"{name}: {value}" for name, value in form.cleaned_data.items())]  # fmt: skip
-                self.log_change(request, row, [{"changed": {"fields": changes}}])
-                self.message_user(request, gettext("Done."), messages.SUCCESS)
-                return back_to(self, row)
-        return form_page(self, request, title=title, form=form, original=row, submit=title, explanation=explanation)
-
-    def standing(self, row: Any) -> str:
-        return str(row.state)
 
 
 @admin.register(PaymentRefund)

@@ -28,6 +28,7 @@ from unfold.widgets import (
 
 from accounts.errors import GatewayError
 from accounts.models import Tenant
+from administration.decisions import operator
 from administration.frame import Admin, ReadOnlyAdmin, action, back_to, display, form_page, moved, table
 from billing import amounts, approvals, balances, grants, ledger
 from billing.amounts import AmountField
@@ -154,7 +155,7 @@ def _submit(own: Admin, request: HttpRequest, wallet: Balance, form: EntryForm) 
         return False
     terms: dict[str, Any] = {
         "balance": wallet, "amount": data["amount"], "reference": data["reference"], "note": data["reason"],
-        "created_by": request.user, "priority": data["priority"], "expires_at": data["expires_at"],
+        "created_by": operator(request), "priority": data["priority"], "expires_at": data["expires_at"],
     }  # fmt: skip
     if approvals.needs_two(data["amount"], wallet.currency):
         asked = approvals.request(kind=Kind(data["kind"]), **terms)
@@ -252,7 +253,7 @@ class PostingRequestAdmin(ReadOnlyAdmin):
 
     def _decided(self, request: HttpRequest, asked: PostingRequest, form: forms.Form, *, is_approved: bool) -> bool:
         """Whether it could be; else the form says why."""
-        by: Any = request.user  # admin pages have no anonymous users
+        by = operator(request)
         try:
             if is_approved:
                 self.log_change(request, asked.balance.tenant, logged(approvals.approve(asked, by=by)))

@@ -21,6 +21,7 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter, FieldTextFilter,
 from unfold.widgets import UnfoldAdminSelectWidget
 
 from accounts.models import User
+from administration.decisions import operator
 from administration.frame import action, back_to, display
 from administration.rates import RATES, RatesAdmin, RatesForm, earlier_rates
 from administration.second_look import Look, at_price
@@ -63,7 +64,7 @@ class PriceAdmin(RatesAdmin):
         )
 
     def save_model(self, request: HttpRequest, obj: Price, form: forms.ModelForm[Price], change: bool) -> None:
-        obj.created_by = request.user  # type: ignore[assignment]  # admin pages have no anonymous users
+        obj.created_by = operator(request)
         plans.publish(obj)
 
     def same_price(self, rows: QuerySet[Price]) -> QuerySet[Price]:

@@ -22,6 +22,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldAdminSplitDateTimeWidget, UnfoldAdminTextareaWidget
 
 from accounts.errors import GatewayError
+from administration.decisions import operator
 from administration.frame import AddOnlyAdmin, action, back_to, display, form_page
 from administration.second_look import Look
 from billing import amounts, money, plans, terms
@@ -210,7 +211,7 @@ class RatesAdmin(AddOnlyAdmin):
         form = forms.Form(request.POST or None)
         if request.method == "POST":
             try:
-                plans.withdraw(price, request.user)  # type: ignore[arg-type]  # admin pages have no anonymous users
+                plans.withdraw(price, operator(request))
             except GatewayError as refusal:
                 form.add_error(None, refusal.message)
             else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from django import forms
 from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
@@ -10,20 +9,11 @@ from django.utils.formats import number_format
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import AutocompleteSelectFilter
-from unfold.widgets import UnfoldAdminTextInputWidget
 
+from administration.decisions import ReasonForm, operator
 from administration.frame import ReadOnlyAdmin, action, back_to, display, form_page, moved
 from billing import breaks
 from billing.models import Break, Reconciliation
-
-
-class CloseForm(forms.Form):
-    reason = forms.CharField(
-        label=_("Reason"),
-        max_length=300,
-        widget=UnfoldAdminTextInputWidget(),
-        help_text=_("What the difference was, and what was done about it. It stays in the books."),
-    )
 
 
 @admin.register(Break)
@@ -52,10 +42,10 @@ class BreakAdmin(ReadOnlyAdmin):
     def close(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """The tenant's invoices become final again once none of its breaks is open."""
         found = get_object_or_404(Break, pk=object_id)
-        form = CloseForm(request.POST or None)
+        form = ReasonForm(request.POST or None)
         if request.method == "POST" and form.is_valid():
             reason = form.cleaned_data["reason"]
-            if breaks.close([found], by=request.user, reason=reason):  # type: ignore[arg-type]
+            if breaks.close([found], by=operator(request), reason=reason):
                 self.log_change(request, found, [{"changed": {"fields": [moved(str(_("reason")), "", reason)]}}])
                 self.message_user(request, gettext("The break is closed."), messages.SUCCESS)
             else:
@@ -64,8 +54,8 @@ class BreakAdmin(ReadOnlyAdmin):
         return form_page(
             self, request, title=gettext("Close with a reason"), form=form, original=found, submit=gettext("Close"),
             explanation=gettext(
-                "Nothing is mended by this: it says that somebody has understood the difference. If it grows, a new "
-                "break is opened."
+                "Say what the difference was, and what was done about it. Nothing is mended by this: it says that "
+                "somebody has understood it. If it grows, a new break is opened."
             ),
         )  # fmt: skip
 

@@ -30,6 +30,7 @@ from accounts import keys
 from accounts.errors import GatewayError
 from accounts.models import Member, Tenant
 from administration import postings
+from administration.decisions import operator
 from administration.frame import Admin, Inline, action, back_to, display, form_page, moved, secret_page
 from billing import amounts, balances, ledger, money, plans
 from billing.amounts import AmountField
@@ -238,7 +239,7 @@ class TenantAdmin(Admin):
         issued = keys.issue(
             tenant=tenant,
             name=form.cleaned_data["name"],
-            created_by=request.user,  # type: ignore[arg-type]  # admin pages have no anonymous users
+            created_by=operator(request),
             expires_at=form.cleaned_data["expires_at"],
         )
         self.log_change(request, tenant, [{"added": {"name": "API key", "object": str(issued.api_key)}}])

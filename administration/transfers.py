@@ -20,8 +20,9 @@ from unfold.widgets import (
     UnfoldBooleanWidget,
 )
 
+from administration.decisions import DecidedAdmin, ReasonForm, operator
 from administration.frame import AddOnlyAdmin, action, display
-from administration.payments import DecidedAdmin, ReasonForm, coins_html, operator
+from administration.payments import coins_html
 from billing import amounts
 from billing.amounts import AmountField
 from billing.models import BankTransfer, ExchangeRate, Gateway, PaymentOrder

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import logging
-from smtplib import SMTPException
 from typing import Final
 
-from django.conf import settings
-from django.core.mail import send_mail
 from django.db.models import F, OuterRef, Q, QuerySet, Subquery, Sum
 from django.db.models.functions import Coalesce
-from django.template.loader import render_to_string
-from django.utils import translation
 
-from accounts.models import Member, Tenant, User
+from accounts.models import Member, Tenant
+from billing import letters
 from billing.models import Balance, BalanceAlert, Reservation
 
 log = logging.getLogger(__name__)
@@ -63,23 +59,9 @@ def _crossed() -> QuerySet[BalanceAlert]:
 
 
 def _mail(alert: BalanceAlert, *, is_below: bool) -> bool:
-    """Whether anybody was told, or there is nobody; an address that is refused keeps the mail from nobody else."""
-    tenant, told = alert.balance.tenant, 0
-    readers = User.objects.filter(memberships__tenant=tenant, memberships__role__in=_ROLES, is_active=True)
-    for user in readers.distinct().order_by("pk"):
-        with translation.override(user.language):
-            context = {
-                "tenant": tenant,
-                "is_below": is_below,
-                "left": alert.left,  # type: ignore[attr-defined]  # annotated
-                "threshold": alert.threshold,
-                "site_url": settings.SITE_URL,
-            }
-            subject = render_to_string("mail/balance_subject.txt", context).strip()
-            try:
-                send_mail(subject, render_to_string("mail/balance.txt", context), None, [user.email])
-                told += 1
-            except (OSError, SMTPException) as error:
-                log.warning("wallet %d: user %d could not be told: %s", alert.pk, user.pk, error)
-    log.info("wallet %d is %s its alert, %d told", alert.pk, "below" if is_below else "above", told)
-    return told > 0 or not readers.exists()
+    """Whether anybody was told, or there is nobody."""
+    tenant = alert.balance.tenant
+    left = alert.left  # type: ignore[attr-defined]  # annotated
+    log.info("wallet %d is %s its alert", alert.pk, "below" if is_below else "above")
+    context = {"is_below": is_below, "left": left, "threshold": alert.threshold}
+    return letters.tell(letters.members(tenant, _ROLES), "balance", context, tenant=tenant)

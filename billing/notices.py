@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-from smtplib import SMTPException
 from typing import Any, Final, cast
 
-from django.conf import settings
-from django.core.mail import send_mail
 from django.db.models import DecimalField, F, Q, QuerySet
 from django.db.models.functions import Cast
-from django.template.loader import render_to_string
-from django.utils import timezone, translation
+from django.utils import timezone
 
 from accounts.models import Member, User
-from billing import quotas
+from billing import letters, quotas
 from billing.models import Balance, Quota
 
 log = logging.getLogger(__name__)
@@ -67,25 +63,11 @@ def _due(now: dt.datetime) -> QuerySet[Balance]:
 
 
 def _mail(quota: Quota, row: Balance, percent: int) -> bool:
-    """Whether anybody was told, or there is nobody; an address that is refused keeps the mail from nobody else."""
-    readers, told = _readers(quota), 0
-    for user in readers:
-        with translation.override(user.language), timezone.override(quota.tenant.time_zone):
-            context = {
-                "quota": quota,
-                "standing": quotas.standing(quota, row),
-                "percent": percent,
-                "currency": quota.tenant.currency,
-                "site_url": settings.SITE_URL,
-            }
-            subject = render_to_string("mail/quota_subject.txt", context).strip()
-            try:
-                send_mail(subject, render_to_string("mail/quota.txt", context), None, [user.email])
-                told += 1
-            except (OSError, SMTPException) as error:
-                log.warning("quota %d: user %d could not be told: %s", quota.pk, user.pk, error)
-    log.info("quota %d reached %d percent, %d of %d told", quota.pk, percent, told, len(readers))
-    return told > 0 or not readers
+    """Whether anybody was told, or there is nobody."""
+    standing = quotas.standing(quota, row)
+    context = {"quota": quota, "standing": standing, "percent": percent, "currency": quota.tenant.currency}
+    log.info("quota %d reached %d percent", quota.pk, percent)
+    return letters.tell(_readers(quota), "quota", context, tenant=quota.tenant)
 
 
 def _readers(quota: Quota) -> list[User]:

@@ -115,7 +115,7 @@ def _providers(compared: Compared) -> None:
 
 
 def _documents(compared: Compared) -> None:
-    """A final document says what its period's records and entries say, and where it ends the next one begins.
+    """A final document says what its period's records and entries say.
 
     Records that are archived cannot be added up again: their periods are left alone.
     """

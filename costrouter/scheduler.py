@@ -1,10 +1,9 @@
 """The process's own jobs: its heartbeat, a fresh catalogue, the counts of refused calls, and closing what the dead
 left open.
 
-Every web process runs them in four threads beside the event loop, with or without Celery: they are cheap, and safe to
+Every web process runs them in five threads beside the event loop, with or without Celery: they are cheap, and safe to
 run anywhere at the same time. What may take long (recovery after an outage, roll-ups) has a thread of its own, so that
-no heartbeat waits for it, and mail and payments, which wait for others, one each.
-no heartbeat waits for it, mail another, and a third what a month's end brings.
+no heartbeat waits for it; so have mail and payments, which wait for others, and what a month's end brings.
 """
 
 from __future__ import annotations

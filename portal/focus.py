@@ -14,15 +14,16 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
 
 from asgiref.sync import sync_to_async
-from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.http import HttpResponseBase, StreamingHttpResponse
 from django.views.decorators.http import require_safe
 
 from accounts.access import TenantRequest, tenant_page
 from accounts.models import ApiKey, Tenant
 from billing import money, reports, spending
 from billing.spending import Consumed
+from billing.spreadsheets import guarded
 from portal.requests import keys_of
-from portal.usage import UsageForm, guarded
+from portal.usage import UsageForm, refused
 
 _ISSUER: Final = "CostRouter"
 _COLUMNS: Final = (
@@ -58,8 +59,7 @@ def usage_focus(request: TenantRequest) -> HttpResponseBase:
     tenant, api_keys = request.tenant, keys_of(request.tenant)
     form = UsageForm(request.GET, tenant=tenant, api_keys=api_keys)
     if not form.is_valid():
-        words = "\n".join(map(str, form.non_field_errors()))
-        return HttpResponse(words, status=400, content_type="text/plain; charset=utf-8")
+        return refused(form)
     chosen = form.cleaned_data
     answer = StreamingHttpResponse(_lines(tenant, api_keys, chosen), content_type="text/csv; charset=utf-8")
     name = f"usage-{chosen['first']}-{chosen['last']}.focus.csv"

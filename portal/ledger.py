@@ -21,7 +21,7 @@ from billing.amounts import AmountField
 from billing.codes import CannotRedeem
 from billing.lots import Lot
 from billing.models import Balance, BalanceAlert, LedgerEntry
-from portal.usage import guarded
+from billing.spreadsheets import guarded
 
 _MOST_ROWS: Final = 50
 

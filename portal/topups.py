@@ -17,7 +17,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from accounts.access import TenantRequest, cards_page, payments_page, tenant_page
+from accounts.access import TenantRequest, billing_page, payments_page, tenant_page
 from accounts.errors import GatewayError
 from accounts.models import Tenant
 from billing import amounts, money
@@ -167,7 +167,7 @@ def _order(request: TenantRequest, order_id: UUID) -> dict[str, Any]:
 
 
 @require_POST
-@cards_page
+@billing_page
 def save_card(request: TenantRequest) -> HttpResponseBase:
     back = settings.SITE_URL + reverse("portal:topups")
     try:
@@ -178,7 +178,7 @@ def save_card(request: TenantRequest) -> HttpResponseBase:
 
 
 @require_POST
-@cards_page
+@billing_page
 def forget_card(request: TenantRequest) -> HttpResponseBase:
     try:
         checkout.forget_card(request.tenant)
@@ -190,7 +190,7 @@ def forget_card(request: TenantRequest) -> HttpResponseBase:
 
 
 @require_POST
-@cards_page
+@billing_page
 def set_automatic(request: TenantRequest) -> HttpResponseBase:
     form = AutomaticForm(request.POST, tenant=request.tenant)
     if form.is_valid():

@@ -23,6 +23,7 @@ from accounts.access import TenantRequest, tenant_page
 from accounts.models import ApiKey, Tenant, User
 from billing import money, reports, spending
 from billing.spending import By, Spent
+from billing.spreadsheets import guarded
 from portal.requests import keys_of
 
 _MOST_DAYS: Final = 400
@@ -131,9 +132,7 @@ def usage_csv(request: TenantRequest) -> HttpResponse:
     tenant, api_keys = request.tenant, keys_of(request.tenant)
     form = UsageForm(request.GET, tenant=tenant, api_keys=api_keys)
     if not form.is_valid():
-        return HttpResponse(
-            "\n".join(map(str, form.non_field_errors())), status=400, content_type="text/plain; charset=utf-8"
-        )
+        return refused(form)
     by, first, last = (form.cleaned_data[name] for name in ("by", "first", "last"))
     answer = HttpResponse(content_type="text/csv; charset=utf-8")
     answer["Content-Disposition"] = f'attachment; filename="usage-{first}-{last}-by-{by}.csv"'
@@ -147,9 +146,10 @@ def usage_csv(request: TenantRequest) -> HttpResponse:
     return answer
 
 
-def guarded(text: str) -> str:
-    """A text that no spreadsheet takes for a formula (https://owasp.org/www-community/attacks/CSV_Injection)."""
-    return f"'{text}" if text[:1] in {"=", "+", "-", "@", "\t", "\r"} else text
+def refused(form: UsageForm) -> HttpResponse:
+    """Instead of a file: what is wrong with the days that were asked for."""
+    words = "\n".join(map(str, form.non_field_errors()))
+    return HttpResponse(words, status=400, content_type="text/plain; charset=utf-8")
 
 
 def _lines(tenant: Tenant, form: UsageForm, api_keys: dict[int, ApiKey]) -> list[Line]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any, Final
 
+import pytest
 from django.conf import settings
 from selenium import webdriver
 
@@ -27,6 +28,13 @@ axe.run(document, {runOnly: {type: "tag", values: tags}, rules, resultTypes: ["v
   error => done([["axe", [String(error)]]]),
 );
 """
+SHAPES: Final = [
+    ("light", "en", 1280),
+    pytest.param("dark", "vi", 1280, marks=pytest.mark.looks),
+    pytest.param("light", "vi", 390, marks=pytest.mark.looks),
+    pytest.param("dark", "en", 390, marks=pytest.mark.looks),
+]
+"""Theme, language and width that pages are looked at in; the suite does the first."""
 
 
 @contextlib.contextmanager

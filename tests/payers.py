@@ -238,6 +238,15 @@ def stand_in() -> Iterator[StandIn]:
 
 
 @contextlib.contextmanager
+def configured(settings: Any) -> Iterator[StandIn]:
+    """An installation that takes cards, at a stand-in for Stripe; `settings` are the test's."""
+    with stand_in() as running:
+        settings.STRIPE_SECRET_KEY, settings.STRIPE_WEBHOOK_SECRET = KEY, SECRET
+        settings.STRIPE_API_BASE = running.url
+        yield running
+
+
+@contextlib.contextmanager
 def localstripe(log: Path) -> Iterator[str]:
     """The address of a localstripe that knows nothing yet."""
     port = free_port()

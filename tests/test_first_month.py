@@ -38,9 +38,7 @@ DANA = {"organisation": "Dana Ltd", "email": "dana@example.com", "password1": PA
 def gateway(settings: Settings) -> Iterator[StandIn]:
     cache.clear()
     settings.TRIAL_CREDIT = "1"
-    with payers.stand_in() as stand_in:
-        settings.STRIPE_SECRET_KEY, settings.STRIPE_WEBHOOK_SECRET = payers.KEY, payers.SECRET
-        settings.STRIPE_API_BASE = stand_in.url
+    with payers.configured(settings) as stand_in:
         yield stand_in
 
 

@@ -16,7 +16,8 @@ from django.db.models import Q, QuerySet
 from django.template.loader import render_to_string
 from django.utils import timezone, translation
 
-from accounts.models import Member, User
+from accounts.models import Member
+from billing import letters
 from billing.invoices import pdf
 from billing.models import BillingProfile, Invoice, InvoiceMail
 
@@ -62,8 +63,7 @@ def readers(invoice: Invoice) -> list[str]:
     if profile is not None and profile.email:
         return [profile.email]
     roles = (Member.Role.OWNER, Member.Role.BILLING)
-    users = User.objects.filter(memberships__tenant=invoice.tenant, memberships__role__in=roles, is_active=True)
-    return list(users.distinct().order_by("pk").values_list("email", flat=True))
+    return [user.email for user in letters.members(invoice.tenant, roles)]
 
 
 def message(invoice: Invoice, recipients: list[str]) -> EmailMessage:

@@ -7,9 +7,9 @@ import io
 from typing import Final
 
 from billing.invoices.sheets import Document
+from billing.spreadsheets import guarded
 
 _COLUMNS: Final = ("model", "price_version", "kind", "quantity", "rate_per_million", "exact", "amount", "currency")
-_FORMULAS: Final = frozenset("=+-@\t\r")
 
 
 def lines_csv(document: Document) -> str:
@@ -31,8 +31,3 @@ def lines_csv(document: Document) -> str:
             ]
         )
     return text.getvalue()
-
-
-def guarded(text: str) -> str:
-    """A text that no spreadsheet takes for a formula (https://owasp.org/www-community/attacks/CSV_Injection)."""
-    return f"'{text}" if text[:1] in _FORMULAS else text

@@ -8,21 +8,17 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-from smtplib import SMTPException
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from django.conf import settings
-from django.core.mail import send_mail
 from django.db import IntegrityError, transaction
 from django.db.models import F, OuterRef, Q, QuerySet, Subquery, Sum
-from django.template.loader import render_to_string
-from django.utils import timezone, translation
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.errors import GatewayError
 from accounts.models import Member, Tenant, User
-from billing import balances
+from billing import balances, letters
 from billing.models import AutomaticTopUp, Gateway, PaymentAlarm, PaymentOrder, SavedCard
 from billing.payments import alarms, gateways, orders, stripe_api, units
 from billing.payments.errors import Declined, PaymentRefused
@@ -188,24 +184,9 @@ def tell() -> int:
     told = 0
     for top_up in AutomaticTopUp.objects.filter(is_mail_due=True).select_related("tenant")[:_AT_ONCE]:
         mine = AutomaticTopUp.objects.filter(pk=top_up.pk, is_mail_due=True).update(is_mail_due=False)
-        if mine and _mail(top_up.tenant):
+        owners = letters.members(top_up.tenant, (Member.Role.OWNER,))
+        if mine and letters.tell(owners, "automatic", {}, tenant=top_up.tenant):
             told += 1
         elif mine:
             AutomaticTopUp.objects.filter(pk=top_up.pk).update(is_mail_due=True)
     return told
-
-
-def _mail(tenant: Tenant) -> bool:
-    """Whether anybody was told, or there is nobody."""
-    about = Q(memberships__tenant=tenant, memberships__role=Member.Role.OWNER)
-    owners, told = list(User.objects.filter(about, is_active=True).distinct().order_by("pk")), 0
-    for user in owners:
-        with translation.override(user.language):
-            context = {"tenant": tenant, "site_url": settings.SITE_URL}
-            subject = render_to_string("mail/automatic_subject.txt", context).strip()
-            try:
-                send_mail(subject, render_to_string("mail/automatic.txt", context), None, [user.email])
-                told += 1
-            except (OSError, SMTPException) as error:
-                log.warning("tenant %d: user %d could not be told: %s", tenant.pk, user.pk, error)
-    return told > 0 or not owners

@@ -99,29 +99,35 @@ def parse(raw: bytes) -> dict[str, Any]:
 
     Meant for bodies up to `AT_ONCE`; a larger one keeps the event loop for as long as it takes (`parse_in_turns`).
     """
-    steps = _parsing(raw)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as done:
-            body: dict[str, Any] = done.value
-            return body
+    reading = _Reading(raw)
+    for _step in reading:
+        pass
+    return reading.body
 
 
 async def parse_in_turns(raw: bytes) -> dict[str, Any]:
     """The same; the event loop has its turn between the steps."""
-    steps = _parsing(raw)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as done:
-            body: dict[str, Any] = done.value
-            return body
+    reading = _Reading(raw)
+    for _step in reading:
         await asyncio.sleep(0)
+    return reading.body
+
+
+class _Reading:
+    """The steps of reading a body, which is there when they are through."""
+
+    __slots__ = ("_raw", "body")
+
+    def __init__(self, raw: bytes) -> None:
+        self._raw = raw
+        self.body: dict[str, Any] = {}
+
+    def __iter__(self) -> Generator[None]:
+        self.body = yield from _parsing(self._raw)
 
 
 def _parsing(raw: bytes) -> Generator[None, None, dict[str, Any]]:
-    """The steps of reading a body. The outline of what may hold too many values is read before any of them is made."""
+    """The outline of what may hold too many values is read before any of them is made."""
     outline = (yield from _outlining(raw)) if len(raw) > LARGE else None
     try:
         body = orjson.loads(raw)

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, Final
 
 from django.conf import settings
-from django.urls import Resolver404, get_resolver
+from django.urls import Resolver404, ResolverMatch, get_resolver
 from django.utils.translation import get_language_from_path
 
 from billing.reservations import new_id
@@ -96,12 +96,9 @@ class ApiPlane:
             return False
         if path.startswith(settings.STATIC_URL) or get_language_from_path(path):
             return False  # resolved by middleware, or in its own language
-        try:
-            view = self._resolver.resolve(path).func
-        except Resolver404:
-            return True
+        match = self._resolved(path)
         # Pages take forms. What takes JSON from other machines has no form's token either.
-        return posts_json and not getattr(view, "csrf_exempt", False)
+        return match is None or (posts_json and not getattr(match.func, "csrf_exempt", False))
 
     def _read_body(self, headers: RequestHeaders, receive: Receive) -> Awaitable[bytes]:
         """The whole body; raises RequestTooLarge as soon as it is declared or grows larger than the limit."""
@@ -113,15 +110,18 @@ class ApiPlane:
             raise RequestTooLarge(most)
         return self._slow_bodies.read(_read_parts(receive, most, int(declared)))
 
+    def _resolved(self, path: str) -> ResolverMatch | None:
+        try:
+            return self._resolver.resolve(path)
+        except Resolver404:
+            return None
+
     def _view(self, path: str) -> Callable[..., Awaitable[ApiResponse]]:
         view = self._views.get(path)
         if view is None:
-            try:
-                if not path.startswith("/v1"):  # it is lost
-                    raise Resolver404
-                match = self._resolver.resolve(path)
-            except Resolver404:
-                raise UnknownUrl(nearest(path)) from None
+            match = self._resolved(path)
+            if match is None or not path.startswith("/v1"):  # a page's path is none of ours
+                raise UnknownUrl(nearest(path))
             view = partial(match.func, **match.kwargs)
             if not match.kwargs:
                 self._views[path] = view

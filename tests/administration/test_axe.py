@@ -16,7 +16,7 @@ from billing import quotas
 from billing.models import UsageRecord
 from routing.models import CatalogueModel, Channel, CostPrice, Route
 from tests import axe
-from tests.axe import Reader
+from tests.axe import SHAPES, Reader
 from tests.pages import Browser
 
 pytestmark = pytest.mark.skipif(
@@ -25,12 +25,6 @@ pytestmark = pytest.mark.skipif(
 
 UNFOLDS = ("landmark-one-main", "landmark-unique", "region", "empty-table-header")
 """Good practice beyond WCAG that the frame of Unfold, whose templates are not ours, does not keep."""
-SHAPES = [
-    ("light", "en", 1280),
-    pytest.param("dark", "vi", 1280, marks=pytest.mark.looks),
-    pytest.param("light", "vi", 390, marks=pytest.mark.looks),
-    pytest.param("dark", "en", 390, marks=pytest.mark.looks),
-]
 
 
 @pytest.fixture(scope="module")

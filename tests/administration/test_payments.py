@@ -34,9 +34,7 @@ DOLLAR = 10**9
 
 @pytest.fixture
 def gateway(settings: Settings, db: None) -> Iterator[StandIn]:
-    with payers.stand_in() as stand_in:
-        settings.STRIPE_SECRET_KEY, settings.STRIPE_WEBHOOK_SECRET = payers.KEY, payers.SECRET
-        settings.STRIPE_API_BASE = stand_in.url
+    with payers.configured(settings) as stand_in:
         yield stand_in
     _books_add_up()
 

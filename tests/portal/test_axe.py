@@ -16,20 +16,13 @@ from billing import plans, quotas
 from billing.models import Price, PricePlan, QuotaDefault, UsageRecord
 from routing.catalogue.models import CatalogueModel, Channel, CostPrice, Route
 from tests import axe
-from tests.axe import Reader
+from tests.axe import SHAPES, Reader
 from tests.pages import Browser
 from tests.records import refused_call
 
 pytestmark = pytest.mark.skipif(
     not (axe.CHROMIUM and axe.DRIVER), reason="Chromium and its driver are not installed"
 )  # fmt: skip
-
-SHAPES = [
-    ("light", "en", 1280),
-    pytest.param("dark", "vi", 1280, marks=pytest.mark.looks),
-    pytest.param("light", "vi", 390, marks=pytest.mark.looks),
-    pytest.param("dark", "en", 390, marks=pytest.mark.looks),
-]
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +51,8 @@ def pages(
     plan = PricePlan.objects.create(name="gold")
     plans.publish(Price(model=price.model, plan=plan, input=750_000_000, output=10**9, cache_write=10**9))
     plans.put_on(tenant, plan)
-    plain = ["overview", "requests", "usage", "prices", "keys", "key_create", "quotas", "quota_create"]
+    plain = ["overview", "requests", "usage", "prices", "keys", "key_create", "quotas", "quota_create", "billing",
+             "topups", "invoices", "billing_profile"]  # fmt: skip
     return [
         *(reverse(f"portal:{name}") for name in plain),
         reverse("portal:key", args=[api_key.pk]),

@@ -7,16 +7,13 @@ import datetime as dt
 import io
 from collections.abc import Callable
 from decimal import Decimal
-from functools import partial
 
-import pytest
 from django.urls import reverse
 
 from accounts import keys
 from accounts.models import ApiKey, Tenant, User
 from billing.models import Price, UsageRecord
 from tests.pages import Browser, whole
-from tests.records import usage_record
 
 MARCH = "?first=2026-03-01&last=2026-03-31"
 MANDATORY = {
@@ -27,16 +24,6 @@ MANDATORY = {
 }  # fmt: skip
 """Of FOCUS 1.2, "Cost and Usage" columns with feature level Mandatory."""
 MAY_BE_NULL = {"ChargeClass", "BillingAccountName"}
-
-
-@pytest.fixture
-def price(db: None) -> Price:
-    return Price.objects.create(model="gpt-test", input=1_000_000_000, output=2_000_000_000)
-
-
-@pytest.fixture
-def record(tenant: Tenant, price: Price, api_key: ApiKey) -> Callable[..., UsageRecord]:
-    return partial(usage_record, tenant, price, api_key)
 
 
 def rows(browser: Browser, query: str) -> list[dict[str, str]]:

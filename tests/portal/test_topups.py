@@ -38,9 +38,7 @@ def bank(account: None) -> None:
 
 @pytest.fixture
 def gateway(settings: Settings) -> Iterator[StandIn]:
-    with payers.stand_in() as stand_in:
-        settings.STRIPE_SECRET_KEY, settings.STRIPE_WEBHOOK_SECRET = payers.KEY, payers.SECRET
-        settings.STRIPE_API_BASE = stand_in.url
+    with payers.configured(settings) as stand_in:
         yield stand_in
 
 

@@ -21,9 +21,7 @@ DOLLAR = 10**9
 @pytest.fixture
 def gateway(settings: Settings, database: str) -> Iterator[StandIn]:
     """Stripe, as far as this installation knows; afterwards the books add up."""
-    with payers.stand_in() as stand_in:
-        settings.STRIPE_SECRET_KEY, settings.STRIPE_WEBHOOK_SECRET = payers.KEY, payers.SECRET
-        settings.STRIPE_API_BASE = stand_in.url
+    with payers.configured(settings) as stand_in:
         yield stand_in
     assert_books_add_up()
 
