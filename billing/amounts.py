@@ -14,7 +14,6 @@ from django.utils.translation import gettext_lazy as _
 
 from billing import money
 
-_MINOR_PLACES: Final = {"USD": 2, "VND": 0}
 ABSENT: Final = "\N{EN DASH}"
 LARGEST: Final = 10**18
 """Ledger units; sums of such amounts still fit the database's 64 bits."""
@@ -22,12 +21,12 @@ LARGEST: Final = 10**18
 
 def format_amount(amount: int, currency: str) -> str:
     """Ledger units as exact localised text with its currency: at least the minor unit's places, no other zeros."""
-    return _with_currency(format_exact(amount, currency, _MINOR_PLACES[currency]), currency)
+    return _with_currency(format_exact(amount, currency, money.MINOR_PLACES[currency]), currency)
 
 
 def format_millionths(amount: int, currency: str) -> str:
     """The same of millionths of a ledger unit, as the terms of a price sum are before rounding."""
-    return _with_currency(format_exact_millionths(amount, currency, _MINOR_PLACES[currency]), currency)
+    return _with_currency(format_exact_millionths(amount, currency, money.MINOR_PLACES[currency]), currency)
 
 
 def _with_currency(text: str, currency: str) -> str:

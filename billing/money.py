@@ -11,6 +11,8 @@ from typing import Final
 
 EXPONENT: Final = {"USD": 9, "VND": 6}
 """Decimal places of one currency unit's ledger units."""
+MINOR_PLACES: Final = {"USD": 2, "VND": 0}
+"""Decimal places of the minor unit, in which documents are written."""
 
 PER_MILLION: Final = 1_000_000
 

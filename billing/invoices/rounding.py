@@ -8,17 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Final
 
-from billing.money import EXPONENT
-
-PLACES: Final = {"USD": 2, "VND": 0}
-"""Decimal places of the minor unit."""
+from billing.money import EXPONENT, MINOR_PLACES
 
 
 def minor_unit(currency: str) -> int:
     """Ledger units in one minor unit."""
-    return int(10 ** (EXPONENT[currency] - PLACES[currency]))
+    return int(10 ** (EXPONENT[currency] - MINOR_PLACES[currency]))
 
 
 def half_up(value: Fraction) -> int:

@@ -20,10 +20,10 @@ from django.utils.translation import pgettext
 from billing import amounts
 from billing.invoices import taxes
 from billing.invoices.counts import FEE, ROUNDING, WRITTEN_OFF
-from billing.invoices.rounding import PLACES
 from billing.invoices.snapshots import CARRIED
 from billing.kinds import KINDS
 from billing.models import CreditNote, LedgerEntry
+from billing.money import MINOR_PLACES
 
 _KINDS: Final = {kind.name: kind for kind in KINDS}
 Document = Mapping[str, Any]
@@ -32,7 +32,7 @@ Sheet = dict[str, Any]
 
 def minor_text(minor: int, currency: str) -> str:
     """Minor units as a localised number; without the currency."""
-    places = PLACES[currency]
+    places = MINOR_PLACES[currency]
     return number_format(Decimal(minor).scaleb(-places), places, use_l10n=True, force_grouping=True)
 
 
@@ -152,10 +152,10 @@ def _price(line: Mapping[str, Any], currency: str) -> str:
     if line["kind"] == ROUNDING:
         return ""
     if line["kind"] == FEE:
-        return amounts.format_exact(line["rate"], currency, PLACES[currency])
+        return amounts.format_exact(line["rate"], currency, MINOR_PLACES[currency])
     if _KINDS[line["kind"]].unit != "tokens":
-        return amounts.format_exact_millionths(line["rate"], currency, PLACES[currency])
-    price = amounts.format_exact(line["rate"], currency, PLACES[currency])
+        return amounts.format_exact_millionths(line["rate"], currency, MINOR_PLACES[currency])
+    price = amounts.format_exact(line["rate"], currency, MINOR_PLACES[currency])
     return pgettext("price per million tokens", "%s / 1M") % price
 
 
