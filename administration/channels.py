@@ -49,7 +49,7 @@ class ChannelForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptab
         model = Channel
         fields = (
             "name", "provider", "base_url", "status", "priority", "weight", "connect_timeout", "first_byte_timeout",
-            "idle_timeout", "total_timeout", "disconnect_policy", "concurrency",
+            "idle_timeout", "total_timeout", "disconnect_policy", "concurrency", "options",
         )  # fmt: skip
 
     def clean_secret(self) -> str:
@@ -94,7 +94,7 @@ class ChannelAdmin(Admin):
     actions_detail = ("add_route",)
     actions_submit_line = ("save_and_test",)
     fieldsets = (
-        (None, {"fields": ("name", "provider", "base_url", "status")}),
+        (None, {"fields": ("name", "provider", "base_url", "status", "options")}),
         (_("Secret"), {"fields": ("shown_secret", "secret", "remove_secret")}),
         (_("Choice among channels"), {"fields": ("priority", "weight", "concurrency")}),
         (_("Timeouts"), {"fields": ("connect_timeout", "first_byte_timeout", "idle_timeout", "total_timeout",

@@ -139,7 +139,11 @@ class GatewayView(APIView):
         except ClientGone:
             raise
         except Exception as error:  # noqa: BLE001 - the last resort: every failure leaves in the contract's shape
-            return await refuse(error, request)
+            return await refuse(error, request, self.envelope)
+
+    def envelope(self, error: GatewayError, request_id: str) -> dict[str, Any]:
+        """A refusal's body as this view's clients read it."""
+        return {**error.envelope}
 
     async def _throttle(self, request: ApiRequest) -> None:
         for make in self._throttle_classes:
@@ -167,6 +171,7 @@ class GatewayView(APIView):
         return cls(**initkwargs).dispatch
 
 
+Envelope = Callable[[GatewayError, str], dict[str, Any]]
 _AWAY: Final = 503
 _BEFORE_THE_KEY: Final = frozenset((404, 405))
 """What is said of a path or method before anybody looks at the key."""
@@ -177,12 +182,17 @@ async def _result(value: Any) -> Any:
     return await value if type(value) is CoroutineType else value
 
 
-async def refuse(error: Exception, request: ApiRequest) -> ApiResponse:
-    """The one translator of exceptions to the API's envelope; what no usage record tells of is counted."""
+async def refuse(error: Exception, request: ApiRequest, envelope: Envelope | None = None) -> ApiResponse:
+    """The one translator of exceptions to what clients read; what no usage record tells of is counted.
+
+    `envelope` is the view's, where there is one; else OpenAI's.
+    """
     refusal = error if isinstance(error, GatewayError) else _of_framework(error)
     if not refusal.is_recorded and (refusal.status < 500 or refusal.status == _AWAY):
         await _count(refusal, request)
-    return _envelope(refusal)
+    status = getattr(refusal, "upstream_status", refusal.status)
+    headers = [(name.encode(), value.encode()) for name, value in refusal.headers.items()]
+    return ApiResponse(status, headers, orjson.dumps(envelope(refusal, request.id) if envelope else refusal.envelope))
 
 
 async def _count(refusal: GatewayError, request: ApiRequest) -> None:
@@ -194,12 +204,6 @@ async def _count(refusal: GatewayError, request: ApiRequest) -> None:
             caller = await whose(request)
     model = request.values.get("model") if request.values else None
     request.gateway.refusals.count(refusal, caller, path=request.path, model=model, at=request.started_at)
-
-
-def _envelope(error: GatewayError) -> ApiResponse:
-    status = getattr(error, "upstream_status", error.status)
-    headers = [(name.encode(), value.encode()) for name, value in error.headers.items()]
-    return ApiResponse(status, headers, orjson.dumps(error.envelope))
 
 
 def _of_framework(error: Exception) -> GatewayError:

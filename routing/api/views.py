@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from accounts.errors import GatewayError
 from routing.api import account, body, idempotency, models
 from routing.api.base import ApiRequest, ApiResponse, GatewayView, json_response
+from routing.api.headers import RequestHeaders
 from routing.endpoints.base import Endpoint
 from routing.endpoints.chat import CHAT
 from routing.endpoints.embeddings import EMBEDDINGS
@@ -18,6 +20,9 @@ class EndpointView(GatewayView):
     """POST to an endpoint: the same for all of them."""
 
     endpoint: ClassVar[Endpoint]
+
+    def envelope(self, error: GatewayError, request_id: str) -> dict[str, Any]:
+        return self.endpoint.envelope(error, request_id)
 
     async def post(self, request: ApiRequest) -> ApiResponse:
         headers = request.headers
@@ -41,11 +46,18 @@ class EndpointView(GatewayView):
             spending_limits=caller.spending_limits,
             session=_session(request, values) if caller.session_quotas else "",
             idempotency=idempotency.read(headers, request.path, raw),
+            headers=_passed(headers, self.endpoint.passes) if self.endpoint.passes else (),
         )
         reply = await serve(call, request.gateway, request.until_gone)
         if isinstance(reply, StreamReply):
             return ApiResponse(200, reply.headers, stream=reply)
         return ApiResponse(200, reply.headers, reply.body)
+
+
+def _passed(headers: RequestHeaders, names: frozenset[bytes]) -> tuple[tuple[str, str], ...]:
+    """The client's headers that go on, as they came."""
+    found = ((name.decode(), headers.get_all(name.decode())) for name in sorted(names))
+    return tuple((name, value) for name, values in found for value in values)
 
 
 def _session(request: ApiRequest, values: dict[str, Any]) -> str:

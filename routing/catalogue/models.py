@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from billing.models import Rates, Withdrawal
 from routing.catalogue import vault
 from routing.endpoints.chat import CHAT
+from routing.providers import ADAPTERS, read_options
 from routing.providers import choices as provider_choices
 from routing.wire import addresses
 from routing.wire.addresses import ForbiddenAddress
@@ -50,6 +51,9 @@ class Channel(models.Model):
         _("when the client leaves"), max_length=8, choices=DisconnectPolicy, default=DisconnectPolicy.CANCEL
     )
     concurrency = models.PositiveIntegerField(_("concurrent requests per process"), null=True, blank=True)
+    options = models.JSONField(
+        _("options"), null=True, blank=True, help_text=_("What the provider’s dialect can be told, as JSON.")
+    )
     created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
 
     class Meta:
@@ -78,6 +82,18 @@ class Channel(models.Model):
             raise ValidationError({"base_url": gettext(str(refusal))}) from refusal
         if (origin.scheme == "fake") != (self.provider == "fake"):
             raise ValidationError({"base_url": _("The fake provider has fake:// URLs, and it alone.")})
+        self._check_options()
+
+    def _check_options(self) -> None:
+        """Raises ValidationError for options that the provider has not got."""
+        if self.provider not in ADAPTERS:
+            return  # which is another field's fault
+        if not isinstance(self.options or {}, dict):
+            raise ValidationError({"options": _("The options are a JSON object.")})
+        try:
+            read_options(self.provider, self.options or {})
+        except ValueError as error:
+            raise ValidationError({"options": str(error)}) from error
 
     @property
     def secret(self) -> str:

@@ -21,7 +21,7 @@ from routing.catalogue.models import Channel, Route
 from routing.catalogue.snapshot import RouteView, view_routes
 from routing.catalogue.vault import SealBroken
 from routing.endpoints import ENDPOINTS
-from routing.endpoints.base import Endpoint, Head, Relay
+from routing.endpoints.base import Endpoint, Form, Head, Relay
 from routing.providers import ADAPTERS, recognise
 from routing.providers.base import End, Event, MalformedAnswer, Reader, UpstreamCall
 from routing.wire import fake
@@ -119,17 +119,22 @@ async def _exchange(name: str, route: RouteView, client: Client, endpoint: Endpo
     provider, origin = route.channel.provider, route.channel.origin
     if provider not in ADAPTERS or origin is None:
         return Result(name, False, gettext("The channel’s provider or base URL is not valid."))
+    form = route.channel.form(endpoint)
+    if form is None:
+        return Result(name, False, gettext("The provider does not speak the endpoint of this model."))
     body = {"model": route.upstream_name, **endpoint.smallest, **({"stream": True} if endpoint.streams else {})}
+    request = endpoint.read(body)
     call = UpstreamCall(
-        endpoint=endpoint.name,
-        path=endpoint.path,
-        body=body,
+        endpoint=form.name,
+        path=form.path,
+        body=form.body(request, body),
         upstream_model=route.upstream_name,
         host=origin.host,
         secret=route.channel.secret,
         cap=endpoint.smallest_cap,
         answers=1,
         is_stream=endpoint.streams,
+        options=route.channel.options,
     )
     asked = ADAPTERS[provider].request(call)
     answer: Answer
@@ -144,22 +149,20 @@ async def _exchange(name: str, route: RouteView, client: Client, endpoint: Endpo
             refusal = adapter.refusal(answer.status, answer.headers, error, call)
             return Result(name, False, _refused(answer.status), answer.status, words=refusal.detail[:_MOST_WORDS])
         if not endpoint.streams:
-            return await _whole(name, route, endpoint, adapter.open(call), body, answer)
-        relay = endpoint.relay(endpoint.read(body), _HEAD, endpoint.smallest_cap)
-        listener = _Listener(endpoint, adapter.open(call), relay, began)
+            return await _whole(name, route, form, adapter.open(call), request, answer)
+        relay = form.relay(request, _HEAD, endpoint.smallest_cap)
+        listener = _Listener(form, adapter.open(call), relay, began)
         await listener.listen(answer)
         return listener.result(name, answer.status, route.cost)
     finally:
         answer.close()
 
 
-async def _whole(
-    name: str, route: RouteView, endpoint: Endpoint, reader: Reader, body: dict[str, Any], answer: Answer
-) -> Result:
+async def _whole(name: str, route: RouteView, form: Form, reader: Reader, request: Any, answer: Answer) -> Result:
     """What a whole answer says; raises UpstreamFault."""
     error = ""
     try:
-        endpoint.check(endpoint.read(body), reader.whole(await answer.read()))
+        form.check(request, reader.whole(await answer.read()))
     except MalformedAnswer as malformed:
         error = str(malformed)
     return _result(name, answer.status, route.cost, error, reader.usage)
@@ -191,8 +194,8 @@ def _within(timeouts: Timeouts) -> Timeouts:
 class _Listener:
     """One test's stream, read as a client's would be, and what it said."""
 
-    def __init__(self, endpoint: Endpoint, reader: Reader, relay: Relay, began: float) -> None:
-        self._endpoint = endpoint
+    def __init__(self, form: Form, reader: Reader, relay: Relay, began: float) -> None:
+        self._form = form
         self._reader = reader
         self._relay = relay
         self._began = began
@@ -214,7 +217,7 @@ class _Listener:
     def _take(self, event: Event) -> None:
         if type(event) is dict:
             self._relay.relay(dict(event))
-            self._words += self._endpoint.words(event)
+            self._words += self._form.words(event)
             if self._words and self._first_token_ms is None:
                 self._first_token_ms = _milliseconds(self._began)
         elif isinstance(event, End):

@@ -22,7 +22,9 @@ from billing.models import Price
 from billing.prices import DAY, Tariff
 from routing.catalogue.models import CatalogueModel, CatalogueVersion, Channel, CostPrice, Route
 from routing.catalogue.vault import SealBroken
-from routing.providers import ADAPTERS
+from routing.endpoints.base import Endpoint, Form
+from routing.providers import ADAPTERS, read_options
+from routing.providers.base import NO_OPTIONS, Options
 from routing.selection.reasons import LACKS, Reason
 from routing.wire import addresses
 from routing.wire.addresses import ForbiddenAddress, Origin
@@ -55,6 +57,20 @@ class ChannelView:
     """The name as a response header can carry it."""
     hidden: tuple[bytes, ...] = field(repr=False)
     """What no tenant may read beside an answer: the upstream's host, our secret there."""
+    options: Options = NO_OPTIONS
+    """Of its provider's own kind."""
+    forms: dict[str, Form | None] = field(default_factory=dict, repr=False, compare=False)
+    """By endpoint, the format in which its upstream is asked, as far as somebody has wanted to know."""
+
+    def form(self, endpoint: Endpoint) -> Form | None:
+        """The format in which this channel's upstream can be asked for an endpoint; None if in none."""
+        try:
+            return self.forms[endpoint.name]
+        except KeyError:
+            adapter, host = ADAPTERS[self.provider], self.origin.host if self.origin else ""
+            spoken = (each for each in (endpoint, *endpoint.over) if adapter.speaks(each.name, host, self.options))
+            found = self.forms[endpoint.name] = next(spoken, None)
+            return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +208,13 @@ def _channel(row: Channel) -> ChannelView:
         origin = addresses.parse(row.base_url)
     except ForbiddenAddress:
         fault = fault or Reason.CHANNEL_DISABLED
+    options = NO_OPTIONS
+    if row.provider in ADAPTERS:
+        try:
+            options = read_options(row.provider, row.options or {})
+        except ValueError as error:
+            log.error("the options of channel %s cannot be read (%s); the channel is out", row.pk, error)
+            fault = fault or Reason.CHANNEL_DISABLED
     return ChannelView(
         id=row.pk,
         name=row.name,
@@ -205,6 +228,7 @@ def _channel(row: Channel) -> ChannelView:
         concurrency=row.concurrency,
         fault=fault,
         header=_header_text(row.name),
+        options=options,
         hidden=tuple(word.encode() for word in (origin.host if origin else "", secret) if word),
     )
 

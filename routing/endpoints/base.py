@@ -1,7 +1,8 @@
 """What an endpoint is: how its requests are read, what they may use, and how answers are completed for the client.
 
 Pure: values in, values out. The pipeline knows these protocols and no endpoint; an endpoint never knows the pipeline.
-An endpoint's canonical format is OpenAI's; the dialects (routing/providers) translate it for other upstreams.
+An endpoint has a format of its own, which the dialects (routing/providers) translate for other upstreams. Where they do
+not, it is said in another endpoint's format that they know (`over`): chat's is what most can be asked in.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any, Final, Protocol
 import msgspec
 import orjson
 
+from accounts.errors import GatewayError
 from billing.kinds import NOTHING, Usage
 from billing.prices import Tariff, ceiling
 from routing.endpoints.preferences import ProviderPreferences
@@ -99,6 +101,8 @@ class Head(msgspec.Struct, frozen=True):
     created: int
     hidden: tuple[bytes, ...] = ()
     """What of the upstream nobody may read beside the answer: its host, our secret there."""
+    expected_input: int = 0
+    """Tokens of the prompt as estimated, for formats that say so before the upstream has."""
 
 
 class Bill(msgspec.Struct, frozen=True):
@@ -151,16 +155,52 @@ class Assembler(Protocol):
     def answer(self) -> dict[str, Any]: ...
 
 
-class Endpoint(Protocol):
-    """One endpoint; an instance is shared by all requests."""
+class Form(Protocol):
+    """A format in which an endpoint's requests go upstream and their answers come back, and how these are completed.
+
+    Every endpoint is the first form of itself.
+    """
 
     name: str
-    """As usage records keep it."""
-    id_prefix: str
+    """Of the endpoint whose format it is: dialects say by it whether they speak it."""
     path: str
-    """Below the API's root, at our side and at an upstream of the canonical format."""
+    """Below an upstream's base URL, where it speaks the format as it is."""
+
+    def body(self, request: Any, body: dict[str, Any]) -> Mapping[str, Any]:
+        """The request in this format; neither is changed. Raises UnsupportedParameter for what it cannot say."""
+
+    def estimate(self, answer: Mapping[str, Any], needs: Needs) -> Usage:
+        """The usage of an answer whose upstream did not say."""
+
+    def words(self, chunk: Mapping[str, Any]) -> str:
+        """What a chunk says in words, for people who look at it; empty for whatever it cannot read."""
+
+    def check(self, request: Any, answer: dict[str, Any]) -> None:
+        """Raises MalformedAnswer unless the answer has the form's shape, and all that was asked for."""
+
+    def complete(self, request: Any, answer: dict[str, Any], head: Head, bill: Bill, explanation: Any = None) -> bytes:
+        """A whole answer for the client, with everything that the public schema requires. Changes `answer`."""
+
+    def pieces(self, answer: dict[str, Any]) -> list[dict[str, Any]]:
+        """A whole answer as a stream's chunks: an upstream was asked to stream, and did not."""
+
+    def relay(self, request: Any, head: Head, most_output: int) -> Relay:
+        """Raises nothing; asked only for requests that are streams. Above `most_output` tokens it is past its cap."""
+
+    def assembler(self, request: Any) -> Assembler:
+        """Asked only where the upstream streams and the client does not."""
+
+
+class Endpoint(Form, Protocol):
+    """One endpoint; an instance is shared by all requests. `name` is as usage records keep it."""
+
+    id_prefix: str
     streams: bool
     """Whether a client can ask for a stream."""
+    over: tuple[Form, ...]
+    """The other endpoints' formats that its requests can be said in, the best first."""
+    passes: frozenset[bytes]
+    """The client's headers that go on to upstreams that speak its own format; lower case."""
     smallest: Mapping[str, Any]
     """The smallest body that gets an answer, but for the model: what a channel is tested with."""
     smallest_cap: int
@@ -180,26 +220,11 @@ class Endpoint(Protocol):
     def has_produced(self, usage: Usage) -> bool:
         """Whether an answer with this usage brought anything; one that did not costs nothing."""
 
-    def estimate(self, answer: Mapping[str, Any], needs: Needs) -> Usage:
-        """The usage of an answer whose upstream did not say."""
+    def envelope(self, error: GatewayError, request_id: str) -> dict[str, Any]:
+        """A refusal's body as this endpoint's clients read it."""
 
-    def words(self, chunk: Mapping[str, Any]) -> str:
-        """What a chunk says in words, for people who look at it; empty for whatever it cannot read."""
-
-    def check(self, request: Any, answer: dict[str, Any]) -> None:
-        """Raises MalformedAnswer unless the answer has the canonical shape, and all that was asked for."""
-
-    def complete(self, request: Any, answer: dict[str, Any], head: Head, bill: Bill, explanation: Any = None) -> bytes:
-        """A whole answer for the client, with everything that the public schema requires. Changes `answer`."""
-
-    def pieces(self, answer: dict[str, Any]) -> list[dict[str, Any]]:
-        """A whole answer as a stream's chunks: an upstream was asked to stream, and did not."""
-
-    def relay(self, request: Any, head: Head, most_output: int) -> Relay:
-        """Raises nothing; asked only for requests that are streams. Above `most_output` tokens it is past its cap."""
-
-    def assembler(self, request: Any) -> Assembler:
-        """Asked only where the upstream streams and the client does not."""
+    def error_event(self, error: GatewayError, request_id: str) -> bytes:
+        """The same as the last event of a stream."""
 
 
 def ceiling_of(needs: Needs, tariff: Tariff, cap: int) -> int:

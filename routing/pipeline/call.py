@@ -11,7 +11,7 @@ from accounts.authentication import Caller, SpendingLimit
 from billing.books import Idempotency
 from billing.prices import Tariff
 from routing.catalogue.snapshot import ModelView, RouteView, Snapshot
-from routing.endpoints.base import Endpoint, EndpointRequest, Head, Needs
+from routing.endpoints.base import Endpoint, EndpointRequest, Form, Head, Needs
 from routing.selection.rank import Decision
 
 UntilGone = Callable[[], Awaitable[None]]
@@ -42,22 +42,28 @@ class Call(msgspec.Struct, frozen=True):
     """The run that its client names, where a quota asks for that."""
     idempotency: Idempotency | None = None
     """Whereby its client makes it one with others."""
+    headers: tuple[tuple[str, str], ...] = ()
+    """The client's own that go on to upstreams of its endpoint's format."""
 
     def public_id(self, request_id: str) -> str:
         """How clients know a request of this endpoint."""
         return self.endpoint.id_prefix + request_id
 
-    def head(self, model: ModelView, route: RouteView) -> Head:
+    def head(self, model: ModelView, route: RouteView, expected_input: int) -> Head:
         """What makes an answer of this model, served by this route, ours."""
-        return Head(self.public_id(self.id), model.name, int(self.started_at), route.channel.hidden)
+        return Head(self.public_id(self.id), model.name, int(self.started_at), route.channel.hidden, expected_input)
 
 
 class Option(msgspec.Struct, frozen=True):
-    """One thing to try: a route, the model that it serves, and the tenant's price for that model."""
+    """One thing to try: a route, the model that it serves, the tenant's price for that model, and what is asked."""
 
     route: RouteView
     model: ModelView
     price: Tariff
+    form: Form
+    """The format in which the route's upstream is asked."""
+    body: Mapping[str, Any]
+    """The request in that format."""
 
 
 class Plan(msgspec.Struct, frozen=True):

@@ -18,7 +18,7 @@ from routing.endpoints.invalid import UnsupportedParameter
 from routing.endpoints.preferences import ProviderPreferences
 from routing.errors import ModelNotFound, NoAvailableChannel, NoMatchingRoute
 from routing.pipeline.call import Call, Option, Plan
-from routing.providers import speaks
+from routing.pipeline.forms import Forms
 from routing.selection.health import Health
 from routing.selection.rank import Candidate, Decision, Demand, rank
 from routing.selection.reasons import WORDS, Reason
@@ -103,19 +103,20 @@ def _rank(
     call: Call, models: tuple[tuple[ModelView, Tariff], ...], needs: Needs, health: Health
 ) -> tuple[Decision, tuple[Option, ...]]:
     """The decision, over the fallback models too, and what to try; raises if there is nothing."""
-    now = time.monotonic()
+    now, forms = time.monotonic(), Forms(call)
     demand, provider = _demand(call.request, needs), call.request.provider
     decisions: list[Decision] = []
     options: list[Option] = []
     for model, price in models:
         asked = demand if provider is None else _over_max_price(demand, provider, price)
-        candidates = [_candidate(route, model, call, needs.prefix, now, health) for route in model.routes]
+        candidates = [_candidate(route, model, forms, needs.prefix, now, health) for route in model.routes]
         ranked = rank(asked, candidates)
         decisions.append(ranked)
         routes = model.routes_by_id
-        options += [Option(routes[each.route], model, price) for each in ranked.candidates if each.state != "out"]
+        usable = [routes[each.route] for each in ranked.candidates if each.state != "out"]
+        options += [Option(route, model, price, *forms.of(route.channel)) for route in usable]
     if not options:
-        _refuse_unroutable(models, decisions, now, health)
+        _refuse_unroutable(models, decisions, forms, now, health)
     if provider is not None and provider.allow_fallbacks is False:
         options = options[:1]
     return decisions[0] if len(decisions) == 1 else _merged(decisions), tuple(options)
@@ -162,7 +163,7 @@ def _over_max_price(demand: Demand, provider: ProviderPreferences, price: Tariff
 
 
 def _candidate(
-    route: RouteView, model: ModelView, call: Call, prefix: int, now: float, health: Health
+    route: RouteView, model: ModelView, forms: Forms, prefix: int, now: float, health: Health
 ) -> Candidate:  # fmt: skip
     state = health.routes[route.id]
     channel = route.channel
@@ -173,9 +174,7 @@ def _candidate(
         cost=route.cost,
         priority=channel.priority,
         weight=channel.weight,
-        fault=route.fault
-        or (None if speaks(channel.provider, call.endpoint.name) else Reason.NO_ENDPOINT)
-        or health.reason_out(route.id, channel.id, channel.concurrency, now),
+        fault=route.fault or forms.fault(channel) or health.reason_out(route.id, channel.id, channel.concurrency, now),
         success_rate=state.success_rate,
         cached_share=health.cached_share(prefix, route.id, now),
         latency=state.latency,
@@ -195,10 +194,14 @@ def _merged(decisions: list[Decision]) -> Decision:
 
 
 def _refuse_unroutable(
-    models: tuple[tuple[ModelView, Tariff], ...], decisions: list[Decision], now: float, health: Health
+    models: tuple[tuple[ModelView, Tariff], ...], decisions: list[Decision], forms: Forms, now: float, health: Health
 ) -> NoReturn:
     for decision in decisions:
         constraint = decision.constraint()
+        if constraint is Reason.NOT_EXPRESSIBLE and forms.lacking:
+            raise UnsupportedParameter(
+                f"'{forms.lacking}' asks for what no route of this model can be asked for.", param=forms.lacking
+            )
         if constraint is not None:
             raise NoMatchingRoute(f"{WORDS[constraint].client} (constraint: {constraint})")
     waits = [

@@ -23,6 +23,7 @@ from billing.books import Repeated
 from billing.kinds import Usage
 from billing.reservations import KeyStands
 from routing.catalogue.snapshot import RouteView
+from routing.endpoints.base import Assembler, Form
 from routing.errors import IdempotencyKeyInUse, IdempotencyKeyMismatch, IdempotencyKeyUsed, NoAvailableChannel
 from routing.pipeline.admission import admit
 from routing.pipeline.attempt import Attempt, AttemptFailed
@@ -144,7 +145,7 @@ async def _exchange(run: Run, attempt: Attempt, option: Option, watch: ClientWat
     route = option.route
     state = run.gateway.health.routes[route.id]
     adapter = ADAPTERS[state.dialect or route.channel.provider]
-    upstream_call = _upstream_call(run, route, adapter, is_met=bool(state.dialect))
+    upstream_call = _upstream_call(run, option, adapter, is_met=bool(state.dialect))
     answer = await _send(run, route, adapter, upstream_call)
     try:
         # Asked in the dialect known so far, read in the one that its headers show: related dialects differ in reading.
@@ -158,27 +159,29 @@ async def _exchange(run: Run, attempt: Attempt, option: Option, watch: ClientWat
             raise MalformedAnswer(f"a part of an answer came ({answer.status})")
         reader = adapter.open(upstream_call)
         if watch is not None:
-            stream = StreamReply(run, attempt, reader, answer, watch)
+            stream = StreamReply(run, attempt, option.form, reader, answer, watch)
             await stream.begin()
             return stream
-        return await _whole(run, attempt, reader, answer, is_stream=upstream_call.is_stream)
+        return await _whole(run, attempt, option.form, reader, answer, is_stream=upstream_call.is_stream)
     except BaseException:
         answer.close()
         raise
 
 
-def _upstream_call(run: Run, route: RouteView, adapter: Adapter, *, is_met: bool) -> UpstreamCall:
-    call, needs, channel = run.plan.call, run.plan.needs, route.channel
+def _upstream_call(run: Run, option: Option, adapter: Adapter, *, is_met: bool) -> UpstreamCall:
+    call, needs, channel = run.plan.call, run.plan.needs, option.route.channel
     return UpstreamCall(
-        endpoint=call.endpoint.name,
-        path=call.endpoint.path,
-        body=call.body,
-        upstream_model=route.upstream_name,
+        endpoint=option.form.name,
+        path=option.form.path,
+        body=option.body,
+        upstream_model=option.route.upstream_name,
         host=channel.origin.host if channel.origin else "",
         secret=channel.secret,
         cap=run.cap,
         answers=needs.answers,
         is_stream=call.request.is_stream or adapter.prefers_stream(needs.answers, is_met=is_met),
+        options=channel.options,
+        headers=call.headers,
     )
 
 
@@ -197,26 +200,27 @@ def _send(run: Run, route: RouteView, adapter: Adapter, upstream_call: UpstreamC
 # --- relay: a whole answer (a stream has its own file) ---------------------------------------------------------------
 
 
-async def _whole(run: Run, attempt: Attempt, reader: Reader, answer: Answer, *, is_stream: bool) -> WholeReply:
+async def _whole(
+    run: Run, attempt: Attempt, form: Form, reader: Reader, answer: Answer, *, is_stream: bool
+) -> WholeReply:
     """Reads the answer to its end, makes it ours and settles it.
 
     A client that leaves meanwhile does not stop it: upstreams go on and charge, so the whole answer is billed.
     """
     call, first_byte = run.plan.call, time.monotonic()
-    endpoint = call.endpoint
     if is_stream and answer.headers.get(b"content-type", b"").startswith(b"text/event-stream"):
-        body = await _assemble(run, reader, answer)
+        body = await _assemble(form.assembler(call.request), reader, answer)
     else:
         body = reader.whole(await answer.read())  # also what was asked for as a stream, if it came whole
-    endpoint.check(call.request, body)
+    form.check(call.request, body)
     answer.close()
     run.first_byte = first_byte
     attempt.answered(answer.status, first_byte=first_byte)
     attempt.end()
-    usage, source = _counted(run, attempt, reader, body)
+    usage, source = _counted(run, attempt, form, reader, body)
     bill = run.bill(usage, reader.reported)
-    head = call.head(run.model, attempt.route)
-    whole = endpoint.complete(call.request, body, head, bill, run.explanation())
+    head = call.head(run.model, attempt.route, run.plan.needs.expected_input)
+    whole = form.complete(call.request, body, head, bill, run.explanation())
     if source == "upstream":
         run.teach(usage)
     reply = WholeReply([*run.headers(), (b"x-costrouter-cost", bill.cost.encode())], whole)
@@ -239,18 +243,17 @@ async def _has_left(run: Run) -> bool:
         watch.close()
 
 
-def _counted(run: Run, attempt: Attempt, reader: Reader, body: dict[str, Any]) -> tuple[Usage, str]:
+def _counted(run: Run, attempt: Attempt, form: Form, reader: Reader, body: dict[str, Any]) -> tuple[Usage, str]:
     """What a whole answer used, and what is odd about it."""
     needs = run.plan.needs
     most = most_output(run.cap, needs.answers)
     for remark in remarks(reader, most):
         attempt.remark(remark)
-    return counted(reader, lambda: run.plan.call.endpoint.estimate(body, needs), most)
+    return counted(reader, lambda: form.estimate(body, needs), most)
 
 
-async def _assemble(run: Run, reader: Reader, answer: Answer) -> dict[str, Any]:
+async def _assemble(assembler: Assembler, reader: Reader, answer: Answer) -> dict[str, Any]:
     """A whole answer from a stream; raises MalformedAnswer if the stream is not whole."""
-    assembler = run.plan.call.endpoint.assembler(run.plan.call.request)
     end: End | None = None
     data: bytes | None = b""
     received = 0

@@ -13,9 +13,8 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, Self
 
-import orjson
-
 from billing.kinds import NOTHING, Usage
+from routing.endpoints.base import Form
 from routing.pipeline.attempt import Attempt
 from routing.pipeline.counts import counted, most_output, remarks
 from routing.pipeline.outcomes import LEFT, OF_FAULT, SUCCESS, Close, Consequence, error_of
@@ -73,15 +72,19 @@ class StreamReply:
     Used with `with`, as `write` and then `finish`: whatever leaves the block, the stream is settled and closed.
     """
 
-    def __init__(self, run: Run, attempt: Attempt, reader: Reader, answer: Answer, watch: ClientWatch) -> None:
-        call = run.plan.call
+    def __init__(
+        self, run: Run, attempt: Attempt, form: Form, reader: Reader, answer: Answer, watch: ClientWatch
+    ) -> None:
+        call, needs = run.plan.call, run.plan.needs
         self._run = run
         self._attempt = attempt
+        self._form = form
         self._reader = reader
         self._answer = answer
         self._watch = watch
-        self._most_output = most_output(run.cap, run.plan.needs.answers)
-        self._relay = call.endpoint.relay(call.request, call.head(run.model, attempt.route), self._most_output)
+        self._most_output = most_output(run.cap, needs.answers)
+        head = call.head(run.model, attempt.route, needs.expected_input)
+        self._relay = form.relay(call.request, head, self._most_output)
         self._keep_alive = run.gateway.options.keep_alive_seconds
         self._tick_seconds = min(1.0, self._keep_alive / 4)
         self._first = b""
@@ -134,10 +137,9 @@ class StreamReply:
 
     def _take_whole(self, body: bytes) -> None:
         """An upstream that was asked to stream and answers at once; no line of an event begins like JSON."""
-        call = self._run.plan.call
-        endpoint, answer = call.endpoint, self._reader.whole(body)
-        endpoint.check(call.request, answer)
-        self._first = b"".join([self._relay.relay(piece) for piece in endpoint.pieces(answer)])
+        answer = self._reader.whole(body)
+        self._form.check(self._run.plan.call.request, answer)
+        self._first = b"".join([self._relay.relay(piece) for piece in self._form.pieces(answer)])
         self._has_begun = True
         self._end(None)
 
@@ -265,7 +267,8 @@ class StreamReply:
         self._attempt.fail(consequence, detail)
         self._settle(consequence.close)
         error = error_of(consequence, None, status=0, wait=0.0, has_begun=True)
-        await self._send(b"data: " + orjson.dumps(error.envelope) + b"\n\n")
+        call = self._run.plan.call
+        await self._send(call.endpoint.error_event(error, call.id))
 
     def _on_gone(self) -> None:
         """The client left: the upstream is stopped, or read on where its vendor charges anyway."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
-from routing.providers.base import Adapter
+import msgspec
+
+from routing.providers.base import Adapter, Options
 from routing.providers.fake import FAKE
 from routing.providers.llamacpp import LLAMACPP
 from routing.providers.openai import OPENAI
@@ -26,10 +27,9 @@ def choices() -> list[tuple[str, str]]:
     return [(name, adapter.label) for name, adapter in ADAPTERS.items()]
 
 
-@lru_cache(maxsize=256)
-def speaks(provider: str, endpoint: str) -> bool:
-    """Whether a provider's upstreams can be asked for this endpoint."""
-    return ADAPTERS[provider].speaks(endpoint)
+def read_options(provider: str, values: Mapping[str, Any]) -> Options:
+    """A channel's options as its dialect's own kind; raises ValueError, in words, for what it has not got."""
+    return msgspec.convert(values, ADAPTERS[provider].options)
 
 
 def recognise(provider: str, headers: Mapping[bytes, bytes]) -> str:

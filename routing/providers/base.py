@@ -19,12 +19,20 @@ MOST_TOKENS: Final = 100_000_000
 """No context window is as large: a count above it is not believed."""
 
 
+class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What can be set of a channel beside its address and secret; each dialect has its own, all with defaults."""
+
+
+NO_OPTIONS: Final = Options()
+
+
 class UpstreamCall(msgspec.Struct, frozen=True):
-    """A request for one route: the client's body as a dict (never changed), and what must be different upstream."""
+    """A request for one route: its body as a dict (never changed), and what must be different upstream."""
 
     endpoint: str
+    """Of whose format the body is, which may be another than the client's."""
     path: str
-    """The endpoint's, below the upstream's base URL where it speaks the canonical format."""
+    """The endpoint's, below the upstream's base URL where it speaks the format as it is."""
     body: Mapping[str, Any]
     upstream_model: str
     host: str
@@ -34,6 +42,10 @@ class UpstreamCall(msgspec.Struct, frozen=True):
     answers: int
     """How many answers are asked for at once."""
     is_stream: bool
+    options: Any = NO_OPTIONS
+    """The channel's, of the dialect's own kind."""
+    headers: tuple[tuple[str, str], ...] = ()
+    """The client's own that go on."""
 
 
 class UpstreamRequest(msgspec.Struct, frozen=True):
@@ -115,8 +127,16 @@ class Adapter(Protocol):
     label: str
     within: str
     """The provider whose channels may turn out to speak this dialect; empty where it must be chosen."""
+    options: type[Options]
 
-    def speaks(self, endpoint: str) -> bool: ...
+    def speaks(self, endpoint: str, host: str, options: Any) -> bool:
+        """Whether the upstream at this host can be asked in this endpoint's format."""
+
+    def lacks(self, endpoint: str, body: Mapping[str, Any], options: Any) -> str:
+        """The member of a body that asks for what the dialect cannot express; empty if it says it all.
+
+        What a vendor's documentation calls a hint is no reason: it is left out.
+        """
 
     def recognises(self, headers: Mapping[bytes, bytes]) -> bool:
         """Whether an answer's headers (names in lower case) say that its upstream speaks this dialect."""

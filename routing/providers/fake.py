@@ -6,7 +6,7 @@ upstream is routing/wire/fake.py; this adapter is the canonical one.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from routing.providers.openai import OpenAI
 
@@ -14,7 +14,7 @@ from routing.providers.openai import OpenAI
 class Fake(OpenAI):
     label = "Fake (demo and tests)"
 
-    def speaks(self, endpoint: str) -> bool:
+    def speaks(self, endpoint: str, host: str, options: Any) -> bool:
         """What routing/wire/fake.py plays."""
         return endpoint in {"chat.completions", "embeddings"}
 

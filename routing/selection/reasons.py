@@ -24,6 +24,7 @@ class Reason(StrEnum):
     NO_COST_PRICE = "no_cost_price"
     NO_SECRET = "no_secret"
     NO_ENDPOINT = "no_endpoint"
+    NOT_EXPRESSIBLE = "not_expressible"
     NO_TOOLS = "no_tools"
     NO_IMAGES = "no_images"
     NO_JSON_SCHEMA = "no_json_schema"
@@ -57,6 +58,11 @@ WORDS: Final[dict[Reason, Words]] = {
         _("the provider does not speak this endpoint"),
         _("Out: the channel does not serve this endpoint."),
         "No route of this model serves this endpoint.",
+    ),
+    Reason.NOT_EXPRESSIBLE: Words(
+        _("its format cannot say all of the request"),
+        _("Out: the request asks for something that the channel’s format has no words for."),
+        "No route of this model can be asked for all of this request.",
     ),
     Reason.NO_TOOLS: Words(
         _("no tools"),

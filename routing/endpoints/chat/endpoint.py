@@ -13,9 +13,10 @@ from routing.endpoints.chat.identity import drop_hidden, is_in
 from routing.endpoints.chat.needs import needs_of
 from routing.endpoints.chat.schema import ChatRequest, read
 from routing.endpoints.chat.stream import ChatRelay, pieces_of, words_of
+from routing.endpoints.plain import Plain
 
 
-class Chat:
+class Chat(Plain):
     name = "chat.completions"
     id_prefix = "chatcmpl-"
     path = "/chat/completions"

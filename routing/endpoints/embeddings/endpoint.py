@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 import orjson
 
@@ -11,6 +11,7 @@ from billing.kinds import Usage
 from routing.endpoints.base import Bill, Head, Learned, ModelFacts, Needs, to_json
 from routing.endpoints.embeddings.schema import EmbeddingsRequest, read
 from routing.endpoints.embeddings.vectors import as_base64, as_floats
+from routing.endpoints.plain import Unstreamed
 from routing.errors import ContextLengthExceeded
 from routing.providers.base import MalformedAnswer
 
@@ -18,11 +19,10 @@ _BYTES_OF_A_TOKEN_AT_MOST: Final = 8
 _PLAIN: Final[frozenset[str]] = frozenset()
 
 
-class Embeddings:
+class Embeddings(Unstreamed):
     name = "embeddings"
     id_prefix = "embd-"
     path = "/embeddings"
-    streams = False
     smallest_cap = 0
     smallest: Mapping[str, Any] = {"input": "Hi"}
 
@@ -60,9 +60,6 @@ class Embeddings:
     def estimate(self, answer: Mapping[str, Any], needs: Needs) -> Usage:
         return Usage(input=max(1, needs.expected_input))
 
-    def words(self, chunk: Mapping[str, Any]) -> str:
-        return ""
-
     def check(self, request: EmbeddingsRequest, answer: dict[str, Any]) -> None:
         """One vector for each input, each in its place: fewer would pass for the whole."""
         data = answer.get("data")
@@ -88,15 +85,6 @@ class Embeddings:
         return to_json(
             {"object": "list", "id": head.public_id, "model": head.model, "data": data, "usage": _usage(bill), **told}
         )
-
-    def pieces(self, answer: dict[str, Any]) -> NoReturn:
-        raise NotImplementedError("embeddings are not streamed")
-
-    def relay(self, request: EmbeddingsRequest, head: Head, most_output: int) -> NoReturn:
-        raise NotImplementedError("embeddings are not streamed")
-
-    def assembler(self, request: EmbeddingsRequest) -> NoReturn:
-        raise NotImplementedError("embeddings are not streamed")
 
 
 def _check_window(request: EmbeddingsRequest, model: ModelFacts) -> None:

@@ -9,12 +9,14 @@ from typing import Any, Final
 
 import orjson
 
-from routing.providers.base import Reader, Refusal, UpstreamCall, UpstreamRequest
+from routing.providers.base import Options, Reader, Refusal, UpstreamCall, UpstreamRequest
 from routing.providers.openai.reader import OpenAIReader
 from routing.providers.openai.refusals import refusal_of
 
 _EXTENSIONS: Final = frozenset(("models", "provider", "usage"))
 """The router's own fields, never sent upstream."""
+_OF_OTHERS: Final = frozenset(("messages", "generate"))
+"""Endpoints whose formats are Anthropic's and Google's."""
 _HEADERS: Final[tuple[tuple[str, str], ...]] = (
     ("content-type", "application/json"),
     ("accept", "application/json"),
@@ -40,10 +42,14 @@ def _cap_name(host: str) -> str:
 class OpenAI:
     label = "OpenAI-compatible"
     within = ""
+    options: type[Options] = Options
 
-    def speaks(self, endpoint: str) -> bool:
-        """Every endpoint's canonical format is OpenAI's; which of them an upstream has, its answers show."""
-        return True
+    def speaks(self, endpoint: str, host: str, options: Any) -> bool:
+        """Most formats are OpenAI's; which of them an upstream has, its answers show."""
+        return endpoint not in _OF_OTHERS
+
+    def lacks(self, endpoint: str, body: Mapping[str, Any], options: Any) -> str:
+        return ""
 
     def recognises(self, headers: Mapping[bytes, bytes]) -> bool:
         return False

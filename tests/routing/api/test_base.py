@@ -70,7 +70,8 @@ def view(**contracts: Any) -> Any:
 
 def ask(dispatch: Any, *, name: str = "alice", method: str = "GET") -> ApiResponse:
     request = SimpleNamespace(
-        method=method, headers={"x-name": name}, user=None, auth=None, META={"REMOTE_ADDR": "127.0.0.1"}, caller=ALICE,
+        id="1", method=method, headers={"x-name": name}, user=None, auth=None, caller=ALICE,
+        META={"REMOTE_ADDR": "127.0.0.1"},
         path="/v1/things", values=None, started_at=0.0, gateway=SimpleNamespace(refusals=Refusals()),
     )  # fmt: skip
     response: ApiResponse = asyncio.run(dispatch(request))

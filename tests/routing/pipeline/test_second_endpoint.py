@@ -18,6 +18,7 @@ import orjson
 import pytest
 
 from accounts import keys
+from accounts.errors import GatewayError
 from accounts.models import Tenant
 from billing import balances, ledger
 from billing.kinds import Usage
@@ -27,6 +28,7 @@ from routing.api.headers import RequestHeaders
 from routing.api.views import EndpointView
 from routing.catalogue.models import CatalogueModel, Channel, CostPrice, Route
 from routing.endpoints.base import Needs
+from routing.endpoints.invalid import UnsupportedParameter
 from tests import upstream as up
 from tests.callers import decoded
 from tests.routing.endpoints.vectors import VECTORS
@@ -53,6 +55,31 @@ class Pictures(Vectors):
 
 class PicturesView(EndpointView):
     endpoint = Pictures()
+
+
+class Shouted(Vectors):
+    """Vectors' format, in which capitals stand for the loud endpoint's words, and which knows no dimensions."""
+
+    def body(self, request: Any, body: dict[str, Any]) -> dict[str, Any]:
+        if "dimensions" in body:
+            raise UnsupportedParameter("No.", param="dimensions")
+        return {**body, "input": body["input"].upper()}
+
+
+class Loud(Vectors):
+    """An endpoint whose own format OpenAI's upstreams do not speak."""
+
+    name = "messages"
+    path = "/loud"
+    over = (Shouted(),)
+    passes = frozenset((b"x-volume",))
+
+    def envelope(self, error: GatewayError, request_id: str) -> dict[str, Any]:
+        return {"loud": error.code, "param": error.param}
+
+
+class LoudView(EndpointView):
+    endpoint = Loud()
 
 
 @pytest.fixture(scope="module")
@@ -209,6 +236,28 @@ def test_decision_is_kept_and_a_dialect_that_does_not_speak_it_is_out(app: App) 
         ("ready", None),
         ("out", "no_endpoint"),
     ]
+
+
+@pytest.fixture
+def loud(app: App) -> App:
+    CatalogueModel.objects.filter(name=app.model).update(endpoints=["messages"])
+    app.stage.gateway.catalogue.refresh()
+    return app
+
+
+def test_request_is_said_in_another_format_where_its_own_is_not_spoken(loud: App) -> None:
+    loud.script(1, 200, ANSWER)
+    response = loud.ask(LoudView)
+    (received,) = loud.upstream.received(loud.upstream_name(1))
+    assert (response.status, decoded(response.body)["data"]) == (200, ANSWER["data"])
+    assert (received.path.endswith("/vectors"), received.json["input"]) == (True, "WHAT IS THE SEA?")
+    assert loud.records[0].cost == 12 * RATE // 10**6
+
+
+def test_what_no_format_can_say_is_refused_by_name_and_changes_nothing(loud: App) -> None:
+    response = loud.ask(LoudView, dimensions=8)
+    assert (response.status, decoded(response.body)) == (400, {"loud": "unsupported_parameter", "param": "dimensions"})
+    assert (loud.records, loud.available, loud.upstream.received(loud.upstream_name(1))) == ([], FUNDS, [])
 
 
 def test_bad_input_is_refused_and_changes_nothing(app: App) -> None:

@@ -166,6 +166,7 @@ MISFITS: dict[Reason, tuple[Demand, dict[str, Any]]] = {
     Reason.OVER_MAX_PRICE: (Demand(1, 1, is_over_max_price=True), {}),
     Reason.EXCLUDED_BY_REQUEST: (Demand(1, 1, ignore=frozenset(["channel 1"])), {}),
     Reason.NO_ENDPOINT: (Demand(1, 1), {"fault": Reason.NO_ENDPOINT}),
+    Reason.NOT_EXPRESSIBLE: (Demand(1, 1), {"fault": Reason.NOT_EXPRESSIBLE}),
 }
 FAULTS = [reason for reason in Reason if reason not in MISFITS]
 

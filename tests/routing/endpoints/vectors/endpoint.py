@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 import orjson
 from msgspec import Struct
@@ -11,6 +11,7 @@ from msgspec import Struct
 from billing.kinds import Usage
 from routing.endpoints.base import Bill, Head, Learned, ModelFacts, Needs, to_json
 from routing.endpoints.invalid import convert
+from routing.endpoints.plain import Unstreamed
 from routing.endpoints.preferences import ModelName, ProviderPreferences
 from routing.providers.base import MalformedAnswer
 
@@ -26,11 +27,10 @@ class VectorsRequest(Struct):
         return False
 
 
-class Vectors:
+class Vectors(Unstreamed):
     name = "vectors"
     id_prefix = "vec-"
     path = "/vectors"
-    streams = False
     smallest_cap = 0
     smallest: Mapping[str, Any] = {"input": "Hi"}
 
@@ -60,9 +60,6 @@ class Vectors:
     def estimate(self, answer: Mapping[str, Any], needs: Needs) -> Usage:
         return Usage(input=needs.expected_input)
 
-    def words(self, chunk: Mapping[str, Any]) -> str:
-        return ""
-
     def check(self, request: VectorsRequest, answer: dict[str, Any]) -> None:
         if type(answer.get("data")) is not list:
             raise MalformedAnswer("the answer has no data")
@@ -74,15 +71,6 @@ class Vectors:
         usage = {"prompt_tokens": bill.usage.input, "cost": cost, "cost_details": bill.details}
         told = {} if explanation is None else {"costrouter": explanation}
         return to_json({"id": head.public_id, "model": head.model, "data": answer["data"], "usage": usage, **told})
-
-    def pieces(self, answer: dict[str, Any]) -> NoReturn:
-        raise NotImplementedError("never streamed")
-
-    def relay(self, request: VectorsRequest, head: Head, most_output: int) -> NoReturn:
-        raise NotImplementedError("never streamed")
-
-    def assembler(self, request: VectorsRequest) -> NoReturn:
-        raise NotImplementedError("never streamed")
 
 
 VECTORS: Final = Vectors()

@@ -1,0 +1,47 @@
+"""What most endpoints have in common: one format, OpenAI's own, and its envelope for errors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, NoReturn
+
+import orjson
+
+from accounts.errors import GatewayError
+from routing.endpoints.base import Form
+
+_NO_HEADERS: Final[frozenset[bytes]] = frozenset()
+
+
+class Plain:
+    """An endpoint whose requests go upstream as they came, in its one format."""
+
+    over: tuple[Form, ...] = ()
+    passes = _NO_HEADERS
+
+    def body(self, request: Any, body: dict[str, Any]) -> Mapping[str, Any]:
+        return body
+
+    def envelope(self, error: GatewayError, request_id: str) -> dict[str, Any]:
+        return {**error.envelope}
+
+    def error_event(self, error: GatewayError, request_id: str) -> bytes:
+        return b"data: " + orjson.dumps(self.envelope(error, request_id)) + b"\n\n"
+
+
+class Unstreamed(Plain):
+    """One whose answers are whole, always."""
+
+    streams = False
+
+    def words(self, chunk: Mapping[str, Any]) -> str:
+        return ""
+
+    def pieces(self, answer: dict[str, Any]) -> NoReturn:
+        raise NotImplementedError("never streamed")
+
+    def relay(self, request: Any, head: Any, most_output: int) -> NoReturn:
+        raise NotImplementedError("never streamed")
+
+    def assembler(self, request: Any) -> NoReturn:
+        raise NotImplementedError("never streamed")
