@@ -18,6 +18,7 @@ from billing.kinds import NOTHING, Usage
 from billing.prices import Tariff, ceiling
 from routing.endpoints.preferences import ProviderPreferences
 from routing.providers.base import MalformedAnswer
+from routing.wire.frames import Again
 
 LEAST_USEFUL_OUTPUT: Final = 16
 """A cap that is ours is not lowered below this many tokens."""
@@ -130,8 +131,14 @@ class Relay(Protocol):
     def is_complete(self) -> bool:
         """Whether the answer is whole: the upstream said so, or nothing is missing."""
 
+    takes_again: bool
+    """Whether `again` is there: without it, every chunk comes whole."""
+
     def relay(self, chunk: dict[str, Any]) -> bytes:
         """The client's bytes of a canonical chunk, b"" if there is nothing to show; raises MalformedAnswer."""
+
+    def again(self, text: Again) -> bytes:
+        """The same of a chunk that says what the one before said but for its text."""
 
     def closing(self, bill: Bill, explanation: Any = None) -> bytes:
         """The end of a complete answer; the explanation if one was asked for."""

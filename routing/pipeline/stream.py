@@ -22,6 +22,7 @@ from routing.pipeline.run import ClientGone, Run
 from routing.providers.base import End, MalformedAnswer, Reader
 from routing.wire.client import PAUSE_BYTES, Answer, UpstreamFault
 from routing.wire.events import KEEP_ALIVE
+from routing.wire.frames import Again
 
 log = logging.getLogger(__name__)
 
@@ -85,6 +86,7 @@ class StreamReply:
         self._most_output = most_output(run.cap, needs.answers)
         head = call.head(run.model, attempt.route, needs.expected_input)
         self._relay = form.relay(call.request, head, self._most_output)
+        reader.abbreviates = self._relay.takes_again
         self._keep_alive = run.gateway.options.keep_alive_seconds
         self._tick_seconds = min(1.0, self._keep_alive / 4)
         self._first = b""
@@ -151,6 +153,8 @@ class StreamReply:
                 if type(event) is dict:
                     out.append(self._relay.relay(event))
                     self._has_begun = True
+                elif type(event) is Again:
+                    out.append(self._relay.again(event))
                 elif type(event) is End:
                     self._end(event.error)
                 elif not out:  # a comment: its words are the upstream's own

@@ -14,6 +14,7 @@ import msgspec
 
 from billing.kinds import Usage
 from routing.wire.events import Comment
+from routing.wire.frames import Again
 
 MOST_TOKENS: Final = 100_000_000
 """No context window is as large: a count above it is not believed."""
@@ -88,8 +89,11 @@ class End:
 
 
 END: Final = End()
-Event = dict[str, Any] | Comment | End
-"""A chunk in the canonical format without its usage, a comment, or the end, after which nothing follows."""
+Event = dict[str, Any] | Again | Comment | End
+"""A chunk in the canonical format without its usage, the same chunk but for its text, a comment, or the end.
+
+Nothing follows the end.
+"""
 
 
 class Reader(Protocol):
@@ -110,6 +114,9 @@ class Reader(Protocol):
 
     remark: str
     """What is odd about the answer and stays for operators; empty if nothing is."""
+
+    abbreviates: bool
+    """Set by who reads: chunks may come as `Again`, with the text of their first choice's delta."""
 
     def feed(self, data: bytes | None) -> list[Event]:
         """The events that are complete now; None is the end of the bytes. Raises nothing: see `End.error`.

@@ -27,6 +27,7 @@ from routing.endpoints.chat.identity import drop_hidden, drop_names
 from routing.endpoints.chat.schema import ChatRequest
 from routing.providers.base import MalformedAnswer
 from routing.wire.events import DONE
+from routing.wire.frames import Again, Frame
 from routing.wire.wholeness import JsonScan
 
 _USUAL_OF_CHOICE: Final = len(("index", "delta", "finish_reason", "logprobs"))
@@ -61,6 +62,8 @@ def pieces_of(answer: dict[str, Any]) -> list[dict[str, Any]]:
 class ChatRelay:
     """Turns an upstream's chunks into the client's."""
 
+    takes_again = True
+
     def __init__(self, request: ChatRequest, head: Head, most_output: int) -> None:
         ours = {"id": head.public_id, "object": "chat.completion.chunk", "created": head.created, "model": head.model}
         self._ours = ours
@@ -82,6 +85,10 @@ class ChatRelay:
         self._most_output = most_output
         self._surely_within = most_output * BYTES_PER_TOKEN
         """So many bytes are no more tokens than allowed, however they come."""
+        self._last = b""
+        """The chunk before, as it was written."""
+        self._frame: Frame | None = None
+        """What was around its text; None as long as nobody has asked."""
         self.is_past_cap = False
         self.is_done = False
 
@@ -101,7 +108,7 @@ class ChatRelay:
         for choice in chunk["choices"]:
             self._complete(choice)
         if self._delta_bytes > self._surely_within:
-            self.is_past_cap = self._least_tokens() > self._most_output
+            self._look_at_cap()
         chunk.update(self._each)
         if len(chunk) > self._usual_members:
             complete_top(chunk)
@@ -115,7 +122,23 @@ class ChatRelay:
                 drop_hidden(chunk, self._hidden)
                 out = orjson.dumps(chunk)
                 break
+        self._last, self._frame = out, None
         return b"data: " + out + b"\n\n"
+
+    def again(self, text: Again) -> bytes:
+        """Of a chunk that is text and no more: whatever is hidden from clients stood in the one before it."""
+        frame = self._frame
+        if frame is None:
+            frame = self._frame = Frame.around(b"content", self._last)
+            assert frame is not None  # noqa: S101 - who says `Again` has seen that the text stands there once
+        self._deltas += 1
+        self._delta_bytes += len(text) if text.isascii() else len(text.decode())
+        if self._delta_bytes > self._surely_within:
+            self._look_at_cap()
+        return b"data: " + frame.with_text(text) + b"\n\n"
+
+    def _look_at_cap(self) -> None:
+        self.is_past_cap = self._least_tokens() > self._most_output
 
     def _complete(self, choice: dict[str, Any]) -> None:
         """Adds what the public schema requires of a choice, and counts what it brings; raises MalformedAnswer."""

@@ -24,6 +24,7 @@ from routing.providers.openai.failures import raise_failure, refuse_noise, says_
 from routing.providers.openai.finish import OURS, finish_reason
 from routing.providers.openai.messages import complete_said, complete_whole, is_plain, message_of
 from routing.providers.openai.refusals import error_in, text_of
+from routing.providers.openai.repeats import Repeats
 from routing.providers.openai.tools import ToolCalls, place_of
 from routing.providers.openai.usage import usage_of
 from routing.wire.events import Comment, EventParser, EventTooLarge, Failure
@@ -59,6 +60,7 @@ class OpenAIReader:
     _has_said = False
     """A delta brought something."""
     _speaks_in_messages = False
+    abbreviates = False
 
     def __init__(self, answers: int = 1, *, has_output: bool = True) -> None:
         self._answers = answers
@@ -75,6 +77,10 @@ class OpenAIReader:
     @cached_property
     def _parser(self) -> EventParser:
         return EventParser()
+
+    @cached_property
+    def _repeats(self) -> Repeats:
+        return Repeats()
 
     @cached_property
     def _calls(self) -> dict[Any, ToolCalls]:
@@ -99,21 +105,18 @@ class OpenAIReader:
         events: list[Event] = []
         try:
             for event in self._parser.finish() if data is None else self._parser.feed(data):
-                if type(event) is bytes:
-                    if len(event) <= _MOST_DONE_BYTES and event.strip() == _DONE:
-                        events.append(END)
-                        break
-                    chunk = self.read_chunk(event)
-                    if chunk is not None:
-                        events.append(chunk)
-                        self._has_begun = True
-                elif type(event) is Comment:
-                    events.append(event)
-                elif type(event) is Failure:
-                    raise_failure(loose.strictly(event) or event.decode("utf-8", "replace"))
+                if type(event) is not bytes:
+                    self._take_aside(event, events)
+                    continue
+                again = self._repeats.again(event) if self.abbreviates else None
+                if again is not None:
+                    self.is_partial = self.usage is not None
+                    events.append(again)
+                elif len(event) <= _MOST_DONE_BYTES and event.strip() == _DONE:
+                    events.append(END)
+                    break
                 else:
-                    self._noise = self._noise or event
-                    refuse_noise(event)
+                    self._take_chunk(event, events)
             if data is None and self._noise and not self._has_begun:
                 self._say_noise()
         except MalformedAnswer as error:
@@ -121,6 +124,25 @@ class OpenAIReader:
         except EventTooLarge:
             events.append(self._broken(MalformedAnswer("an event is too large")))
         return events
+
+    def _take_chunk(self, event: bytes, events: list[Event]) -> None:
+        chunk = self.read_chunk(event)
+        if chunk is None:
+            return
+        events.append(chunk)
+        if self.abbreviates and self._has_begun and self._answers == 1:  # the first is no model for others
+            self._repeats.learn(event, chunk)
+        self._has_begun = True
+
+    def _take_aside(self, event: bytes, events: list[Event]) -> None:
+        """What is no chunk; raises MalformedAnswer for what says a failure."""
+        if type(event) is Comment:
+            events.append(event)
+        elif type(event) is Failure:
+            raise_failure(loose.strictly(event) or event.decode("utf-8", "replace"))
+        else:
+            self._noise = self._noise or event
+            refuse_noise(event)
 
     def _say_noise(self) -> NoReturn:
         """No event came, but something did: an upstream that answers in another form says why there."""

@@ -27,7 +27,7 @@ from routing.api.base import ApiRequest, ApiResponse
 from routing.api.headers import RequestHeaders
 from routing.api.views import EndpointView
 from routing.catalogue.models import CatalogueModel, Channel, CostPrice, Route
-from routing.endpoints.base import Needs
+from routing.endpoints.base import Form, Needs
 from routing.endpoints.invalid import UnsupportedParameter
 from tests import upstream as up
 from tests.callers import decoded
@@ -71,7 +71,7 @@ class Loud(Vectors):
 
     name = "messages"
     path = "/loud"
-    over = (Shouted(),)
+    over: tuple[Form, ...] = (Shouted(),)
     passes = frozenset((b"x-volume",))
 
     def envelope(self, error: GatewayError, request_id: str) -> dict[str, Any]:
