@@ -13,6 +13,7 @@ from accounts import errors, keys, origins, refusals
 from administration import requests
 from routing.api import cors, paths
 from routing.endpoints import invalid
+from routing.providers.openai import usage
 from routing.wire import addresses, wholeness
 
 LETTERS: Final = 100_000
@@ -34,6 +35,7 @@ PATTERNS: Final[dict[str, tuple[re.Pattern[str], str]]] = {
     "a label": (addresses._LABEL, "fullmatch"),
     "a path": (addresses._PATH, "fullmatch"),
     "a number": (addresses._NUMBER, "fullmatch"),
+    "a count": (usage._DIGITS, "fullmatch"),
 }
 """Those of an upstream's refusals have their own test, behind the bounds that stand before them."""
 PIECES: Final = [

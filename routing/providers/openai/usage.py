@@ -6,6 +6,7 @@ OpenAI counts cached tokens inside `prompt_tokens` and reasoning inside `complet
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -49,11 +50,13 @@ _INNER: Final = ("billed_units", "tokens")
 """Cohere's: what is charged, and what was counted, which says more (docs.cohere.com/reference/chat)."""
 _OTHERS: Final = frozenset((*_OTHER_WORDS, *_INNER))
 _PLAIN: Final = frozenset(("prompt_tokens", "completion_tokens", "total_tokens"))
+_DIGITS: Final = re.compile(r"[0-9]{1,9}")
+"""Protocol buffers write 64-bit counts as text in JSON (https://protobuf.dev/programming-guides/json/)."""
 _NOTHING: Final[Mapping[str, Any]] = {}
 
 
 def usage_of(reported: Any, *, has_output: bool = True) -> Usage | None:
-    """The counts an upstream reported, None if they cannot be believed (negative, text, missing).
+    """The counts an upstream reported, None if they cannot be believed (negative, words, missing).
 
     An endpoint without output has no `completion_tokens`.
     """
@@ -176,6 +179,11 @@ def _first(reported: Mapping[str, Any], names: tuple[str, ...]) -> int | None:
 
 def _count(reported: Mapping[str, Any], name: str) -> int | None:
     value = reported.get(name)
-    if type(value) is float and value.is_integer():  # where all numbers are floating
+    if type(value) is not int and _is_whole(value):
         value = int(value)
     return value if type(value) is int and 0 <= value <= MOST_TOKENS else None
+
+
+def _is_whole(value: Any) -> bool:
+    """Whether it says a count in another type: a float where all numbers are, digits as text."""
+    return value.is_integer() if type(value) is float else type(value) is str and bool(_DIGITS.fullmatch(value))

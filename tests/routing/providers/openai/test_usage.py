@@ -113,7 +113,12 @@ def test_total_decides_whether_reasoning_stood_beside(reported: dict[str, Any], 
         pytest.param({"cached_tokens": 0, "prompt_cache_hit_tokens": 900}, 900, id="one name as zero"),
         pytest.param({"prompt_tokens_details": {"cached_tokens": 900}, "cache_read_input_tokens": 900}, 900, id="both"),
         pytest.param({"cached_tokens": 5_000}, 1_000, id="more than there was"),
-        pytest.param({"cached_tokens": "900"}, 0, id="text"),
+        pytest.param({"cached_tokens": "900"}, 900, id="digits as text"),
+        pytest.param({"cached_tokens": "many"}, 0, id="words"),
+        pytest.param({"cached_tokens": "-900"}, 0, id="a sign as text"),
+        pytest.param({"cached_tokens": "9e2"}, 0, id="a power as text"),
+        pytest.param({"cached_tokens": " 900"}, 0, id="a space and digits"),
+        pytest.param({"cached_tokens": "٩٠٠"}, 0, id="other digits"),
     ],
 )
 def test_cached_tokens_are_read_wherever_they_stand(members: dict[str, Any], cached: int) -> None:
@@ -291,7 +296,7 @@ def kept(short: Any, hour: Any) -> dict[str, Any]:
         pytest.param(anthropic(248, None), Usage(input=348, cache_write=248, output=10), id="no parts"),
         pytest.param(anthropic(248, [100]), Usage(input=348, cache_write=248, output=10), id="parts of another shape"),
         pytest.param(
-            anthropic(248, kept(None, "100")), Usage(input=348, cache_write=248, output=10), id="parts are no counts"
+            anthropic(248, kept(None, "some")), Usage(input=348, cache_write=248, output=10), id="parts are no counts"
         ),
         pytest.param(
             told(1_000, 10, cache_creation=kept(0, 5_000)),
@@ -430,7 +435,7 @@ def test_parts_larger_than_their_whole_are_cut_to_it() -> None:
 
 
 @pytest.mark.parametrize(
-    "details", [None, 5, [], {"cached_tokens": None}, {"cached_tokens": -4}, {"cached_tokens": "4"}], ids=str
+    "details", [None, 5, [], {"cached_tokens": None}, {"cached_tokens": -4}, {"cached_tokens": "four"}], ids=str
 )
 def test_details_that_cannot_be_are_left_out(details: Any) -> None:
     assert usage_of(told(10, 5, prompt_tokens_details=details)) == Usage(input=10, output=5)
