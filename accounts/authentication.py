@@ -1,7 +1,7 @@
 """Who is calling the API plane: keys, cached for a moment, as DRF's authentication contract.
 
-A key's row is read at most about once a second per process however many requests carry it; a revoked key is out
-everywhere within two seconds.
+A key's row is read at most about once a second per process however many requests carry it, and together with those of
+other keys; a revoked key is out everywhere within two seconds.
 """
 
 from __future__ import annotations
@@ -12,22 +12,30 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
 from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication
 
-from accounts import database, keys
+from accounts import database, key_rows, keys
+from accounts.batches import Batches, Found
 from accounts.errors import GatewayError, ServiceUnavailable
+from accounts.key_rows import KeyRow
 from accounts.limits import Limits
 from accounts.models import ApiKey, Tenant
-from accounts.networks import Network, parse_address, parse_networks
+from accounts.networks import Network, client_address, parse_address, parse_networks
+from accounts.pacing import Pace
 
 FRESH_SECONDS: Final = 1.0
 """A cached key this young is used as it is; an older one is used once more while it is read again."""
 STALE_SECONDS: Final = 1.8
 """A cached key this old is read again before it is used."""
-_MOST_CACHED: Final = 50_000
+UNKNOWN_SECONDS: Final = 1.8
+"""So long a key that was not there is not looked for again; one that is made meanwhile is known after that."""
+_MOST_CALLERS: Final = 50_000
+_MOST_UNKNOWN: Final = 20_000
+
+V = TypeVar("V")
 
 
 class KeyRefused(GatewayError):
@@ -163,68 +171,92 @@ class Legs:
 
 
 NO_LEGS: Final = Legs()
-LegsOf = Callable[[ApiKey], Legs]
-"""The legs of a key's requests. Billing knows them, which accounts does not."""
+LegsOf = Callable[[Sequence[KeyRow]], Mapping[int, Legs]]
+"""The legs of the requests of each of these keys, by the key's id. Billing knows them, which accounts does not."""
 
 
-def _no_legs(_api_key: ApiKey) -> Legs:
-    return NO_LEGS
+def _no_legs(_rows: Sequence[KeyRow]) -> Mapping[int, Legs]:
+    return {}
 
 
 class KeyCache:
     """Callers by the full digest of their key, read once for however many requests ask at the same time.
 
-    The digest is this process's own, under a key that nobody else has: cheaper than the database's.
+    The digest is this process's own, under a key that nobody else has: cheaper than the database's. What is read goes
+    in batches (accounts/batches.py), on two lanes: keys that were found before never wait behind those that nobody
+    knows. A key that was not there is remembered apart, so that a flood of made-up ones drives out no other.
     """
 
     def __init__(self, legs: LegsOf = _no_legs, trusted_proxies: Sequence[Network] = ()) -> None:
         self.legs = legs
-        """Asked once for every reading of a key, off the event loop."""
+        """Asked once for every batch of keys, off the event loop."""
         self.trusted_proxies = trusted_proxies
         """Networks whose `X-Forwarded-For` is believed."""
+        self.pace = Pace()
         self._pepper = secrets.token_bytes(32)
-        self._callers: dict[bytes, tuple[float, Caller | None]] = {}
-        self._loading: dict[bytes, asyncio.Task[Caller | None]] = {}
+        self._callers: dict[bytes, tuple[float, Caller]] = {}
+        """The longest unused first, once there are as many as are kept."""
+        self._unknown: dict[bytes, float] = {}
+        """When each was looked for in vain, the oldest first."""
+        self._known_lane = Batches(database.KNOWN_KEYS, self._read)
+        self._unknown_lane = Batches(database.UNKNOWN_KEYS, self._read)
         self._used: set[int] = set()
 
     async def find(self, secret: str) -> Caller | None:
         """The caller behind a secret, or None. Raises ServiceUnavailable if it must be read and cannot be."""
-        digest = self._digest(secret)
-        loaded_at, caller = self._callers.get(digest, (0.0, None))
-        if not loaded_at and not keys.is_well_formed(secret):
-            return None  # mistyped: no look at the database
+        digest = blake2b(secret.encode(), key=self._pepper).digest()
+        known = self._callers.get(digest)
+        if known is None:
+            return await self._find_unknown(digest, secret)
+        loaded_at, caller = known
         age = time.monotonic() - loaded_at
-        if age > FRESH_SECONDS:
-            task = self._load(digest, secret)
-            if age > STALE_SECONDS or (caller is not None and caller.is_of_past_period):
-                caller = await asyncio.shield(task)
-        elif caller is not None and caller.is_of_past_period:
-            caller = await asyncio.shield(self._load(digest, secret))
-        if caller is not None:
-            self._used.add(caller.key_id)
+        if age > FRESH_SECONDS or caller.is_of_past_period:
+            reading = self._known_lane.ask(secret) if secret in self._known_lane else self._renew(digest, secret)
+            if age > STALE_SECONDS or caller.is_of_past_period:
+                found = (await asyncio.shield(reading))[1]
+                if found is None:
+                    return None
+                caller = found
+        self._used.add(caller.key_id)
         return caller
 
-    def _digest(self, secret: str) -> bytes:
-        return blake2b(secret.encode(), key=self._pepper).digest()
-
-    def _load(self, digest: bytes, secret: str) -> asyncio.Task[Caller | None]:
-        task = self._loading.get(digest)
-        if task is None:
-            task = asyncio.get_running_loop().create_task(self._read(digest, keys.digests(secret)))
-            task.add_done_callback(lambda done: done.cancelled() or done.exception())
-            self._loading[digest] = task
-        return task
-
-    async def _read(self, digest: bytes, digests: list[str]) -> Caller | None:
-        asked_at = time.monotonic()  # what a slow database answers was true when it was asked
-        try:
-            caller = await database.read(_load_caller, digests, self.legs)
-        finally:
-            del self._loading[digest]
-        if len(self._callers) >= _MOST_CACHED:
-            self._callers.clear()
-        self._callers[digest] = (asked_at, caller)
+    async def _find_unknown(self, digest: bytes, secret: str) -> Caller | None:
+        if not keys.is_well_formed(secret):
+            return None  # mistyped: no look at the database
+        if time.monotonic() - self._unknown.get(digest, 0.0) < UNKNOWN_SECONDS:
+            return None
+        asked_at, caller = await asyncio.shield(self._unknown_lane.ask(secret))
+        if caller is None:
+            _keep(self._unknown, digest, asked_at, most=_MOST_UNKNOWN)
+            return None
+        self._keep_caller(digest, asked_at, caller)
+        self._used.add(caller.key_id)
         return caller
+
+    def _renew(self, digest: bytes, secret: str) -> asyncio.Future[Found[Caller]]:
+        def keep(done: asyncio.Future[Found[Caller]]) -> None:
+            if done.cancelled() or done.exception() is not None:
+                return
+            asked_at, caller = done.result()
+            if caller is None:
+                self._callers.pop(digest, None)
+            else:
+                self._keep_caller(digest, asked_at, caller)
+
+        reading = self._known_lane.ask(secret)
+        reading.add_done_callback(keep)
+        return reading
+
+    def _keep_caller(self, digest: bytes, asked_at: float, caller: Caller) -> None:
+        """As of when it was asked for: what a slow database answers was true then."""
+        _keep(self._callers, digest, (asked_at, caller), most=_MOST_CALLERS)
+
+    def _read(self, asked: Sequence[str]) -> Mapping[str, Caller]:
+        """The callers behind these secrets, of those that are there. In a lane's thread."""
+        secret_of = {digest: secret for secret in asked for digest in keys.digests(secret)}
+        rows = key_rows.by_digest(list(secret_of))
+        legs = self.legs(rows) if rows else {}
+        return {secret_of[row.digest]: _caller(row, legs.get(row.pk, NO_LEGS)) for row in rows}
 
     async def with_present_legs(self, caller: Caller) -> Caller:
         """The caller with the legs of this moment: its request may have taken long to arrive.
@@ -233,7 +265,7 @@ class KeyCache:
         """
         if not caller.is_of_past_period:
             return caller
-        found = await database.read(_load_legs, caller.key_id, self.legs)
+        found = await database.read(self._legs_now, caller.key_id)
         if found is None:
             raise InvalidApiKey(caller)
         return replace(
@@ -244,68 +276,49 @@ class KeyCache:
             spending_limits=found.limits,
         )
 
+    def _legs_now(self, key_id: int) -> Legs | None:
+        rows = key_rows.by_id([key_id])
+        return self.legs(rows).get(key_id, NO_LEGS) if rows else None
+
     def take_used(self) -> set[int]:
         """The ids of the keys used since the last call."""
         used, self._used = self._used, set()
         return used
 
 
-def _load_caller(digests: list[str], legs: LegsOf) -> Caller | None:
-    row = ApiKey.objects.select_related("tenant").filter(digest__in=digests).first()
-    if row is None:
-        return None
-    tenant = row.tenant
-    own = Limits(f"key:{row.pk}", row.requests_per_minute, row.tokens_per_minute, row.concurrency)
-    shared = Limits(f"tenant:{tenant.pk}", tenant.requests_per_minute, tenant.tokens_per_minute, tenant.concurrency)
-    found = legs(row)
+def _keep(cache: dict[bytes, V], digest: bytes, value: V, *, most: int) -> None:
+    """Puts it last; where there is no more room the first one goes, and never more than that at once."""
+    cache.pop(digest, None)
+    cache[digest] = value
+    if len(cache) > most:
+        del cache[next(iter(cache))]
+
+
+def _caller(row: KeyRow, legs: Legs) -> Caller:
+    own, shared = Limits(f"key:{row.pk}", *row.rates), Limits(f"tenant:{row.tenant_id}", *row.tenant_rates)
     return Caller(
         key_id=row.pk,
-        tenant_id=tenant.pk,
-        currency=tenant.currency,
-        is_tenant_active=tenant.status == Tenant.Status.ACTIVE,
+        tenant_id=row.tenant_id,
+        currency=row.currency,
+        is_tenant_active=row.tenant_status == Tenant.Status.ACTIVE,
         is_key_usable=row.status == ApiKey.Status.ACTIVE,
-        expires_at=row.expires_at.timestamp() if row.expires_at else None,
+        expires_at=row.expires_at,
         allowed_models=frozenset(row.allowed_models),
         allowed_networks=parse_networks(row.allowed_networks),
         limits=tuple(limits for limits in (own, shared) if not limits.is_unlimited),
-        legs=found.ids,
-        legs_until=found.until,
-        price_plan=found.price_plan,
-        session_quotas=found.session_quotas,
-        spending_limits=found.limits,
+        legs=legs.ids,
+        legs_until=legs.until,
+        price_plan=legs.price_plan,
+        session_quotas=legs.session_quotas,
+        spending_limits=legs.limits,
         allowed_origins=frozenset(row.allowed_origins),
     )
-
-
-def _load_legs(key_id: int, legs: LegsOf) -> Legs | None:
-    row = ApiKey.objects.select_related("tenant").filter(pk=key_id).first()
-    return None if row is None else legs(row)
 
 
 def write_last_used(key_ids: set[int]) -> None:
     """Stamps the keys as just used; called every few seconds, not per request."""
     if key_ids:
         ApiKey.objects.filter(pk__in=key_ids).update(last_used_at=timezone.now())
-
-
-def client_address(peer: str, forwarded_for: str, trusted_proxies: Sequence[Network]) -> str:
-    """The caller's address: the peer, or where the peer is a trusted proxy the nearest untrusted hop it names.
-
-    If all that it names are trusted too, the farthest. `forwarded_for` is `X-Forwarded-For`, empty if absent. A hop
-    that is no address, such as `unknown`, is returned as it is: nobody's.
-    """
-    if not trusted_proxies:
-        return peer
-    address = peer
-    hops = [hop.strip() for hop in forwarded_for.split(",") if hop.strip()]
-    for address in (peer, *reversed(hops)):
-        try:
-            ip = parse_address(address)
-        except ValueError:
-            return address
-        if not any(ip in network for network in trusted_proxies):
-            return address
-    return address
 
 
 class ApiKeyAuthentication(BaseAuthentication):

@@ -7,7 +7,7 @@ sees its peers so.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -50,6 +50,26 @@ def parse_network(text: str) -> Network:
 
 def parse_networks(texts: Iterable[str]) -> tuple[Network, ...]:
     return tuple(map(parse_network, texts))
+
+
+def client_address(peer: str, forwarded_for: str, trusted_proxies: Sequence[Network]) -> str:
+    """The caller's address: the peer, or where the peer is a trusted proxy the nearest untrusted hop it names.
+
+    If all that it names are trusted too, the farthest. `forwarded_for` is `X-Forwarded-For`, empty if absent. A hop
+    that is no address, such as `unknown`, is returned as it is: nobody's.
+    """
+    if not trusted_proxies:
+        return peer
+    address = peer
+    hops = [hop.strip() for hop in forwarded_for.split(",") if hop.strip()]
+    for address in (peer, *reversed(hops)):
+        try:
+            ip = parse_address(address)
+        except ValueError:
+            return address
+        if not any(ip in network for network in trusted_proxies):
+            return address
+    return address
 
 
 def _is_port(text: str) -> bool:

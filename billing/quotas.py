@@ -9,9 +9,9 @@ A soft quota is a leg as well, with a line that nobody reaches, so that its use 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, cast
+from typing import Final, Literal, Protocol, cast
 from zoneinfo import ZoneInfo
 
 from django.db import transaction
@@ -38,6 +38,17 @@ class Period:
 
     starts_at: dt.datetime
     ends_at: dt.datetime | None
+
+
+class Drawing(Protocol):
+    """A key whose requests draw on quotas, be it a model's row or what the API plane reads."""
+
+    @property
+    def pk(self) -> int: ...
+    @property
+    def tenant_id(self) -> int: ...
+    @property
+    def created_by_id(self) -> int | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +103,42 @@ def of_key(api_key: ApiKey) -> list[Quota]:
     return list(open_quotas(api_key.tenant).filter(about))
 
 
+Subject = tuple[int, int | None, int | None]
+"""Whom a quota is about: a tenant, and of it a member or a key."""
+
+
+def by_subject(quota_ids: Sequence[int]) -> dict[Subject, list[Quota]]:
+    """These quotas by whom they are about."""
+    found: dict[Subject, list[Quota]] = {}
+    for quota in Quota.objects.filter(pk__in=quota_ids).select_related("tenant"):
+        found.setdefault((quota.tenant_id, quota.user_id, quota.api_key_id), []).append(quota)
+    return found
+
+
+def about(api_key: Drawing, subjects: Mapping[Subject, Sequence[Quota]]) -> list[Quota]:
+    """Those among them that a key's requests draw on, as `of_key`."""
+    tenant = api_key.tenant_id
+    found = [*subjects.get((tenant, None, None), ()), *subjects.get((tenant, None, api_key.pk), ())]
+    if api_key.created_by_id is not None:
+        found += subjects.get((tenant, api_key.created_by_id, None), ())
+    return sorted(found, key=lambda quota: quota.pk)
+
+
+def present_limits(quotas: Sequence[Quota], now: dt.datetime) -> dict[int, tuple[int, SpendingLimit]]:
+    """Of each but those per session, by the quota's id: the balance of the present period by its id, and what a refusal
+    tells of it. One query for all that have begun.
+    """
+    lasting = [quota for quota in quotas if quota.period != Quota.Period.SESSION]
+    if not lasting:
+        return {}
+    lasts = Q(ends_at=None) | Q(ends_at__gt=now)
+    periods = Balance.objects.filter(
+        lasts, kind=Balance.Kind.QUOTA, quota__in=[quota.pk for quota in lasting], session="", starts_at__lte=now
+    )
+    rows = {row.quota_id: row for row in periods.order_by("starts_at")}
+    return {quota.pk: _limit(quota, rows.get(quota.pk) or _begin(quota, now)) for quota in lasting}
+
+
 def balance_of(quota: Quota, now: dt.datetime) -> Balance:
     """The row of the present period, made if this is its first request."""
     return _present(quota, now) or _begin(quota, now)
@@ -131,13 +178,8 @@ def _begin(quota: Quota, now: dt.datetime) -> Balance:
     return row
 
 
-def limit_now(quota: Quota, now: dt.datetime) -> tuple[int, SpendingLimit]:
-    """The balance of the present period, by its id, and what a refusal tells of it."""
-    return _limit(quota, balance_of(quota, now))
-
-
 def session_limit(quota: Quota, digest: str) -> tuple[int, SpendingLimit]:
-    """The same of a quota per session, for the session of this digest."""
+    """The balance of a quota per session for the session of this digest, by its id, and what a refusal tells of it."""
     row = Balance.objects.filter(quota=quota, session=digest).first()
     return _limit(quota, row or _begin_session(quota, digest))
 

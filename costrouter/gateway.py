@@ -30,7 +30,7 @@ def build() -> Gateway:
             keep_alive_seconds=settings.KEEP_ALIVE_SECONDS,
             most_body_bytes=settings.MAX_BODY_BYTES,
         ),
-        key_cache=KeyCache(balances.legs, parse_networks(settings.TRUSTED_PROXIES)),
+        key_cache=KeyCache(balances.legs_of, parse_networks(settings.TRUSTED_PROXIES)),
         origins=Origins(),
         limiter=Limiter(settings.REDIS_URL),
         writer=writer,

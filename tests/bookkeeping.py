@@ -18,7 +18,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import connections
 from pytest_django.plugin import DjangoDbBlocker
 
-from accounts.database import READERS, REPORTERS
+from accounts.database import KNOWN_KEYS, READERS, REPORTERS, UNKNOWN_KEYS
 from accounts.models import Tenant
 from billing import balances, ledger
 from billing.books import Books, Hold, Settlement, open_books
@@ -38,7 +38,7 @@ def default_database(url: str, blocker: DjangoDbBlocker) -> Iterator[None]:
         configured["OPTIONS"] = {"timeout": 20, "transaction_mode": "IMMEDIATE"}
     connections.settings["default"] = configured
     del connections["default"]
-    _forget_in(READERS, REPORTERS)
+    _forget_in(READERS, REPORTERS, KNOWN_KEYS, UNKNOWN_KEYS)
     ContentType.objects.clear_cache()  # its ids are of one database
     try:
         with blocker.unblock():
@@ -47,7 +47,7 @@ def default_database(url: str, blocker: DjangoDbBlocker) -> Iterator[None]:
     finally:
         connections.settings["default"] = before
         connections["default"] = connection
-        _forget_in(READERS, REPORTERS)
+        _forget_in(READERS, REPORTERS, KNOWN_KEYS, UNKNOWN_KEYS)
         ContentType.objects.clear_cache()
 
 

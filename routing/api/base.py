@@ -24,6 +24,7 @@ from rest_framework.views import APIView
 from accounts.authentication import Caller, InvalidApiKey, KeyRefused, whose
 from accounts.errors import GatewayError
 from accounts.limits import RateLimited
+from accounts.networks import client_address
 from routing.api import cors
 from routing.api.errors import InternalError, MethodNotSupported, PermissionRefused, UnknownUrl
 from routing.api.headers import Headers, RequestHeaders
@@ -65,6 +66,14 @@ class ApiRequest(msgspec.Struct):
         if self.user is None:
             raise NotAuthenticated
         return self.user
+
+    @property
+    def address(self) -> str:
+        """The client's, also behind a trusted proxy."""
+        proxies = self.gateway.key_cache.trusted_proxies
+        if not proxies:
+            return self.peer
+        return client_address(self.peer, ", ".join(self.headers.get_all("x-forwarded-for")), proxies)
 
     @property
     def META(self) -> dict[str, str]:  # noqa: N802 - Django's name for it
@@ -175,6 +184,8 @@ Envelope = Callable[[GatewayError, str], dict[str, Any]]
 _AWAY: Final = 503
 _BEFORE_THE_KEY: Final = frozenset((404, 405))
 """What is said of a path or method before anybody looks at the key."""
+_OF_NOBODY: Final = _BEFORE_THE_KEY | {401}
+"""What somebody without a key can ask for as often as he likes."""
 
 
 async def _result(value: Any) -> Any:
@@ -189,13 +200,16 @@ async def refuse(error: Exception, request: ApiRequest, envelope: Envelope | Non
     """
     refusal = error if isinstance(error, GatewayError) else _of_framework(error)
     if not refusal.is_recorded and (refusal.status < 500 or refusal.status == _AWAY):
-        await _count(refusal, request)
+        caller = await _count(refusal, request)
+        if caller is None and refusal.status in _OF_NOBODY:
+            await request.gateway.key_cache.pace.wait(request.address)
     status = getattr(refusal, "upstream_status", refusal.status)
     headers = [(name.encode(), value.encode()) for name, value in refusal.headers.items()]
     return ApiResponse(status, headers, orjson.dumps(envelope(refusal, request.id) if envelope else refusal.envelope))
 
 
-async def _count(refusal: GatewayError, request: ApiRequest) -> None:
+async def _count(refusal: GatewayError, request: ApiRequest) -> Caller | None:
+    """Whose it was, if anybody's."""
     caller = request.user
     if caller is None:
         if isinstance(refusal, KeyRefused):
@@ -204,6 +218,7 @@ async def _count(refusal: GatewayError, request: ApiRequest) -> None:
             caller = await whose(request)
     model = request.values.get("model") if request.values else None
     request.gateway.refusals.count(refusal, caller, path=request.path, model=model, at=request.started_at)
+    return caller
 
 
 def _of_framework(error: Exception) -> GatewayError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime as dt
+import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from types import SimpleNamespace
@@ -18,7 +19,9 @@ from pytest_django.plugin import DjangoDbBlocker
 
 from accounts import keys
 from accounts.authentication import (
+    FRESH_SECONDS,
     STALE_SECONDS,
+    UNKNOWN_SECONDS,
     AccountDeactivated,
     ApiKeyAuthentication,
     Caller,
@@ -26,14 +29,14 @@ from accounts.authentication import (
     IpNotAuthorized,
     KeyCache,
     Legs,
-    client_address,
+    _keep,
     write_last_used,
 )
 from accounts.errors import ServiceUnavailable
 from accounts.keys import IssuedKey
 from accounts.limits import Limits
 from accounts.models import ApiKey, Tenant
-from accounts.networks import parse_networks
+from accounts.networks import client_address, parse_networks
 from tests.bookkeeping import default_database
 from tests.databases import PostgresDatabases
 from tests.wires import Wire
@@ -277,7 +280,9 @@ def test_requests_at_the_same_time_read_a_key_once(issued: IssuedKey) -> None:
 
 def test_caller_has_the_legs_that_the_wiring_knows(issued: IssuedKey) -> None:
     async def story() -> tuple[int, ...]:
-        caller = await KeyCache(lambda api_key: Legs((api_key.tenant_id, api_key.pk))).find(issued.secret)
+        caller = await KeyCache(lambda rows: {row.pk: Legs((row.tenant_id, row.pk)) for row in rows}).find(
+            issued.secret
+        )
         assert caller is not None
         return caller.legs
 
@@ -288,17 +293,18 @@ def test_caller_has_no_legs_before_anything_is_wired(issued: IssuedKey) -> None:
     assert ask(bearer(issued)).legs == ()
 
 
-def test_cached_key_is_used_and_renewed_without_waiting(issued: IssuedKey) -> None:
+def test_cached_key_is_used_and_renewed_without_waiting(wire: Wire, issued: IssuedKey) -> None:
     async def story() -> None:
         cache = KeyCache()
-        await cache.find(issued.secret)
-        digest = cache._digest(issued.secret)
-        loaded_at, caller = cache._callers[digest]
-        cache._callers[digest] = (loaded_at - 1.2, caller)
-        assert await cache.find(issued.secret) is caller
-        assert digest in cache._loading
-        await cache._loading[digest]
-        assert time.monotonic() - cache._callers[digest][0] < 1
+        caller = await cache.find(issued.secret)
+        await asyncio.sleep(FRESH_SECONDS + 0.1)
+        wire.hold_still()
+        assert await cache.find(issued.secret) is caller  # once more, while it is read again
+        wire.mend()
+        await asyncio.sleep(STALE_SECONDS - FRESH_SECONDS)
+        renewed = await cache.find(issued.secret)
+        assert renewed is not None
+        assert renewed is not caller
 
     run(story)
 
@@ -325,20 +331,99 @@ def test_age_of_a_cached_key_counts_from_before_it_was_read(wire: Wire, issued: 
         cache = KeyCache()
         began = time.monotonic()
         wire.hold_still()
-        asyncio.get_running_loop().call_later(0.6, wire.mend)
-        await cache.find(issued.secret)
-        loaded_at, _caller = cache._callers[cache._digest(issued.secret)]
-        assert loaded_at - began < 0.3
+        asyncio.get_running_loop().call_later(1.2, wire.mend)
+        caller = await cache.find(issued.secret)
+        await asyncio.sleep(max(0.0, began + STALE_SECONDS + 0.2 - time.monotonic()))
+        assert await cache.find(issued.secret) is not caller
 
     run(story)
 
 
-def test_unknown_key_that_was_asked_for_too_early_becomes_known(issued: IssuedKey) -> None:
+def test_key_that_is_made_after_it_was_asked_for_becomes_known(issued: IssuedKey) -> None:
     async def story() -> None:
         cache = KeyCache()
-        cache._callers[cache._digest(issued.secret)] = (time.monotonic() - STALE_SECONDS - 0.1, None)
+        secret = keys.generate()
+        assert await cache.find(secret) is None
+        await asyncio.to_thread(_give, issued, secret)
+        assert await cache.find(secret) is None  # remembered as unknown
+        await asyncio.sleep(UNKNOWN_SECONDS + 0.1)
+        assert await cache.find(secret) is not None
+
+    run(story)
+
+
+def test_keys_that_are_asked_for_together_are_read_together(issued: IssuedKey) -> None:
+    """Of a thousand keys, a handful of queries; SQL that is counted on the connections of the lanes."""
+
+    async def story() -> None:
+        reads: list[int] = []
+        cache = KeyCache(lambda rows: reads.append(len(rows)) or {})
+        secrets_ = [keys.generate() for _key in range(1000)]
+        await asyncio.to_thread(_give, issued, *secrets_)
+        callers = await asyncio.gather(*(cache.find(secret) for secret in secrets_))
+        assert None not in callers
+        assert len({caller.key_id for caller in callers if caller is not None}) == 1000
+        assert (sum(reads), len(reads) <= 4) == (1000, True)
+
+    run(story)
+
+
+def test_known_key_does_not_wait_behind_unknown_ones(wire: Wire, issued: IssuedKey) -> None:
+    """While a reading of made-up keys hangs, a key that was used before is read again all the same."""
+
+    async def story() -> None:
+        cache = KeyCache()
+        await cache.find(issued.secret)
+        await asyncio.sleep(STALE_SECONDS + 0.1)
+        hanging = threading.Event()
+        read = cache._unknown_lane._read
+        cache._unknown_lane._read = lambda asked: hanging.wait(2) and read(asked)  # type: ignore[func-returns-value, return-value]
+        flood = [asyncio.ensure_future(cache.find(keys.generate())) for _key in range(2000)]
+        await asyncio.sleep(0)
+        began = time.monotonic()
+        assert await cache.find(issued.secret) is not None
+        assert time.monotonic() - began < 0.5
+        hanging.set()
+        assert await asyncio.gather(*flood) == [None] * 2000
+
+    run(story)
+
+
+def test_flood_of_unknown_keys_drives_no_known_one_out(issued: IssuedKey) -> None:
+    async def story() -> None:
+        cache = KeyCache()
         caller = await cache.find(issued.secret)
+        for _part in range(5):
+            await asyncio.gather(*(cache.find(keys.generate()) for _key in range(5_000)))
+        assert len(cache._unknown) <= 20_000
+        assert len(cache._callers) == 1
+        renewed = await cache.find(issued.secret)
         assert caller is not None
+        assert renewed is not None
+        assert renewed.key_id == caller.key_id
+
+    run(story)
+
+
+def test_cache_that_is_full_lets_go_of_the_longest_unused_alone() -> None:
+    cache: dict[bytes, int] = {}
+    for number in range(4):
+        _keep(cache, b"%d" % number, number, most=3)
+    _keep(cache, b"1", 11, most=3)
+    _keep(cache, b"4", 4, most=3)
+
+    assert cache == {b"3": 3, b"1": 11, b"4": 4}
+
+
+def test_row_that_cannot_be_read_keeps_no_other_key_out(issued: IssuedKey) -> None:
+    async def story() -> None:
+        cache = KeyCache()
+        odd, fine = keys.generate(), keys.generate()
+        await asyncio.to_thread(_give, issued, odd, fine)
+        await asyncio.to_thread(_spoil, odd)
+        spoilt, found = await asyncio.gather(cache.find(odd), cache.find(fine), return_exceptions=True)
+        assert isinstance(spoilt, ValueError)
+        assert isinstance(found, Caller)
 
     run(story)
 
@@ -387,6 +472,17 @@ def test_used_keys_are_stamped_together(issued: IssuedKey) -> None:
     stamped = ApiKey.objects.get(pk=issued.api_key.pk).last_used_at
     assert stamped is not None
     assert timezone.now() - stamped < dt.timedelta(seconds=5)
+
+
+def _give(issued: IssuedKey, *secrets_: str) -> None:
+    rows = [ApiKey(tenant=issued.api_key.tenant, name="more", digest=keys.digest(secret)) for secret in secrets_]
+    ApiKey.objects.bulk_create(rows)
+    connection.close()
+
+
+def _spoil(secret: str) -> None:
+    ApiKey.objects.filter(digest=keys.digest(secret)).update(allowed_networks=["no network"])
+    connection.close()
 
 
 def _revoke(issued: IssuedKey) -> None:

@@ -40,7 +40,7 @@ def test_wallet_is_looked_up_once(rich: Account) -> None:
 
     with CaptureQueriesContext(connection) as queries:
         assert balances.legs(another) == Legs((rich.wallet.pk,))
-    assert len(queries) == 2  # its quotas, its plan
+    assert len(queries) == 1  # its plan and its quotas
 
 
 def test_absent_wallet_is_looked_for_again(database: str) -> None:

@@ -1,0 +1,45 @@
+"""Refusals of nobody, answered no faster than so many a second: a flood of made-up keys costs its sender time, not us.
+
+Who asks once gets his answer at once. Who asks again and again, on many connections, waits for each answer, a few
+seconds at most; on the event loop a refusal that waits costs next to nothing, and one that is answered as much as half
+a request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Final
+
+PER_ADDRESS: Final = 50.0
+"""Refusals a second."""
+IN_ALL: Final = 400.0
+BURST_SECONDS: Final = 2.0
+"""So much of a second's allowance may be taken at once."""
+LONGEST: Final = 8.0
+"""Seconds that an answer waits at most."""
+_MOST_ADDRESSES: Final = 10_000
+_EVERYBODY: Final = ""
+
+
+class Pace:
+    """This process's allowance of refusals, of each address and of all together (a leaky bucket as a moment: GCRA)."""
+
+    def __init__(self) -> None:
+        self._due: dict[str, float] = {}
+        """When the last refusal that was allowed would have its turn at an even pace, the oldest first."""
+
+    async def wait(self, address: str) -> None:
+        """Returns when one more refusal to this address may be answered."""
+        now = time.monotonic()
+        seconds = max(self._take(address, PER_ADDRESS, now), self._take(_EVERYBODY, IN_ALL, now))
+        if seconds > 0:
+            await asyncio.sleep(seconds)
+
+    def _take(self, name: str, per_second: float, now: float) -> float:
+        """Seconds to wait."""
+        latest = now + LONGEST + BURST_SECONDS
+        due = self._due[name] = min(latest, max(now, self._due.pop(name, now)) + 1 / per_second)
+        if len(self._due) > _MOST_ADDRESSES:
+            del self._due[next(iter(self._due))]
+        return due - now - BURST_SECONDS
