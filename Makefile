@@ -9,7 +9,7 @@ PY := .venv/bin/python
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench bench-peers bench-records month-end test-real fuzz looks chaos soak messages clean
+.PHONY: help run test check bench bench-peers bench-records bench-growth month-end test-real fuzz looks chaos soak messages clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ bench-peers: .venv/synced ## the same beside other gateways: LiteLLM, Portkey, f
 
 bench-records: .venv/synced ## pages, roll-ups and inserts over five million usage records
 	$(PY) -m bench.records $(ARGS)
+
+bench-growth: .venv/synced ## curves of what grows: active keys, floods of made-up ones; ARGS="--only table" a full table
+	$(PY) -m bench.growth $(ARGS)
 
 month-end: .venv/synced ## close and draft a month of a million records, on SQLite in a folder of its own
 	folder=$$(mktemp -d) && export COSTROUTER_VAR=$$folder DJANGO_SETTINGS_MODULE=costrouter.settings && \

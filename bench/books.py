@@ -1,7 +1,8 @@
 """The gateway's database: opened with one funded tenant before the load, proved after it.
 
 Run in a process of its own, with the gateway's environment: `python -m bench.books open JSON_PORT STREAM_PORT` prints
-the key, `python -m bench.books count` prints how the usage records ended, both as JSON.
+the key, `python -m bench.books count` prints how the usage records ended, both as JSON. `keys NUMBER FILE` makes more
+keys and writes them down, `made-up NUMBER FILE` writes down keys of nobody, `idle NUMBER` makes keys that nobody uses.
 """
 
 from __future__ import annotations
@@ -10,16 +11,18 @@ import json
 import os
 import sys
 from decimal import Decimal
+from pathlib import Path
 
 import django
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "costrouter.settings")
 django.setup()
 
+from django.db import connection  # noqa: E402  (models exist only after setup)
 from django.db.models import Count  # noqa: E402  (models exist only after setup)
 
 from accounts import keys  # noqa: E402
-from accounts.models import Tenant, User  # noqa: E402
+from accounts.models import ApiKey, Tenant, User  # noqa: E402
 from accounts.tenants import open_tenant  # noqa: E402
 from bench import payloads  # noqa: E402
 from billing import balances, ledger, money  # noqa: E402
@@ -48,6 +51,28 @@ def open_books(json_port: int, stream_port: int) -> str:
         concurrency=_UNREACHED,
     )
     return issued.secret
+
+
+def more_keys(number: int) -> list[str]:
+    """So many keys of the tenant, without limits."""
+    tenant = Tenant.objects.get()
+    secrets = [keys.generate() for _key in range(number)]
+    ApiKey.objects.bulk_create(
+        [ApiKey(tenant=tenant, name="active", digest=keys.digest(secret)) for secret in secrets], batch_size=1_000
+    )
+    return secrets
+
+
+def idle_keys(number: int) -> None:
+    """So many keys that nobody uses, made by the database itself."""
+    columns = ", ".join(name for name in ApiKey.objects.values()[0] if name not in {"id", "digest"})
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO accounts_apikey ({columns}, digest) SELECT {columns}, md5('a' || n) || md5('b' || n) "
+            "FROM (SELECT * FROM accounts_apikey LIMIT 1) one, generate_series(1, %s) n",
+            [number],
+        )
+        cursor.execute("ANALYZE accounts_apikey")
 
 
 def count() -> dict[str, int]:
@@ -79,6 +104,12 @@ def _open_catalogue(json_channel: Channel, stream_channel: Channel) -> None:
 def main(arguments: list[str]) -> None:
     if arguments[0] == "open":
         print(json.dumps({"key": open_books(int(arguments[1]), int(arguments[2]))}))
+    elif arguments[0] == "keys":
+        Path(arguments[2]).write_text("\n".join(more_keys(int(arguments[1]))))
+    elif arguments[0] == "made-up":
+        Path(arguments[2]).write_text("\n".join(keys.generate() for _key in range(int(arguments[1]))))
+    elif arguments[0] == "idle":
+        idle_keys(int(arguments[1]))
     else:
         print(json.dumps(count()))
 
