@@ -61,8 +61,10 @@ class ServiceUnavailable(GatewayError):
     code = "service_unavailable"
     retriable = True
 
-    def __init__(self, message: str = "The service is temporarily unavailable. Please retry.") -> None:
-        super().__init__(message, retry_after=5)
+    def __init__(
+        self, message: str = "The service is temporarily unavailable. Please retry.", *, retry_after: int = 5
+    ) -> None:
+        super().__init__(message, retry_after=retry_after)
 
 
 def is_plain_name(text: object) -> bool:

@@ -18,6 +18,8 @@ BURST_SECONDS: Final = 2.0
 """So much of a second's allowance may be taken at once."""
 LONGEST: Final = 8.0
 """Seconds that an answer waits at most."""
+_MOST_WAITING: Final = 8_000
+"""Each has a connection, and some kilobytes; what is more is answered at once."""
 _MOST_ADDRESSES: Final = 10_000
 _EVERYBODY: Final = ""
 
@@ -29,12 +31,19 @@ class Pace:
         self._due: dict[str, float] = {}
         """When the last refusal that was allowed would have its turn at an even pace, the oldest first."""
 
+        self.waiting = 0
+        """How many refusals wait for their turn."""
+
     async def wait(self, address: str) -> None:
         """Returns when one more refusal to this address may be answered."""
         now = time.monotonic()
         seconds = max(self._take(address, PER_ADDRESS, now), self._take(_EVERYBODY, IN_ALL, now))
-        if seconds > 0:
-            await asyncio.sleep(seconds)
+        if seconds > 0 and self.waiting < _MOST_WAITING:
+            self.waiting += 1
+            try:
+                await asyncio.sleep(seconds)
+            finally:
+                self.waiting -= 1
 
     def _take(self, name: str, per_second: float, now: float) -> float:
         """Seconds to wait."""

@@ -21,10 +21,15 @@ import django
 
 django.setup()
 
+from django.conf import settings
 from django.core.handlers.asgi import ASGIHandler
 
 from costrouter.gateway import build
+from costrouter.health import PATHS, Health
+from costrouter.parent import end_server, end_with_parent, say_ready
 from costrouter.scheduler import Scheduler
+from costrouter.stopping import Stop
+from routing.api.doors import Doors
 from routing.api.plane import ApiPlane, Receive, Scope, Send
 
 
@@ -33,6 +38,7 @@ class Application:
 
     def __init__(self) -> None:
         self._api: ApiPlane | None = None
+        self._health: Health | None = None
         self._web = ASGIHandler()
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
@@ -41,6 +47,8 @@ class Application:
             if self._api is None:
                 raise RuntimeError("The API plane needs a server that speaks ASGI's lifespan; see bin/serve.")
             return self._api(scope, receive, send)
+        if kind == "http" and scope["path"] in PATHS and self._health is not None:
+            return self._health.answer(scope["path"], send)
         if kind == "lifespan":
             return self._live(receive, send)
         if kind == "http" and self._api is not None and self._api.is_lost(scope):
@@ -50,6 +58,7 @@ class Application:
     async def _live(self, receive: Receive, send: Send) -> None:
         """The server's start and end (ASGI lifespan)."""
         await receive()
+        end_with_parent()
         _work_in_batches()
         gateway = build()
         scheduler = Scheduler(gateway)
@@ -58,11 +67,14 @@ class Application:
         except Exception as error:  # said to the server, which then ends with it
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             raise
-        self._api = ApiPlane(gateway)
+        doors = Doors(settings.MAX_OPEN_REQUESTS)
+        self._api, self._health = ApiPlane(gateway, doors), Health(doors)
+        Stop(doors, settings.DRAIN_SECONDS, end_server).listen()
         gc.collect()
         gc.freeze()
         gc.set_threshold(10_000, 20, 50)
         await send({"type": "lifespan.startup.complete"})
+        say_ready(settings.DRAIN_SECONDS)
         await receive()
         await scheduler.stop()
         await send({"type": "lifespan.shutdown.complete"})

@@ -26,6 +26,7 @@ from billing.invoices import jobs as invoices
 from billing.payments import gateways
 from billing.payments import jobs as payments
 from billing.recovery import Contact
+from costrouter import schema
 from routing.pipeline.gateway import Gateway
 
 log = logging.getLogger(__name__)
@@ -110,6 +111,7 @@ class Scheduler:
     def _prepare(self) -> str:
         gateways.require_sound()
         try:
+            schema.require_own()
             self._gateway.catalogue.refresh()
             return processes.register()
         finally:

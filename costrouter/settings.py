@@ -72,6 +72,10 @@ TRUSTED_PROXIES = env.list("TRUSTED_PROXIES", default=[])
 """Networks whose X-Forwarded-For is believed; without any, the peer's address is the client's."""
 CHANNEL_NETWORKS = env.list("CHANNEL_NETWORKS", default=["127.0.0.0/8", "::1/128"] if EMBEDDED else [])
 """Networks that are not public but that channels may still reach, also by plain http."""
+MAX_OPEN_REQUESTS = env.int("MAX_OPEN_REQUESTS", default=4000)
+"""Requests that a process has open at once; the next ones are refused with 503."""
+DRAIN_SECONDS = env.float("DRAIN_SECONDS", default=60.0)
+"""How long a stopping process lets what is open go on."""
 SHOW_CHANNELS = env.bool("SHOW_CHANNELS", default=True)
 """Whether tenants see the names of the channels that served them."""
 SHOW_COSTS = env.bool("SHOW_COSTS", default=False)

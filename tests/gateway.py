@@ -59,6 +59,27 @@ class Gateway:
         """Ends a worker as a crash would: signal 9."""
         os.kill(pid, signal.SIGKILL)
 
+    def signal(self, number: int) -> None:
+        """Sends a signal to the parent of the workers."""
+        os.kill(self._process.pid, number)
+
+    def wait(self, seconds: float) -> float:
+        """Returns when the server has ended by itself, with the seconds that took."""
+        began = time.monotonic()
+        self._process.guard.wait(seconds)
+        return time.monotonic() - began
+
+    @property
+    def exit_code(self) -> int | None:
+        return self._process.guard.poll()
+
+    def wait_for_others_than(self, pids: set[int], *, seconds: float) -> None:
+        """Until as many workers serve as should, and none of these is left."""
+        deadline = time.monotonic() + seconds
+        while len(self.pids) != self.workers or pids & set(self.pids) or not self._answers():
+            assert time.monotonic() < deadline, f"still {self.pids} of {pids}:\n{self.log.read_text()}"
+            time.sleep(0.1)
+
     def manage(self, *words: str) -> str:
         """Runs a management command against this gateway's database; returns what it printed."""
         return databases.manage(*words, database_url=self.database_url, env=self.env)

@@ -20,6 +20,7 @@ from rest_framework.authentication import BaseAuthentication
 from bench.payloads import answer_to
 from costrouter.gateway import build
 from routing.api.base import ApiRequest, ApiResponse, GatewayView
+from routing.api.doors import Doors
 from routing.api.plane import ApiPlane
 
 Message = MutableMapping[str, Any]
@@ -41,7 +42,7 @@ class Completions(GatewayView):
 # The plane's own handler sends what its views return; Django's types know only its own responses.
 _view: Any = Completions.as_view()
 urlpatterns = [path("v1/chat/completions", _view)]
-_plane = ApiPlane(build())
+_plane = ApiPlane(build(), Doors(4096))
 
 
 async def application(

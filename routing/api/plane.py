@@ -19,6 +19,7 @@ from billing.reservations import new_id
 from routing.api import cors
 from routing.api.base import ApiRequest, ApiResponse, refuse
 from routing.api.body import RequestTooLarge
+from routing.api.doors import Doors, Stopping
 from routing.api.errors import RequestTimeout, UnknownUrl
 from routing.api.headers import Headers, RequestHeaders
 from routing.api.paths import nearest
@@ -43,8 +44,9 @@ _STREAM_HEAD: Final = [
 class ApiPlane:
     """Reads the request, resolves its view, sends what the view returns."""
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway, doors: Doors) -> None:
         self._gateway = gateway
+        self._doors = doors
         self._slow_bodies = SlowBodies()
         self._resolver = get_resolver()
         self._views: dict[str, Callable[..., Awaitable[ApiResponse]]] = {}
@@ -53,6 +55,8 @@ class ApiPlane:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = RequestHeaders(scope["headers"])
         client = scope.get("client")
+        doors, task = self._doors, asyncio.current_task()
+        assert task is not None  # noqa: S101 - requests run in tasks
         request = ApiRequest(
             id=new_id(),
             method=scope["method"],
@@ -66,17 +70,37 @@ class ApiPlane:
             read_body=partial(self._read_body, headers, receive),
             until_gone=partial(_until_gone, receive),
         )
+        refusal = doors.refusal(self._gateway.key_cache.pace.waiting)
+        doors.inside[task] = None
         try:
-            response = await self._view(request.path)(request)
-        except UnknownUrl as error:
-            response = await refuse(error, request)
+            try:
+                response = await (self._answer(request) if refusal is None else refuse(refusal, request))
+            except asyncio.CancelledError:
+                if not doors.is_cut(task):
+                    raise
+                task.uncancel()
+                response = await refuse(Stopping(), request)
+            await self._send(response, request, send, task)
         except ClientGone:
             return
+        finally:
+            del doors.inside[task]
+
+    def _answer(self, request: ApiRequest) -> Awaitable[ApiResponse]:
+        try:
+            return self._view(request.path)(request)
+        except UnknownUrl as error:
+            return refuse(error, request)
+
+    async def _send(self, response: ApiResponse, request: ApiRequest, send: Send, task: asyncio.Task[Any]) -> None:
         response.headers.append((b"x-request-id", b"req_" + request.id.encode()))
-        origin = headers.by_name.get(b"origin")
+        if self._doors.is_leaving:
+            response.headers.append((b"connection", b"close"))
+        origin = request.headers.by_name.get(b"origin")
         if origin is not None:
             response.headers += cors.answer_headers(origin, request.auth)
         if response.stream is not None:
+            self._doors.inside[task] = response.stream
             await send_stream(response.stream, response.headers, send)
             return
         if response.status != _NO_CONTENT:

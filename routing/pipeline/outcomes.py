@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from accounts.errors import GatewayError
+from accounts.errors import GatewayError, ServiceUnavailable
 from billing.models import UsageRecord
 from routing.errors import ContentRefused, NoAvailableChannel, UpstreamError, UpstreamTimeout
 from routing.providers.base import Refusal
@@ -136,6 +136,9 @@ OF_FAULT: Final[dict[Fault, Consequence]] = {
 }
 """What the way to the upstream can do to an attempt."""
 
+STOPPED: Final = Consequence(Ending.CANCELLED, Outcome.INTERNAL_ERROR, ServiceUnavailable, mark=Mark.NONE)
+"""This process ends before the answer did."""
+
 OF_MEANING: Final = {
     "retry": Consequence(Ending.BAD_STATUS),
     "not_here": Consequence(Ending.BAD_STATUS, mark=Mark.NONE),
@@ -170,6 +173,8 @@ def error_of(
         return ContentRefused(status, refusal)
     if consequence.error is NoAvailableChannel:
         return NoAvailableChannel(wait)
+    if consequence.error is ServiceUnavailable:
+        return ServiceUnavailable("The service was restarted before the answer was complete. Please retry.")
     if consequence.error is UpstreamTimeout:
         return UpstreamTimeout()
     return UpstreamError("The upstream broke off before the answer was complete.") if has_begun else UpstreamError()

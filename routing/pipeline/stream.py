@@ -17,7 +17,7 @@ from billing.kinds import NOTHING, Usage
 from routing.endpoints.base import Form
 from routing.pipeline.attempt import Attempt
 from routing.pipeline.counts import counted, most_output, remarks
-from routing.pipeline.outcomes import LEFT, OF_FAULT, SUCCESS, Close, Consequence, error_of
+from routing.pipeline.outcomes import LEFT, OF_FAULT, STOPPED, SUCCESS, Close, Consequence, error_of
 from routing.pipeline.run import ClientGone, Run
 from routing.providers.base import End, MalformedAnswer, Reader
 from routing.wire.client import PAUSE_BYTES, Answer, UpstreamFault
@@ -95,6 +95,7 @@ class StreamReply:
         self._is_at_end = False
         self._broken: MalformedAnswer | None = None
         self._is_client_gone = False
+        self._is_stopped = False
         self._task: asyncio.Task[Any] | None = None
         self._tick: asyncio.TimerHandle | None = None
         self._moves = 0
@@ -206,6 +207,16 @@ class StreamReply:
             log.exception("a stream failed on a fault of ours")
             await self._break_off(OF_FAULT["invalid_response"], "a fault of ours")
 
+    def stop(self) -> None:
+        """The process ends: what was received is billed, and the client told that it was not all."""
+        if self._run.is_settled or self._is_stopped:
+            return
+        self._is_stopped = True
+        if self._is_sending and self._task is not None:
+            self._task.cancel()  # it takes nothing: nobody can be told
+        else:
+            self._answer.hang_up()
+
     async def finish(self) -> None:
         """Waits a moment for the upstream's clean end, so that its connection can be kept."""
         if self._relay.is_done and not self._is_client_gone:
@@ -268,6 +279,8 @@ class StreamReply:
         if self._is_client_gone:
             self._settle(LEFT)
             return
+        if self._is_stopped:
+            consequence, detail = STOPPED, "this process ended"
         self._attempt.fail(consequence, detail)
         self._settle(consequence.close)
         error = error_of(consequence, None, status=0, wait=0.0, has_begun=True)

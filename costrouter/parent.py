@@ -1,0 +1,38 @@
+"""What a process of the web server and its parent have to do with each other. Knows nothing of Django."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+from typing import Final
+
+PARENT: Final = "COSTROUTER_PARENT"
+"""The variable in which the parent (costrouter/server.py) says its process id, and the file descriptor on which it
+hears that a process serves.
+"""
+_PR_SET_PDEATHSIG: Final = 1
+
+
+def end_server() -> None:
+    """Asks granian, whose signal this is, to accept nothing more and to end with its last connection."""
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def end_with_parent() -> None:
+    """A process whose parent has died stops as if it had been told to (prctl(2), PR_SET_PDEATHSIG)."""
+    if sys.platform != "linux":
+        return
+    told = os.environ.get(PARENT)
+    parent = int(told.split()[0]) if told else os.getppid()
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def say_ready(drain_seconds: float) -> None:
+    """Tells the parent, if it is ours, that requests are served, and how long an end may take."""
+    told = os.environ.get(PARENT)
+    if told:
+        os.write(int(told.split()[1]), f"{os.getpid()} {drain_seconds:g}\n".encode())

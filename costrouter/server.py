@@ -1,0 +1,193 @@
+"""The parent of the web server's processes: starts them, starts them again, and replaces them one by one.
+
+granian's own parent ends the whole server when a process dies twice within some seconds, leaves its processes alone
+when it dies itself, and closes a listening socket with each process that it replaces. This one holds the one listening
+socket for all of them, so that no connection is lost with a process, and a second server on the port is refused (ADR
+0021). SIGTERM stops everything, SIGHUP replaces each process by a new one that serves already.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import resource
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from granian._granian import SocketHolder
+from granian.constants import HTTPModes, Interfaces, Loops
+from granian.http import HTTP1Settings
+from granian.server.mp import MPServer, WorkerProcess
+
+from costrouter.parent import PARENT
+
+log = logging.getLogger("_granian")
+
+BACKLOG: Final = 4096
+MOST_OPEN: Final = 20_000
+"""Requests of a process that granian lets in. It leaves the next ones without an answer, so our own bound is lower."""
+START_SECONDS: Final = 60.0
+STEADY_SECONDS: Final = 60.0
+"""A process that has lived so long has not failed to start."""
+LONGEST_PAUSE: Final = 30.0
+_MARGIN_SECONDS: Final = 30.0
+"""What an end may take beyond its draining: the last settlements, the goodbye."""
+_TICK_SECONDS: Final = 0.2
+
+Spawn = Callable[..., None]
+
+
+class Supervisor(MPServer):
+    """granian's server with another parent's life."""
+
+    def __init__(self, *, host: str, port: int, workers: int) -> None:
+        super().__init__(
+            "costrouter.asgi:application", host, port,
+            interface=Interfaces.ASGI, loop=Loops.uvloop, http=HTTPModes.http1, http1_settings=HTTP1Settings(),
+            websockets=False, workers=workers, backlog=BACKLOG, backpressure=MOST_OPEN,
+            workers_kill_timeout=int(60 + _MARGIN_SECONDS),
+        )  # fmt: skip
+        self._listener: socket.socket | None = None
+        reader, writer = os.pipe()
+        os.set_blocking(reader, False)
+        os.environ[PARENT] = f"{os.getpid()} {writer}"
+        self._ready_pipe = reader
+        self._ready: set[int] = set()
+        self._failures = [0] * workers
+        self._due: dict[int, float] = {}
+        """When a process that died is started again, by its place."""
+        self._to_replace: list[int] = []
+        self._incoming: WorkerProcess | None = None
+        """The process that takes over from the one in its place as soon as it serves."""
+        self._retiring: dict[WorkerProcess, float] = {}
+        """Those that still finish what they are at, and when they are ended."""
+
+    def _init_shared_socket(self) -> None:
+        """One socket, which every process inherits; raises OSError if somebody else has the address."""
+        family = socket.AF_INET6 if ":" in self.bind_addr else socket.AF_INET
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((self.bind_addr, self.bind_port))
+        listener.listen(BACKLOG)
+        listener.setblocking(False)
+        self._listener = listener
+        self._ssp, self._sso, self._shd = None, None, SocketHolder(listener.fileno(), False, BACKLOG)
+
+    def _serve_loop(self, spawn_target: Spawn, target_loader: Any) -> None:
+        while not self.interrupt_signal:
+            self.main_loop_interrupt.wait(_TICK_SECONDS)
+            self.main_loop_interrupt.clear()
+            self._hear_who_is_ready()
+            if self.reload_signal:
+                self.reload_signal = False
+                self._to_replace = list(range(self.workers))
+            self._start_again(spawn_target, target_loader)
+            self._replace_next(spawn_target, target_loader)
+            self._end_overdue()
+
+    def _hear_who_is_ready(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            for line in os.read(self._ready_pipe, 65536).decode().splitlines():
+                pid, drain_seconds = line.split()
+                self._ready.add(int(pid))
+                self.workers_kill_timeout = int(float(drain_seconds) + _MARGIN_SECONDS)
+
+    def _start_again(self, spawn_target: Spawn, target_loader: Any) -> None:
+        """What died; at once if it had lived, else after a pause that doubles. Nothing is if none ever served."""
+        now = time.monotonic()
+        self.interrupt_children.clear()
+        for place, worker in enumerate(self.wrks):
+            if worker.is_alive():
+                continue
+            if place not in self._due:
+                if not self._ready:
+                    log.error("No process could start; the reason stands above")
+                    self.interrupt_signal = True
+                    self.interrupt_children.append(place)  # by which granian's exit code is 1
+                    return
+                has_lived = now - worker.birth > STEADY_SECONDS
+                self._failures[place] = 0 if has_lived else self._failures[place] + 1
+                self._due[place] = now + pause(self._failures[place])
+            if now >= self._due[place]:
+                del self._due[place]
+                log.info("Starting worker-%d again", place + 1)
+                self.wrks[place] = self._spawn_worker(place, spawn_target, target_loader)
+                self.wrks[place].start()
+
+    def _replace_next(self, spawn_target: Spawn, target_loader: Any) -> None:
+        """One step of a rolling restart: one new process at a time, and none in vain."""
+        incoming = self._incoming
+        if incoming is None:
+            if self._to_replace:
+                incoming = self._spawn_worker(self._to_replace.pop(0), spawn_target, target_loader)
+                incoming.interrupt_by_parent = True  # its end is looked after here
+                incoming.start()
+                self._incoming = incoming
+            return
+        if incoming.inner.pid in self._ready:
+            incoming.interrupt_by_parent = False
+            old, self.wrks[incoming.idx] = self.wrks[incoming.idx], incoming
+            self._retire(old)
+        elif not incoming.is_alive() or time.monotonic() - incoming.birth > START_SECONDS:
+            log.error("The new process did not start: the old ones stay")
+            incoming.kill()
+            self._to_replace.clear()
+        else:
+            return
+        self._incoming = None
+
+    def _retire(self, worker: WorkerProcess) -> None:
+        worker.interrupt_by_parent = True
+        self._due.pop(worker.idx, None)
+        if worker.is_alive():
+            os.kill(worker.inner.pid, signal.SIGUSR1)
+            self._retiring[worker] = time.monotonic() + (self.workers_kill_timeout or 0)
+
+    def _end_overdue(self) -> None:
+        for worker, deadline in list(self._retiring.items()):
+            if not worker.is_alive():
+                del self._retiring[worker]
+            elif time.monotonic() > deadline:
+                log.warning("Killing old worker-%d, which did not end", worker.idx + 1)
+                worker.kill()
+
+    def _stop_workers(self) -> None:
+        self._hear_who_is_ready()
+        self.wrks += [worker for worker in (self._incoming, *self._retiring) if worker is not None]
+        for worker in self.wrks:
+            if worker.inner.pid not in self._ready:
+                worker.kill()  # it has no request yet, and no ear for signals
+        super()._stop_workers()
+
+
+def pause(failures: int) -> float:
+    """Seconds before a process is started again that has failed so often in a row; the first time none."""
+    return 0.0 if failures <= 1 else min(LONGEST_PAUSE, 0.5 * 2 ** (failures - 2))
+
+
+def main() -> None:
+    """Serves on HOST and PORT with WEB_PROCESSES processes until it is told to stop."""
+    host, port = os.environ.get("HOST", "127.0.0.1"), os.environ.get("PORT", "8000")
+    if not port.isdecimal() or not 0 < int(port) < 1 << 16:
+        sys.exit(f"PORT is {port!r}: it is a number from 1 to 65535.")
+    _allow_files()
+    try:
+        Supervisor(host=host, port=int(port), workers=int(os.environ.get("WEB_PROCESSES", "1"))).serve()
+    except OSError as error:
+        sys.exit(f"{host}:{port} cannot be listened on: {error.strerror or error}.")
+
+
+def _allow_files() -> None:
+    """As many open files as the machine allows: each connection is one."""
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+if __name__ == "__main__":
+    main()

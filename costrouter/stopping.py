@@ -1,0 +1,60 @@
+"""How a process of the web server ends without hurting anybody.
+
+- SIGTERM: the installation stops. New requests are refused with 503 and `Retry-After`; what is open goes on.
+- SIGUSR1: others have taken over (a rolling restart). What comes is served still for a moment, each answer closing its
+  connection, so that clients move; then nothing more is accepted.
+
+Either way streams have `DRAIN_SECONDS` to finish. What is left then gets its error event, or its refusal, and is
+settled; the server ends when the last connection has. SIGINT, which granian itself handles, is what ends it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Callable
+from typing import Final
+
+from routing.api.doors import Doors
+
+log = logging.getLogger(__name__)
+
+LINGER_SECONDS: Final = 1.0
+"""So long clients with kept connections have to be told that theirs is closed."""
+
+
+class Stop:
+    """Listens for the signals of one process."""
+
+    def __init__(self, doors: Doors, drain_seconds: float, end: Callable[[], object]) -> None:
+        self._doors = doors
+        self._drain_seconds = drain_seconds
+        self._end = end
+        self._task: asyncio.Task[None] | None = None
+
+    def listen(self) -> None:
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self._begin, True)
+        loop.add_signal_handler(signal.SIGUSR1, self._begin, False)
+
+    def _begin(self, is_closing: bool) -> None:
+        self._doors.is_leaving = True
+        self._doors.are_closed = self._doors.are_closed or is_closing
+        if self._task is None:
+            log.info("stopping: %d requests are open", len(self._doors.inside))
+            self._task = asyncio.get_running_loop().create_task(self._drain(is_closing))
+
+    async def _drain(self, is_closing: bool) -> None:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._drain_seconds
+        if not is_closing:
+            await asyncio.sleep(min(LINGER_SECONDS, self._drain_seconds))
+            self._end()
+        while self._doors.inside and (left := deadline - loop.time()) > 0:
+            await asyncio.wait(set(self._doors.inside), timeout=left)
+        if self._doors.inside:
+            log.warning("stopping: %d requests are broken off after %g s", len(self._doors.inside), self._drain_seconds)
+            self._doors.cut()
+        if is_closing:
+            self._end()
