@@ -19,12 +19,14 @@ from django.utils.safestring import SafeString
 from django.utils.translation import get_language, gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
-from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidget
+from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidget
 
 from accounts.errors import GatewayError
 from administration.decisions import ReasonForm, operator
 from administration.frame import Admin, ReadOnlyAdmin, action, back_to, display, form_page, moved, table
-from billing import amounts
+from administration.lists import NewestPaginator
+from billing import amounts, money
+from billing.amounts import AmountField
 from billing.invoices import crediting, finalising, pdf, sheets
 from billing.invoices.finalising import CannotFinalise
 from billing.invoices.sheets import minor_amount
@@ -67,6 +69,8 @@ class CreditForm(ReasonForm):
 class InvoiceAdmin(ReadOnlyAdmin):
     list_display = ("shown_number", "kind", "tenant", "shown_period", "state", "listed_total", "issued_on")
     list_select_related = ("tenant", "period")
+    paginator = NewestPaginator
+    show_full_result_count = False
     list_filter = (("tenant", AutocompleteSelectFilter), ("state", ChoicesDropdownFilter),
                    ("kind", ChoicesDropdownFilter))  # fmt: skip
     list_filter_submit = True
@@ -319,8 +323,48 @@ class TaxRateAdmin(Admin):
     search_fields = ("jurisdiction", "name")
 
 
+class BillingProfileForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable when it runs
+    """The threshold is typed in the tenant's currency."""
+
+    invoice_at = AmountField(
+        label=_("Invoice at"),
+        required=False,
+        widget=UnfoldAdminDecimalFieldWidget(attrs={"step": "any", "inputmode": "decimal"}),
+        help_text=_("Unbilled usage in the tenant's currency; an invoice is drafted as soon as it is passed."),
+    )
+
+    class Meta:
+        model = BillingProfile
+        fields = (
+            "tenant", "name", "address", "country", "tax_id", "email", "language", "billed", "tax_exemption", "entity",
+        )  # fmt: skip
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.instance.threshold is not None:
+            currency = self.instance.tenant.currency
+            self.fields["invoice_at"].initial = money.to_json_number(self.instance.threshold, currency)
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        tenant, typed = cleaned.get("tenant"), cleaned.get("invoice_at")
+        if tenant is not None and typed is not None:
+            try:
+                cleaned["invoice_at"] = amounts.ledger_units(typed, tenant.currency)
+                if cleaned["invoice_at"] < 1:
+                    raise forms.ValidationError(_("An amount above zero."))
+            except forms.ValidationError as error:
+                self.add_error("invoice_at", error)
+        return cleaned
+
+    def save(self, commit: bool = True) -> Any:
+        self.instance.threshold = self.cleaned_data["invoice_at"]
+        return super().save(commit)
+
+
 @admin.register(BillingProfile)
 class BillingProfileAdmin(Admin):
+    form = BillingProfileForm
     list_display = ("name", "tenant", "billed", "country", "tax_id", "language")
     list_select_related = ("tenant",)
     list_filter = (("billed", ChoicesDropdownFilter),)

@@ -16,6 +16,7 @@ from accounts.models import User
 from administration import postings
 from administration.decisions import ReasonForm, operator
 from administration.frame import ReadOnlyAdmin, action, back_to, display, form_page
+from administration.lists import NewestPaginator
 from billing import amounts, grants
 from billing.grants import Conflict
 from billing.models import LedgerEntry, Lot
@@ -31,6 +32,8 @@ class LedgerEntryAdmin(ReadOnlyAdmin):
     list_filter_submit = True
     search_fields = ("=reference", "balance__tenant__name")
     date_hierarchy = "created_at"
+    paginator = NewestPaginator
+    show_full_result_count = False
     actions_detail = ("void",)
     fields = ("tenant", "kind", "shown_amount", "shown_now", "shown_debit", "shown_credit", "priority", "expires_at",
               "of", "reference", "note", "author", "created_at")  # fmt: skip

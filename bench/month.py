@@ -5,17 +5,22 @@ from __future__ import annotations
 import datetime as dt
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Final
+from uuid import UUID
 
 from django.db import connection
+from django.test import Client
+from django.urls import reverse
 from django.utils import timezone
 
 from accounts import keys
 from accounts.models import Tenant, User
-from billing import balances, ledger, reports, rollups, spending
+from billing import balances, ledger, reconciliation, reports, rollups, spending
 from billing.books import Hold, Settlement, open_books
+from billing.invoices import jobs as invoices
 from billing.kinds import Usage
-from billing.models import LedgerEntry, Price
+from billing.models import Balance, LedgerEntry, LegalEntity, Price
 from billing.reports import Filter
 from billing.reservations import new_id, timestamp
 
@@ -32,7 +37,8 @@ INSERT INTO billing_usagerecord (
     cache_write_tokens, cache_write_1h_tokens, input_audio_tokens, output_tokens, reasoning_tokens, output_audio_tokens,
     images)
 SELECT (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') || '7' || substr(md5(random()::text), 1, 3)
-        || '8' || substr(md5(random()::text), 1, 15))::uuid, t, '[1]', t * 10 + n %% {keys}, 'chat.completions',
+        || '8' || substr(md5(random()::text), 1, 15))::uuid, t, '[' || t + %s || ']', t * 10 + n %% {keys},
+    'chat.completions',
     'm-' || n %% {models}, 'm-' || n %% {models}, 1, 'USD',
     'success', 200, '', n %% 2 = 0, 'upstream', c, c * 3, c, c / 2, 'USD', 'channel-' || n %% 3, 'upstream',
     '[{{"channel": "channel", "upstream_model": "upstream", "outcome": "answered", "status": 200}}]',
@@ -46,6 +52,19 @@ FROM (
 """
 
 
+_PAY = """
+UPDATE billing_balance b SET available = available - used.cost
+FROM (SELECT tenant_id, sum(cost) AS cost FROM billing_usagerecord GROUP BY 1) AS used
+WHERE b.tenant_id = used.tenant_id AND b.kind = 'wallet'
+"""
+_ENTRIES_EACH: Final = 500
+_ENTRIES = """
+INSERT INTO billing_ledgerentry (balance_id, kind, amount, contra, reference, note, created_at)
+SELECT b.id, 'top_up', 1, 'cash', 'bench:' || b.id || ':' || n, '', %s + n * interval '80 minutes'
+FROM billing_balance b, generate_series(1, %s) AS n WHERE b.kind = 'wallet'
+"""
+
+
 class Month:
     """Tenants with their keys, the first of them the large one; records come day by day, as they do."""
 
@@ -53,14 +72,18 @@ class Month:
         owner = User.objects.create_user("bench@example.com")
         self.tenants = [Tenant.objects.create(name=f"tenant {number}") for number in range(tenants)]
         self.large = self.tenants[0]
-        self.wallet = balances.open_wallet(self.large)
-        ledger.post(balance=self.wallet, kind=LedgerEntry.Kind.GRANT, amount=10**15, reference="bench")
+        self.wallets = [balances.open_wallet(tenant) for tenant in self.tenants]
+        self.wallet = self.wallets[0]
+        self.operator = User.objects.create_superuser("operator@example.com")
+        for wallet in self.wallets:
+            ledger.post(balance=wallet, kind=LedgerEntry.Kind.GRANT, amount=10**15, reference=f"bench:{wallet.pk}")
         self.price = Price.objects.create(model="m-0", input=10**9, output=2 * 10**9)
         for number in range(_KEYS):
             keys.issue(tenant=self.large, created_by=owner, name=f"key {number}")
         midnight = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
         self.first = midnight - dt.timedelta(days=days)
         self.days = days
+        Balance.objects.update(created_at=self.first)
         self._filled = 0
         self._books = open_books()
 
@@ -71,12 +94,24 @@ class Month:
         statement = _FILL.format(keys=_KEYS, models=_MODELS)
         with connection.cursor() as cursor:
             cursor.execute(
-                statement, [large_share, self.large.pk, self.large.pk, len(self.tenants), day, count]
+                statement,
+                [self.wallet.pk - self.large.pk, large_share, self.large.pk, self.large.pk, len(self.tenants), day,
+                 count],
             )  # fmt: skip
         return count
 
+    def settle(self) -> None:
+        """The wallets have paid for what there is, and each of them has a few hundred entries besides."""
+        with connection.cursor() as cursor:
+            cursor.execute(_PAY)
+            cursor.execute(_ENTRIES, [self.first, _ENTRIES_EACH])
+            cursor.execute(
+                "UPDATE billing_balance SET available = available + %s WHERE kind = 'wallet'", [_ENTRIES_EACH]
+            )
+
     def analyze(self) -> None:
         with connection.cursor() as cursor:
+            cursor.execute("VACUUM ANALYZE billing_ledgerentry")
             cursor.execute("VACUUM ANALYZE billing_usagerecord")
             cursor.execute("CHECKPOINT")
 
@@ -121,6 +156,68 @@ class Month:
     def rebuild_a_day(self) -> object:
         day = self.first + dt.timedelta(days=self.days // 2)
         return list(rollups.rebuild(day, day + dt.timedelta(days=1)))
+
+    def lists(self) -> dict[str, Callable[[], object]]:
+        """The administration's, of what grows."""
+        browser = Client(SERVER_NAME="127.0.0.1")
+        browser.force_login(self.operator)
+        day = self.first + dt.timedelta(days=self.days // 3)
+        of_large = f"tenant__id__exact={self.large.pk}"
+        small = f"tenant__id__exact={self.tenants[-1].pk}"
+        records = {
+            "first": "", "last": "p=100", "day": f"day={day:%Y-%m-%d}", "tenant": of_large, "small_tenant": small,
+            "outcome": "outcome__exact=timeout", "channel": "channel__icontains=nowhere", "model": "q=m-1",
+            "id": f"q={UUID(int=0)}", "tenant_outcome": f"{of_large}&outcome__exact=timeout",
+        }  # fmt: skip
+        entries = {
+            "first": "", "last": "p=100", "tenant": f"balance__{of_large}", "kind": "kind__exact=refund",
+            "name": "q=tenant+7",
+        }  # fmt: skip
+        asked = {"usagerecord": records, "ledgerentry": entries}
+        return {
+            f"list_{name}_{case}_ms": partial(
+                self._read, browser, f"{reverse(f'admin:billing_{name}_changelist')}?{query}"
+            )
+            for name, cases in asked.items()
+            for case, query in cases.items()
+        }
+
+    def lists_of_documents(self) -> dict[str, Callable[[], object]]:
+        browser = Client(SERVER_NAME="127.0.0.1")
+        browser.force_login(self.operator)
+        cases = {"first": "", "last": "p=4", "state": "state__exact=final", "name": "q=tenant+7"}
+        return {
+            f"list_invoice_{case}_ms": partial(
+                self._read, browser, f"{reverse('admin:billing_invoice_changelist')}?{query}"
+            )
+            for case, query in cases.items()
+        }
+
+    def _read(self, browser: Client, address: str) -> None:
+        answer = browser.get(address)
+        if answer.status_code != 200:
+            raise RuntimeError(f"{address}: {answer.status_code}")
+
+    def close(self) -> None:
+        """Everybody's months, and their drafts."""
+        for wallet, is_well in invoices.close_all(self._later):
+            if not is_well:
+                raise RuntimeError(f"wallet {wallet.pk} is parked")
+
+    def finalise(self) -> None:
+        LegalEntity.objects.create(name="Bench Ltd", address="x", country="VN", prefix="B", is_default=True)
+        if not all(is_well for _id, is_well in invoices.finalise_all(self._later)):
+            raise RuntimeError("a tenant is parked")
+
+    @property
+    def _later(self) -> dt.datetime:
+        """When all of the records' months are over, and the days of review."""
+        return timezone.now() + dt.timedelta(days=40)
+
+    def verify(self) -> None:
+        found = [finding for result in reconciliation.compared() for finding in result.findings]
+        if found:
+            raise RuntimeError(f"{len(found)} figures differ: {found[:3]}")
 
     def pages(self) -> dict[str, Callable[[], object]]:
         now = timezone.now()

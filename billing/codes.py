@@ -12,14 +12,13 @@ import secrets
 from typing import Final
 
 from django.conf import settings
-from django.core.cache import cache
 from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 from billing import grants
-from billing.models import Balance, Code, CodeBatch, LedgerEntry
+from billing.models import Balance, Code, CodeBatch, CodeTry, LedgerEntry
 
 ALPHABET: Final = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"
 """31 characters, a prime: the check character then shows any one wrong character, and any two neighbours swapped."""
@@ -27,7 +26,7 @@ _RANDOM: Final = 19
 _GROUP: Final = 5
 _TRIES: Final = 10
 """What an account may get wrong within an hour."""
-_HOUR: Final = 3600
+_HOUR: Final = dt.timedelta(hours=1)
 
 
 class CannotRedeem(Exception):
@@ -72,22 +71,16 @@ def _digest(code: str, pepper: bytes | None = None) -> str:
 
 def redeem(typed: str, *, balance: Balance, user: User) -> LedgerEntry:
     """Grants what the code is worth and returns the entry. Raises CannotRedeem, and counts that against guessing."""
-    tries = f"codes:{balance.pk}"
-    cache.add(tries, 0, _HOUR)
-    if cache.get(tries, 0) >= _TRIES:
+    now = timezone.now()
+    tries = CodeTry.objects.filter(balance=balance)
+    if tries.filter(at__gt=now - _HOUR).count() >= _TRIES:
         raise CannotRedeem(_("Too many codes were wrong. Please try again in an hour."))
     try:
-        return _redeem(typed, balance, user, timezone.now())
+        return _redeem(typed, balance, user, now)
     except CannotRedeem:
-        _count(tries)
+        tries.filter(at__lte=now - _HOUR).delete()
+        CodeTry.objects.create(balance=balance, at=now)
         raise
-
-
-def _count(tries: str) -> None:
-    try:
-        cache.incr(tries)
-    except ValueError:  # the hour ended in between
-        cache.set(tries, 1, _HOUR)
 
 
 def _redeem(typed: str, balance: Balance, user: User, now: dt.datetime) -> LedgerEntry:

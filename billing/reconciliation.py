@@ -20,7 +20,16 @@ from accounts.models import Tenant
 from billing import balances, breaks, grants, jobs, ledger, months, rollups
 from billing.breaks import Finding
 from billing.grants import Difference
-from billing.models import ArchivedUse, Balance, Invoice, JobRun, Reconciliation, UsageRecord
+from billing.models import (
+    ArchivedUse,
+    Balance,
+    BillingPeriod,
+    Invoice,
+    JobRun,
+    PeriodEntry,
+    Reconciliation,
+    UsageRecord,
+)
 from billing.snapshot import snapshot
 
 NAME: Final = "reconciliation"
@@ -115,24 +124,38 @@ def _providers(compared: Compared) -> None:
 
 
 def _documents(compared: Compared) -> None:
-    """A final document says what its period's records and entries say.
+    """A final document says what its period's records and entries say, and begins where the one before it ends.
 
-    Records that are archived cannot be added up again: their periods are left alone.
+    Records that are archived cannot be added up again: of their periods only that is compared.
     """
     kept = months.kept_since()
-    final = Invoice.objects.exclude(state__in=(Invoice.State.DRAFT, Invoice.State.VOID)).select_related("period")
-    for invoice in final.order_by("period__wallet", "period"):
-        period = invoice.period
+    before: Invoice | None = None
+    for invoice in (
+        Invoice.objects.exclude(state=Invoice.State.VOID).select_related("period").order_by("period__wallet", "period")
+    ):
+        period, name = invoice.period, f"document {invoice.number}"
+        earlier = before if before is not None and before.period.wallet_id == period.wallet_id else None
+        before = invoice
+        if invoice.is_draft:
+            continue
+        if earlier is not None:
+            expected = earlier.closing + _posted_between(earlier.period, period)
+            compared.add(Finding(f"{name}: opening balance", expected, invoice.opening, invoice.tenant_id))
         if kept is not None and period.starts_at < kept:
             continue
         used = UsageRecord.objects.filter(
             tenant=invoice.tenant_id, settled_at__gte=period.starts_at, settled_at__lt=period.ends_at
         ).aggregate(total=Coalesce(Sum("cost"), 0))["total"]
         posted = period.entries.aggregate(total=Coalesce(Sum("entry__amount"), 0))["total"]
-        name = f"document {invoice.number}"
         compared.add(Finding(f"{name}: used", used, invoice.used, invoice.tenant_id))
         closing = invoice.opening + posted - used
         compared.add(Finding(f"{name}: closing balance", closing, invoice.closing, invoice.tenant_id))
+
+
+def _posted_between(first: BillingPeriod, last: BillingPeriod) -> int:
+    """What the ledger moved in the periods between them, which have no documents because nothing was used."""
+    entries = PeriodEntry.objects.filter(period__wallet=first.wallet_id, period__gt=first.pk, period__lt=last.pk)
+    return int(entries.aggregate(total=Coalesce(Sum("entry__amount"), 0))["total"])
 
 
 def _lots(compared: Compared) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from billing import idempotency, months, processes, reconciliation, recovery
+from billing import alerts, grants, idempotency, months, processes, reconciliation, recovery
 from billing.invoices import jobs as invoices
 from billing.payments import jobs as payments
 
@@ -40,7 +40,29 @@ def run_payments() -> None:
 
 @shared_task(acks_late=True)
 def make_invoices() -> None:
-    invoices.run()
+    """Hands each tenant's work out; what no worker has taken by the next run is dropped, for that one does the same."""
+    expires = invoices.EVERY.total_seconds()
+    invoices.spread(lambda wallet_id: make_documents_of.apply_async((wallet_id,), expires=expires))
+
+
+@shared_task(acks_late=True)
+def make_documents_of(wallet_id: int) -> None:
+    invoices.of_wallet(wallet_id)
+
+
+@shared_task
+def expire_grants() -> None:
+    grants.expire_due()
+
+
+@shared_task
+def draw_lots() -> None:
+    grants.draw_due()
+
+
+@shared_task
+def send_alerts() -> None:
+    alerts.send()
 
 
 @shared_task(acks_late=True)

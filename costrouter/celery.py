@@ -44,6 +44,21 @@ app.conf.beat_schedule = {
         "schedule": 300.0,
         "options": {"expires": 300},
     },
+    "expire-grants": {
+        "task": "billing.tasks.expire_grants",
+        "schedule": 15.0,
+        "options": {"expires": 15},
+    },
+    "draw-lots": {
+        "task": "billing.tasks.draw_lots",
+        "schedule": 60.0,
+        "options": {"expires": 60},
+    },
+    "send-alerts": {
+        "task": "billing.tasks.send_alerts",
+        "schedule": 15.0,
+        "options": {"expires": 15},
+    },
     "reconcile": {
         "task": "billing.tasks.reconcile",
         "schedule": 3600.0,

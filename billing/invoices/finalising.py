@@ -40,10 +40,11 @@ class InvoiceConflict(GatewayError):
     code = "invoice_conflict"
 
 
-def due(now: dt.datetime | None = None) -> list[tuple[int, int]]:
-    """The ids, and their tenants', of the drafts whose days of review are over, oldest first."""
+def due(now: dt.datetime | None = None, tenant_id: int | None = None) -> list[tuple[int, int]]:
+    """The ids, and their tenants', of the drafts whose days of review are over, oldest first; of one tenant or all."""
     over = (now or timezone.now()) - dt.timedelta(days=settings.INVOICE_DRAFT_DAYS)
     rows = Invoice.objects.filter(state=Invoice.State.DRAFT, period__ends_at__lte=over)
+    rows = rows if tenant_id is None else rows.filter(tenant=tenant_id)
     return list(rows.order_by("pk").values_list("pk", "tenant_id"))
 
 

@@ -1,5 +1,7 @@
 """The month's work for every tenant: close, draft, finalise, mail. Each function is safe to run twice, and anywhere.
 
+A process that does it alone does `everything`; where there are workers, `spread` gives each tenant a task of its own.
+
 A tenant that fails is parked with its reason, the others go on, and its next good run takes it out again.
 """
 
@@ -12,7 +14,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Final
 
-from django.db import InterfaceError, OperationalError
+from django.db import InterfaceError, OperationalError, transaction
 
 from billing import jobs
 from billing.invoices import closing, drafts, finalising, mails
@@ -37,6 +39,29 @@ def everything(now: dt.datetime | None = None) -> str:
     return f"{closed[True]} wallets looked at, {closed[False]} parked, {final} finalised, {send_all(now)} mailed"
 
 
+def spread(start: Callable[[int], object], now: dt.datetime | None = None) -> JobRun | None:
+    """Starts the work of each wallet, by its id, once in each quarter of an hour; None if this one was another's."""
+    return jobs.run_once(NAME, EVERY, lambda: f"{sum(1 for _ in _started(start))} wallets handed out", now)
+
+
+def _started(start: Callable[[int], object]) -> Iterator[int]:
+    for wallet in wallets():
+        transaction.on_commit(partial(start, wallet.pk))
+        yield wallet.pk
+
+
+def of_wallet(wallet_id: int, now: dt.datetime | None = None) -> bool:
+    """Closes, drafts, finalises and mails what is due of one wallet; returns whether all of it went well."""
+    wallet = Balance.objects.select_related("tenant").get(pk=wallet_id)
+    tenant_id = wallet.tenant_id
+    threshold = _thresholds(tenant=tenant_id).get(tenant_id)
+    begin, finish, mail = (_guard(step) for step in ParkedTenant.Step)
+    did = [begin(tenant_id, partial(close, wallet, threshold, now))]
+    did += [finish(tenant_id, partial(finalising.finalise, id_, now)) for id_, _of in finalising.due(now, tenant_id)]
+    did += [mail(tenant_id, partial(mails.send, id_, now)) for id_, _of in mails.due(now, tenant_id)]
+    return all(did)
+
+
 def wallets() -> Iterator[Balance]:
     """Every tenant's, in small portions."""
     rows = Balance.objects.filter(kind=Balance.Kind.WALLET).select_related("tenant").order_by("pk")
@@ -45,11 +70,16 @@ def wallets() -> Iterator[Balance]:
 
 def close_all(now: dt.datetime | None = None) -> Iterator[tuple[Balance, bool]]:
     """Closes and drafts what is over, tenant by tenant; yields each wallet and whether it went well."""
-    postpaid = BillingProfile.objects.filter(billed=BillingProfile.Billed.POSTPAID)
-    thresholds = dict(postpaid.filter(threshold__isnull=False).values_list("tenant_id", "threshold"))
+    thresholds = _thresholds()
     guarded = _guard(ParkedTenant.Step.CLOSE)
     for wallet in wallets():
         yield wallet, guarded(wallet.tenant_id, partial(close, wallet, thresholds.get(wallet.tenant_id), now))
+
+
+def _thresholds(**of: int) -> dict[int, int]:
+    """At how much unbilled usage tenants are billed before their month ends, in ledger units."""
+    postpaid = BillingProfile.objects.filter(billed=BillingProfile.Billed.POSTPAID, threshold__isnull=False, **of)
+    return dict(postpaid.values_list("tenant_id", "threshold"))
 
 
 def close(wallet: Balance, threshold: int | None = None, now: dt.datetime | None = None) -> list[Invoice]:

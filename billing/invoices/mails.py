@@ -28,9 +28,10 @@ _CLAIM: Final = dt.timedelta(minutes=10)
 _AT_ONCE: Final = 100
 
 
-def due(now: dt.datetime | None = None) -> list[tuple[int, int]]:
-    """The ids, and their tenants', of the documents that wait to be mailed."""
+def due(now: dt.datetime | None = None, tenant_id: int | None = None) -> list[tuple[int, int]]:
+    """The ids, and their tenants', of the documents that wait to be mailed; of one tenant or all."""
     rows = _unclaimed(now or timezone.now()).order_by("pk")
+    rows = rows if tenant_id is None else rows.filter(invoice__tenant=tenant_id)
     return list(rows.values_list("invoice_id", "invoice__tenant_id")[:_AT_ONCE])
 
 

@@ -7,7 +7,7 @@ from billing.models.archives import ArchivedUse, UsageArchive
 from billing.models.balances import Balance
 from billing.models.base import AppendOnly
 from billing.models.cards import AutomaticTopUp, SavedCard
-from billing.models.codes import Code, CodeBatch
+from billing.models.codes import Code, CodeBatch, CodeTry
 from billing.models.corrections import Correction
 from billing.models.grants import Draw, Drawing, Lot
 from billing.models.invoices import BillingPeriod, CreditNote, EmptyPeriod, Invoice, InvoiceMail, PeriodEntry
@@ -46,6 +46,7 @@ __all__ = [
     "Break",
     "Code",
     "CodeBatch",
+    "CodeTry",
     "Correction",
     "CreditNote",
     "Draw",

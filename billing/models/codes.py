@@ -8,6 +8,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Tenant, User
+from billing.models.balances import Balance
 from billing.models.ledger import LedgerEntry
 
 
@@ -81,3 +82,18 @@ class Code(models.Model):
 
     def __str__(self) -> str:
         return f"code {self.pk}"
+
+
+class CodeTry(models.Model):
+    """That something was typed for a wallet which was no good code; kept for an hour (billing/codes.py)."""
+
+    balance = models.ForeignKey(Balance, models.CASCADE, related_name="+")
+    at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        verbose_name = _("wrong code")
+        verbose_name_plural = _("wrong codes")
+        indexes = (models.Index(fields=("balance", "at"), name="billing_code_try"),)
+
+    def __str__(self) -> str:
+        return f"{self.balance_id}"

@@ -173,3 +173,32 @@ def test_list_takes_the_same_queries_for_one_and_for_many(
     with django_assert_max_num_queries(12):
         page = desk.open(reverse("admin:billing_invoice_changelist"))
     assert page.text.count("R-INV-") >= 6
+
+
+# --- profiles --------------------------------------------------------------------------------------------------------
+
+
+def test_threshold_is_typed_and_read_in_the_tenants_currency(desk: Browser, tenant: Tenant) -> None:
+    profile = BillingProfile.objects.create(tenant=tenant, name="Alice Ltd", billed="postpaid")
+    address = reverse("admin:billing_billingprofile_change", args=[profile.pk])
+
+    desk.open(address).press("Save", invoice_at="12.5")
+
+    profile.refresh_from_db()
+    assert profile.threshold == 12_500_000_000
+    page = desk.open(address)
+    assert page.values("Save")["invoice_at"] == ["12.5"]
+    page.press("Save", invoice_at="")
+    profile.refresh_from_db()
+    assert profile.threshold is None
+
+
+@pytest.mark.parametrize("typed", ["0", "-1", "0.0000000001", "1e30", "much"])
+def test_threshold_that_is_no_amount_is_refused(desk: Browser, tenant: Tenant, typed: str) -> None:
+    profile = BillingProfile.objects.create(tenant=tenant, name="Alice Ltd", threshold=7)
+
+    page = desk.open(reverse("admin:billing_billingprofile_change", args=[profile.pk])).press("Save", invoice_at=typed)
+
+    assert page.status == 200
+    profile.refresh_from_db()
+    assert profile.threshold == 7

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import uuid
 
 import pytest
 from django.urls import reverse
 
 from accounts.models import ApiKey
+from administration import lists
 from billing.models import UsageRecord
 from tests.pages import Browser
 from tests.records import usage_record
@@ -83,3 +85,61 @@ def test_record_shows_what_was_written_off(desk: Browser, record: UsageRecord) -
     page = desk.open(reverse("admin:billing_usagerecord_change", args=(passed.pk,)))
     assert "Written off" in page.text
     assert "0.00000123\N{NO-BREAK SPACE}USD" in page.text
+
+
+# --- a list that is never looked through as a whole ------------------------------------------------------------------
+
+
+def _records(record: UsageRecord, number: int, **fields: object) -> list[UsageRecord]:
+    """So many more, a day apart, each older than the one before."""
+    days = [record.started_at - dt.timedelta(days=place) for place in range(1, number + 1)]
+    return [
+        usage_record(
+            record.tenant, record.price, record.api_key, id=lists.first_id(day), started_at=day, **fields
+        )
+        for day in days
+    ]  # fmt: skip
+
+
+def _shown(desk: Browser, records: list[UsageRecord], **data: str) -> list[bool]:
+    page = desk.open(reverse(RECORDS), data=data).text
+    return [reverse("admin:billing_usagerecord_change", args=(record.pk,)) in page for record in records]
+
+
+def test_records_of_a_day_are_found_by_it(desk: Browser, record: UsageRecord) -> None:
+    older = _records(record, 3)
+    assert _shown(desk, older, day=f"{older[1].started_at:%Y-%m-%d}") == [False, True, False]
+
+
+@pytest.mark.parametrize("typed", ["31.12.2026", "2026-02-30", "yesterday", "0001-01-01", "9999-12-31", "\0"])
+def test_what_is_no_day_finds_nothing_and_says_how_one_is_written(
+    desk: Browser, record: UsageRecord, typed: str
+) -> None:
+    page = desk.open(reverse(RECORDS), data={"day": typed})
+    assert page.status == 200
+    assert reverse("admin:billing_usagerecord_change", args=(record.pk,)) not in page.text
+
+
+def test_list_ends_with_the_newest_rows(record: UsageRecord) -> None:
+    class Three(lists.NewestPaginator):
+        most = 3
+
+    older = _records(record, 4)
+    pages = Three(UsageRecord.objects.filter(pk__in=[row.pk for row in older]).order_by("-pk"), 2)
+
+    assert (pages.count, pages.num_pages) == (3, 2)
+    assert list(pages.page(2)) == [older[2]]
+    assert Three(UsageRecord.objects.filter(pk=older[0].pk), 2).count == 1
+
+
+@pytest.mark.parametrize("tenant", [False, True])
+def test_filters_without_an_index_see_the_newest_alone(record: UsageRecord, tenant: bool) -> None:
+    older = _records(record, 5, channel="rare")
+    rows, of = UsageRecord.objects.filter(channel="rare"), str(record.tenant_id) if tenant else ""
+    newest = UsageRecord.objects.order_by("-started_at")[:4].values_list("pk", flat=True)
+
+    found, is_all = lists.among_newest(rows, UsageRecord.objects.all(), of, 4)
+    assert (set(found), is_all) == ({row for row in older if row.pk in set(newest)}, False)
+
+    found, is_all = lists.among_newest(rows, UsageRecord.objects.all(), of, 100)
+    assert (set(found), is_all) == (set(older), True)

@@ -10,20 +10,14 @@ import threading
 from typing import Any
 
 import pytest
-from django.core.cache import cache
 from django.utils import timezone
 
 from accounts.models import User
 from billing import codes
 from billing.books import Books
 from billing.codes import ALPHABET, CannotRedeem
-from billing.models import Code, CodeBatch, LedgerEntry
+from billing.models import Code, CodeBatch, CodeTry, LedgerEntry
 from tests.bookkeeping import Account, account, assert_books_add_up, race
-
-
-@pytest.fixture(autouse=True)
-def _no_tries() -> None:
-    cache.clear()
 
 
 @pytest.fixture
@@ -168,6 +162,22 @@ def test_guessing_ends_after_ten_wrong_codes_in_an_hour(rich: Account, other: Ac
         _refused(rich, codes.generate(), user, "no such code")
     _refused(rich, code, user, "Too many")
     assert redeem(other, code, user).amount == 70
+
+
+def test_guesses_are_counted_by_the_database_and_forgotten_after_an_hour(rich: Account, user: User) -> None:
+    code = codes.make(batch())[0]
+    hour = dt.timedelta(hours=1)
+    by_others = [CodeTry(balance=rich.wallet, at=timezone.now() - hour * part) for part in (2, 1.001, *[0.99] * 10)]
+    CodeTry.objects.bulk_create(by_others)
+    _refused(rich, code, user, "Too many")
+    assert CodeTry.objects.filter(balance=rich.wallet).count() == 12
+
+    CodeTry.objects.filter(balance=rich.wallet, pk=by_others[-1].pk).delete()
+    _refused(rich, codes.generate(), user, "no such code")
+    assert CodeTry.objects.filter(balance=rich.wallet).count() == 10
+    _refused(rich, code, user, "Too many")
+    CodeTry.objects.filter(balance=rich.wallet).update(at=timezone.now() - hour)
+    assert redeem(rich, code, user).amount == 70
 
 
 def test_right_codes_are_not_counted_as_guesses(rich: Account, user: User) -> None:

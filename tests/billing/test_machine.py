@@ -12,14 +12,17 @@ import secrets
 import shutil
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import wraps
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.utils import timezone
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, Phase, settings, stateful
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, run_state_machine_as_test
 
 from billing import corrections, ledger, processes, quotas, recovery
 from billing.books import HELD, Progress, Settlement, open_books
@@ -33,6 +36,21 @@ from tests.bookkeeping import account, dead_seconds
 SMALL = st.integers(0, 200)
 PICK = st.integers(0, 10**6)
 TOKENS = st.builds(Usage, input=st.integers(0, 60), output=st.integers(1, 60))
+
+
+def rule(**strategies: st.SearchStrategy[Any]) -> Callable[[Callable[..., None]], Any]:
+    """Hypothesis's; the machine is told before, and its script then has what was done: it can be played elsewhere."""
+
+    def decorate(step: Callable[..., None]) -> Any:
+        @wraps(step)
+        def noted(self: BooksMachine, **drawn: Any) -> None:
+            self.before_step()
+            self.script.append((step.__name__, drawn))
+            step(self, **drawn)
+
+        return stateful.rule(**strategies)(noted)
+
+    return decorate
 
 
 @dataclass(slots=True)
@@ -64,20 +82,28 @@ class Owner:
 
 
 class BooksMachine(RuleBasedStateMachine):
+    """Amounts are multiples of `UNIT` ledger units."""
+
+    UNIT = 1
+
     def __init__(self) -> None:
         super().__init__()
+        self.script: list[tuple[str, dict[str, Any]]] = []
         self.books = open_books()
         self.folder = Path(tempfile.mkdtemp())
-        self.account = account(1500)
+        self.account = account(1500 * self.UNIT, input_rate=self.UNIT * 1_000_000, output_rate=self.UNIT * 2_000_000)
         self.now = dt.datetime(2026, 11, 26, 12, tzinfo=dt.UTC)
-        self.available: dict[int, int] = {self.account.wallet.pk: 1500}
-        self.quota = quotas.grant(self.account.tenant, amount=900, period="day")
-        self.total = quotas.grant(self.account.tenant, amount=2000, period="total", is_hard=False)
+        self.available: dict[int, int] = {self.account.wallet.pk: 1500 * self.UNIT}
+        self.quota = quotas.grant(self.account.tenant, amount=900 * self.UNIT, period="day")
+        self.total = quotas.grant(self.account.tenant, amount=2000 * self.UNIT, period="total", is_hard=False)
         self.contact = Contact()
         self.contact._since = time.monotonic() - dead_seconds() - 2
         self.price = self.account.price
         self.owners = [self._born(), self._born()]
         self.all: list[Request] = []
+
+    def before_step(self) -> None:
+        """Of each rule."""
 
     def teardown(self) -> None:
         for owner in self.owners:
@@ -108,6 +134,7 @@ class BooksMachine(RuleBasedStateMachine):
 
     @rule(amount=st.integers(1, 600), kind=st.sampled_from([LedgerEntry.Kind.TOP_UP, LedgerEntry.Kind.GRANT]))
     def money_comes(self, amount: int, kind: LedgerEntry.Kind) -> None:
+        amount *= self.UNIT
         ledger.post(balance=self.account.wallet, kind=kind, amount=amount, reference=secrets.token_hex(8))
         self.available[self.account.wallet.pk] += amount
 
@@ -116,7 +143,7 @@ class BooksMachine(RuleBasedStateMachine):
         """An operator takes back a part of what is there, sometimes all of it."""
         wallet = self.account.wallet
         amount = self.available[wallet.pk] * percent // 100
-        if amount:
+        if amount > 0:
             kind = LedgerEntry.Kind.ADJUSTMENT
             ledger.post(balance=wallet, kind=kind, amount=-amount, reference=secrets.token_hex(8))
             self.available[wallet.pk] -= amount
@@ -124,6 +151,7 @@ class BooksMachine(RuleBasedStateMachine):
     @rule(amount=st.integers(0, 900), is_hard=st.booleans())
     def quota_is_edited(self, amount: int, is_hard: bool) -> None:
         self._legs()
+        amount *= self.UNIT
         line = amount if is_hard else quotas.SOFT_LINE
         # The books' clock is the wall's: periods that have ended by the test's own clock alone move as well.
         for row in Balance.objects.filter(quota=self.quota, ends_at__gt=timezone.now()):
@@ -137,13 +165,16 @@ class BooksMachine(RuleBasedStateMachine):
     @rule(input_rate=st.integers(0, 5), output_rate=st.integers(0, 5))
     def price_changes(self, input_rate: int, output_rate: int) -> None:
         self.price = Price.objects.create(
-            model=self.price.model, input=input_rate * 1_000_000, output=output_rate * 1_000_000
+            model=self.price.model,
+            input=input_rate * self.UNIT * 1_000_000,
+            output=output_rate * self.UNIT * 1_000_000,
         )
 
     # --- requests ---
 
     @rule(amount=SMALL, which=st.integers(0, 1))
     def hold(self, amount: int, which: int) -> None:
+        amount *= self.UNIT
         owner = self.owners[which]
         legs = self._legs()
         held = self.account.hold(amount, legs=legs, price_id=self.price.pk)
@@ -303,6 +334,9 @@ class BooksMachine(RuleBasedStateMachine):
     def balances_are_where_arithmetic_puts_them(self) -> None:
         rows = Balance.objects.filter(tenant=self.account.tenant).values_list("pk", "available")
         assert {pk: self.available.get(pk, available) for pk, available in rows} == dict(rows)
+
+    @invariant()
+    def requests_overdraw_nothing(self) -> None:
         assert self.available[self.account.wallet.pk] >= 0
 
     @invariant()

@@ -8,7 +8,6 @@ import io
 from typing import Any
 
 import pytest
-from django.core.cache import cache
 from django.urls import reverse
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
@@ -23,11 +22,6 @@ from tests.records import reservation, usage_record
 PAGE = "portal:billing"
 DOLLAR = 10**9
 Kind = LedgerEntry.Kind
-
-
-@pytest.fixture(autouse=True)
-def _no_tries() -> None:
-    cache.clear()
 
 
 @pytest.fixture

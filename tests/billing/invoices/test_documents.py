@@ -12,9 +12,10 @@ from django.core import mail
 from django.utils import translation
 
 from accounts.models import Member, User
+from billing import reconciliation
 from billing.invoices import crediting, finalising, mails, pdf, sheets, tables
 from billing.kinds import Usage
-from billing.models import CreditNote, InvoiceMail, LedgerEntry
+from billing.models import CreditNote, Invoice, InvoiceMail, LedgerEntry
 from tests.billing.invoices.customers import APRIL, CENT, Customer, customer, utc
 
 
@@ -197,3 +198,40 @@ def test_voided_document_is_not_mailed(postpaid: Customer) -> None:
 
     assert mail.outbox == []
     assert InvoiceMail.objects.get(invoice=invoice).sent_at is not None
+
+
+# --- one after another -----------------------------------------------------------------------------------------------
+
+
+def _breaks(of: Customer) -> list[tuple[str, int, int]]:
+    found = (each for result in reconciliation.compared() for each in result.findings)
+    return [(each.subject, each.expected, each.found) for each in found if each.tenant_id == of.tenant.pk]
+
+
+def _two_months(one: Customer) -> tuple[Invoice, Invoice]:
+    """Final: one of March, one of June; in April something is paid in, in May nothing happens."""
+    one.spend(CENT)
+    first = one.final()
+    one.post(LedgerEntry.Kind.TOP_UP, 5 * CENT, utc(2026, 4, 9))
+    one.spend(2 * CENT, at=utc(2026, 6, 5))
+    one.close(utc(2026, 7, 5))
+    return first, Invoice.objects.filter(tenant=one.tenant).latest("pk")
+
+
+def test_document_begins_where_the_one_before_it_ends(postpaid: Customer) -> None:
+    first, draft = _two_months(postpaid)
+    last = finalising.finalise(draft.pk, utc(2026, 7, 5))
+
+    assert last.opening == first.closing + 5 * CENT
+    assert _breaks(postpaid) == []
+
+
+def test_document_that_begins_elsewhere_is_found(postpaid: Customer) -> None:
+    first, draft = _two_months(postpaid)
+    Invoice.objects.filter(pk=draft.pk).update(opening=draft.opening + 3, closing=draft.closing + 3)
+    assert _breaks(postpaid) == []  # a draft may be made anew
+
+    last = finalising.finalise(draft.pk, utc(2026, 7, 5))
+
+    expected = first.closing + 5 * CENT
+    assert _breaks(postpaid) == [(f"document {last.number}: opening balance", expected, expected + 3)]

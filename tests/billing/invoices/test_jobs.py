@@ -8,17 +8,19 @@ from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import transaction
 
 from accounts.models import Tenant
 from billing import jobs as slots
 from billing.invoices import jobs
 from billing.models import (
     Invoice,
+    InvoiceMail,
     JobRun,
     NumberSeries,
     ParkedTenant,
 )
-from tests.billing.invoices.customers import APRIL, CENT, Customer, customer
+from tests.billing.invoices.customers import APRIL, CENT, Customer, customer, utc
 from tests.bookkeeping import race
 
 EVERY = dt.timedelta(minutes=15)
@@ -108,6 +110,74 @@ def test_two_runs_at_once_do_everything_once(postpaid: Customer) -> None:
         entity=Invoice.objects.filter(tenant=postpaid.tenant).get().entity_id, tenant=None
     )
     assert series.last == 4
+
+
+# --- a task for each tenant ------------------------------------------------------------------------------------------
+
+
+def test_workers_are_handed_one_wallet_each_once_a_slot(postpaid: Customer) -> None:
+    other, handed = customer(), []
+    slot = APRIL + dt.timedelta(days=3)
+
+    first = jobs.spread(handed.append, slot)
+    again = jobs.spread(handed.append, slot)
+
+    assert first is not None
+    assert again is None
+    assert {postpaid.wallet.pk, other.wallet.pk} <= set(handed)
+    assert len(handed) == len(set(handed)) == int(first.outcome.split()[0])
+
+
+def test_wallets_are_handed_out_once_the_slot_is_committed(postpaid: Customer) -> None:
+    handed: list[int] = []
+
+    with transaction.atomic():
+        jobs.spread(handed.append, APRIL + dt.timedelta(days=4))
+        assert handed == []
+
+    assert postpaid.wallet.pk in handed
+
+
+def test_wallets_work_is_its_own_and_the_second_time_without_effect(postpaid: Customer) -> None:
+    other = customer(postpaid=True)
+    for one in (postpaid, other):
+        one.spend(CENT)
+
+    assert jobs.of_wallet(postpaid.wallet.pk, APRIL)
+    (invoice,) = Invoice.objects.filter(tenant=postpaid.tenant)
+    assert (invoice.state, invoice.mail.sent_at is None) == ("final", False)
+    before = InvoiceMail.objects.values().get(invoice=invoice)
+
+    assert jobs.of_wallet(postpaid.wallet.pk, APRIL)
+
+    assert list(Invoice.objects.filter(tenant=postpaid.tenant)) == [invoice]
+    assert InvoiceMail.objects.values().get(invoice=invoice) == before
+    assert not Invoice.objects.filter(tenant=other.tenant).exists()
+
+
+def test_wallet_that_fails_is_parked_and_its_next_good_run_unparks_it(postpaid: Customer) -> None:
+    postpaid.spend(CENT)
+    Tenant.objects.filter(pk=postpaid.tenant.pk).update(time_zone="Nowhere/City")
+
+    assert not jobs.of_wallet(postpaid.wallet.pk, APRIL)
+    assert ParkedTenant.objects.get(tenant=postpaid.tenant).step == "close"
+    assert not Invoice.objects.filter(tenant=postpaid.tenant).exists()
+
+    Tenant.objects.filter(pk=postpaid.tenant.pk).update(time_zone="UTC")
+    assert jobs.of_wallet(postpaid.wallet.pk, APRIL)
+    assert not ParkedTenant.objects.filter(tenant=postpaid.tenant).exists()
+    assert Invoice.objects.get(tenant=postpaid.tenant).state == "final"
+
+
+def test_wallets_threshold_is_its_own_tenants(postpaid: Customer) -> None:
+    other = customer(postpaid=True, threshold=CENT)
+    now = utc(2026, 3, 20)
+    for one in (postpaid, other):
+        one.spend(5 * CENT)
+        jobs.of_wallet(one.wallet.pk, now)
+
+    assert not Invoice.objects.filter(tenant=postpaid.tenant).exists()
+    assert Invoice.objects.get(tenant=other.tenant).period.cut == "threshold"
 
 
 # --- commands --------------------------------------------------------------------------------------------------------
