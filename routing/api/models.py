@@ -8,7 +8,7 @@ from accounts.authentication import Caller
 from billing.money import EXPONENT, decimal_text
 from billing.prices import Tariff
 from routing.catalogue.snapshot import ModelView, Snapshot
-from routing.endpoints import ENDPOINTS
+from routing.endpoints import paths
 from routing.endpoints.chat import CHAT
 from routing.errors import ModelNotFound
 from routing.pipeline.plan import find_model
@@ -61,7 +61,7 @@ def _entry(model: ModelView, price: Tariff) -> dict[str, Any]:
         "owned_by": "costrouter",
         "description": model.description,
         "context_length": model.context_window,
-        "endpoints": sorted(f"/v1{ENDPOINTS[name].path}" for name in model.endpoints if name in ENDPOINTS),
+        "endpoints": paths(model.endpoints),
         "architecture": _architecture(has_images=has_images) if is_chat else _EMBEDS,
         "top_provider": {"context_length": model.context_window, "max_completion_tokens": model.output_limit},
         "supported_parameters": _parameters(model.capabilities) if is_chat else ["dimensions", "encoding_format"],

@@ -151,7 +151,7 @@ class CatalogueModel(models.Model):
 
     @property
     def served(self) -> frozenset[str]:
-        """The names of the endpoints that it answers at."""
+        """The names of the endpoints that it is called for; it answers at those that can be said in them, too."""
         return frozenset(self.endpoints or (CHAT.name,))
 
 

@@ -98,7 +98,7 @@ class ModelView:
     capabilities: frozenset[str]
     """In the words of routing/selection/reasons.py."""
     endpoints: frozenset[str]
-    """The names of those that it answers at."""
+    """The names of those that it is called for; it answers at those that can be said in them, too."""
     routes: tuple[RouteView, ...]
     prices: dict[tuple[str, int], tuple[tuple[float, Tariff], ...]]
     routes_by_id: dict[int, RouteView] = field(init=False)

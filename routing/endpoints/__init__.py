@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from routing.endpoints.base import Endpoint
+from routing.endpoints.base import Endpoint, is_served
 from routing.endpoints.chat import CHAT
 from routing.endpoints.embeddings import EMBEDDINGS
 
@@ -15,3 +15,8 @@ def public_id(endpoint: str, request_id: str) -> str:
     """The id that the client knows a request by; `request_id` is 32 hex digits."""
     known = ENDPOINTS.get(endpoint)
     return f"{known.id_prefix}{request_id}" if known else request_id
+
+
+def paths(names: frozenset[str]) -> list[str]:
+    """Where clients call a model that serves endpoints of these names, sorted."""
+    return sorted(f"/v1{each.path}" for each in ENDPOINTS.values() if is_served(each, names))

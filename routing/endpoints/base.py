@@ -234,6 +234,11 @@ class Endpoint(Form, Protocol):
         """The same as the last event of a stream."""
 
 
+def is_served(endpoint: Endpoint, names: frozenset[str]) -> bool:
+    """Whether a model that serves endpoints of these names serves this one: itself, or what it can be said in."""
+    return endpoint.name in names or any(form.name in names for form in endpoint.over)
+
+
 def ceiling_of(needs: Needs, tariff: Tariff, cap: int) -> int:
     """The most that a request can cost with this cap, in ledger units."""
     return ceiling(needs.input_bound, cap * needs.answers, tariff, needs.beside)

@@ -12,8 +12,8 @@ from billing.kinds import NOTHING, Kind
 from billing.money import EXPONENT, PER_MILLION
 from billing.prices import Tariff
 from routing.catalogue.snapshot import ModelView, RouteView, Snapshot
-from routing.endpoints import ENDPOINTS
-from routing.endpoints.base import EndpointRequest, Needs
+from routing.endpoints import paths
+from routing.endpoints.base import EndpointRequest, Needs, is_served
 from routing.endpoints.invalid import UnsupportedParameter
 from routing.endpoints.preferences import ProviderPreferences
 from routing.errors import ModelNotFound, NoAvailableChannel, NoMatchingRoute
@@ -47,14 +47,14 @@ def _models(call: Call) -> tuple[tuple[ModelView, Tariff], ...]:
     main = find_model(call.snapshot, call.caller, _base_name(call.snapshot, name), call.started_at)
     if main is None:
         raise ModelNotFound(name)
-    if call.endpoint.name not in main[0].endpoints:
-        raise ModelNotFound(name, [f"/v1{ENDPOINTS[each].path}" for each in main[0].endpoints if each in ENDPOINTS])
+    if not is_served(call.endpoint, main[0].endpoints):
+        raise ModelNotFound(name, paths(main[0].endpoints))
     if not call.request.models:
         return (main,)
     found = [main]
     for wanted in call.request.models:
         model = find_model(call.snapshot, call.caller, _base_name(call.snapshot, wanted), call.started_at)
-        if model is not None and model not in found and call.endpoint.name in model[0].endpoints:
+        if model is not None and model not in found and is_served(call.endpoint, model[0].endpoints):
             found.append(model)
     return tuple(found)
 

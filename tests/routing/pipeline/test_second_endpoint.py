@@ -254,6 +254,28 @@ def test_request_is_said_in_another_format_where_its_own_is_not_spoken(loud: App
     assert loud.records[0].cost == 12 * RATE // 10**6
 
 
+def test_model_that_serves_the_other_format_serves_what_can_be_said_in_it(app: App) -> None:
+    app.script(1, 200, ANSWER)
+    response = app.ask(LoudView)
+    (record,) = app.records
+    assert (response.status, record.endpoint, record.cost) == (200, "messages", 12 * RATE // 10**6)
+
+
+def test_model_that_serves_it_alone_does_not_serve_the_other_format(loud: App) -> None:
+    response = loud.ask(VectorsView)
+    assert (response.status, decoded(response.body)["error"]["code"]) == (404, "model_not_found")
+    assert (loud.records, loud.available, loud.upstream.received(loud.upstream_name(1))) == ([], FUNDS, [])
+
+
+def test_fallback_model_that_serves_the_other_format_is_tried(loud: App) -> None:
+    other = App(loud.stage, loud.upstream)
+    loud.script(1, 500, {"error": "broken"})
+    loud.script(2, 500, {"error": "broken"})
+    other.script(1, 200, ANSWER)
+    assert loud.ask(LoudView, models=[other.model]).status == 200
+    assert loud.records[0].model == other.model
+
+
 def test_what_no_format_can_say_is_refused_by_name_and_changes_nothing(loud: App) -> None:
     response = loud.ask(LoudView, dimensions=8)
     assert (response.status, decoded(response.body)) == (400, {"loud": "unsupported_parameter", "param": "dimensions"})
