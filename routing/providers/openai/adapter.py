@@ -10,6 +10,7 @@ from typing import Any, Final
 import orjson
 
 from routing.providers.base import Options, Reader, Refusal, UpstreamCall, UpstreamRequest
+from routing.providers.openai.options import OpenAIOptions
 from routing.providers.openai.reader import OpenAIReader
 from routing.providers.openai.refusals import refusal_of
 
@@ -17,6 +18,8 @@ _EXTENSIONS: Final = frozenset(("models", "provider", "usage"))
 """The router's own fields, never sent upstream."""
 _OF_OTHERS: Final = frozenset(("messages", "generate"))
 """Endpoints whose formats are Anthropic's and Google's."""
+_HAS_RESPONSES: Final = re.compile(r"(^|\.)openai\.com$")
+"""Vendors whose upstream has the Responses API; of others a channel's options say it."""
 _HEADERS: Final[tuple[tuple[str, str], ...]] = (
     ("content-type", "application/json"),
     ("accept", "application/json"),
@@ -42,10 +45,17 @@ def _cap_name(host: str) -> str:
 class OpenAI:
     label = "OpenAI-compatible"
     within = ""
-    options: type[Options] = Options
+    options: type[Options] = OpenAIOptions
 
     def speaks(self, endpoint: str, host: str, options: Any) -> bool:
-        """Most formats are OpenAI's; which of them an upstream has, its answers show."""
+        """Most formats are OpenAI's; which of them an upstream has, its options say, or else its answers show.
+
+        But few have the Responses API, and what others are asked there can be said in chat's format.
+        """
+        if isinstance(options, OpenAIOptions) and options.endpoints is not None:
+            return endpoint in options.endpoints
+        if endpoint == "responses":
+            return _HAS_RESPONSES.search(host) is not None
         return endpoint not in _OF_OTHERS
 
     def lacks(self, endpoint: str, body: Mapping[str, Any], options: Any) -> str:

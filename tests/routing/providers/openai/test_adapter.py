@@ -7,7 +7,8 @@ from typing import Any
 import orjson
 import pytest
 
-from routing.providers.base import UpstreamCall
+from routing.providers import read_options
+from routing.providers.base import NO_OPTIONS, UpstreamCall
 from routing.providers.openai import OPENAI
 
 
@@ -109,3 +110,36 @@ def test_several_answers_are_asked_for_as_a_stream_until_the_upstream_is_known()
 
 def test_endpoint_without_output_gets_no_cap() -> None:
     assert "max_tokens" not in sent(cap=0)
+
+
+# --- what the upstream has -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "host", "has"),
+    [
+        ("chat.completions", "llm.example", True),
+        ("embeddings", "llm.example", True),
+        ("messages", "llm.example", False),
+        ("generate", "api.openai.com", False),
+        ("responses", "api.openai.com", True),
+        ("responses", "eu.api.openai.com", True),
+        ("responses", "llm.example", False),
+        ("responses", "notopenai.com", False),
+    ],
+)
+def test_host_tells_which_endpoints_an_upstream_has(endpoint: str, host: str, has: bool) -> None:
+    assert OPENAI.speaks(endpoint, host, NO_OPTIONS) is has
+    assert OPENAI.speaks(endpoint, host, OPENAI.options()) is has
+
+
+def test_options_of_a_channel_know_better() -> None:
+    options = read_options("openai", {"endpoints": ["responses"]})
+    assert OPENAI.speaks("responses", "llm.example", options)
+    assert not OPENAI.speaks("chat.completions", "llm.example", options)
+
+
+@pytest.mark.parametrize("endpoint", ["messages", "chat", ""])
+def test_options_name_only_endpoints_of_openais_formats(endpoint: str) -> None:
+    with pytest.raises(ValueError, match="enum"):
+        read_options("openai", {"endpoints": [endpoint]})
