@@ -7,12 +7,18 @@ from typing import Any, Final
 
 import msgspec
 
+from routing.providers.anthropic import ANTHROPIC
 from routing.providers.base import Adapter, Options
 from routing.providers.fake import FAKE
 from routing.providers.llamacpp import LLAMACPP
 from routing.providers.openai import OPENAI
 
-ADAPTERS: Final[dict[str, Adapter]] = {"openai": OPENAI, "llamacpp": LLAMACPP, "fake": FAKE}
+ADAPTERS: Final[dict[str, Adapter]] = {
+    "openai": OPENAI,
+    "anthropic": ANTHROPIC,
+    "llamacpp": LLAMACPP,
+    "fake": FAKE,
+}
 
 
 _WITHIN: Final = {

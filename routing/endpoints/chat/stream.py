@@ -179,7 +179,9 @@ class ChatRelay:
             self._thoughts += said.keys() <= THOUGHTS
             texts = dict.fromkeys(value for value in said.values() if type(value) is str)  # some say a thought twice
             self._delta_bytes += sum(map(len, texts))
-            self._delta_bytes += sum([estimate_strings(each) for each in said.values() if type(each) is not str])
+            has_thought = any(type(said.get(name)) is str for name in THOUGHTS)  # its details say it once more
+            others = [each for name, each in said.items() if not (has_thought and name in THOUGHTS)]
+            self._delta_bytes += sum([estimate_strings(each) for each in others if type(each) is not str])
         if delta.get("tool_calls"):
             self._follow(index, delta["tool_calls"])
         if delta.get("function_call"):

@@ -37,7 +37,7 @@ _EMPTY_WORDS: Final = frozenset(
     (
         "insufficientquota", "billinghardlimitreached", "insufficientbalance", "insufficientcredits",
         "insufficientcredit", "insufficientfunds", "creditsexhausted", "paymentrequired", "arrearage",
-        "exceededcurrentquota", "balancenotenough", "billingnotactive",
+        "exceededcurrentquota", "balancenotenough", "billingnotactive", "billing",
         # one-api and new-api
         "insufficientuserquota", "preconsumetokenquotafailed",
         # Zhipu's number for an account in arrears, Volcengine, DashScope, Together, Groq's spend limit
@@ -84,6 +84,7 @@ _KEY_SENTENCE: Final = re.compile(
     r"|the security token included in the request"
     r"|the request signature we calculated"
     r"|user location is not supported|gemini api free tier is not available"
+    r"|(?:this|your) organization has been disabled"
     r"|authentication (?:fail|error)"
     r"|unauthori[sz]ed(?: access)?(?=\W{0,3}$|[.,:;!]| [-(])|unauthenticated(?=\W{0,3}$|[.,:;!]| [-(])"
     r"|令牌已过期|无效的令牌|未提供令牌)",

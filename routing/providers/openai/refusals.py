@@ -47,7 +47,7 @@ STANDARD_CODES: Final = frozenset(
 )
 _OVERFLOW: Final = re.compile(
     r"context[_ ]length[_ ]exceeded|exceed_context_size|maximum context length|exceeds the available context size"
-    r"|prompt is too long|input is too long|exceeds the (?:model's )?maximum|context window",
+    r"|prompt is too long|input is too long|exceeds the (?:model's )?maximum|context window|exceed context limit",
     re.IGNORECASE,
 )
 _ACCOUNT_DATA: Final = re.compile(

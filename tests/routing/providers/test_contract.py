@@ -1,6 +1,6 @@
 """What every adapter must do, whatever its wire format: run over all of the registry.
 
-The examples are in the canonical format. An adapter of another format brings its own `EXAMPLES`.
+An adapter of another format than the canonical one brings its own `EXAMPLES`.
 """
 
 from __future__ import annotations
@@ -43,6 +43,9 @@ class Examples:
     malformed: tuple[bytes, ...]
     skipped: frozenset[bytes]
     """Of these, what is no answer, but ends no stream either."""
+    end: bytes = b"[DONE]"
+    usage_alone: bytes = b'{"choices":[]}'
+    """The event that carries usage and nothing else, but for the usage."""
 
 
 CANONICAL = Examples(
@@ -84,7 +87,46 @@ CANONICAL = Examples(
         )
     ),
 )
-EXAMPLES = {"openai": CANONICAL, "llamacpp": CANONICAL, "fake": CANONICAL}
+ANTHROPIC = Examples(
+    answer=b'{"type":"message","role":"assistant","content":[{"type":"text","text":"hi"}],"stop_reason":"end_turn"}',
+    event=b'{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"hi"}}',
+    usage={"input_tokens": 6, "cache_read_input_tokens": 4, "output_tokens": 5},
+    counted=Usage(input=10, cached_input=4, output=5),
+    malformed=(
+        b"",
+        b"null",
+        b"5",
+        b"[]",
+        b"{}",
+        b"{",
+        b"<html>",
+        b"\xff",
+        b'{"type":"message","content":null}',
+        b'{"type":"message","content":{}}',
+        b'{"type":"message","content":[5]}',
+        b'{"type":"content_block_start","index":0,"content_block":null}',
+        b'{"type":"content_block_delta","index":"0","delta":{"type":"text_delta","text":"hi"}}',
+        b'{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}',
+        b'{"error":"overloaded"}',
+        b'{"error":["odd"]}',
+        b'{"choices":[{"index":0,"delta":{"content":"hi"}}]}',
+    ),
+    skipped=frozenset(
+        (
+            b"",
+            b"null",
+            b"5",
+            b"[]",
+            b"{}",
+            b'{"type":"message","content":null}',
+            b'{"type":"message","content":{}}',
+            b'{"type":"message","content":[5]}',
+        )
+    ),
+    end=b'{"type":"message_stop"}',
+    usage_alone=b'{"type":"message_delta","delta":{}}',
+)
+EXAMPLES = {"openai": CANONICAL, "anthropic": ANTHROPIC, "llamacpp": CANONICAL, "fake": CANONICAL}
 
 
 @pytest.fixture(params=sorted(ADAPTERS))
@@ -216,7 +258,7 @@ def test_what_is_no_chunk_is_malformed_or_skipped(adapter: Adapter, examples: Ex
 
 @pytest.mark.parametrize("size", [1, 2, 7, 10_000])
 def test_stream_is_read_in_whatever_pieces_it_comes(adapter: Adapter, examples: Examples, size: int) -> None:
-    whole_stream = b": hello\n\ndata: " + examples.event + b"\n\ndata: [DONE]\n\ndata: never read\n\n"
+    whole_stream = b"\n\ndata: ".join([b": hello", examples.event, examples.end, b"never read\n\n"])
     reader, events = adapter.open(call(BODY)), []
     for start in range(0, len(whole_stream), size):
         events += reader.feed(whole_stream[start : start + size])
@@ -255,7 +297,7 @@ def test_usage_is_taken_out_of_a_stream_and_counted_by_kind(adapter: Adapter, ex
 
 def test_chunk_that_only_carries_usage_is_none(adapter: Adapter, examples: Examples) -> None:
     reader = adapter.open(call(BODY))
-    assert reader.feed(b'data: {"choices":[],"usage":' + orjson.dumps(examples.usage) + b"}\n\n") == []
+    assert reader.feed(b"data: " + with_usage(examples.usage_alone, examples.usage) + b"\n\n") == []
     assert reader.usage == examples.counted
 
 

@@ -1,0 +1,119 @@
+"""Marks for Anthropic's prompt cache at the end of what stays the same, for clients that know none.
+
+Tools, system prompt, turns: the prompt has this order, and a mark covers all before it. There may be four, and one for
+an hour may not stand behind one for five minutes (platform.claude.com/docs/en/build-with-claude/prompt-caching).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final, Literal, NamedTuple
+
+Ttl = Literal["5m", "1h"]
+MOST_MARKS: Final = 4
+_MARKABLE: Final = frozenset(("text", "image", "document", "tool_use", "tool_result", "search_result"))
+
+
+class _Mark(NamedTuple):
+    """A client's own mark: where it stands (tools, system, turns; then its place there), and for how long."""
+
+    place: tuple[int, int]
+    ttl: str
+
+
+def marked(body: dict[str, Any], ttl: Ttl) -> dict[str, Any]:
+    """The body with marks at the last tool, the end of the system prompt and the user's turn before the current one.
+
+    Copied where it changes. The client's own marks stay, and count; where it leaves all marks to Anthropic, so do we.
+    """
+    if body.get("cache_control"):
+        return body
+    own = list(_marks(body))
+    room = MOST_MARKS - len(own)
+    out = {**body}
+    for place, mark in reversed(_sites(body)):  # the later one covers more
+        if room > 0 and _fits(place, ttl, own) and mark(out, ttl):
+            room -= 1
+    return out
+
+
+def _sites(body: dict[str, Any]) -> list[tuple[tuple[int, int], Any]]:
+    users = [at for at, turn in enumerate(_listed(body.get("messages"))) if _role_of(turn) == "user"]
+    sites: list[tuple[tuple[int, int], Any]] = [((0, len(_listed(body.get("tools")))), _mark_tools)]
+    sites.append(((1, len(_listed(body.get("system")))), _mark_system))
+    if len(users) > 1:
+        at = users[-2]
+        sites.append(((2, at), lambda out, ttl: _mark_turn(out, at, ttl)))
+    return sites
+
+
+def _fits(place: tuple[int, int], ttl: Ttl, own: list[_Mark]) -> bool:
+    if ttl == "1h":
+        return not any(mark.ttl != "1h" and mark.place < place for mark in own)
+    return not any(mark.ttl == "1h" and mark.place > place for mark in own)
+
+
+def _mark_tools(out: dict[str, Any], ttl: Ttl) -> bool:
+    tools = out.get("tools")
+    if type(tools) is not list or not tools or _is_marked(tools[-1]) or tools[-1].get("defer_loading"):
+        return False
+    out["tools"] = [*tools[:-1], _with(tools[-1], ttl)]
+    return True
+
+
+def _mark_system(out: dict[str, Any], ttl: Ttl) -> bool:
+    system = _with_last(out.get("system"), ttl)
+    if system is not None:
+        out["system"] = system
+    return system is not None
+
+
+def _mark_turn(out: dict[str, Any], at: int, ttl: Ttl) -> bool:
+    turn = out["messages"][at]
+    content = _with_last(turn.get("content"), ttl)
+    if content is not None:
+        out["messages"] = [*out["messages"][:at], {**turn, "content": content}, *out["messages"][at + 1 :]]
+    return content is not None
+
+
+def _with_last(content: Any, ttl: Ttl) -> list[Any] | None:
+    """A text or blocks with a mark at the end; None where none can be."""
+    blocks = [{"type": "text", "text": content}] if type(content) is str and content.strip() else content
+    last = blocks[-1] if type(blocks) is list and blocks else None
+    if type(last) is not dict or _is_marked(last) or last.get("type") not in _MARKABLE or last.get("text") == "":
+        return None
+    return [*blocks[:-1], _with(last, ttl)]
+
+
+def _with(block: dict[str, Any], ttl: Ttl) -> dict[str, Any]:
+    return {**block, "cache_control": {"type": "ephemeral", "ttl": ttl} if ttl == "1h" else {"type": "ephemeral"}}
+
+
+def _is_marked(block: Any) -> bool:
+    return type(block) is not dict or bool(block.get("cache_control"))
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if type(value) is list else []
+
+
+def _role_of(turn: Any) -> Any:
+    return turn.get("role") if type(turn) is dict else None
+
+
+def _marks(body: dict[str, Any]) -> Iterator[_Mark]:
+    yield from _marks_of(body.get("tools"), 0)
+    yield from _marks_of(body.get("system"), 1)
+    for at, turn in enumerate(_listed(body.get("messages"))):
+        content = turn.get("content") if type(turn) is dict else None
+        for block in _listed(content):
+            yield from (_Mark((2, at), mark.ttl) for mark in _marks_of([block], 2))
+            inner = block.get("content") if type(block) is dict else None
+            yield from (_Mark((2, at), mark.ttl) for mark in _marks_of(inner, 2))
+
+
+def _marks_of(blocks: Any, section: int) -> Iterator[_Mark]:
+    for at, block in enumerate(_listed(blocks)):
+        marker = block.get("cache_control") if type(block) is dict else None
+        if type(marker) is dict:
+            yield _Mark((section, at), str(marker.get("ttl") or "5m"))

@@ -1,0 +1,223 @@
+"""Reading Anthropic's answers and events (platform.claude.com/docs/en/build-with-claude/streaming) as they are.
+
+Liberal as the reader of OpenAI's formats is, and for the same reasons: other servers speak this format too. Only what
+cannot be read as JSON, carries an error, or says that the answer failed, ends it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any, Final, NoReturn
+
+import orjson
+
+from billing.kinds import Usage
+from routing.providers.anthropic.stops import finish_of
+from routing.providers.anthropic.usage import merged, tells_output, usage_of
+from routing.providers.base import END, End, Event, MalformedAnswer
+from routing.providers.openai import loose
+from routing.providers.openai.costs import told_cost
+from routing.providers.openai.failures import raise_failure, refuse_noise, says_failure
+from routing.providers.openai.refusals import error_in, text_of
+from routing.wire.events import Comment, EventParser, EventTooLarge, Failure
+
+_DONE: Final = b"[DONE]"
+"""OpenAI's end, which gateways between may put behind Anthropic's."""
+_MOST_DONE_BYTES: Final = 16
+_BRINGS: Final = frozenset(("content_block_start", "content_block_delta"))
+_PING: Final = Comment(b": ping")
+_FAR_AWAY: Final = {"NaN": None, "Infinity": None, "-Infinity": None}
+_MOST_HALVES: Final = 128
+
+
+class AnthropicReader:
+    """One answer in Anthropic's own format: events and answers as they came, usage and all.
+
+    A stream's beginning is held back until something follows: an upstream that is overloaded may say so right behind
+    it, and then another one can be tried.
+    """
+
+    usage: Usage | None = None
+    is_exact = True
+    is_partial = False
+    reported: Mapping[str, Any] = MappingProxyType({})
+    _has_calls = False
+    _is_stopped = False
+    """The reason why the answer ended has come."""
+    _has_begun = False
+    _noise = b""
+
+    def __init__(self, remark: str = "") -> None:
+        self.remark = remark
+        self._told: dict[str, Any] = {}
+        self._held: list[Event] = []
+        self._halves: dict[tuple[Any, str], str] = {}
+        """The first halves of letters that were cut in two, by block and member."""
+
+    @property
+    def told_cost(self) -> int | None:
+        return told_cost(self.reported)
+
+    @cached_property
+    def _parser(self) -> EventParser:
+        return EventParser()
+
+    def feed(self, data: bytes | None) -> list[Event]:
+        events: list[Event] = []
+        try:
+            for event in self._parser.finish() if data is None else self._parser.feed(data):
+                if type(event) is bytes:
+                    events += self._read(event)
+                    if events and events[-1] is END:
+                        break
+                elif type(event) is Comment:
+                    events.append(event)
+                elif type(event) is Failure:
+                    self._fail(event)
+                else:
+                    self._noise = self._noise or event
+                    refuse_noise(event)
+            if data is None and self._noise and not self._has_begun:
+                self._say_noise()
+        except MalformedAnswer as error:
+            events.append(self._broken(error))
+        except EventTooLarge:
+            events.append(self._broken(MalformedAnswer("an event is too large")))
+        return events
+
+    def _fail(self, data: bytes) -> NoReturn:
+        value = loose.strictly(bytes(data))
+        if type(value) is dict:
+            self._note_usage(value)
+        raise_failure(value or data.decode("utf-8", "replace"))
+
+    def _say_noise(self) -> NoReturn:
+        """No event came, but something did: an upstream that answers in another form says why there."""
+        words = text_of(error_in(loose.strictly(bytes(self._noise))).get("message")) or self._noise.decode(
+            "utf-8", "replace"
+        )
+        raise MalformedAnswer(f"no events came, but: {words[:300]}")
+
+    def _broken(self, error: MalformedAnswer) -> End:
+        """After the reason for the end nothing makes a failure of a whole answer any more."""
+        return END if self._is_stopped else End(error)
+
+    def _read(self, data: bytes) -> list[Event]:
+        """What one event says; raises MalformedAnswer."""
+        if len(data) <= _MOST_DONE_BYTES and data.strip() == _DONE:
+            return [END]
+        event = self._object_in(data)
+        if event is None:
+            return []
+        kind = event.get("type")
+        if kind in _BRINGS:
+            self.is_partial = self.usage is not None
+            self._has_begun = True
+            self._has_calls = self._has_calls or _begins_call(event)
+        self._note_usage(event)
+        if kind == "message_stop":
+            return [END]
+        if kind == "ping":
+            return [_PING]
+        if kind == "message_delta":
+            self._note_stop(event.get("delta"))
+        elif kind not in _BRINGS:
+            _refuse_others(event)
+        return self.show(event)
+
+    def show(self, event: dict[str, Any]) -> list[Event]:
+        """The event as it goes on, and what was held back before it."""
+        if event.get("type") == "message_start":
+            self._held = [event]
+            return []
+        shown, self._held = [*self._held, event], []
+        return shown
+
+    def _note_stop(self, delta: Any) -> None:
+        reason = delta.get("stop_reason") if type(delta) is dict else None
+        if reason is not None:
+            self.finish = self._finish_of(reason)
+            self._is_stopped = True
+
+    finish: str | None = None
+    """Why the answer ended, in chat's words."""
+
+    def _finish_of(self, reason: Any) -> str | None:
+        finish = finish_of(reason, has_calls=self._has_calls)
+        if finish is None and reason:
+            self.remark = f"a stop reason that nobody knows: {str(reason)[:60]!r}"
+        return finish
+
+    def _note_usage(self, event: dict[str, Any]) -> None:
+        """Reads usage wherever it stands: in the message that begins, beside the delta that ends it, anywhere else."""
+        for place in (event, event.get("message"), event.get("delta")):
+            told = place.get("usage") if type(place) is dict else None
+            if type(told) is dict:
+                self._told = merged(self._told, told)
+                usage = usage_of(self._told)
+                if usage is not None:
+                    self.usage, self.reported = usage, self._told
+                    self.is_partial = self.is_partial and not tells_output(told)
+
+    def _object_in(self, data: bytes) -> dict[str, Any] | None:
+        """An event's object, None where it says nothing; raises MalformedAnswer for what cannot be read."""
+        try:
+            value = orjson.loads(data)
+        except orjson.JSONDecodeError:
+            if not data.strip():
+                return None
+            value = loose.loosely(data, _FAR_AWAY.__getitem__)
+            if type(value) is dict and type(value.get("delta")) is dict:
+                self._join_halves(value["delta"], value.get("index"))
+            value = loose.without_halves(value)
+            if value is None:
+                raise MalformedAnswer(f"an event is not JSON: {data[:120].decode('utf-8', 'replace')}") from None
+        return value if type(value) is dict else None
+
+    def _join_halves(self, delta: dict[str, Any], index: Any) -> None:
+        """A letter beyond 16 bits that was cut in two between events is one again."""
+        for name, text in delta.items():
+            if type(text) is str and text and type(index) in (int, type(None)):
+                text = self._halves.pop((index, name), "") + text
+                if "\ud800" <= text[-1] <= "\udbff" and len(self._halves) < _MOST_HALVES:
+                    self._halves[index, name], text = text[-1], text[:-1]
+                delta[name] = text
+
+    def whole(self, body: bytes) -> dict[str, Any]:
+        answer = _parse(body)
+        self._note_usage(answer)
+        if says_failure(answer):
+            raise_failure(answer)
+        content = answer.get("content")
+        if type(content) is str:
+            content = answer["content"] = [{"type": "text", "text": content}]
+        if type(content) is not list or not all(type(block) is dict for block in content):
+            raise MalformedAnswer("the answer has no content")
+        self._has_calls = any(block.get("type") == "tool_use" for block in content)
+        self.finish = self._finish_of(answer.get("stop_reason"))
+        return answer
+
+
+def _begins_call(event: dict[str, Any]) -> bool:
+    block = event.get("content_block")
+    return type(block) is dict and block.get("type") == "tool_use"
+
+
+def _refuse_others(event: dict[str, Any]) -> None:
+    """Raises MalformedAnswer for an event that says a failure, or is of another format altogether."""
+    if says_failure(event):
+        raise_failure(event)
+    if "type" not in event and type(event.get("choices")) is list and event["choices"]:
+        raise MalformedAnswer("chunks of chat came where Anthropic's events should")
+
+
+def _parse(body: bytes) -> dict[str, Any]:
+    """Raises MalformedAnswer for what is no JSON object."""
+    value = loose.strictly(body)
+    if value is None:
+        value = loose.without_halves(loose.loosely(body, _FAR_AWAY.__getitem__))
+    if type(value) is not dict:
+        raise MalformedAnswer(f"the answer is not a JSON object: {body[:120].decode('utf-8', 'replace')}")
+    return value

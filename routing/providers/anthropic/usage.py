@@ -1,0 +1,66 @@
+"""Usage in Anthropic's words: cached and written tokens stand beside the input, not in it.
+
+platform.claude.com/docs/en/api/messages, "Total input tokens in a request is the summation of `input_tokens`,
+`cache_creation_input_tokens`, and `cache_read_input_tokens`"; thinking is within the output.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from billing.kinds import Usage
+from routing.providers.base import MOST_TOKENS
+from routing.providers.openai.usage import usage_of as in_other_words
+
+_OUTPUTS: Final = ("output_tokens", "completion_tokens")
+
+
+def usage_of(reported: Mapping[str, Any]) -> Usage | None:
+    """The counts, None if they cannot be believed (negative, text, nothing but zeros) or the output is missing."""
+    if "input_tokens" not in reported:
+        return in_other_words(reported)
+    fresh, output = _count(reported, "input_tokens"), _count(reported, "output_tokens")
+    if fresh is None or output is None:
+        return None
+    cached = _count(reported, "cache_read_input_tokens") or 0
+    written, for_an_hour = _written(reported)
+    input_ = fresh + cached + written
+    if not 0 < input_ + output <= MOST_TOKENS:
+        return None
+    details = reported.get("output_tokens_details")
+    reasoning = _count(details, "thinking_tokens") if type(details) is dict else None
+    return Usage(
+        input=input_,
+        cached_input=cached,
+        cache_write=written,
+        cache_write_1h=for_an_hour,
+        output=output,
+        reasoning=min(reasoning or 0, output),
+    )
+
+
+def merged(before: Mapping[str, Any], told: Mapping[str, Any]) -> dict[str, Any]:
+    """What is known once an event told more: counts are cumulative, so that nothing and null take none back."""
+    return {**before, **{name: value for name, value in told.items() if value or name not in before}}
+
+
+def tells_output(told: Mapping[str, Any]) -> bool:
+    return any(_count(told, name) for name in _OUTPUTS)
+
+
+def _written(reported: Mapping[str, Any]) -> tuple[int, int]:
+    """Tokens written to the cache, and how many of these for an hour; the parts may be told without their sum."""
+    told = _count(reported, "cache_creation_input_tokens") or 0
+    parts = reported.get("cache_creation")
+    if type(parts) is not dict:
+        return told, 0
+    for_an_hour = _count(parts, "ephemeral_1h_input_tokens") or 0
+    return max(told, for_an_hour + (_count(parts, "ephemeral_5m_input_tokens") or 0)), for_an_hour
+
+
+def _count(reported: Mapping[str, Any], name: str) -> int | None:
+    value = reported.get(name)
+    if type(value) is float and value.is_integer():  # where all numbers are floating
+        value = int(value)
+    return value if type(value) is int and 0 <= value <= MOST_TOKENS else None

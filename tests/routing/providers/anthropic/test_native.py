@@ -1,0 +1,97 @@
+"""Anthropic's own format through the dialect: as it came, but for what must be ours."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+
+from billing.kinds import Usage
+from routing.providers.base import END, End
+from tests.routing.providers.anthropic.calls import HI, native, request, sent
+from tests.routing.providers.anthropic.streams import PING, begins, brings, ends, event, opens, own, read, recorded
+
+BODY: dict[str, Any] = {
+    "messages": [{"role": "user", "content": [{"type": "text", "text": "Hi", "cache_control": {"type": "ephemeral"}}]}],
+    "system": [{"type": "text", "text": "Be brief."}],
+    "max_tokens": 99,
+    "thinking": {"type": "adaptive"},
+    "top_k": 5,
+    "context_management": {"edits": []},
+}
+
+
+def test_body_goes_on_as_it_came_but_for_model_and_cap() -> None:
+    assert sent(native({**BODY, "stream": False})) == {**BODY, "model": "claude-sonnet-4-5", "max_tokens": 4_000}
+
+
+def test_stream_is_asked_for() -> None:
+    asked = request(native(BODY, is_stream=True))
+    assert orjson.loads(asked.body)["stream"] is True
+    assert dict(asked.headers)["accept"] == "text/event-stream"
+
+
+def test_request_without_a_cap_gets_none() -> None:
+    asked = native({"messages": HI}, cap=0, path="/messages/count_tokens")
+    assert sent(asked) == {"model": "claude-sonnet-4-5", "messages": HI}
+    assert request(asked).path == "/messages/count_tokens"
+
+
+def test_what_is_the_routers_own_or_null_stays_here() -> None:
+    ours = {"models": ["a"], "provider": {}, "usage": {}, "stop_sequences": None}
+    assert sent(native({**BODY, **ours})).keys() == {*BODY, "model"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "version", "beta"),
+    [
+        ((), "2023-06-01", "chan-1"),
+        ((("anthropic-version", "2025-01-01"),), "2025-01-01", "chan-1"),
+        ((("anthropic-beta", "mine-2, chan-1,mine-3"),), "2023-06-01", "chan-1,mine-2,mine-3"),
+        ((("Anthropic-Beta", ""),), "2023-06-01", "chan-1"),
+    ],
+    ids=str,
+)
+def test_clients_version_and_features_go_on(headers: Any, version: str, beta: str) -> None:
+    asked = dict(request(native(BODY, headers=headers, options={"beta": ["chan-1"]})).headers)
+    assert (asked["anthropic-version"], asked["anthropic-beta"]) == (version, beta)
+
+
+def test_no_header_of_the_clients_replaces_the_secret() -> None:
+    headers = (("x-api-key", "mine"), ("x-other", "1"))
+    asked = request(native(BODY, headers=headers)).headers
+    assert [value for name, value in asked if name == "x-api-key"] == ["sk-ant-secret"]
+    assert ("x-other", "1") in asked
+
+
+@pytest.mark.parametrize("name", ["anthropic_text", "anthropic_tools", "anthropic_thinking", "anthropic_web_search"])
+def test_events_are_as_they_came(name: str) -> None:
+    events, reader = read(recorded(name), reader=own())
+    lines = recorded(name).splitlines()
+    came = [orjson.loads(line.removeprefix(b"data: ")) for line in lines if line.startswith(b"data: ")]
+    shown = [each for each in events if type(each) is dict]
+    assert shown == [each for each in came if each["type"] not in {"ping", "message_stop"}]
+    assert events[-1] == END
+    assert reader.usage != Usage()
+
+
+def test_unknown_events_go_on() -> None:
+    events, _reader = read(begins(), event("vibe_check", feeling="fine"), reader=own())
+    assert [each["type"] for each in events if type(each) is dict] == ["message_start", "vibe_check"]
+
+
+def test_usage_is_read_and_left_in_place() -> None:
+    told = {"input_tokens": 5, "output_tokens": 1}
+    events, reader = read(begins(told), opens(), brings("text", text="a"), PING, ends(usage={"output_tokens": 3}),
+                          reader=own())  # fmt: skip
+    shown = [each for each in events if type(each) is dict]
+    assert (shown[0]["message"]["usage"], shown[-1]["usage"]) == (told, {"output_tokens": 3})
+    assert (reader.usage, reader.is_partial) == (Usage(input=5, output=3), False)
+
+
+def test_error_ends_it() -> None:
+    events, _reader = read(begins(), opens(), event("error", error={"type": "overloaded_error"}), reader=own())
+    assert [each["type"] for each in events if type(each) is dict] == ["message_start", "content_block_start"]
+    assert isinstance(events[-1], End)
+    assert events[-1].error is not None
