@@ -178,7 +178,7 @@ def _first(reported: Mapping[str, Any], names: tuple[str, ...]) -> int | None:
 
 
 def _count(reported: Mapping[str, Any], name: str) -> int | None:
-    value = reported.get(name)
+    value: Any = reported.get(name)
     if type(value) is not int and _is_whole(value):
         value = int(value)
     return value if type(value) is int and 0 <= value <= MOST_TOKENS else None
