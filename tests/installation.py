@@ -41,6 +41,8 @@ class Tariff:
     input: int = 2 * DOLLAR
     output: int = 8 * DOLLAR
     cached_input: int | None = DOLLAR // 2
+    cache_write: int | None = None
+    cache_write_1h: int | None = None
     request_fee: int = 0
     currency: str = "USD"
 
@@ -59,6 +61,8 @@ class Via:
     disconnect_policy: str = "cancel"
     concurrency: int | None = None
     is_enabled: bool = True
+    provider: str = "openai"
+    options: tuple[tuple[str, Any], ...] = ()
 
 
 CHEAP: Final = Via()
@@ -200,7 +204,8 @@ class Installation:
         number, secret = next(_numbers), f"sk-upstream-{secrets.token_hex(12)}"
         channel = Channel(
             name=f"channel-{number}",
-            provider="openai",
+            provider=via.provider,
+            options=dict(via.options),
             base_url=via.url or self.upstream_url,
             priority=via.priority,
             connect_timeout=via.connect_timeout,
@@ -297,5 +302,7 @@ def _rates(tariff: Tariff) -> dict[str, Any]:
         "input": tariff.input,
         "output": tariff.output,
         "cached_input": tariff.cached_input,
+        "cache_write": tariff.cache_write,
+        "cache_write_1h": tariff.cache_write_1h,
         "request_fee": tariff.request_fee,
     }

@@ -198,7 +198,7 @@ def _endpoint(doc: Mapping[str, Any], path: str, method: str, table: tuple[Error
         path_and_header_fields=tuple(_parameter(item) for item in operation.get("parameters", ())),
         response=_fields(json_answer["schema"]),
         response_headers=tuple(_header(name, header) for name, header in success.get("headers", {}).items()),
-        chunk=_fields(doc["components"]["schemas"]["ChatChunk"]) if stream else (),
+        chunk=_fields(doc["components"]["schemas"][stream.get("x-chunk", "ChatChunk")]) if stream else (),
         samples=_code_samples(operation),
         streaming_samples=_code_samples(streaming),
         requests=_examples(body),

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import datetime as dt
+from collections.abc import Callable
 from typing import Any, Final
 
+import msgspec
+
 from accounts.authentication import Caller
+from accounts.errors import InvalidRequest
 from billing.money import EXPONENT, decimal_text
 from billing.prices import Tariff
 from routing.catalogue.snapshot import ModelView, Snapshot
 from routing.endpoints import paths
+from routing.endpoints.base import is_served
 from routing.endpoints.chat import CHAT
+from routing.endpoints.messages import MESSAGES
 from routing.errors import ModelNotFound
 from routing.pipeline.plan import find_model
 
@@ -50,6 +57,60 @@ def one(snapshot: Snapshot, caller: Caller, name: str, now: float) -> dict[str, 
     if found is None:
         raise ModelNotFound(name)
     return _entry(*found)
+
+
+class Page(msgspec.Struct, frozen=True):
+    """Which part of a list is wanted, in Anthropic's words (docs.claude.com, List Models)."""
+
+    limit: int = 1000
+    after_id: str = ""
+    before_id: str = ""
+
+    @classmethod
+    def of(cls, query: Callable[[str], str]) -> Page:
+        """By the request's query; raises InvalidRequest."""
+        asked = query("limit") or "1000"
+        if not (asked.isascii() and asked.isdecimal() and len(asked) <= len("1000") and 1 <= int(asked) <= 1000):
+            raise InvalidRequest("limit: Input should be an integer from 1 to 1000", param="limit")
+        return cls(int(asked), query("after_id"), query("before_id"))
+
+
+def listing_of_anthropic(snapshot: Snapshot, caller: Caller, page: Page, now: float) -> dict[str, Any]:
+    """What this key can call with messages, in Anthropic's shape."""
+    names = [name for name in sorted(snapshot.models) if _speaks_messages(snapshot, caller, name, now)]
+    after = [name for name in names if name > page.after_id and not (page.before_id and name >= page.before_id)]
+    shown = after[-page.limit :] if page.before_id else after[: page.limit]
+    return {
+        "data": [_entry_of_anthropic(snapshot.models[name]) for name in shown],
+        "has_more": len(shown) < len(after),
+        "first_id": shown[0] if shown else None,
+        "last_id": shown[-1] if shown else None,
+    }
+
+
+def one_of_anthropic(snapshot: Snapshot, caller: Caller, name: str, now: float) -> dict[str, Any]:
+    """One model in Anthropic's shape; raises ModelNotFound, also for one that messages cannot be sent to."""
+    if not _speaks_messages(snapshot, caller, name, now):
+        raise ModelNotFound(name)
+    return _entry_of_anthropic(snapshot.models[name])
+
+
+def _speaks_messages(snapshot: Snapshot, caller: Caller, name: str, now: float) -> bool:
+    found = find_model(snapshot, caller, name, now)
+    return found is not None and is_served(MESSAGES, found[0].endpoints)
+
+
+def _entry_of_anthropic(model: ModelView) -> dict[str, Any]:
+    created = dt.datetime.fromtimestamp(int(model.created_at), dt.UTC)
+    return {
+        "type": "model",
+        "id": model.name,
+        "display_name": model.name,
+        "created_at": created.isoformat().replace("+00:00", "Z"),
+        "lifecycle": "active",
+        "max_input_tokens": model.context_window,
+        "max_tokens": model.output_limit,
+    }
 
 
 def _entry(model: ModelView, price: Tariff) -> dict[str, Any]:

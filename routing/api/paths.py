@@ -6,7 +6,16 @@ import re
 from difflib import get_close_matches
 from typing import Final
 
-ENDPOINTS: Final = ("chat/completions", "embeddings", "models", "key", "credits", "generation")
+ENDPOINTS: Final = (
+    "chat/completions",
+    "embeddings",
+    "messages",
+    "messages/count_tokens",
+    "models",
+    "key",
+    "credits",
+    "generation",
+)
 """Below `/v1/`."""
 _NO_ENDPOINT: Final = re.compile(r"v[0-9]+(?:alpha|beta)?[0-9]*|api|openai|openrouter")
 """What stands before an endpoint's name in other gateways' paths."""

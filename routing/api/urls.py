@@ -17,6 +17,9 @@ def _view(view: type[GatewayView]) -> Any:
 urlpatterns = [
     path("v1/chat/completions", _view(views.ChatCompletions), name="chat-completions"),
     path("v1/embeddings", _view(views.EmbeddingsView), name="embeddings"),
+    path("v1/messages", _view(views.MessagesView), name="messages"),
+    path("v1/messages/count_tokens", _view(views.CountTokens), name="count-tokens"),
+    path("v1/messages/<path:rest>", _view(views.NoMessages), name="no-messages"),
     path("v1/models", _view(views.Models), name="models"),
     path("v1/models/<path:model_id>", _view(views.Model), name="model"),
     path("v1/key", _view(views.Key), name="key"),

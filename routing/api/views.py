@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from accounts.errors import GatewayError
 from routing.api import account, body, idempotency, models
-from routing.api.base import ApiRequest, ApiResponse, GatewayView, json_response
+from routing.api.base import ApiRequest, ApiResponse, GatewayView, json_response, refuse
+from routing.api.errors import UnknownUrl
 from routing.api.headers import RequestHeaders
+from routing.api.paths import nearest
 from routing.endpoints.base import Endpoint
 from routing.endpoints.chat import CHAT
 from routing.endpoints.embeddings import EMBEDDINGS
+from routing.endpoints.messages import COUNT_TOKENS, MESSAGES
 from routing.pipeline.call import Call
+from routing.pipeline.count import count
 from routing.pipeline.serve import serve
 from routing.pipeline.stream import StreamReply
 
@@ -25,13 +29,20 @@ class EndpointView(GatewayView):
         return self.endpoint.envelope(error, request_id)
 
     async def post(self, request: ApiRequest) -> ApiResponse:
+        reply = await serve(await self.call(request), request.gateway, request.until_gone)
+        if isinstance(reply, StreamReply):
+            return ApiResponse(200, reply.headers, stream=reply)
+        return ApiResponse(200, reply.headers, reply.body)
+
+    async def call(self, request: ApiRequest) -> Call:
+        """The request, read and checked."""
         headers = request.headers
         if headers.by_name.get(b"content-type") != b"application/json" or b"content-encoding" in headers.by_name:
             body.check_media_type(headers.get("content-type", ""), headers.get("content-encoding", ""))
         raw = await request.read_body()
         values = request.values = body.parse(raw) if len(raw) <= body.AT_ONCE else await body.parse_in_turns(raw)
         caller = request.caller
-        call = Call(
+        return Call(
             id=request.id,
             caller=caller,
             endpoint=self.endpoint,
@@ -48,10 +59,6 @@ class EndpointView(GatewayView):
             idempotency=idempotency.read(headers, request.path, raw),
             headers=_passed(headers, self.endpoint.passes) if self.endpoint.passes else (),
         )
-        reply = await serve(call, request.gateway, request.until_gone)
-        if isinstance(reply, StreamReply):
-            return ApiResponse(200, reply.headers, stream=reply)
-        return ApiResponse(200, reply.headers, reply.body)
 
 
 def _passed(headers: RequestHeaders, names: frozenset[bytes]) -> tuple[tuple[str, str], ...]:
@@ -79,7 +86,67 @@ class EmbeddingsView(EndpointView):
     endpoint = EMBEDDINGS
 
 
-class Models(GatewayView):
+class OfAnthropic(GatewayView):
+    """For Anthropic's clients: refusals in their shape, and the request's id under the name that they look for."""
+
+    def envelope(self, error: GatewayError, request_id: str) -> dict[str, Any]:
+        return MESSAGES.envelope(error, request_id)
+
+    async def dispatch(self, request: ApiRequest, **kwargs: Any) -> ApiResponse:  # type: ignore[override]
+        response = await self.answer(request, **kwargs)
+        response.headers.append((b"request-id", b"req_" + request.id.encode()))
+        return response
+
+    async def answer(self, request: ApiRequest, **kwargs: Any) -> ApiResponse:
+        return await super().dispatch(request, **kwargs)
+
+
+class MessagesView(OfAnthropic, EndpointView):
+    """POST /v1/messages"""
+
+    endpoint = MESSAGES
+
+
+class CountTokens(OfAnthropic, EndpointView):
+    """POST /v1/messages/count_tokens"""
+
+    endpoint = COUNT_TOKENS
+
+    async def post(self, request: ApiRequest) -> ApiResponse:
+        return json_response({"input_tokens": await count(await self.call(request), request.gateway)})
+
+
+class NoMessages(OfAnthropic):
+    """Whatever else is asked for below /v1/messages."""
+
+    async def answer(self, request: ApiRequest, **kwargs: Any) -> ApiResponse:
+        return await refuse(UnknownUrl(nearest(request.path)), request, self.envelope)
+
+
+class ModelsOfAnthropic(OfAnthropic):
+    """GET /v1/models, and /v1/models/{id}, in Anthropic's shape."""
+
+    async def get(self, request: ApiRequest, model_id: str | None = None) -> ApiResponse:
+        snapshot, caller, now = request.gateway.catalogue.snapshot, request.caller, request.started_at
+        if model_id is not None:
+            return json_response(models.one_of_anthropic(snapshot, caller, model_id, now))
+        page = models.Page.of(request.query)
+        return json_response(models.listing_of_anthropic(snapshot, caller, page, now))
+
+
+_of_anthropic: Final = ModelsOfAnthropic.as_view()
+
+
+class ForEither(GatewayView):
+    """A view of models: who sends Anthropic's version is answered in Anthropic's shape."""
+
+    async def dispatch(self, request: ApiRequest, **kwargs: Any) -> ApiResponse:  # type: ignore[override]
+        if b"anthropic-version" in request.headers.by_name:
+            return await _of_anthropic(request, **kwargs)
+        return await super().dispatch(request, **kwargs)
+
+
+class Models(ForEither):
     """GET /v1/models"""
 
     async def get(self, request: ApiRequest) -> ApiResponse:
@@ -87,7 +154,7 @@ class Models(GatewayView):
         return json_response(models.listing(snapshot, request.caller, request.started_at))
 
 
-class Model(GatewayView):
+class Model(ForEither):
     """GET /v1/models/{id}"""
 
     async def get(self, request: ApiRequest, model_id: str) -> ApiResponse:

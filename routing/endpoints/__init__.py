@@ -7,8 +7,9 @@ from typing import Final
 from routing.endpoints.base import Endpoint, is_served
 from routing.endpoints.chat import CHAT
 from routing.endpoints.embeddings import EMBEDDINGS
+from routing.endpoints.messages import MESSAGES
 
-ENDPOINTS: Final[dict[str, Endpoint]] = {each.name: each for each in (CHAT, EMBEDDINGS)}
+ENDPOINTS: Final[dict[str, Endpoint]] = {each.name: each for each in (CHAT, EMBEDDINGS, MESSAGES)}
 
 
 def public_id(endpoint: str, request_id: str) -> str:

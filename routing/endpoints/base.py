@@ -124,8 +124,10 @@ class Relay(Protocol):
 
     is_done: bool
     """Set by the caller when the upstream has said that the answer is whole."""
-    is_past_cap: bool
-    """More output than was allowed has come for certain, however the upstream cuts it into chunks."""
+
+    @property
+    def is_past_cap(self) -> bool:
+        """More output than was allowed has come for certain, however the upstream cuts it into chunks."""
 
     @property
     def is_complete(self) -> bool:

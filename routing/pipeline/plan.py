@@ -30,7 +30,7 @@ def resolve(call: Call, health: Health) -> Plan:
     Raises ModelNotFound, NoMatchingRoute, NoAvailableChannel, UnsupportedParameter for what has no price, or what the
     endpoint refuses (too long, too much).
     """
-    models = _models(call)
+    models = find_models(call)
     main, _price = models[0]
     needs = call.endpoint.needs(
         call.request, call.body, call.body_bytes, main, health.learned, call.caller.tenant_id
@@ -41,7 +41,7 @@ def resolve(call: Call, health: Health) -> Plan:
     return Plan(call, models, needs, decision, options, needs.expected_input + needs.cap * needs.answers)
 
 
-def _models(call: Call) -> tuple[tuple[ModelView, Tariff], ...]:
+def find_models(call: Call) -> tuple[tuple[ModelView, Tariff], ...]:
     """The model asked for and its fallbacks, as far as this key can call them; raises ModelNotFound."""
     name = call.request.model
     main = find_model(call.snapshot, call.caller, _base_name(call.snapshot, name), call.started_at)

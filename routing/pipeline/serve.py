@@ -182,6 +182,7 @@ def _upstream_call(run: Run, option: Option, adapter: Adapter, *, is_met: bool) 
         is_stream=call.request.is_stream or adapter.prefers_stream(needs.answers, is_met=is_met),
         options=channel.options,
         headers=call.headers,
+        is_translated=option.form is not call.endpoint,
     )
 
 

@@ -47,6 +47,8 @@ class UpstreamCall(msgspec.Struct, frozen=True):
     """The channel's, of the dialect's own kind."""
     headers: tuple[tuple[str, str], ...] = ()
     """The client's own that go on."""
+    is_translated: bool = False
+    """The body was said in this format for the client: it may carry conventions that no client has asked for."""
 
 
 class UpstreamRequest(msgspec.Struct, frozen=True):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 import httpx
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests import schemas
-from tests.callers import PATH, Caller
+from tests.callers import MESSAGES, PATH, Caller
 from tests.installation import SINGLE
 from tests.worlds import World
 
@@ -103,26 +104,139 @@ VALID: dict[str, st.SearchStrategy[Any]] = {
 }
 
 
+@dataclass(frozen=True)
+class Subject:
+    """An endpoint whose bodies are fuzzed: where it is, what its requests look like, and how it refuses."""
+
+    path: str
+    names: list[str]
+    valid: dict[str, st.SearchStrategy[Any]]
+    turns: st.SearchStrategy[Any]
+    """One message of a conversation."""
+    refusal: dict[str, Any]
+    """The schema of its envelope."""
+    needed: dict[str, Any] = field(default_factory=dict)
+    """What a request must have besides its model and messages."""
+
+    def body(self, model: str) -> dict[str, Any]:
+        return {"model": model, "messages": MESSAGES, **self.needed}
+
+    def post(self, caller: Caller, content: bytes, **headers: str) -> httpx.Response:
+        headers = {"content-type": "application/json", **headers}
+        return caller.client.post(self.path, content=content, headers=headers)
+
+
+CHAT: Final = Subject(PATH, NAMES, VALID, messages, schemas.ERROR)
+
+kinds = ["text", "image", "document", "search_result", "tool_use", "tool_result", "thinking", "redacted_thinking"]
+sources = st.fixed_dictionaries(
+    {"type": st.sampled_from(["base64", "url", "text", "content", "file"])},
+    optional={"media_type": texts, "data": texts, "url": texts, "content": values},
+)
+blocks = st.recursive(
+    st.fixed_dictionaries({"type": st.just("text"), "text": texts}),
+    lambda inner: st.fixed_dictionaries(
+        {"type": st.sampled_from(kinds)},
+        optional={
+            "text": texts,
+            "source": st.one_of(sources, values),
+            "title": texts,
+            "id": st.just("call_1"),
+            "name": texts,
+            "input": st.dictionaries(texts, values, max_size=2),
+            "tool_use_id": st.just("call_1"),
+            "content": st.one_of(texts, st.lists(inner, max_size=3), values),
+            "is_error": st.booleans(),
+            "thinking": texts,
+            "signature": texts,
+            "data": texts,
+            "citations": values,
+            "cache_control": st.one_of(st.just({"type": "ephemeral"}), values),
+        },
+    ),
+    max_leaves=6,
+)
+MESSAGES_SUBJECT: Final = Subject(
+    path="/v1/messages",
+    names=["model", "messages", "max_tokens", "system", "tools", "tool_choice", "thinking", "output_config",
+           "output_format", "context_management", "metadata", "stop_sequences", "stream", "temperature", "top_p",
+           "top_k", "service_tier", "speed", "inference_geo", "container", "mcp_servers", "n", "models",
+           "provider", "x", ""],
+    valid={
+        "max_tokens": st.integers(1, 40_000),
+        "system": st.one_of(texts, st.lists(blocks, max_size=2)),
+        "tools": st.lists(
+            st.fixed_dictionaries(
+                {"name": texts},
+                optional={
+                    "input_schema": st.one_of(st.just({"type": "object"}), values),
+                    "type": st.sampled_from(["custom", "bash_20250124", "web_search_20250305", "x"]),
+                    "input_examples": values,
+                    "cache_control": values,
+                },
+            ),
+            max_size=3,
+        ),
+        "tool_choice": st.fixed_dictionaries(
+            {"type": st.sampled_from(["auto", "any", "tool", "none"])}, optional={"name": texts}
+        ),
+        "thinking": st.fixed_dictionaries(
+            {"type": st.sampled_from(["enabled", "adaptive", "disabled", "x"])},
+            optional={"budget_tokens": numbers, "display": texts},
+        ),
+        "output_config": st.fixed_dictionaries(
+            {}, optional={"effort": texts, "format": st.dictionaries(st.sampled_from(["type", "schema"]), values)}
+        ),
+        "context_management": st.fixed_dictionaries({"edits": st.lists(st.fixed_dictionaries({"type": texts}))}),
+        "metadata": st.fixed_dictionaries({}, optional={"user_id": texts}),
+        "stop_sequences": st.lists(texts, max_size=4),
+        "stream": st.booleans(),
+        "temperature": st.floats(0, 1),
+    },
+    turns=st.fixed_dictionaries(
+        {"role": st.sampled_from(["user", "assistant", "system"])},
+        optional={"content": st.one_of(texts, st.lists(blocks, max_size=3), values)},
+    ),
+    refusal={
+        "type": "object",
+        "required": ["type", "error", "request_id"],
+        "properties": {
+            "type": {"const": "error"},
+            "request_id": {"type": "string", "pattern": "^req_"},
+            "error": {
+                "type": "object",
+                "required": ["type", "message"],
+                "properties": {"type": {"type": "string"}, "message": {"type": "string", "minLength": 1}},
+            },
+        },
+        "additionalProperties": False,
+    },
+    needed={"max_tokens": 50},
+)  # fmt: skip
+SUBJECTS: Final = {"chat": CHAT, "messages": MESSAGES_SUBJECT}
+
+
 @st.composite
-def requests(draw: st.DrawFn, model: str) -> bytes:
+def requests(draw: st.DrawFn, model: str, subject: Subject) -> bytes:
     """A request that is nearly valid: a good frame, and members of the right or the wrong kind."""
     body: dict[str, Any] = {
+        **subject.needed,
         "model": draw(st.one_of(st.just(model), st.just(model), st.just(model), values)),
         "messages": draw(
-            st.one_of(st.lists(messages, max_size=4), st.just([{"role": "user", "content": "a"}]), values)
+            st.one_of(st.lists(subject.turns, max_size=4), st.just([{"role": "user", "content": "a"}]), values)
         ),
     }
-    for name in draw(st.lists(st.sampled_from(NAMES), max_size=5)):
-        body[name] = draw(st.one_of(VALID.get(name, values), values))
+    for name in draw(st.lists(st.sampled_from(subject.names), max_size=5)):
+        body[name] = draw(st.one_of(subject.valid.get(name, values), values))
     if draw(st.booleans()):
         body["model"] = model
     return json.dumps(body).encode()  # NaN, Infinity and surrogate escapes as they are
 
 
 @st.composite
-def mutations(draw: st.DrawFn, model: str) -> bytes:
+def mutations(draw: st.DrawFn, model: str, subject: Subject) -> bytes:
     """The text of a request with pieces cut, doubled or overwritten."""
-    raw = bytearray(draw(requests(model)))
+    raw = bytearray(draw(requests(model, subject)))
     for _count in range(draw(st.integers(1, 4))):
         start = draw(st.integers(0, max(0, len(raw) - 1)))
         stop = min(len(raw), start + draw(st.integers(0, 12)))
@@ -140,15 +254,16 @@ def mutations(draw: st.DrawFn, model: str) -> bytes:
 
 
 @st.composite
-def doubled(draw: st.DrawFn, model: str) -> bytes:
+def doubled(draw: st.DrawFn, model: str, subject: Subject) -> bytes:
     """A request with members named twice, nested deeply, or very wide."""
-    name, value = draw(st.sampled_from(NAMES)), draw(values)
+    name, value = draw(st.sampled_from(subject.names)), draw(values)
     depth = draw(st.sampled_from([1, 5, 63, 64, 65, 980, 2000]))
     nested = "[" * depth + json.dumps(value) + "]" * depth
     width = draw(st.sampled_from([1, 10, 190_000, 210_000]))
     members = [
         f'"model": {json.dumps(model)}',
         '"messages": [{"role": "user", "content": "a"}]',
+        *(f"{json.dumps(each)}: {json.dumps(given)}" for each, given in subject.needed.items()),
         f"{json.dumps(name)}: {nested}",
         f'"wide": [{",".join(["0"] * width)}]',
     ]
@@ -156,7 +271,7 @@ def doubled(draw: st.DrawFn, model: str) -> bytes:
     return ("{" + ", ".join(draw(st.permutations(members))) + "}").encode()
 
 
-def raw_bytes(_model: str) -> st.SearchStrategy[bytes]:
+def raw_bytes(_model: str, _subject: Subject) -> st.SearchStrategy[bytes]:
     return st.one_of(st.binary(max_size=300), values.map(lambda value: json.dumps(value).encode()))
 
 
@@ -184,21 +299,25 @@ PROFILES = [
 ]
 
 
+each_subject = pytest.mark.parametrize("subject", SUBJECTS.values(), ids=SUBJECTS.keys())
+
+
 @pytest.mark.parametrize("profile", PROFILES)
 @pytest.mark.parametrize("rig", RIGS.values(), ids=RIGS.keys())
+@each_subject
 def test_any_body_gets_an_answer_or_a_refusal_in_the_envelope(
-    caller: Caller, model: str, rig: Callable[[str], st.SearchStrategy[bytes]], profile: str
+    caller: Caller, model: str, subject: Subject, rig: Callable[[str, Subject], st.SearchStrategy[bytes]], profile: str
 ) -> None:
     @settings(settings.get_profile(profile), suppress_health_check=list(HealthCheck))
-    @given(rig(model))
+    @given(rig(model, subject))
     def check(body: bytes) -> None:
-        assert_answered_or_refused(caller.post(body))
+        assert_answered_or_refused(subject.post(caller, body), subject)
 
     check()
-    assert caller.ask(model).status_code == 200
+    assert caller.client.post(subject.path, json=subject.body(model)).status_code == 200
 
 
-def assert_answered_or_refused(response: httpx.Response) -> None:
+def assert_answered_or_refused(response: httpx.Response, subject: Subject = CHAT) -> None:
     """A whole answer, or a client's error in the envelope."""
     assert response.status_code < 500, response.text
     assert response.headers["x-request-id"]
@@ -206,7 +325,7 @@ def assert_answered_or_refused(response: httpx.Response) -> None:
     if response.status_code == 200:
         return
     assert response.headers["content-type"].partition(";")[0] == "application/json"
-    assert schemas.faults(schemas.ERROR, response.json()) == []
+    assert schemas.faults(subject.refusal, response.json()) == []
 
 
 HEADERS = st.dictionaries(
@@ -223,29 +342,35 @@ HEADERS = st.dictionaries(
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_any_headers_get_an_answer_or_a_refusal_in_the_envelope(caller: Caller, model: str, profile: str) -> None:
-    body = json.dumps(caller.body(model)).encode()
+@each_subject
+def test_any_headers_get_an_answer_or_a_refusal_in_the_envelope(
+    caller: Caller, model: str, subject: Subject, profile: str
+) -> None:
+    body = json.dumps(subject.body(model)).encode()
 
     @settings(settings.get_profile(profile), suppress_health_check=list(HealthCheck))
     @given(HEADERS.filter(lambda headers: "expect" not in headers))
     def check(headers: dict[str, str]) -> None:
-        assert_answered_or_refused(caller.post(body, **headers))
+        assert_answered_or_refused(subject.post(caller, body, **headers), subject)
 
     check()
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_any_key_is_served_or_refused_in_the_envelope(caller: Caller, model: str, profile: str) -> None:
+@each_subject
+def test_any_key_is_served_or_refused_in_the_envelope(
+    caller: Caller, model: str, subject: Subject, profile: str
+) -> None:
     letters = st.characters(min_codepoint=33, max_codepoint=255, exclude_categories=["Cc"])
     keys = st.text(alphabet=letters, min_size=1, max_size=80)
 
     @settings(settings.get_profile(profile), suppress_health_check=list(HealthCheck))
     @given(keys)
     def check(key: str) -> None:
-        body = json.dumps(caller.body(model)).encode()
+        body = json.dumps(subject.body(model)).encode()
         headers = {"authorization": b"Bearer " + key.encode("latin-1"), "content-type": b"application/json"}
-        response = caller.client.post(PATH, content=body, headers=headers)  # type: ignore[arg-type]
+        response = caller.client.post(subject.path, content=body, headers=headers)  # type: ignore[arg-type]
         assert response.status_code == 401
-        assert_answered_or_refused(response)
+        assert_answered_or_refused(response, subject)
 
     check()

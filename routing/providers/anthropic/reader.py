@@ -42,6 +42,7 @@ class AnthropicReader:
     usage: Usage | None = None
     is_exact = True
     is_partial = False
+    abbreviates = False
     reported: Mapping[str, Any] = MappingProxyType({})
     _has_calls = False
     _is_stopped = False

@@ -10,12 +10,14 @@ from typing import Any, Final
 import orjson
 
 from routing.providers.base import Options, Reader, Refusal, UpstreamCall, UpstreamRequest
+from routing.providers.openai import conventions
 from routing.providers.openai.options import OpenAIOptions
 from routing.providers.openai.reader import OpenAIReader
 from routing.providers.openai.refusals import refusal_of
 
 _EXTENSIONS: Final = frozenset(("models", "provider", "usage"))
 """The router's own fields, never sent upstream."""
+_CHAT: Final = "chat.completions"
 _OF_OTHERS: Final = frozenset(("messages", "generate"))
 """Endpoints whose formats are Anthropic's and Google's."""
 _HAS_RESPONSES: Final = re.compile(r"(^|\.)openai\.com$")
@@ -73,6 +75,8 @@ class OpenAI:
         body = {**call.body}
         if not _EXTENSIONS.isdisjoint(body) or None in body.values():  # null is absent
             body = {name: value for name, value in body.items() if name not in _EXTENSIONS and value is not None}
+        if call.is_translated and call.endpoint == _CHAT:
+            body = conventions.said_to(call.host, body)
         body["model"] = call.upstream_model
         if call.cap:
             self._set_cap(body, call)
