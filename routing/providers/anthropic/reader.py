@@ -89,16 +89,14 @@ class AnthropicReader:
         return events
 
     def _fail(self, data: bytes) -> NoReturn:
-        value = loose.strictly(bytes(data))
+        value = loose.strictly(data)
         if type(value) is dict:
             self._note_usage(value)
         raise_failure(value or data.decode("utf-8", "replace"))
 
     def _say_noise(self) -> NoReturn:
         """No event came, but something did: an upstream that answers in another form says why there."""
-        words = text_of(error_in(loose.strictly(bytes(self._noise))).get("message")) or self._noise.decode(
-            "utf-8", "replace"
-        )
+        words = text_of(error_in(loose.strictly(self._noise)).get("message")) or self._noise.decode("utf-8", "replace")
         raise MalformedAnswer(f"no events came, but: {words[:300]}")
 
     def _broken(self, error: MalformedAnswer) -> End:

@@ -16,7 +16,7 @@ import orjson
 def strictly(data: bytes) -> Any:
     """The value; None where there is none by the letter."""
     try:
-        return orjson.loads(data)
+        return orjson.loads(bytes(data))  # which takes no kinds of bytes, such as an event's
     except orjson.JSONDecodeError:
         return None
 

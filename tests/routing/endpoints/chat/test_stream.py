@@ -400,6 +400,14 @@ def test_thought_that_comes_under_two_names_counts_once() -> None:
     assert estimate_output({"choices": [{"message": message}]}) == len(text) // 4
 
 
+def test_details_of_a_thought_count_no_more_than_its_text() -> None:
+    relay, text = relay_of(), "thinking about it for a while " * 4
+    choices_of(relay, {"delta": {"reasoning_content": text, "reasoning_details": [{"text": text, "index": 0}]}})
+    assert relay.received_tokens() == len(text) // 4
+    choices_of(relay, {"delta": {"reasoning_details": [{"text": text, "index": 0}]}})
+    assert relay.received_tokens() == 2 * len(text) // 4
+
+
 HIDDEN = (b"host.example", b"sk-upstream")
 
 

@@ -54,6 +54,7 @@ GEMINI_QUOTA = "You exceeded your current quota, please check your plan and bill
         pytest.param(
             400, {"error": {"message": "You have reached your specified API usage limits."}}, id="Anthropic's limit"
         ),
+        pytest.param(400, {"error": {"message": "x", "type": "billing_error"}}, id="Anthropic's bill"),
     ],
 )
 def test_empty_account_is_recognised_in_every_vendors_words(status: int, body: Any) -> None:

@@ -128,7 +128,7 @@ def test_error_in_the_middle_ends_it_with_its_words(broken: bytes) -> None:
 
     last = events[-1]
     assert type(last) is End
-    assert "worker limit" in str(last.error)
+    assert str(last.error).endswith(": worker limit")
 
 
 # --- finish reasons --------------------------------------------------------------------------------------------------
