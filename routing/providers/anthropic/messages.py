@@ -63,7 +63,7 @@ def _add(turns: list[dict[str, Any]], role: str, blocks: list[Block]) -> None:
 
 
 def _is_no_result(block: Block) -> bool:
-    return block["type"] != "tool_result"
+    return bool(block["type"] != "tool_result")
 
 
 def _trim(content: list[Block]) -> None:

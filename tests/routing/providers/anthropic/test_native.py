@@ -39,7 +39,7 @@ def test_request_without_a_cap_gets_none() -> None:
 
 
 def test_what_is_the_routers_own_or_null_stays_here() -> None:
-    ours = {"models": ["a"], "provider": {}, "usage": {}, "stop_sequences": None}
+    ours: dict[str, Any] = {"models": ["a"], "provider": {}, "usage": {}, "stop_sequences": None}
     assert sent(native({**BODY, **ours})).keys() == {*BODY, "model"}
 
 
