@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from billing.kinds import Usage
 from tests import upstream as up
 from tests.callers import Caller
 from tests.envelopes import assert_error
@@ -57,8 +58,7 @@ def spoken(*parts: bytes, reason: str = "end_turn", end: bytes = STOP) -> up.Rep
 def assert_billed(caller: Caller) -> None:
     record = caller.only_record()
     assert (record.endpoint, record.usage_source, record.outcome) == ("chat.completions", "upstream", "success")
-    assert (record.input_tokens, record.cached_input_tokens, record.cache_write_tokens) == (140, 100, 30)
-    assert (record.cache_write_1h_tokens, record.output_tokens) == (20, 7)
+    assert record.usage == Usage(input=140, cached_input=100, cache_write=30, cache_write_1h=20, output=7)
     assert (record.cost, record.provider_cost) == (COST, OWED)
 
 

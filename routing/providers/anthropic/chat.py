@@ -197,7 +197,8 @@ def _message_of(answer: dict[str, Any], inputs: list[str]) -> dict[str, Any]:
     details = _details_of(blocks)
     if details:
         message["reasoning_details"] = details
-    citations = [each for block in blocks for each in block.get("citations") or () if block.get("type") == "text"]
+    cited = [block["citations"] for block in blocks if type(block.get("citations")) is list]
+    citations = [citation for each in cited for citation in each]
     annotations = [found for citation in citations if (found := _annotation_of(citation))]
     if annotations:
         message["annotations"] = annotations

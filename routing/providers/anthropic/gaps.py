@@ -81,7 +81,7 @@ def _is_sayable(message: Mapping[str, Any]) -> bool:
     """Whether a message has parts that there are blocks for; sound, files elsewhere and older calls have none."""
     if message["role"] == "function" or message.get("function_call") or message.get("audio"):
         return False
-    if any(call.get("type") != "function" for call in message.get("tool_calls") or ()):
+    if any(call.get("type") != "function" or not call.get("function") for call in message.get("tool_calls") or ()):
         return False
     content = message.get("content")
     return type(content) is not list or all(map(parts.is_sayable, content))

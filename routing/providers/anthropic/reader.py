@@ -110,7 +110,7 @@ class AnthropicReader:
         event = self._object_in(data)
         if event is None:
             return []
-        kind = event.get("type")
+        kind = text_of(event.get("type"))
         if kind in _BRINGS:
             self.is_partial = self.usage is not None
             self._has_begun = True

@@ -39,9 +39,8 @@ def _choice(choice: Any) -> dict[str, Any] | None:
     function, allowed = choice.get("function"), choice.get("allowed_tools")
     if choice.get("type") == "function" and type(function) is dict:
         return {"type": "tool", "name": function.get("name")}
-    if choice.get("type") == "allowed_tools" and type(allowed) is dict and allowed.get("mode") in _MODES:
-        return {"type": _MODES[allowed["mode"]]}
-    return None
+    mode = allowed.get("mode") if choice.get("type") == "allowed_tools" and type(allowed) is dict else None
+    return {"type": _MODES[mode]} if type(mode) is str and mode in _MODES else None
 
 
 def _allowed(choice: Any) -> frozenset[str] | None:
@@ -51,7 +50,8 @@ def _allowed(choice: Any) -> frozenset[str] | None:
     if type(tools) is not list:
         return None
     functions = [tool.get("function") for tool in tools if type(tool) is dict]
-    return frozenset(function["name"] for function in functions if type(function) is dict and "name" in function)
+    names = [function.get("name") for function in functions if type(function) is dict]
+    return frozenset(name for name in names if type(name) is str)
 
 
 def _tool_of(tool: dict[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from billing.kinds import Usage
 from routing.providers.base import MOST_TOKENS
+from routing.providers.openai.usage import is_whole
 from routing.providers.openai.usage import usage_of as in_other_words
 
 _OUTPUTS: Final = ("output_tokens", "completion_tokens")
@@ -60,7 +61,7 @@ def _written(reported: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def _count(reported: Mapping[str, Any], name: str) -> int | None:
-    value = reported.get(name)
-    if type(value) is float and value.is_integer():  # where all numbers are floating
+    value: Any = reported.get(name)
+    if type(value) is not int and is_whole(value):
         value = int(value)
     return value if type(value) is int and 0 <= value <= MOST_TOKENS else None

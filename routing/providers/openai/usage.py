@@ -179,11 +179,11 @@ def _first(reported: Mapping[str, Any], names: tuple[str, ...]) -> int | None:
 
 def _count(reported: Mapping[str, Any], name: str) -> int | None:
     value: Any = reported.get(name)
-    if type(value) is not int and _is_whole(value):
+    if type(value) is not int and is_whole(value):
         value = int(value)
     return value if type(value) is int and 0 <= value <= MOST_TOKENS else None
 
 
-def _is_whole(value: Any) -> bool:
+def is_whole(value: Any) -> bool:
     """Whether it says a count in another type: a float where all numbers are, digits as text."""
     return value.is_integer() if type(value) is float else type(value) is str and bool(_DIGITS.fullmatch(value))

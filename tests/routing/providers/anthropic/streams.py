@@ -24,7 +24,13 @@ def event(kind: str, **members: Any) -> bytes:
 
 
 def begins(usage: Any = None) -> bytes:
-    message: dict[str, Any] = {"id": "msg_1", "type": "message", "role": "assistant", "content": [], "stop_reason": None}
+    message: dict[str, Any] = {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "content": [],
+        "stop_reason": None,
+    }
     return event("message_start", message={**message, "usage": usage} if usage is not None else message)
 
 

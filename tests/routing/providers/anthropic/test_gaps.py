@@ -37,7 +37,14 @@ ASKED: dict[str, tuple[Any, ...]] = {
     "response_format": ({"type": "json_object"},),
     "stop": (" ", ["a", "\n"]),
     "tools": ([{"type": "custom", "custom": {"name": "c"}}],),
-    "tool_choice": ("maybe", {"type": "custom", "custom": {"name": "c"}}, 5, {"type": "function"}),
+    "tool_choice": (
+        "maybe",
+        {"type": "custom", "custom": {"name": "c"}},
+        5,
+        {"type": "function"},
+        {"type": "allowed_tools"},
+        {"type": "allowed_tools", "allowed_tools": {"mode": ["auto"]}},
+    ),
 }
 """Values that ask for what cannot be said."""
 NOTHING: dict[str, tuple[Any, ...]] = {
@@ -124,6 +131,7 @@ CALL = {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{
         ({"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": ""}}, "messages"),
         ({"role": "assistant", "content": None, "audio": {"id": "x"}}, "messages"),
         ({"role": "assistant", "content": None, "tool_calls": [{"id": "a", "type": "custom"}]}, "messages"),
+        ({"role": "assistant", "content": None, "tool_calls": [{"id": "a", "type": "function"}]}, "messages"),
     ],
     ids=str,
 )  # fmt: skip

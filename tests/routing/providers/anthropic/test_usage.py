@@ -17,6 +17,7 @@ MOST = 100_000_000
     [
         pytest.param({"input_tokens": 25, "output_tokens": 15}, Usage(input=25, output=15), id="plain"),
         pytest.param({"input_tokens": 25.0, "output_tokens": 15.0}, Usage(input=25, output=15), id="floating"),
+        pytest.param({"input_tokens": "25", "output_tokens": 15}, Usage(input=25, output=15), id="digits"),
         pytest.param(
             {"input_tokens": 50, "cache_read_input_tokens": 100_000, "output_tokens": 5},
             Usage(input=100_050, cached_input=100_000, output=5),
@@ -91,7 +92,7 @@ def test_usage_is_counted_by_kind(reported: dict[str, Any], counted: Usage) -> N
         {"input_tokens": 5, "output_tokens": -1},
         {"input_tokens": True, "output_tokens": 5},
         {"input_tokens": 5.5, "output_tokens": 5},
-        {"input_tokens": "5", "output_tokens": 5},
+        {"input_tokens": "five", "output_tokens": 5},
         {"input_tokens": MOST, "output_tokens": 1},
         {"input_tokens": MOST + 1, "output_tokens": 0},
         {"output_tokens": 5},
