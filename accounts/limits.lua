@@ -2,7 +2,7 @@
 -- The rules are those of LocalBuckets in limits.py; the clock is Redis's own. A subject's row is read and written once
 -- a call, for however many asks and releases it has.
 local batch = cmsgpack.unpack(ARGV[1])
-local asks, releases, lease = batch[1], batch[2], batch[3]
+local asks, releases, lease, renewals = batch[1], batch[2], batch[3], batch[4]
 local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
 local EXPIRE, RENEW = 125, 60
@@ -64,6 +64,12 @@ for _, release in ipairs(releases) do
   if unused > 0 then
     store(subject, 'tokens', math.min(limit, level(subject, 'tokens', limit) + unused))
   end
+end
+
+for _, renewal in ipairs(renewals) do
+  local key = 'flight:' .. renewal[1]
+  for _, id in ipairs(renewal[2]) do redis.call('ZADD', key, now + lease, id) end
+  redis.call('EXPIRE', key, lease)
 end
 
 local replies = {}

@@ -27,8 +27,13 @@ from accounts.redis_line import RedisLine
 log = logging.getLogger(__name__)
 
 Kind = Literal["requests", "tokens", "concurrency"]
-LEASE_SECONDS: Final = 1800
-"""A request in flight that never reported its end stops counting after this."""
+LEASE_SECONDS: Final = 20
+"""A place in flight ends so long after its process was last heard of, which renews its places as long as it lives."""
+RENEW_SECONDS: Final = 5.0
+LONGEST_SECONDS: Final = 1800.0
+"""A request in flight that never reported its end is not renewed after this."""
+_MOST_RENEWED: Final = 1_000
+"""In one call, so that Redis is free for others in between."""
 RELEASE_SECONDS: Final = 0.01
 """Nobody waits for a release: it goes along with the next asks, or by itself after this."""
 _REDIS_TIMEOUT: Final = 0.25
@@ -142,10 +147,15 @@ class Release(msgspec.Struct, array_like=True, frozen=True):
         return Release(self.id, self.subject, self.asked, self.used, max(1, self.limit_tokens // processes))
 
 
+Renewal = tuple[str, list[str]]
+"""A subject, and requests that still have a place there."""
+
+
 class Batch(msgspec.Struct, array_like=True, frozen=True):
     asks: list[Ask]
     releases: list[Release]
     lease: int
+    renewals: Sequence[Renewal] = ()
 
 
 Reply = tuple[str, float, int, int, int, int]
@@ -165,6 +175,8 @@ class LocalBuckets:
             self._sweep(now)
         for release in batch.releases:
             self._release(release, now)
+        for subject, ids in batch.renewals:
+            self._in_flight.setdefault(subject, {}).update(dict.fromkeys(ids, now + batch.lease))
         return [self._ask(ask, now, batch.lease) for ask in batch.asks]
 
     def leave(self, release: Release) -> None:
@@ -232,6 +244,10 @@ class Limiter:
         self._releases: list[Release] = []
         self._undelivered: list[Release] = []
         """Releases that Redis missed while it was away: the places taken there must not be lost for half an hour."""
+        self._places: dict[str, tuple[float, Sequence[str]]] = {}
+        """Of each request in flight that has any: since when (monotonic), and at which subjects."""
+        self._renewals: list[Renewal] = []
+        self._renew_timer: asyncio.TimerHandle | None = None
         self._flushing: asyncio.Task[None] | None = None
         self._release_timer: asyncio.TimerHandle | None = None
         self.processes = 1
@@ -252,6 +268,7 @@ class Limiter:
             raise
         if kind:
             raise _refusal(cast("Kind", kind), wait)
+        self._keep_places(request_id, limits)
         return Standing(*standing)
 
     def finish(self, request_id: str, limits: Sequence[Limits], *, asked: int, used: int) -> None:
@@ -259,12 +276,38 @@ class Limiter:
 
         `asked` is what `admit` was told, `used` what the request came to.
         """
+        self._places.pop(request_id, None)
         for limit in limits:
             if limit.concurrency is not None or (limit.tokens is not None and used < asked):
                 tokens = -1 if limit.tokens is None else limit.tokens
                 self._releases.append(Release(request_id, limit.subject, asked, used, tokens))
         if self._releases and self._release_timer is None:
             self._release_timer = asyncio.get_running_loop().call_later(RELEASE_SECONDS, self._flush_releases)
+
+    def _keep_places(self, request_id: str, limits: Sequence[Limits]) -> None:
+        subjects = [limit.subject for limit in limits if limit.concurrency is not None]
+        if subjects:
+            self._places[request_id] = (time.monotonic(), subjects)
+            if self._renew_timer is None:
+                self._renew_timer = asyncio.get_running_loop().call_later(RENEW_SECONDS, self._renew)
+
+    def _renew(self) -> None:
+        """Says that what is in flight still is; places whose process says nothing end by themselves."""
+        self._renew_timer = None
+        earliest = time.monotonic() - LONGEST_SECONDS
+        by_subject: dict[str, list[str]] = {}
+        for request_id, (since, subjects) in self._places.items():
+            if since > earliest:
+                for subject in subjects:
+                    by_subject.setdefault(subject, []).append(request_id)
+        self._renewals = [
+            (subject, ids[start : start + _MOST_RENEWED])
+            for subject, ids in by_subject.items()
+            for start in range(0, len(ids), _MOST_RENEWED)
+        ]
+        if by_subject:
+            self._renew_timer = asyncio.get_running_loop().call_later(RENEW_SECONDS, self._renew)
+            self._flush_soon()
 
     def _flush_releases(self) -> None:
         self._release_timer = None
@@ -278,10 +321,10 @@ class Limiter:
     async def _flush(self) -> None:
         """Sends what is waiting; what arrives meanwhile goes together in the next call."""
         try:
-            while self._waiting or self._releases:
+            while self._waiting or self._releases or self._renewals:
                 waiting, self._waiting = [one for one in self._waiting if not one[2].done()], []
                 releases, self._releases = self._releases, []
-                replies = await self._run(waiting, releases)
+                replies = await self._run(waiting, releases, self._next_renewals())
                 for (ask, limits, future), reply in zip(waiting, replies, strict=True):
                     if not future.done():
                         future.set_result(reply)
@@ -290,8 +333,19 @@ class Limiter:
         finally:
             self._flushing = None
 
+    def _next_renewals(self) -> list[Renewal]:
+        """As many as one call takes, without those of requests that have ended meanwhile."""
+        taken: list[Renewal] = []
+        while self._renewals and sum(len(ids) for _subject, ids in taken) < _MOST_RENEWED:
+            subject, ids = self._renewals.pop()
+            taken.append((subject, [id_ for id_ in ids if id_ in self._places]))
+        return taken
+
     async def _run(
-        self, waiting: list[tuple[Ask, Sequence[Limits], asyncio.Future[Reply]]], releases: list[Release]
+        self,
+        waiting: list[tuple[Ask, Sequence[Limits], asyncio.Future[Reply]]],
+        releases: list[Release],
+        renewals: Sequence[Renewal],
     ) -> list[Reply]:
         if self._redis is not None:
             for release in releases:
@@ -300,7 +354,7 @@ class Limiter:
             if time.monotonic() >= self._redis_back_at:
                 try:
                     asks = [ask for ask, _, _ in waiting]
-                    replies = await self._run_redis(Batch(asks, self._undelivered, LEASE_SECONDS))
+                    replies = await self._run_redis(Batch(asks, self._undelivered, LEASE_SECONDS, renewals))
                     self._undelivered = []
                     return replies
                 except (RedisError, OSError, TimeoutError, msgspec.MsgspecError) as error:
@@ -311,7 +365,7 @@ class Limiter:
             _ask(ask.id, [limit.share(self.processes) for limit in limits], ask.tokens) for ask, limits, _ in waiting
         ]
         parts = [release.share(self.processes) for release in releases]
-        return self._local.run(Batch(shares, parts, LEASE_SECONDS), time.monotonic())
+        return self._local.run(Batch(shares, parts, LEASE_SECONDS, renewals), time.monotonic())
 
     async def _run_redis(self, batch: Batch) -> list[Reply]:
         assert self._redis is not None  # noqa: S101 - narrowed by the caller
@@ -324,6 +378,8 @@ class Limiter:
 
     async def close(self) -> None:
         """Writes the last releases, and ends."""
+        if self._renew_timer is not None:
+            self._renew_timer.cancel()
         if self._releases:
             self._flush_soon()
         if self._flushing is not None:

@@ -24,7 +24,9 @@ django.setup()
 from django.conf import settings
 from django.core.handlers.asgi import ASGIHandler
 
+from accounts.networks import parse_networks
 from costrouter.gateway import build
+from costrouter.guard import Guard
 from costrouter.health import PATHS, Health
 from costrouter.parent import end_server, end_with_parent, say_ready
 from costrouter.scheduler import Scheduler
@@ -39,7 +41,7 @@ class Application:
     def __init__(self) -> None:
         self._api: ApiPlane | None = None
         self._health: Health | None = None
-        self._web = ASGIHandler()
+        self._web = Guard(ASGIHandler(), parse_networks(settings.TRUSTED_PROXIES), settings.MAX_BODY_BYTES)
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
         kind = scope["type"]
@@ -53,7 +55,7 @@ class Application:
             return self._live(receive, send)
         if kind == "http" and self._api is not None and self._api.is_lost(scope):
             return self._api(scope, receive, send)
-        return self._web(scope, receive, send)  # type: ignore[arg-type]
+        return self._web(scope, receive, send)
 
     async def _live(self, receive: Receive, send: Send) -> None:
         """The server's start and end (ASGI lifespan)."""

@@ -69,6 +69,14 @@ def check_public(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list
                 id="costrouter.W011",
             )
         )
+    elif not settings.TRUSTED_PROXIES:
+        found.append(
+            checks.Warning(
+                "TRUSTED_PROXIES is empty: every client behind the TLS proxy has the proxy's address.",
+                hint="Set it to the proxy's network, or one client's wrong passwords lock out all of them.",
+                id="costrouter.W012",
+            )
+        )
     if settings.DEBUG:
         found.append(
             Error(

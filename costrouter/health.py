@@ -14,9 +14,8 @@ from typing import Any, Final
 import orjson
 from django.db import connection
 
-from accounts import database
+from accounts import database, schema
 from accounts.errors import ServiceUnavailable
-from costrouter import schema
 from routing.api.doors import Doors
 from routing.catalogue.models import Channel
 from routing.catalogue.vault import SealBroken

@@ -19,14 +19,13 @@ from django.conf import settings
 from django.db import Error, InterfaceError, OperationalError, connection
 from django.utils import timezone
 
-from accounts import refusals
+from accounts import refusals, schema
 from accounts.authentication import write_last_used
 from billing import alerts, grants, idempotency, months, notices, processes, reconciliation, recovery, rollups
 from billing.invoices import jobs as invoices
 from billing.payments import gateways
 from billing.payments import jobs as payments
 from billing.recovery import Contact
-from costrouter import schema
 from routing.pipeline.gateway import Gateway
 
 log = logging.getLogger(__name__)

@@ -190,6 +190,23 @@ else:
     vanishing = {"connect_timeout": 3, "keepalives_idle": 5, "tcp_user_timeout": 5000}
     DATABASES["default"]["OPTIONS"] = vanishing | DATABASES["default"].get("OPTIONS", {})
 
+# What throttles of pages count in: shared by all processes.
+CACHES: dict[str, dict[str, Any]] = {
+    "default": {
+        "BACKEND": "accounts.shared_cache.SharedCache",
+        "LOCATION": REDIS_URL,
+        "KEY_PREFIX": "costrouter",
+        "OPTIONS": {"socket_timeout": 1, "socket_connect_timeout": 1},
+    }
+    if REDIS_URL
+    else {
+        "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+        "LOCATION": "costrouter_cache",
+        # As few as Django keeps by itself, a flood of made-up accounts would make it forget who is throttled.
+        "OPTIONS": {"MAX_ENTRIES": 100_000, "CULL_FREQUENCY": 10},
+    },
+}
+
 PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.Argon2PasswordHasher",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
@@ -222,6 +239,12 @@ WHITENOISE_USE_FINDERS = True
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SITE_URL.startswith("https://")
+# Whether a request came by https is what a trusted proxy says of it (costrouter/guard.py).
+SECURE_SSL_REDIRECT = env.bool("HTTPS_REDIRECT", default=SITE_URL.startswith("https://") and bool(TRUSTED_PROXIES))
+SECURE_HSTS_SECONDS = env.int("HSTS_SECONDS", default=0)
+SECURE_HSTS_INCLUDE_SUBDOMAINS = env.bool("HSTS_SUBDOMAINS", default=False)
+# Other names below the operator's domain, and the browsers' own list, are his to decide on.
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"

@@ -24,6 +24,9 @@ from accounts.tenants import open_tenant
 from billing import balances, ledger, money
 from billing.models import LedgerEntry
 
+# Throttles of pages are each test's own. What counts in Redis or in the database is tested there.
+settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+
 # What the shared modules assert is explained like what the tests assert, if this comes before their first import.
 pytest.register_assert_rewrite("tests.callers", "tests.envelopes", "tests.installation", "tests.pages")
 

@@ -129,10 +129,10 @@ class ApiPlane:
         most = self._gateway.options.most_body_bytes
         declared = headers.by_name.get(b"content-length")
         if declared is None:
-            return self._slow_bodies.read(_read_parts(receive, most))
+            return self._slow_bodies.read(read_parts(receive, most))
         if not declared.isdigit() or int(declared) > most:
             raise RequestTooLarge(most)
-        return self._slow_bodies.read(_read_parts(receive, most, int(declared)))
+        return self._slow_bodies.read(read_parts(receive, most, int(declared)))
 
     def _resolved(self, path: str) -> ResolverMatch | None:
         try:
@@ -152,7 +152,7 @@ class ApiPlane:
         return view
 
 
-async def _read_parts(receive: Receive, most: int, length: int = -1) -> bytes:
+async def read_parts(receive: Receive, most: int, length: int = -1) -> bytes:
     """The body, whole as soon as `length` bytes are here: the server would say so in a message of its own."""
     parts: list[bytes] = []
     size = 0

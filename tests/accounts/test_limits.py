@@ -318,6 +318,32 @@ def test_lease_in_redis_counts_no_longer_than_it_lasts(redis_url: str) -> None:
     play(redis_url, story)
 
 
+def test_places_end_with_their_process(redis_url: str) -> None:
+    """A process that was killed says nothing more; a living one keeps its places for as long as it wants."""
+
+    async def story() -> None:
+        dead, living = Limiter(redis_url), Limiter(redis_url)
+        assert await admitted(dead, 2, limits(concurrency=3), name="dead") == [True] * 2
+        dead._renew_timer.cancel()  # type: ignore[union-attr]  # as kill -9 does
+        assert await admitted(living, 2, limits(concurrency=3), name="living") == [True, False]
+        await asyncio.sleep(LEASE_SECONDS + 1)
+        assert await admitted(living, 3, limits(concurrency=3), name="later") == [True, True, False]
+        await living.close()
+
+    asyncio.run(story())
+
+
+def test_place_of_a_request_that_has_ended_is_not_renewed(redis_url: str) -> None:
+    async def story(limiter: Limiter) -> None:
+        assert await admitted(limiter, 2, limits(concurrency=2)) == [True, True]
+        limiter._renew()
+        limiter.finish("r0", (limits(concurrency=2),), asked=1, used=1)
+        await settled(limiter)
+        assert await admitted(limiter, 2, limits(concurrency=2), name="next") == [True, False]
+
+    play(redis_url, story)
+
+
 def test_buckets_at_rest_are_forgotten() -> None:
     buckets = LocalBuckets()
     for number in range(100):

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import base64
+import os
+import re
+import string
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.checks import run_checks
 from pytest_django.fixtures import Settings
 
-SOUND = {"EMBEDDED": False, "REDIS_URL": "redis://127.0.0.1/0", "SITE_URL": "https://gateway.example.com"}
+ROOT = Path(__file__).resolve().parents[2]
+SOUND = {
+    "EMBEDDED": False,
+    "REDIS_URL": "redis://127.0.0.1/0",
+    "SITE_URL": "https://gateway.example.com",
+    "TRUSTED_PROXIES": ["10.0.0.0/8"],
+}
 
 CARDS = {"STRIPE_SECRET_KEY": "sk_live_x", "STRIPE_WEBHOOK_SECRET": "whsec_0123456789"}
 
@@ -29,12 +42,33 @@ def test_sound_installation_has_no_complaint(settings: Settings) -> None:
     assert _ids() == set()
 
 
+def test_example_of_an_installation_is_fit_for_the_internet(tmp_path: Path) -> None:
+    """`manage.py check --deploy` has nothing to say of .env.example with its secrets filled in."""
+    example = (ROOT / ".env.example").read_text()
+    values = dict(re.findall(r"^([A-Z_]+)=(.+)$", example, re.MULTILINE))
+    secrets = {
+        "SECRET_KEY": string.ascii_letters + string.digits,
+        "KEY_PEPPERS": "k" * 48,
+        "MASTER_KEYS": "k1:" + base64.b64encode(bytes(32)).decode(),
+        "DATABASE_URL": "postgres://costrouter:x@127.0.0.1:5432/costrouter",
+        "REDIS_URL": "redis://127.0.0.1:6379/0",
+        "COSTROUTER_VAR": str(tmp_path),
+    }
+    done = subprocess.run(
+        [sys.executable, "manage.py", "check", "--deploy", "--fail-level", "WARNING"],
+        cwd=ROOT, env={**os.environ, **values, **secrets}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
         pytest.param({"EMBEDDED": True}, {"costrouter.W001", "costrouter.W010"}, id="redis without postgres"),
         pytest.param({"REDIS_URL": ""}, {"costrouter.W002"}, id="postgres without redis"),
         pytest.param({"SITE_URL": "http://gateway.example.com"}, {"costrouter.W011"}, id="no tls"),
+        pytest.param({"TRUSTED_PROXIES": []}, {"costrouter.W012"}, id="no proxy"),
         pytest.param({"DEBUG": True}, {"costrouter.E010"}, id="debug"),
         pytest.param({"TRUSTED_PROXIES": ["10.0.0.1/8"]}, {"costrouter.E001"}, id="proxy with host bits"),
         pytest.param({"CHANNEL_NETWORKS": ["intranet"]}, {"costrouter.E001"}, id="network that is a name"),

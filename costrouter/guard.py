@@ -1,0 +1,97 @@
+"""What stands before the pages: whose request it is, and how large and slow its body may be.
+
+The same client address as the API plane's (accounts/networks.py), so that no throttle takes a proxy for a person; and
+bodies are bounded in size and time before Django, which would lay them down on the disk, sees any of them.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, Final
+
+from accounts.errors import GatewayError
+from accounts.networks import Network, client_address, parse_address
+from routing.api.body import RequestTooLarge
+from routing.api.plane import Receive, Scope, Send, SlowBodies, read_parts
+
+LARGEST_FORM: Final = 2_621_440
+"""Bytes: what Django reads of a form into memory (DATA_UPLOAD_MAX_MEMORY_SIZE). No page of ours takes files."""
+
+
+class Guard:
+    """Stands before an ASGI application."""
+
+    def __init__(self, application: Any, trusted_proxies: Sequence[Network], most_body_bytes: int) -> None:
+        self._application = application
+        self._trusted_proxies = trusted_proxies
+        self._most = min(most_body_bytes, LARGEST_FORM)
+        self._slow_bodies = SlowBodies()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = dict(scope["headers"])
+        scope = self._as_the_client_sent_it(scope, headers)
+        if b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0":
+            try:
+                receive = await self._with_body(receive, headers)
+            except GatewayError as refusal:
+                return await _refuse(refusal, send)
+        await self._application(scope, receive, send)
+        return None
+
+    def _as_the_client_sent_it(self, scope: Scope, headers: dict[bytes, bytes]) -> Scope:
+        """With the client's address and scheme where a trusted proxy says them."""
+        client = scope.get("client")
+        if not self._trusted_proxies or not client or not self._trusts(client[0]):
+            return scope
+        hops = [value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"]
+        address = client_address(client[0], ", ".join(hops), self._trusted_proxies)
+        scheme = headers.get(b"x-forwarded-proto", b"").decode("latin-1").rpartition(",")[2].strip().lower()
+        return {**scope, "client": [_plain(address), 0], "scheme": scheme if scheme == "https" else scope["scheme"]}
+
+    def _trusts(self, peer: str) -> bool:
+        try:
+            ip = parse_address(peer)
+        except ValueError:
+            return False
+        return any(ip in network for network in self._trusted_proxies)
+
+    async def _with_body(self, receive: Receive, headers: dict[bytes, bytes]) -> Receive:
+        """The body is here, whole; raises RequestTooLarge or RequestTimeout."""
+        declared = headers.get(b"content-length")
+        if declared is not None and (not declared.isdigit() or int(declared) > self._most):
+            raise RequestTooLarge(self._most)
+        body = await self._slow_bodies.read(
+            read_parts(receive, self._most, -1 if declared is None else int(declared))
+        )  # fmt: skip
+        first = deque([{"type": "http.request", "body": body, "more_body": False}])
+
+        async def replay() -> Any:
+            return first.popleft() if first else await _end_of(receive)
+
+        return replay
+
+
+def _plain(address: str) -> str:
+    """Without port and brackets, as throttles and logs compare it."""
+    try:
+        return str(parse_address(address))
+    except ValueError:
+        return address
+
+
+async def _end_of(receive: Receive) -> Any:
+    """The client's leaving; the end of a body that is here already is none."""
+    while (message := await receive())["type"] != "http.disconnect":
+        pass
+    return message
+
+
+async def _refuse(refusal: GatewayError, send: Send) -> None:
+    body = refusal.message.encode()
+    headers = [
+        (b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(body)),
+        (b"connection", b"close"),
+    ]  # fmt: skip
+    await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
