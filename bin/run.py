@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import fcntl
 import os
 import signal
 import socket
@@ -14,6 +15,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 from bin import leash
 from tests.real import llama
@@ -29,13 +31,14 @@ class NotStarted(Exception):
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make run", description=__doc__)
-    parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--port", default="8000")
     parser.add_argument("--real", action="store_true")
     args = parser.parse_args()
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGHUP, _interrupt)
     try:
-        _run(args.port, real=args.real)
+        with _only_one() as lock:
+            _run(_port(args.port), real=args.real, lock=lock)
     except NotStarted as reason:
         print(f"make run: {reason}", file=sys.stderr)
         return 1
@@ -51,9 +54,36 @@ def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def _run(port: int, *, real: bool) -> None:
+@contextlib.contextmanager
+def _only_one() -> Iterator[TextIO]:
+    """The file that says where this checkout's demo runs, locked for as long as it does.
+
+    Raises NotStarted if another one has it: two servers on one embedded database would count money twice as slowly,
+    and the second would give the demo's people new passwords.
+    """
+    VAR.mkdir(parents=True, exist_ok=True)
+    with (VAR / "run.lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            where = lock.read().strip() or "an address that it has not said yet"
+            raise NotStarted(f"this checkout's demo runs already, at {where}; stop that one first") from None
+        yield lock
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) < 1 << 16:
+        raise NotStarted(f"PORT={text} is no port; a port is a number from 1 to 65535, such as PORT=9000")
+    return int(text)
+
+
+def _run(port: int, *, real: bool, lock: TextIO) -> None:
     url = f"http://127.0.0.1:{port}"
     _refuse_taken(port)
+    lock.truncate(0)
+    lock.write(url)
+    lock.flush()
     environment = {**os.environ, "PORT": str(port), "SITE_URL": url, "WEB_PROCESSES": "1"}
     with contextlib.ExitStack() as stack:
         _python("-m", "bin.translations", "compile", env=environment)
@@ -74,7 +104,8 @@ def _refuse_taken(port: int) -> None:
         try:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
-            raise NotStarted(f"port {port} cannot be used ({error.strerror}); try: make run PORT={port + 1}") from error
+            other = port + 1 if 1024 <= port < 65535 else 9000
+            raise NotStarted(f"port {port} cannot be used ({error.strerror}); try: make run PORT={other}") from error
 
 
 def _python(*words: str, env: dict[str, str]) -> str:
@@ -106,10 +137,8 @@ def _wait(server: leash.Leashed, url: str, log: Path) -> None:
 
 def _answers(url: str) -> bool:
     try:
-        urllib.request.urlopen(f"{url}/v1/models", timeout=2).close()
-    except urllib.error.HTTPError as error:
-        return error.code < 500
-    except OSError:
+        urllib.request.urlopen(f"{url}/health/ready", timeout=2).close()
+    except OSError:  # refused, or 503
         return False
     return True
 
@@ -118,7 +147,9 @@ def _introduce(demo_file: Path, *, real: bool) -> None:
     """What a stranger needs: where to look, how to sign in, and a line to paste."""
     value = dict(line.split("=", 1) for line in demo_file.read_text().splitlines())
     url, key = value["COSTROUTER_URL"], value["COSTROUTER_KEY"]
-    also = f" (or {llama.ALIAS}, a real one)" if real else ""
+    simulated = value["COSTROUTER_MODEL"]
+    model = llama.ALIAS if real else simulated
+    also = f" (a real one; or {simulated}, simulated)" if real else ""
     print(f"""
 CostRouter is running. Ctrl-C stops it.
 
@@ -129,14 +160,14 @@ CostRouter is running. Ctrl-C stops it.
   API reference   {url}/en/docs/
   Base URL        {url}/v1
   API key         {key}
-  Model           {value["COSTROUTER_MODEL"]}{also}
+  Model           {model}{also}
   The same in     {demo_file}
   Server log      {VAR / "server.log"}
 
 Try it:
 
 curl {url}/v1/chat/completions -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' \\
-  -d '{{"model": "{value["COSTROUTER_MODEL"]}", "messages": [{{"role": "user", "content": "Hello!"}}]}}'
+  -d '{{"model": "{model}", "messages": [{{"role": "user", "content": "Hello!"}}]}}'
 """, flush=True)  # fmt: skip
 
 

@@ -1,0 +1,48 @@
+"""Refusals of nobody: the first ones at once, a flood's as slowly as its allowance says."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from accounts.pacing import BURST_SECONDS, IN_ALL, LONGEST, PER_ADDRESS, Pace
+
+
+def waits(addresses: list[str]) -> list[float]:
+    """Seconds that each would wait if all came at this moment."""
+    pace, now = Pace(), 1_000.0
+    return [max(0.0, pace._take(each, PER_ADDRESS, now), pace._take("", IN_ALL, now)) for each in addresses]
+
+
+def test_who_asks_now_and_then_is_answered_at_once() -> None:
+    assert set(waits(["203.0.113.1"] * int(PER_ADDRESS * BURST_SECONDS))) == {0.0}
+
+
+def test_flood_waits_longer_and_longer_but_not_for_ever() -> None:
+    flood = waits(["203.0.113.1"] * 4_000)
+
+    assert flood == sorted(flood)
+    assert flood[-1] == LONGEST
+
+
+def test_one_address_keeps_no_other_waiting_within_what_all_may() -> None:
+    flood = waits([*["203.0.113.1"] * 500, "203.0.113.2"])
+
+    assert (flood[499] > 0, flood[500]) == (True, 0.0)
+
+
+def test_many_addresses_together_have_an_allowance_too() -> None:
+    assert waits([f"203.0.{number // 250}.{number % 250}" for number in range(4_000)])[-1] > 0
+
+
+def test_pace_counts_who_waits() -> None:
+    async def story() -> None:
+        pace = Pace()
+        pace._due["a"] = time.monotonic() + BURST_SECONDS + 0.2
+        waiting = asyncio.create_task(pace.wait("a"))
+        await asyncio.sleep(0.05)
+        assert pace.waiting == 1
+        await waiting
+        assert pace.waiting == 0
+
+    asyncio.run(story())

@@ -1,0 +1,135 @@
+"""What stands before the pages: the client's address behind proxies, and bodies that are too large or too slow."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+from accounts.networks import parse_networks
+from costrouter.guard import LARGEST_FORM, Guard
+from routing.api.plane import SlowBodies
+
+Message = dict[str, Any]
+
+
+class Page:
+    """The application behind the guard: remembers whose request came, and reads its body."""
+
+    def __init__(self) -> None:
+        self.scope: Any = None
+        self.body = b""
+        self.after = ""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        self.scope = scope
+        if scope["method"] == "POST":
+            self.body = (await receive())["body"]
+        self.after = (await receive())["type"]
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+
+def ask(
+    guard: Guard, *, method: str = "GET", peer: str = "10.0.0.1", headers: Iterable[tuple[bytes, bytes]] = (),
+    parts: Iterable[bytes] = (), pause: float = 0,
+) -> Message:  # fmt: skip
+    """The head of the answer."""
+    sent: list[Message] = []
+
+    async def play() -> None:
+        waiting = list(parts)
+
+        async def receive() -> Message:
+            await asyncio.sleep(pause)
+            if waiting:
+                return {"type": "http.request", "body": waiting.pop(0), "more_body": bool(waiting)}
+            return {"type": "http.disconnect"}
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        scope = {"type": "http", "method": method, "path": "/", "scheme": "http", "client": [peer, 1],
+                 "headers": list(headers)}  # fmt: skip
+        await guard(scope, receive, send)
+
+    asyncio.run(play())
+    return sent[0]
+
+
+def guard(page: Page, *proxies: str) -> Guard:
+    return Guard(page, parse_networks(proxies), 20 * 2**20)
+
+
+@pytest.mark.parametrize(
+    ("proxies", "forwarded", "address"),
+    [
+        pytest.param([], [b"203.0.113.9"], "10.0.0.1", id="nobody is trusted"),
+        pytest.param(["10.0.0.0/8"], [b"203.0.113.9"], "203.0.113.9", id="one proxy"),
+        pytest.param(["10.0.0.0/8"], [b"6.6.6.6, 203.0.113.9"], "203.0.113.9", id="what the client made up"),
+        pytest.param(["10.0.0.0/8"], [b"6.6.6.6", b"203.0.113.9, 10.0.0.7"], "203.0.113.9", id="two headers"),
+        pytest.param(["10.0.0.0/8"], [b"[2001:db8::1]:443"], "2001:db8::1", id="brackets and a port"),
+        pytest.param(["192.0.2.0/24"], [b"203.0.113.9"], "10.0.0.1", id="another proxy is trusted"),
+    ],
+)
+def test_address_is_the_clients(proxies: list[str], forwarded: list[bytes], address: str) -> None:
+    page = Page()
+
+    ask(guard(page, *proxies), headers=[(b"x-forwarded-for", value) for value in forwarded])
+
+    assert page.scope["client"][0] == address
+
+
+@pytest.mark.parametrize(
+    ("proxies", "told", "scheme"),
+    [
+        pytest.param(["10.0.0.0/8"], b"https", "https", id="a proxy's word"),
+        pytest.param(["10.0.0.0/8"], b"HTTP, https", "https", id="the nearest proxy's word"),
+        pytest.param(["10.0.0.0/8"], b"https, http", "http", id="not the client's"),
+        pytest.param([], b"https", "http", id="nobody is trusted"),
+        pytest.param(["10.0.0.0/8"], b"gopher", "http", id="no scheme of ours"),
+    ],
+)
+def test_scheme_is_what_a_trusted_proxy_says(proxies: list[str], told: bytes, scheme: str) -> None:
+    page = Page()
+
+    ask(guard(page, *proxies), headers=[(b"x-forwarded-proto", told)])
+
+    assert page.scope["scheme"] == scheme
+
+
+def test_body_is_handed_on_whole_and_the_clients_leaving_after_it() -> None:
+    page = Page()
+
+    answer = ask(guard(page), method="POST", headers=[(b"transfer-encoding", b"chunked")], parts=[b"a=1", b"&b=2"])
+
+    assert (answer["status"], page.body, page.after) == (200, b"a=1&b=2", "http.disconnect")
+
+
+@pytest.mark.parametrize(
+    ("headers", "parts"),
+    [
+        pytest.param([(b"content-length", b"%d" % (LARGEST_FORM + 1))], [], id="declared"),
+        pytest.param([(b"content-length", b"lots")], [], id="no number"),
+        pytest.param([(b"transfer-encoding", b"chunked")], [b"x" * 2**20] * 400, id="chunked"),
+        pytest.param([(b"content-length", b"5")], [b"x" * 2**20] * 400, id="declared too small"),
+    ],
+)
+def test_body_that_is_too_large_never_reaches_a_page(headers: list[tuple[bytes, bytes]], parts: list[bytes]) -> None:
+    page = Page()
+
+    answer = ask(guard(page), method="POST", headers=headers, parts=parts)
+
+    assert (answer["status"], dict(answer["headers"])[b"connection"]) == (413, b"close")
+    assert page.scope is None
+
+
+def test_body_that_comes_too_slowly_is_ended() -> None:
+    page = Page()
+    slow = guard(page)
+    slow._slow_bodies = SlowBodies(seconds=0.2)
+
+    answer = ask(slow, method="POST", headers=[(b"transfer-encoding", b"chunked")], parts=[b"x"] * 100, pause=0.05)
+
+    assert (answer["status"], page.scope) == (408, None)
