@@ -67,7 +67,7 @@ def _read(column: str, values: Sequence[str] | Sequence[int]) -> list[KeyRow]:
         return [_row(values) for values in cursor.fetchall()]
 
 
-def _row(values: Sequence[Any]) -> KeyRow:
+def _row(values: Any) -> KeyRow:
     digest, pk, tenant_id, created_by, status, expires_at, models, networks, origins = values[:9]
     tenant_status, currency = values[12:14]
     return KeyRow(

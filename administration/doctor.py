@@ -90,7 +90,7 @@ def durability() -> Finding:
     off = [name for name, value in values.items() if value in {"off", "local"}]
     if off:
         return wrong(
-            f"{' and '.join(off)} of PostgreSQL is off: money that was held can be lost in a crash. Switch it on."
+            f"{', '.join(off)} of PostgreSQL is off: money that was held can be lost in a crash. Switch it on."
         )
     return well("What is committed survives a crash (synchronous_commit, fsync).")
 

@@ -180,6 +180,10 @@ class UsageRecordAdmin(ReadOnlyAdmin):
             gettext("expected cost"), gettext("success rate"), gettext("priority"), gettext("weight"),
         ]  # fmt: skip
         rows = [_candidate(candidate) for candidate in record.decision.get("candidates", [])]
+        for name, count in record.decision.get("left_out", {}).items():
+            state = STATES.get(name, STATES["out"])
+            more = gettext("and %(count)d more") % {"count": count}
+            rows.append((more, "", state, _ABSENT if name == "ready" else _reason(name), *[_ABSENT] * 2, "", ""))
         return table(headers, rows, numeric=frozenset({4, 5, 6, 7}))
 
     @display(description=_("attempts"))

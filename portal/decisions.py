@@ -107,11 +107,13 @@ def _order(candidate: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def _summary(decision: Mapping[str, Any], given: list[Mapping[str, Any]]) -> str:
-    ready = sum(candidate["state"] != "out" for candidate in given)
-    considered = ngettext("%(count)d route was considered", "%(count)d routes were considered", len(given))
+    more = decision.get("left_out", {})
+    all_of_them = len(given) + sum(more.values())
+    ready = sum(candidate["state"] != "out" for candidate in given) + more.get("ready", 0)
+    considered = ngettext("%(count)d route was considered", "%(count)d routes were considered", all_of_them)
     able = ngettext("%(count)d of them could serve the request.", "%(count)d of them could serve the request.", ready)
     strategy = _strategy(decision.get("strategy", ""))
-    return f"{considered % {'count': len(given)}}, {able % {'count': ready}} {strategy}".strip()
+    return f"{considered % {'count': all_of_them}}, {able % {'count': ready}} {strategy}".strip()
 
 
 def _result(tried: list[Attempt]) -> str:

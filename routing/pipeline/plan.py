@@ -20,7 +20,7 @@ from routing.errors import ModelNotFound, NoAvailableChannel, NoMatchingRoute
 from routing.pipeline.call import Call, Option, Plan
 from routing.pipeline.forms import Forms
 from routing.selection.health import Health
-from routing.selection.rank import Candidate, Decision, Demand, rank
+from routing.selection.rank import Candidate, Decision, Demand, kept, rank
 from routing.selection.reasons import WORDS, Reason
 
 
@@ -119,7 +119,7 @@ def _rank(
         _refuse_unroutable(models, decisions, forms, now, health)
     if provider is not None and provider.allow_fallbacks is False:
         options = options[:1]
-    return decisions[0] if len(decisions) == 1 else _merged(decisions), tuple(options)
+    return kept(decisions[0] if len(decisions) == 1 else _merged(decisions)), tuple(options)
 
 
 def _demand(request: EndpointRequest, needs: Needs) -> Demand:

@@ -8,8 +8,9 @@ state, and if it is out, with exactly one reason from a closed list.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -78,12 +79,14 @@ class Expected(msgspec.Struct, frozen=True):
     output: int
 
 
-class Decision(msgspec.Struct, frozen=True):
+class Decision(msgspec.Struct, frozen=True, omit_defaults=True):
     """Every candidate, the usable ones first and in the order they will be tried."""
 
     strategy: Strategy
     expected: Expected
     candidates: tuple[Verdict, ...]
+    left_out: Mapping[str, int] = {}
+    """Of a decision as it is kept: how many more candidates there were, by their reason, or "ready"."""
 
     @property
     def order(self) -> list[int]:
@@ -123,6 +126,31 @@ def rank(demand: Demand, candidates: Sequence[Candidate], draw: Callable[[], flo
     cached = int(demand.expected_input * chosen.cached_share)
     use = Expected(demand.expected_input, cached, demand.expected_output)
     return Decision(demand.strategy, use, (*verdicts, *out))
+
+
+MOST_READY: Final = 8
+"""The chosen route and those that would have been next."""
+MOST_OUT: Final = 2
+"""Of each reason."""
+
+
+def kept(decision: Decision) -> Decision:
+    """As it is stored and shown: the best, a few of each reason, and how many more there were.
+
+    A model with a thousand routes would write 180 kB with each of its requests, which takes PostgreSQL 90 times as
+    long. What is left out follows from the catalogue, the demand and the health at that moment.
+    """
+    if len(decision.candidates) <= MOST_READY + MOST_OUT:
+        return decision
+    seen: Counter[str] = Counter()
+    few: list[Verdict] = []
+    for verdict in decision.candidates:
+        name = verdict.reason or "ready"
+        seen[name] += 1
+        if seen[name] <= (MOST_OUT if verdict.state == "out" else MOST_READY):
+            few.append(verdict)
+    few_of = Counter(verdict.reason or "ready" for verdict in few)
+    return msgspec.structs.replace(decision, candidates=tuple(few), left_out=dict(seen - few_of))
 
 
 def expected_cost(demand: Demand, candidate: Candidate, cost: Tariff) -> int:
