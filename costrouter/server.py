@@ -22,7 +22,7 @@ from typing import Any, Final
 from granian._granian import SocketHolder
 from granian.constants import HTTPModes, Interfaces, Loops
 from granian.http import HTTP1Settings
-from granian.server.mp import MPServer, WorkerProcess
+from granian.server.mp import MPServer
 
 from costrouter.parent import PARENT
 
@@ -40,6 +40,8 @@ _MARGIN_SECONDS: Final = 30.0
 _TICK_SECONDS: Final = 0.2
 
 Spawn = Callable[..., None]
+Worker = Any
+"""A process as granian has it, which carries no types."""
 
 
 class Supervisor(MPServer):
@@ -62,9 +64,9 @@ class Supervisor(MPServer):
         self._due: dict[int, float] = {}
         """When a process that died is started again, by its place."""
         self._to_replace: list[int] = []
-        self._incoming: WorkerProcess | None = None
+        self._incoming: Worker | None = None
         """The process that takes over from the one in its place as soon as it serves."""
-        self._retiring: dict[WorkerProcess, float] = {}
+        self._retiring: dict[Worker, float] = {}
         """Those that still finish what they are at, and when they are ended."""
 
     def _init_shared_socket(self) -> None:
@@ -76,7 +78,8 @@ class Supervisor(MPServer):
         listener.listen(BACKLOG)
         listener.setblocking(False)
         self._listener = listener
-        self._ssp, self._sso, self._shd = None, None, SocketHolder(listener.fileno(), False, BACKLOG)
+        holder: Any = SocketHolder
+        self._ssp, self._sso, self._shd = None, None, holder(listener.fileno(), False, BACKLOG)
 
     def _serve_loop(self, spawn_target: Spawn, target_loader: Any) -> None:
         while not self.interrupt_signal:
@@ -101,7 +104,8 @@ class Supervisor(MPServer):
         """What died; at once if it had lived, else after a pause that doubles. Nothing is if none ever served."""
         now = time.monotonic()
         self.interrupt_children.clear()
-        for place, worker in enumerate(self.wrks):
+        workers: list[Worker] = list(self.wrks)
+        for place, worker in enumerate(workers):
             if worker.is_alive():
                 continue
             if place not in self._due:
@@ -116,8 +120,9 @@ class Supervisor(MPServer):
             if now >= self._due[place]:
                 del self._due[place]
                 log.info("Starting worker-%d again", place + 1)
-                self.wrks[place] = self._spawn_worker(place, spawn_target, target_loader)
-                self.wrks[place].start()
+                fresh: Worker = self._spawn_worker(place, spawn_target, target_loader)
+                self.wrks[place] = fresh
+                fresh.start()
 
     def _replace_next(self, spawn_target: Spawn, target_loader: Any) -> None:
         """One step of a rolling restart: one new process at a time, and none in vain."""
@@ -141,7 +146,7 @@ class Supervisor(MPServer):
             return
         self._incoming = None
 
-    def _retire(self, worker: WorkerProcess) -> None:
+    def _retire(self, worker: Worker) -> None:
         worker.interrupt_by_parent = True
         self._due.pop(worker.idx, None)
         if worker.is_alive():
@@ -162,7 +167,7 @@ class Supervisor(MPServer):
         for worker in self.wrks:
             if worker.inner.pid not in self._ready:
                 worker.kill()  # it has no request yet, and no ear for signals
-        super()._stop_workers()
+        super()._stop_workers()  # type: ignore[no-untyped-call]
 
 
 def pause(failures: int) -> float:

@@ -7,7 +7,7 @@ import contextlib
 import datetime as dt
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -33,6 +33,7 @@ from accounts.authentication import (
     write_last_used,
 )
 from accounts.errors import ServiceUnavailable
+from accounts.key_rows import KeyRow
 from accounts.keys import IssuedKey
 from accounts.limits import Limits
 from accounts.models import ApiKey, Tenant
@@ -357,7 +358,12 @@ def test_keys_that_are_asked_for_together_are_read_together(issued: IssuedKey) -
 
     async def story() -> None:
         reads: list[int] = []
-        cache = KeyCache(lambda rows: reads.append(len(rows)) or {})
+
+        def no_legs(rows: Sequence[KeyRow]) -> Mapping[int, Legs]:
+            reads.append(len(rows))
+            return {}
+
+        cache = KeyCache(no_legs)
         secrets_ = [keys.generate() for _key in range(1000)]
         await asyncio.to_thread(_give, issued, *secrets_)
         callers = await asyncio.gather(*(cache.find(secret) for secret in secrets_))
@@ -377,7 +383,12 @@ def test_known_key_does_not_wait_behind_unknown_ones(wire: Wire, issued: IssuedK
         await asyncio.sleep(STALE_SECONDS + 0.1)
         hanging = threading.Event()
         read = cache._unknown_lane._read
-        cache._unknown_lane._read = lambda asked: hanging.wait(2) and read(asked)  # type: ignore[func-returns-value, return-value]
+
+        def slowly(asked: Sequence[str]) -> Mapping[str, Caller]:
+            hanging.wait(2)
+            return read(asked)
+
+        cache._unknown_lane._read = slowly
         flood = [asyncio.ensure_future(cache.find(keys.generate())) for _key in range(2000)]
         await asyncio.sleep(0)
         began = time.monotonic()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -21,7 +20,7 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def recorder() -> Iterator[MigrationRecorder]:
+def recorder() -> MigrationRecorder:
     return MigrationRecorder(connection)
 
 
