@@ -37,7 +37,7 @@ INSERT INTO billing_usagerecord (
     cache_write_tokens, cache_write_1h_tokens, input_audio_tokens, output_tokens, reasoning_tokens, output_audio_tokens,
     images)
 SELECT (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') || '7' || substr(md5(random()::text), 1, 3)
-        || '8' || substr(md5(random()::text), 1, 15))::uuid, t, '[' || t + %s || ']', t * 10 + n %% {keys},
+        || '8' || substr(md5(random()::text), 1, 15))::uuid, t, ('[' || t + %s || ']')::jsonb, t * 10 + n %% {keys},
     'chat.completions',
     'm-' || n %% {models}, 'm-' || n %% {models}, 1, 'USD',
     'success', 200, '', n %% 2 = 0, 'upstream', c, c * 3, c, c / 2, 'USD', 'channel-' || n %% 3, 'upstream',

@@ -118,7 +118,10 @@ def _groups(document: Document) -> list[Sheet]:
     groups = []
     for (model, version), found in groupby(document["lines"], key=lambda line: (line["model"], line["version"])):
         lines = list(found)
-        title = _("%(model)s · price version %(version)d") % {"model": model, "version": version}
+        words, _space, number = (
+            _("%(model)s · price version %(version)d") % {"model": model, "version": version}
+        ).rpartition(" ")
+        title = f"{words}\N{NO-BREAK SPACE}{number}"  # the number does not stand alone on a line
         groups.append(
             {
                 "title": title if model else "",

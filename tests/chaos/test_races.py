@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,6 +17,8 @@ import httpx
 import pytest
 from django.utils import timezone
 
+from accounts import keys
+from accounts.models import ApiKey
 from billing import quotas
 from billing.models import Balance
 from tests import upstream as up
@@ -226,6 +229,32 @@ def test_revoked_key_is_out_within_two_seconds_and_what_it_was_answered_is_bille
     assert {answer.status_code for answer in after} == {401}
     busy.installation.assert_books()
     assert len(caller.records) == sum(answer.status_code == 200 for answer in answers)
+
+
+def test_p14_key_is_replaced_in_all_processes_and_none_refuses_the_one_that_holds(busy: World) -> None:
+    """A rotation is a second key beside the first, which goes when the apps have the new one."""
+    caller, model = busy.caller(funds="100"), busy.offer(FLAT)
+    old, secret = caller.holder.api_key, keys.generate()
+    assert _statuses(caller, model, secret) == {401}  # every process has seen that it is nobody's
+    with busy.installation.database():
+        new = keys.issue(tenant=old.tenant, name="the next").api_key
+        ApiKey.objects.filter(pk=new.pk).update(digest=keys.digest(secret))
+
+    assert _statuses(caller, model, secret) == {200}
+    assert _statuses(caller, model, caller.secret) == {200}
+    with busy.installation.database():
+        old.revoke()
+    time.sleep(2)
+
+    assert _statuses(caller, model, caller.secret) == {401}
+    assert _statuses(caller, model, secret) == {200}
+    busy.installation.assert_books()
+
+
+def _statuses(caller: Caller, model: Offer, secret: str) -> set[int]:
+    """Of twenty requests with this key, each on a connection of its own, so that every process gets some."""
+    ask = partial(caller.ask, model, headers={"authorization": f"Bearer {secret}", "connection": "close"})
+    return {ask().status_code for _turn in range(20)}
 
 
 @pytest.mark.chaos

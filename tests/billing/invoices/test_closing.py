@@ -201,6 +201,30 @@ def test_e27_request_that_is_settled_twice_is_billed_once(database: str) -> None
     assert (count(month).requests, count(month).used) == (2, 14)
 
 
+def test_e28_request_that_is_told_of_again_at_another_time_is_the_same_request(database: str) -> None:
+    """A column store collapses duplicates some time, and takes an id at another moment for another event.
+
+    Here the gateway makes an id with its reservation, at whose moment the record is dated: who takes that away writes
+    the record, so there is nothing to collapse, in this month or in a later one.
+    """
+    one = account(1000)
+    hold = one.hold(10)
+    books = open_books()
+    books.post([hold], [], secrets.token_hex(16))
+    told = books.post([], [one.settlement(hold.id, 7)], secrets.token_hex(16))
+    before = UsageRecord.objects.values().get(pk=hold.id)
+    list(closing.close_months(wallet_of(one), timezone.now() + dt.timedelta(days=40)))
+    again = books.post([], [one.settlement(hold.id, 9, duration_ms=99)], secrets.token_hex(16))
+    books.close()
+
+    assert (told, again) == (([], {hold.id}), ([], set()))
+    assert UsageRecord.objects.values().get(pk=hold.id) == before
+    list(closing.close_months(wallet_of(one), timezone.now() + dt.timedelta(days=80)))
+    periods = BillingPeriod.objects.filter(wallet=one.wallet).exclude(cut=BillingPeriod.Cut.OPENING)
+    assert sorted(count(period).used for period in periods) == [*[0] * (len(periods) - 1), 7]
+    assert one.available == 1000 - 7
+
+
 def test_settling_while_periods_are_closed_leaves_no_request_out_and_none_in_two(database: str) -> None:
     """Close against settle, by a closer whose clock is an hour ahead: what is closed does not change any more."""
     one = account(10**9)

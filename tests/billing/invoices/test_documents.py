@@ -80,7 +80,7 @@ def test_sheet_shows_lines_by_model_and_sums_that_add_up(postpaid: Customer) -> 
 
     assert sheet["groups"] == [
         {
-            "title": f"m{postpaid.tenant.pk} · price version 1",
+            "title": f"m{postpaid.tenant.pk} · price version\N{NO-BREAK SPACE}1",
             "sum": "0.06",
             "rows": [
                 ["Input", "20,000,000", "0.001 / 1M", "0.02"],

@@ -20,6 +20,8 @@ from routing.providers.openai.costs import told_cost
         pytest.param({"cost": "0.00000000049"}, 0, id="less than half"),
         pytest.param({"cost": {"total_cost": 0.006, "request_cost": 0.005}}, 6_000_000, id="Perplexity"),
         pytest.param({"cost_in_usd_ticks": 37_756_000}, 3_775_600, id="xAI"),
+        pytest.param({"cost": "0" * 39 + "1"}, 10**9, id="the longest text"),
+        pytest.param({"cost_in_usd_ticks": 0}, 0, id="xAI, free"),
         pytest.param({"cost_in_usd_ticks": 5}, 1, id="xAI, half up"),
         pytest.param({"cost_in_usd_ticks": 4}, 0, id="xAI, less than half"),
         pytest.param({"cost_in_usd_ticks": 10**18}, 10**17, id="xAI, the most"),
