@@ -11,11 +11,13 @@ import uuid
 from typing import Any, Final
 
 from django.contrib import messages
+from django.contrib.admin.views.main import ORDER_VAR
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.formats import number_format
 from django.utils.functional import cached_property
-from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import TextFilter
 from unfold.views import ChangeList
@@ -64,24 +66,23 @@ def first_id(moment: dt.datetime) -> uuid.UUID:
 
 
 class NewestChanges(ChangeList):  # type: ignore[misc]
-    """Filters that no index serves see the newest rows alone."""
+    """Filters and orders that no index serves see the newest rows alone."""
 
     indexed: Final = frozenset({"day", "tenant__id__exact"})
 
     def get_queryset(self, request: HttpRequest, *args: Any, **kwargs: Any) -> QuerySet[Any]:
         rows: QuerySet[Any] = super().get_queryset(request, *args, **kwargs)
-        params = {name for name, values in self.filter_params.items() if any(values)}
+        filters = self.get_filters_params()
+        params = {name for name, values in filters.items() if any(values)}
         is_searched = bool(self.query) and not self.model_admin.is_indexed(self.query)
-        if "day" in params or not (params - self.indexed or is_searched):
+        is_sorted = bool(request.GET.get(ORDER_VAR))
+        if "day" in params or not (params - self.indexed or is_searched or is_sorted):
             return rows
-        tenant = self.filter_params.get("tenant__id__exact", [""])[-1]
+        tenant = filters.get("tenant__id__exact", [""])[-1]
         found, is_all = among_newest(rows, self.root_queryset, tenant)
         if not is_all:
-            number = _LOOKED_THROUGH
-            messages.info(request, ngettext(
-                "Looked for among the newest %(number)d alone; choose a day to look further back.",
-                "Looked for among the newest %(number)d alone; choose a day to look further back.", number,
-            ) % {"number": number})  # fmt: skip
+            text = gettext("Looked for among the newest %(number)s alone; choose a day to look further back.")
+            messages.info(request, text % {"number": number_format(_LOOKED_THROUGH, force_grouping=True)})
         return found
 
 

@@ -167,7 +167,7 @@ class Month:
         records = {
             "first": "", "last": "p=100", "day": f"day={day:%Y-%m-%d}", "tenant": of_large, "small_tenant": small,
             "outcome": "outcome__exact=timeout", "channel": "channel__icontains=nowhere", "model": "q=m-1",
-            "id": f"q={UUID(int=0)}", "tenant_outcome": f"{of_large}&outcome__exact=timeout",
+            "id": f"q={UUID(int=0)}", "by_cost": "o=7", "tenant_outcome": f"{of_large}&outcome__exact=timeout",
         }  # fmt: skip
         entries = {
             "first": "", "last": "p=100", "tenant": f"balance__{of_large}", "kind": "kind__exact=refund",

@@ -34,7 +34,7 @@ def test_cost_is_read(reported: dict[str, Any], nano: int | None) -> None:
 
 
 @pytest.mark.parametrize(
-    "cost", [-1, "-0.1", "NaN", "Infinity", float("nan"), True, None, [], {}, "free", "1" * 41, 1e300]
+    "cost", [-1, "-0.1", "NaN", "Infinity", float("nan"), True, None, [], {}, "free", "1" * 41, "0" * 40 + "1", 1e300]
 )
 def test_cost_that_cannot_be_believed_is_none(cost: Any) -> None:
     assert told_cost({"cost": cost}) is None
