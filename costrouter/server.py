@@ -131,7 +131,7 @@ class Supervisor(MPServer):
             if self._to_replace:
                 incoming = self._spawn_worker(self._to_replace.pop(0), spawn_target, target_loader)
                 incoming.interrupt_by_parent = True  # its end is looked after here
-                incoming.start()
+                incoming.start()  # type: ignore[no-untyped-call]
                 self._incoming = incoming
             return
         if incoming.inner.pid in self._ready:
@@ -166,7 +166,7 @@ class Supervisor(MPServer):
         self.wrks += [worker for worker in (self._incoming, *self._retiring) if worker is not None]
         for worker in self.wrks:
             if worker.inner.pid not in self._ready:
-                worker.kill()  # it has no request yet, and no ear for signals
+                worker.kill()  # type: ignore[no-untyped-call]  # it has no request yet, and no ear for signals
         super()._stop_workers()  # type: ignore[no-untyped-call]
 
 

@@ -205,7 +205,7 @@ def test_native_answer_passes_as_it_came(caller: Caller, native: Offer) -> None:
     assert_valid_message(message)
     assert (message["content"], message["stop_reason"], message["stop_sequence"]) == (content, "stop_sequence", "END")
     assert (message["usage"]["input_tokens"], message["usage"]["cache_read_input_tokens"]) == (7, 5)
-    assert (record.input_tokens, record.cached_input_tokens, record.cost) == (12, 5, NATIVE_COST)
+    assert (record.input_tokens, record.usage.cached_input, record.cost) == (12, 5, NATIVE_COST)
     assert "hidden" not in response.text
 
 
