@@ -8,7 +8,7 @@ from typing import Any
 import openai
 import pytest
 
-from tests.callers import Caller
+from tests.callers import PATH, Caller
 from tests.installation import Offer, Shape, Via
 from tests.real import llama
 from tests.real.test_completions import MESSAGES, TOOL, WEATHER, Counters, billed, llamas, sdk, shared_world, world
@@ -39,7 +39,8 @@ def test_answer_is_the_same_and_billed_as_the_server_counted(
     if is_stream:
         said = [caller.listen(model, **members).text() for model in (claude, plain)]
     else:
-        answers = [caller.ask(model, **members).json() for model in (claude, plain)]
+        bodies = [caller.body(model, **members) for model in (claude, plain)]
+        answers = [caller.client.post(PATH, json=body, timeout=120).json() for body in bodies]
         said = [answer["choices"][0]["message"]["content"] for answer in answers]
 
     assert said[0] == said[1]
