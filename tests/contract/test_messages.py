@@ -195,7 +195,13 @@ def spoken(*parts: bytes, end: tuple[bytes, ...] = ()) -> up.Reply:
 
 def test_native_answer_passes_as_it_came(caller: Caller, native: Offer) -> None:
     content = [{"type": "text", "text": "Hi", "citations": None}]
-    answer = {"id": "msg_hidden", "type": "message", "role": "assistant", "model": "hidden-name", "content": content}
+    answer: dict[str, Any] = {
+        "id": "msg_hidden",
+        "type": "message",
+        "role": "assistant",
+        "model": "hidden-name",
+        "content": content,
+    }
     answer |= {"stop_reason": "stop_sequence", "stop_sequence": "END", "usage": THEIRS}
     caller.upstream.on(native.upstream, up.plain(200, answer))
 

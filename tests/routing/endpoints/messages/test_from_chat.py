@@ -173,7 +173,7 @@ def test_text_behind_a_call_is_a_block_of_its_own() -> None:
 
 
 def test_text_amid_a_call_waits_for_its_end() -> None:
-    message = message_of([call(0, '{"a"', "f", "c1"), said("Mmh"), call(0, ":1}"), up.FINISH])
+    message = message_of([call(0, '{"a"', "f", "c1"), said("Mm"), said("h"), call(0, ":1}"), up.FINISH])
     assert blocks(message) == [("tool_use", '{"a":1}'), ("text", "Mmh")]
 
 
@@ -211,6 +211,22 @@ def test_text_that_is_told_twice_is_one_thought() -> None:
     assert blocks(message_of([twice, said("a"), up.FINISH], **THINKING))[0] == ("thinking", "Hm")
     summed = up.chunk({"reasoning": "Hm", "reasoning_details": [{"type": "reasoning.summary", "summary": "Hm"}]})
     assert blocks(message_of([summed, said("a"), up.FINISH], **THINKING))[0] == ("thinking", "Hm")
+
+
+def test_thought_that_stands_alone_in_its_details_is_one() -> None:
+    for detail in ({"type": "reasoning.summary", "summary": "Hm"}, {"type": "reasoning.text", "text": "Hm"}):
+        alone = up.chunk({"content": "a", "reasoning_details": [detail]})
+        assert blocks(message_of([alone, up.FINISH], **THINKING)) == [("thinking", "Hm"), ("text", "a")]
+
+
+def test_thought_and_words_in_one_chunk_are_two_blocks() -> None:
+    signed = [{"type": "reasoning.text", "text": "", "signature": "sig"}]
+    both = up.chunk({"content": "a", "reasoning": "Hm", "reasoning_details": signed})
+    message = message_of([both, up.FINISH], **THINKING)
+    assert blocks(message) == [("thinking", "Hm"), ("text", "a")]
+    assert message["content"][0]["signature"] == "sig"
+    two = up.chunk({"content": "a", "reasoning_content": "Hm"})
+    assert blocks(message_of([two, up.FINISH], **THINKING)) == [("thinking", "Hm"), ("text", "a")]
 
 
 @pytest.mark.parametrize(
@@ -354,6 +370,21 @@ def test_arguments_that_are_no_object_are_a_broken_answer_unless_they_were_cut(a
         completed(up.completion(None, message={"tool_calls": calls}, finish_reason="tool_calls"))
     cut = completed(up.completion(None, message={"tool_calls": calls}, finish_reason="length"))
     assert (cut["content"][0]["input"], cut["stop_reason"]) == ({}, "max_tokens")
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"function": {"name": "f", "arguments": "{}"}},
+        {"id": "c1", "function": {"arguments": "{}"}},
+        {"id": "c1", "function": {"name": "f", "arguments": 5}},
+        {"id": "c1"},
+        "f",
+    ],
+)
+def test_call_that_is_none_is_a_broken_answer(broken: Any) -> None:
+    with pytest.raises(MalformedAnswer):
+        completed(up.completion(None, message={"tool_calls": [broken]}))
 
 
 def test_nothing_of_the_upstream_is_in_a_message() -> None:

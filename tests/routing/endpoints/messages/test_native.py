@@ -62,6 +62,12 @@ def test_answer_is_as_it_came_but_for_id_model_and_usage() -> None:
     assert (usage["cost"], "service_tier" in usage) == (0.5, False)
 
 
+def test_member_that_the_schema_requires_is_there() -> None:
+    answer = copy.deepcopy(MESSAGE)
+    del answer["stop_sequence"]
+    assert completed(answer)["stop_sequence"] is None
+
+
 def test_stream_is_as_it_came_but_for_id_model_and_usage() -> None:
     message = assert_whole(events_in(relayed([{"type": "ping"}, *events()][1:])))
     assert (message["id"], message["model"], message["stop_reason"]) == ("msg_0", "lab/m", "tool_use")
@@ -73,7 +79,11 @@ def test_stream_is_as_it_came_but_for_id_model_and_usage() -> None:
 def test_first_event_tells_what_the_upstream_counted() -> None:
     (first,) = events_in(relayed(events()[:1]))
     assert first["message"]["usage"]["input_tokens"] == 70
-    del (start := events()[0])["message"]["usage"]
+    start = events()[0]
+    start["message"]["usage"] = {"input_tokens": 8, "output_tokens": None, "service_tier": "standard", "n": 5}
+    (first,) = events_in(relayed([start]))
+    assert first["message"]["usage"] == {"input_tokens": 8, "output_tokens": 0}
+    del start["message"]["usage"]
     (first,) = events_in(relayed([start]))
     assert (first["message"]["usage"]["input_tokens"], first["message"]["usage"]["output_tokens"]) == (9, 0)
 
@@ -155,6 +165,19 @@ def test_stream_adds_up_to_the_whole_answer() -> None:
         assembler.add(event)
     assert assembler.is_complete
     assert assembler.answer() == MESSAGE
+
+
+def test_citations_add_up_too() -> None:
+    assembler = MESSAGES.assembler(REQUEST)
+    for event in events()[:1]:
+        assembler.add(event)
+    assembler.add({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": "a"}})
+    for cited in ("x", "y"):
+        delta = {"type": "citations_delta", "citation": {"cited_text": cited}}
+        assembler.add({"type": "content_block_delta", "index": 0, "delta": delta})
+    assembler.add({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "b"}})
+    (block,) = assembler.answer()["content"]
+    assert block == {"type": "text", "text": "ab", "citations": [{"cited_text": "x"}, {"cited_text": "y"}]}
 
 
 @pytest.mark.parametrize(

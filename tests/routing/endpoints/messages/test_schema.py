@@ -165,6 +165,7 @@ def test_needs_of_a_text() -> None:
         pytest.param(4_000, 30_000, 2_500, id="room in the window"),
         pytest.param(4_000, 79_000, 16, id="little room"),
         pytest.param(4_000, 79_920, 10, id="hardly any"),
+        pytest.param(4_000, 79_999, 1, id="one token"),
     ],
 )
 def test_cap_is_lowered_to_what_can_be_written(asked: int, size: int, cap: int) -> None:
@@ -188,6 +189,21 @@ def test_pictures_and_pages_are_not_text() -> None:
     assert seen.capabilities == {"images"}
 
 
+def test_picture_alone_is_not_all_text_and_a_long_file_has_pages() -> None:
+    assert needs(**user({"type": "image", "source": {"type": "url", "url": "u"}})).is_all_text is False
+    source = {"type": "base64", "media_type": "application/pdf", "data": "A" * (2 * 64 * 1024 - 1)}
+    assert needs(2 * 64 * 1024 - 1, **user({"type": "document", "source": source})).expected_input == 2 * 3_000
+    far = {"type": "document", "source": {"type": "url", "url": "u"}}
+    assert needs(4, **user(far)).expected_input == 1 + 3_000
+
+
+def test_picture_within_a_document_is_seen() -> None:
+    picture = {"type": "image", "source": {"type": "url", "url": "u"}}
+    assert needs(**user({"type": "document", "source": {"type": "content", "content": [picture]}})).capabilities == {
+        "images"
+    }
+
+
 def test_capabilities_are_what_is_asked_for() -> None:
     asked = needs(tools=[TOOL], output_config={"format": {"type": "json_schema", "schema": {}}})
     assert asked.capabilities == {"tools", "json_schema"}
@@ -198,6 +214,9 @@ def test_conversation_is_known_by_its_beginning() -> None:
     more = [USER, {"role": "assistant", "content": "b"}, USER]
     assert needs(system="a", messages=more).prefix == first
     assert needs(system="b").prefix != first
+    common, own = {"type": "text", "text": "a"}, {"type": "text", "text": "b"}
+    assert needs(**user(common, own)).prefix != needs(**user(common, {**own, "text": "c"})).prefix
+    assert needs(**user(common, own)).prefix == needs(**user(own)).prefix
     assert needs(system="a", messages=[{"role": "user", "content": "other"}]).prefix != first
 
 

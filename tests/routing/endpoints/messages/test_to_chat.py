@@ -79,6 +79,12 @@ def test_pictures_and_files_are_parts() -> None:
     ]
 
 
+def test_mark_for_the_cache_stands_at_the_end_of_its_block() -> None:
+    plain = {"type": "text", "media_type": "text/plain", "data": "words"}
+    document = {"type": "document", "context": "Old.", "source": plain, "cache_control": MARK}
+    assert turns(document, text("a"))[0]["content"] == [text("Old."), text("words", cache_control=MARK), text("a")]
+
+
 def test_documents_of_text_are_text() -> None:
     plain = {"type": "document", "title": "T", "source": {"type": "text", "media_type": "text/plain", "data": "words"}}
     parted = {"type": "document", "source": {"type": "content", "content": [text("a"), text("b")]}}
