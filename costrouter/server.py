@@ -133,6 +133,10 @@ class Supervisor(MPServer):
                 incoming.interrupt_by_parent = True  # its end is looked after here
                 incoming.start()  # type: ignore[no-untyped-call]
                 self._incoming = incoming
+                spawned: Worker = self._spawn_worker(self._to_replace.pop(0), spawn_target, target_loader)
+                spawned.interrupt_by_parent = True  # its end is looked after here
+                spawned.start()
+                self._incoming = spawned
             return
         if incoming.inner.pid in self._ready:
             incoming.interrupt_by_parent = False
@@ -164,7 +168,8 @@ class Supervisor(MPServer):
     def _stop_workers(self) -> None:
         self._hear_who_is_ready()
         self.wrks += [worker for worker in (self._incoming, *self._retiring) if worker is not None]
-        for worker in self.wrks:
+        workers: list[Worker] = list(self.wrks)
+        for worker in workers:
             if worker.inner.pid not in self._ready:
                 worker.kill()  # type: ignore[no-untyped-call]  # it has no request yet, and no ear for signals
         super()._stop_workers()  # type: ignore[no-untyped-call]
