@@ -328,7 +328,8 @@ def test_places_end_with_their_process(redis_url: str) -> None:
         assert await admitted(living, 2, limits(concurrency=3), name="living") == [True, False]
         await asyncio.sleep(LEASE_SECONDS + 1)
         assert await admitted(living, 3, limits(concurrency=3), name="later") == [True, True, False]
-        await living.close()
+        for limiter in (dead, living):
+            await limiter.close()
 
     asyncio.run(story())
 
