@@ -44,10 +44,10 @@ def test_invoice_of_500_lines_takes_less_than_three_seconds(entity: object, lang
     line = document["lines"][0]
     document["lines"] = [line | {"model": f"model {number // 2}", "version": number} for number in range(500)]
 
-    began = time.perf_counter()
+    began = time.process_time()  # of this process: others may keep the machine busy
     drawn = pdf.render(document)
 
-    assert time.perf_counter() - began < 3
+    assert time.process_time() - began < 3
     assert len(drawn) > 100_000
 
 

@@ -200,3 +200,22 @@ def test_credit_notes_never_give_back_more_than_the_document(
         assert min([0, *taxes_left]) == 0
 
     assert (left, total_left, sum(taxes_left)) == (0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("is_inclusive", "total_left", "wanted"),
+    [
+        pytest.param(True, 100, (45, 5, 50), id="what is in the prices is taken out of them"),
+        pytest.param(False, 100, (50, 5, 55), id="what comes on top stays on top"),
+        pytest.param(False, 54, (49, 5, 54), id="no more than is left altogether"),
+        pytest.param(True, 49, (44, 5, 49), id="nor where it is in the prices"),
+    ],
+)
+def test_part_of_a_document_is_credited_with_its_tax(
+    is_inclusive: bool, total_left: int, wanted: tuple[int, int, int]
+) -> None:
+    tax = Tax("VAT", Fraction(10), is_inclusive)
+
+    sums = credited(50, [tax], left=99, taxes_left=[9], total_left=total_left)
+
+    assert (sums.net, sums.taxes[0].amount, sums.total) == wanted

@@ -129,3 +129,16 @@ def test_code_is_drawn_with_a_quiet_zone_and_without_style_elements() -> None:
     assert drawn.startswith("<svg ")
     assert "viewBox" in drawn
     assert "<style" not in drawn
+
+
+@pytest.mark.parametrize(
+    ("part", "whole", "of", "share"), [(1, 3, 100, 33), (2, 3, 100, 67), (1, 2, 5, 3), (3, 3, 7, 7), (0, 3, 7, 0)]
+)
+def test_share_is_rounded_once_half_up(part: int, whole: int, of: int, share: int) -> None:
+    assert units.share(part, whole, of) == share
+
+
+def test_codes_that_were_given_out_stay_sound() -> None:
+    """By hand: 8 times the value of 4 (1), and what is missing to 23 is 15, which is N."""
+    assert memos.is_sound("CR3333334N")
+    assert not memos.is_sound("CR3333334E")
