@@ -592,7 +592,8 @@ class MoneyMachine(BooksMachine):
         periods = BillingPeriod.objects.filter(wallet=self.wallet_id).order_by("pk")
         return [
             [(row.kind, row.amount, row.contra, row.priority, place.get(row.of_id or 0)) for row in entries],
-            [(place.get(row.lot_id or 0), row.amount, place.get(row.entry_id or 0), row.since) for row in draws],
+            # Without their moments: the first begin with an entry, which is dated by the wall's clock.
+            [(place.get(row.lot_id or 0), row.amount, place.get(row.entry_id or 0)) for row in draws],
             [(request.state, request.claimed, request.cost) for request in self.all],
             [(row.month, row.cut, row.starts_at, row.ends_at, row.is_postpaid) for row in periods],
             [self._told(row) for row in self._documents],
