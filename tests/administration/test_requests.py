@@ -132,10 +132,10 @@ def test_list_ends_with_the_newest_rows(record: UsageRecord) -> None:
     assert Three(UsageRecord.objects.filter(pk=older[0].pk), 2).count == 1
 
 
-@pytest.mark.parametrize("tenant", [False, True])
-def test_filters_without_an_index_see_the_newest_alone(record: UsageRecord, tenant: bool) -> None:
+@pytest.mark.parametrize("is_of_one", [False, True], ids=["all", "of a tenant"])
+def test_filters_without_an_index_see_the_newest_alone(record: UsageRecord, is_of_one: bool) -> None:
     older = _records(record, 5, channel="rare")
-    rows, of = UsageRecord.objects.filter(channel="rare"), str(record.tenant_id) if tenant else ""
+    rows, of = UsageRecord.objects.filter(channel="rare"), str(record.tenant_id) if is_of_one else ""
     newest = UsageRecord.objects.order_by("-started_at")[:4].values_list("pk", flat=True)
 
     found, is_all = lists.among_newest(rows, UsageRecord.objects.all(), of, 4)
