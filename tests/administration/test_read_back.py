@@ -70,7 +70,8 @@ def test_p10_every_field_of_a_form_is_read_back(desk: Browser, tenant: Tenant, n
     address = reverse(f"admin:billing_{name}_change", args=[make(tenant).pk])
     before = desk.open(address).values("Save")
     ignored = {"csrfmiddlewaretoken", "tenant", "entity"}
-    assert set(before) - ignored == set(typed), "a new field belongs into this test"
+    fields = {field for field in before if not field.startswith("initial-")} - ignored
+    assert fields == set(typed), "a new field belongs into this test"
 
     desk.open(address).press("Save", **typed)
 
