@@ -56,8 +56,8 @@ FORMS: dict[str, tuple[Callable[[Tenant], Model], dict[str, Any]]] = {
     "taxrate": (
         _tax,
         {
-            "jurisdiction": "DE", "name": "USt", "percent": "19.50000", "starts_on": "2026-02-01", "ends_on": "2026-12-31",
-            "is_inclusive": True, "is_on_statements": True, "is_reverse_charge": True,
+            "jurisdiction": "DE", "name": "USt", "percent": "19.50000", "starts_on": "2026-02-01",
+            "ends_on": "2026-12-31", "is_inclusive": True, "is_on_statements": True, "is_reverse_charge": True,
         },
     ),
     "quota": (_quota, {"limit": "3.25", "is_hard": True}),
