@@ -35,7 +35,7 @@ INSERT INTO billing_usagerecord (
     is_stream, usage_source, cost, held, claimed_cost, provider_cost, provider_currency, channel, upstream_model,
     attempts, decision, started_at, first_byte_ms, duration_ms, settled_at, input_tokens, cached_input_tokens,
     cache_write_tokens, cache_write_1h_tokens, input_audio_tokens, output_tokens, reasoning_tokens, output_audio_tokens,
-    images)
+    output_image_tokens, images, seconds, characters)
 SELECT (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') || '7' || substr(md5(random()::text), 1, 3)
         || '8' || substr(md5(random()::text), 1, 15))::uuid, t, ('[' || t + %s || ']')::jsonb, t * 10 + n %% {keys},
     'chat.completions',
@@ -43,7 +43,7 @@ SELECT (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') || '7' ||
     'success', 200, '', n %% 2 = 0, 'upstream', c, c * 3, c, c / 2, 'USD', 'channel-' || n %% 3, 'upstream',
     '[{{"channel": "channel", "upstream_model": "upstream", "outcome": "answered", "status": 200}}]',
     '{{"strategy": "cheapest", "expected": {{"input": 900, "cached_input": 0, "output": 200}}, "candidates": []}}',
-    at, 300, 900, at + interval '1 second', 900, 100, 0, 0, 0, 200, 0, 0, 0
+    at, 300, 900, at + interval '1 second', 900, 100, 0, 0, 0, 200, 0, 0, 0, 0, 0, 0
 FROM (
     SELECT n, CASE WHEN random() < %s THEN %s ELSE %s + 1 + (random() * (%s - 2))::int END AS t,
         (random() * 1000000)::bigint AS c, %s::timestamptz + random() * interval '1 day' AS at

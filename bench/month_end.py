@@ -67,11 +67,12 @@ def _a_month() -> Any:
             "model, price_id, currency, outcome, status, error_code, is_stream, usage_source, cost, held, "
             "claimed_cost, provider_currency, channel, upstream_model, attempts, decision, started_at, duration_ms, "
             "settled_at, input_tokens, output_tokens, cached_input_tokens, cache_write_tokens, input_audio_tokens, "
-            "reasoning_tokens, output_audio_tokens, images) "
+            "cache_write_1h_tokens, reasoning_tokens, output_audio_tokens, output_image_tokens, images, seconds, "
+            "characters) "
             f"SELECT {id_}, {tenant.pk}, '[{wallet.pk}]', {keys[0]} + n % 10, 'chat.completions', 'm', "
             f"'model ' || (n % 20), {prices[0]} + n % 20, 'USD', 'success', 200, '', {(is_postgres and 'false') or 0}, "
             f"'upstream', (n % 1000) + 200, (n % 1000) + 200, (n % 1000) + 200, '', 'c', 'u', '[]', '{{}}', {at}, 9, "
-            f"{at}, n % 1000, 100, 0, 0, 0, 0, 0, 0 FROM ({numbers}) AS numbers"
+            f"{at}, n % 1000, 100, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 FROM ({numbers}) AS numbers"
         )
         cursor.execute("ANALYZE billing_usagerecord")
     return Balance.objects.select_related("tenant").get(pk=wallet.pk)

@@ -37,7 +37,9 @@ class Usage(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=T
     """How much of each kind a request used.
 
     `input` counts every input token and contains `cached_input`, `cache_write` and `input_audio`; `output` contains
-    `reasoning` and `output_audio` (OpenAI's identities: https://platform.openai.com/docs/api-reference/chat/object).
+    `reasoning`, `output_audio` and `output_image` (OpenAI's identities:
+    https://platform.openai.com/docs/api-reference/chat/object, and of images `output_tokens_details`).
+    `seconds` of audio are whole ones, a part of one counts as one; `characters` are of a text that is spoken.
     `cache_write` contains what is kept for an hour instead of five minutes (Anthropic's identity:
     https://docs.anthropic.com/en/docs/build-with-claude/prompt-caching#1-hour-cache-duration).
     A kind stands below the one that contains it; price sums have the order of this table.
@@ -51,7 +53,10 @@ class Usage(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=T
     output: Annotated[int, Kind(label=_("output"), is_required=True)] = 0
     reasoning: Annotated[int, Kind(label=_("reasoning"), within="output")] = 0
     output_audio: Annotated[int, Kind(label=_("output audio"), within="output")] = 0
+    output_image: Annotated[int, Kind(label=_("output image"), within="output")] = 0
     images: Annotated[int, Kind(label=_("image"), unit="images", rate="image")] = 0
+    seconds: Annotated[int, Kind(label=_("second of audio"), unit="seconds", rate="second")] = 0
+    characters: Annotated[int, Kind(label=_("character"), unit="characters", rate="character")] = 0
 
 
 NOTHING: Final = Usage()

@@ -23,7 +23,10 @@ def test_table_is_as_prices_and_records_have_it() -> None:
         ("output", "", "tokens", "output", "output_tokens", True),
         ("reasoning", "output", "tokens", "reasoning", "reasoning_tokens", False),
         ("output_audio", "output", "tokens", "output_audio", "output_audio_tokens", False),
+        ("output_image", "output", "tokens", "output_image", "output_image_tokens", False),
         ("images", "", "images", "image", "images", False),
+        ("seconds", "", "seconds", "second", "seconds", False),
+        ("characters", "", "characters", "character", "characters", False),
     ]
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.databases import ROOT, SqliteDatabases
 
 FIELD = """\
-    seconds: Annotated[int, Kind(label=_("seconds of audio"), unit="seconds")] = 0
+    pages: Annotated[int, Kind(label=_("pages of print"), unit="pages")] = 0
 
 
 NOTHING: Final"""
@@ -39,8 +39,8 @@ Member.objects.create(tenant=tenant, user=owner, role=Member.Role.OWNER)
 key = keys.issue(tenant=tenant, name="key").api_key
 wallet = balances.open_wallet(tenant)
 ledger.post(balance=wallet, kind=LedgerEntry.Kind.GRANT, amount=10**9, reference="grant")
-price = Price.objects.create(model="whisper", input=0, output=0, seconds=100_000_000_000)
-usage = Usage(seconds=1_234)
+price = Price.objects.create(model="whisper", input=0, output=0, pages=100_000_000_000)
+usage = Usage(pages=1_234)
 amount = cost(usage, price.tariff)
 books = open_books()
 hold = Hold(id=new_id(), legs=(wallet.pk,), tenant_id=tenant.pk, amount=amount, api_key_id=key.pk, model="whisper",
@@ -63,7 +63,7 @@ pages = {
 }
 print(json.dumps({
     "outcomes": [type(outcome).__name__ for outcome in outcomes],
-    "seconds": record.seconds, "cost": record.cost, "same": record.usage == usage,
+    "pages": record.pages, "cost": record.cost, "same": record.usage == usage,
     "wrong": [account.balance_id for account in ledger.accounts() if account.difference],
     **{name: browser.get(url).content.decode().replace("\\N{NO-BREAK SPACE}", " ") for name, url in pages.items()},
 }))
@@ -80,16 +80,16 @@ def test_new_kind_is_one_line_in_the_table(tmp_path: Path, sqlite_databases: Sql
     _run(tmp_path, database, "manage.py", "migrate", "--verbosity", "0")
     told = json.loads(_run(tmp_path, database, "-c", STORY))
 
-    assert (told["outcomes"], told["seconds"], told["cost"], told["same"]) == (["Held"], 1_234, 123_400_000, True)
+    assert (told["outcomes"], told["pages"], told["cost"], told["same"]) == (["Held"], 1_234, 123_400_000, True)
     assert told["wrong"] == []
-    assert '<th scope="row">Seconds of audio<span' in told["portal"]
+    assert '<th scope="row">Pages of print<span' in told["portal"]
     assert ">1,234</td>" in told["portal"]
     assert ">0.1234 <span" in told["portal"]
-    assert ">seconds of audio</td>" in told["administration"]
+    assert ">pages of print</td>" in told["administration"]
     assert ">0.1234 USD</td>" in told["administration"]
-    assert 'name="seconds"' in told["price form"]
+    assert 'name="pages"' in told["price form"]
     assert "Seconds of audio" in told["price form"]
-    assert 'name="seconds"' in told["cost price form"]
+    assert 'name="pages"' in told["cost price form"]
     assert "100.00 USD" in told["price"]
 
 

@@ -34,6 +34,7 @@ def usages(draw: st.DrawFn) -> Usage:
     output = draw(st.integers(0, 500_000))
     reasoning = draw(st.integers(0, output))
     spoken = draw(st.integers(0, output - reasoning))
+    drawn = draw(st.integers(0, output - reasoning - spoken))
     return Usage(
         input=input_,
         cached_input=cached,
@@ -43,7 +44,10 @@ def usages(draw: st.DrawFn) -> Usage:
         output=output,
         reasoning=reasoning,
         output_audio=spoken,
+        output_image=drawn,
         images=draw(st.integers(0, 20)),
+        seconds=draw(st.integers(0, 4_000)),
+        characters=draw(st.integers(0, 4_096)),
     )
 
 
@@ -51,12 +55,13 @@ PLAIN = Tariff(id=1, currency="USD", input=2_000_000_000, output=8_000_000_000)
 """2 and 8 USD per million tokens."""
 EVERY = Tariff(
     2, "USD", input=10**6, output=2 * 10**6, cached_input=3 * 10**6, cache_write=5 * 10**6, cache_write_1h=10 * 10**6,
-    reasoning=7 * 10**6, input_audio=11 * 10**6, output_audio=13 * 10**6, image=17 * 10**6, request_fee=19,
+    reasoning=7 * 10**6, input_audio=11 * 10**6, output_audio=13 * 10**6, output_image=12 * 10**6,
+    image=17 * 10**6, second=23 * 10**6, character=31 * 10**6, request_fee=19,
 )  # fmt: skip
 """A rate of its own for every kind, all of them different."""
 OF_ALL = Usage(
     input=1000, cached_input=100, cache_write=10, cache_write_1h=3, output=200, reasoning=20, input_audio=1,
-    output_audio=2, images=4,
+    output_audio=2, output_image=5, images=4, seconds=6, characters=7,
 )  # fmt: skip
 
 
@@ -96,12 +101,15 @@ def test_every_kind_at_its_own_rate() -> None:
         ("cache_write", 7, 5 * 10**6),
         ("cache_write_1h", 3, 10 * 10**6),
         ("input_audio", 1, 11 * 10**6),
-        ("output", 178, 2 * 10**6),
+        ("output", 173, 2 * 10**6),
         ("reasoning", 20, 7 * 10**6),
         ("output_audio", 2, 13 * 10**6),
+        ("output_image", 5, 12 * 10**6),
         ("images", 4, 17 * 10**6),
+        ("seconds", 6, 23 * 10**6),
+        ("characters", 7, 31 * 10**6),
     ]
-    assert cost(OF_ALL, EVERY) == 889 + 300 + 35 + 30 + 11 + 356 + 140 + 26 + 68 + 19
+    assert cost(OF_ALL, EVERY) == 889 + 300 + 35 + 30 + 11 + 346 + 140 + 26 + 60 + 68 + 138 + 217 + 19
 
 
 @pytest.mark.parametrize(
@@ -115,7 +123,10 @@ def test_every_kind_at_its_own_rate() -> None:
         ("output", 8_000_000_000),
         ("reasoning", 8_000_000_000),
         ("output_audio", 8_000_000_000),
+        ("output_image", 8_000_000_000),
         ("images", 0),
+        ("seconds", 0),
+        ("characters", 0),
     ],
 )
 def test_kind_without_a_rate_costs_what_its_whole_costs(kind: str, rate: int) -> None:
@@ -135,8 +146,10 @@ def test_kinds_without_a_rate_cost_what_their_whole_costs() -> None:
 
 
 def test_what_no_rate_covers_is_told() -> None:
-    assert [kind.name for kind in PLAIN.unpriced] == ["images"]
-    assert EVERY.unpriced == Tariff(id=1, currency="USD", input=0, output=0, image=0).unpriced == ()
+    assert [kind.name for kind in PLAIN.unpriced] == ["images", "seconds", "characters"]
+    assert (
+        EVERY.unpriced == Tariff(id=1, currency="USD", input=0, output=0, image=0, second=0, character=0).unpriced == ()
+    )
 
 
 def test_zero_is_a_price() -> None:
@@ -189,7 +202,8 @@ def test_lines_account_for_everything_once(usage: Usage, tariff: Tariff) -> None
 
     assert all(term.quantity > 0 for term in terms)
     assert len({term.kind.name for term in terms}) == len(terms)
-    assert sum(term.quantity for term in terms) == usage.input + usage.output + usage.images
+    beside = usage.images + usage.seconds + usage.characters
+    assert sum(term.quantity for term in terms) == usage.input + usage.output + beside
 
 
 @given(usage=usages(), tariff=TARIFFS, more=st.integers(0, 1000), kind=st.sampled_from(["input", "output", "images"]))
@@ -203,7 +217,7 @@ def test_more_never_costs_less(usage: Usage, tariff: Tariff, more: int, kind: st
 def test_ceiling_is_never_less_than_any_text_within_its_bounds_costs(
     usage: Usage, tariff: Tariff, spare_input: int, spare_output: int
 ) -> None:
-    text = msgspec.structs.replace(usage, images=0)
+    text = msgspec.structs.replace(usage, images=0, seconds=0, characters=0)
 
     assert ceiling(usage.input + spare_input, usage.output + spare_output, tariff) >= cost(text, tariff)
 

@@ -93,8 +93,8 @@ def test_no_usage_passes_the_ceiling_of_its_bounds(usage: Usage, data: st.DataOb
     above = data.draw(st.integers(1, 2_000_000))
     rates = data.draw(st.dictionaries(st.sampled_from(NAMES), st.integers(0, 10**10), min_size=1))
     price = terms.tariff_of(1, "USD", {"input": 10**9, "output": 4 * 10**9}, [Term(rates, above)])
-    beside = Usage(images=usage.images)
-    assert cost(usage, price) <= ceiling(usage.input, usage.output, price, beside) + (usage.images > 0)
+    beside = Usage(images=usage.images, seconds=usage.seconds, characters=usage.characters)
+    assert cost(usage, price) <= ceiling(usage.input, usage.output, price, beside) + (beside != Usage())
 
 
 # --- against a calculation of its own, with exact fractions ---
@@ -124,7 +124,9 @@ def a_usage(draw: random.Random) -> Usage:
             counts[part] = draw.randrange(rest + 1) if draw.random() < 0.5 else 0
             rest -= counts[part]
     counts["cache_write_1h"] = draw.randrange(counts["cache_write"] + 1)
-    return Usage(images=draw.randrange(3), **counts)
+    return Usage(
+        images=draw.randrange(3), seconds=draw.randrange(100), characters=draw.randrange(100), **counts
+    )  # fmt: skip
 
 
 def expected_cost(own: dict[str, Any], own_terms: list[Term], usage: Usage, minute: int) -> int:
