@@ -45,6 +45,9 @@ class Tariff:
     cache_write_1h: int | None = None
     request_fee: int = 0
     currency: str = "USD"
+    image: int | None = None
+    second: int | None = None
+    character: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,4 +308,7 @@ def _rates(tariff: Tariff) -> dict[str, Any]:
         "cache_write": tariff.cache_write,
         "cache_write_1h": tariff.cache_write_1h,
         "request_fee": tariff.request_fee,
+        "image": tariff.image,
+        "second": tariff.second,
+        "character": tariff.character,
     }

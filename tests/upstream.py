@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import enum
 import json
+import re
 import socket
 import struct
 import threading
@@ -417,6 +418,9 @@ async def _chunks(reader: asyncio.StreamReader) -> Any:
 
 
 def _model_of(request: Received) -> str | None:
+    if (request.header("content-type") or "").startswith("multipart/form-data"):
+        found = re.search(rb'name="model"\r\n\r\n([^\r\n]+)', request.body)
+        return found[1].decode() if found else None
     with contextlib.suppress(ValueError):
         body = request.json
         return body.get("model") if isinstance(body, dict) else None

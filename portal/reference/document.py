@@ -181,10 +181,10 @@ def _section(doc: Mapping[str, Any], operation: Mapping[str, Any]) -> str:
 def _endpoint(doc: Mapping[str, Any], path: str, method: str, table: tuple[Error, ...]) -> Endpoint:
     operation = doc["paths"][path][method]
     success = operation["responses"]["200"]
-    json_answer = success["content"]["application/json"]
+    json_answer = success["content"].get("application/json", {})
     stream = success["content"].get("text/event-stream", {})
     streaming = operation.get("x-streaming", {})
-    body = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
+    body: Mapping[str, Any] = next(iter(operation.get("requestBody", {}).get("content", {}).values()), {})
     return Endpoint(
         slug=operation["operationId"],
         method=method.upper(),
@@ -196,7 +196,7 @@ def _endpoint(doc: Mapping[str, Any], path: str, method: str, table: tuple[Error
         streaming_note=inline(streaming.get("description", "")),
         parameters=_groups(doc, body.get("schema", {})),
         path_and_header_fields=tuple(_parameter(item) for item in operation.get("parameters", ())),
-        response=_fields(json_answer["schema"]),
+        response=_fields(json_answer.get("schema", {})),
         response_headers=tuple(_header(name, header) for name, header in success.get("headers", {}).items()),
         chunk=_fields(doc["components"]["schemas"][stream.get("x-chunk", "ChatChunk")]) if stream else (),
         samples=_code_samples(operation),

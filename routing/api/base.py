@@ -88,6 +88,8 @@ class ApiResponse(msgspec.Struct):
     headers: Headers
     body: bytes = b""
     stream: StreamReply | None = None
+    media: bytes = b""
+    """The body's media type where it is no JSON."""
 
 
 _NOT_DISPATCHED: Final = (

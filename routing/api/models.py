@@ -38,11 +38,27 @@ _PARAMETERS = (
     "response_format",
 )
 
-_EMBEDS: Final = {
-    "modality": "text->embeddings",
-    "input_modalities": ["text"],
-    "output_modalities": ["embeddings"],
+
+def _kind(takes: str, gives: str, *parameters: str) -> tuple[dict[str, Any], list[str]]:
+    """What a model without chat takes and gives, and what can be said of a request to it."""
+    shown = {"modality": f"{takes}->{gives}", "input_modalities": [takes], "output_modalities": [gives]}
+    return shown, list(parameters)
+
+
+_WITHOUT_CHAT: Final = {
+    "embeddings": _kind("text", "embeddings", "dimensions", "encoding_format"),
+    "images.generations": _kind(
+        "text", "image", "n", "size", "quality", "response_format", "output_format", "background", "stream"
+    ),
+    "audio.speech": _kind("text", "audio", "voice", "response_format", "speed", "instructions", "stream_format"),
+    "audio.transcriptions": _kind(
+        "audio", "text", "language", "prompt", "response_format", "temperature", "timestamp_granularities", "stream"
+    ),
+    "audio.translations": _kind("audio", "text", "prompt", "response_format", "temperature"),
 }
+_NOTHING_KNOWN: Final = _kind("text", "text")
+_OF_QUANTITIES: Final = {"image": "images", "second": "seconds", "character": "characters"}
+"""Rates of what is no token, shown where the model has them, and the kinds they are of."""
 
 
 def listing(snapshot: Snapshot, caller: Caller, now: float) -> dict[str, Any]:
@@ -115,6 +131,7 @@ def _entry_of_anthropic(model: ModelView) -> dict[str, Any]:
 
 def _entry(model: ModelView, price: Tariff) -> dict[str, Any]:
     has_images, is_chat = "images" in model.capabilities, CHAT.name in model.endpoints
+    other = next((shown for name, shown in _WITHOUT_CHAT.items() if name in model.endpoints), _NOTHING_KNOWN)
     return {
         "id": model.name,
         "object": "model",
@@ -123,9 +140,9 @@ def _entry(model: ModelView, price: Tariff) -> dict[str, Any]:
         "description": model.description,
         "context_length": model.context_window,
         "endpoints": paths(model.endpoints),
-        "architecture": _architecture(has_images=has_images) if is_chat else _EMBEDS,
+        "architecture": _architecture(has_images=has_images) if is_chat else other[0],
         "top_provider": {"context_length": model.context_window, "max_completion_tokens": model.output_limit},
-        "supported_parameters": _parameters(model.capabilities) if is_chat else ["dimensions", "encoding_format"],
+        "supported_parameters": _parameters(model.capabilities) if is_chat else other[1],
         "pricing": _pricing(price),
     }
 
@@ -147,7 +164,7 @@ def _parameters(capabilities: frozenset[str]) -> list[str]:
 
 
 def _pricing(price: Tariff) -> dict[str, str]:
-    """Decimal strings in currency units, per token and per request."""
+    """Decimal strings in currency units, per token, per request; per picture, second, character where priced."""
     rates = {
         "prompt": price.input,
         "completion": price.output,
@@ -156,5 +173,7 @@ def _pricing(price: Tariff) -> dict[str, str]:
         "input_cache_write_1h": price.rate("cache_write_1h"),
         "internal_reasoning": price.rate("reasoning"),
     }
+    unpriced = {kind.name for kind in price.unpriced}
+    rates |= {rate: price.rate(kind) for rate, kind in _OF_QUANTITIES.items() if kind not in unpriced}
     pricing = {name: decimal_text(rate, EXPONENT[price.currency] + 6) for name, rate in rates.items()}
     return {**pricing, "request": decimal_text(price.request_fee, EXPONENT[price.currency]), "currency": price.currency}

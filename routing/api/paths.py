@@ -9,6 +9,10 @@ from typing import Final
 ENDPOINTS: Final = (
     "chat/completions",
     "embeddings",
+    "images/generations",
+    "audio/speech",
+    "audio/transcriptions",
+    "audio/translations",
     "messages",
     "messages/count_tokens",
     "models",

@@ -25,7 +25,7 @@ from routing.api.headers import Headers, RequestHeaders
 from routing.api.paths import nearest
 from routing.pipeline.gateway import Gateway
 from routing.pipeline.run import ClientGone
-from routing.pipeline.stream import StreamReply
+from routing.pipeline.stream import BrokenOff, StreamReply
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -34,11 +34,8 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 BODY_SECONDS: Final = 60.0
 _NO_CONTENT: Final = 204
 _JSON: Final = (b"content-type", b"application/json")
-_STREAM_HEAD: Final = [
-    (b"content-type", b"text/event-stream; charset=utf-8"),
-    (b"cache-control", b"no-cache"),
-    (b"x-accel-buffering", b"no"),
-]
+_AS_IT_COMES: Final = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
+_STREAM_HEAD: Final = [(b"content-type", b"text/event-stream; charset=utf-8"), *_AS_IT_COMES]
 
 
 class ApiPlane:
@@ -104,7 +101,8 @@ class ApiPlane:
             await send_stream(response.stream, response.headers, send)
             return
         if response.status != _NO_CONTENT:
-            response.headers += (_JSON, (b"content-length", b"%d" % len(response.body)))
+            media = (b"content-type", response.media) if response.media else _JSON
+            response.headers += (media, (b"content-length", b"%d" % len(response.body)))
         await send({"type": "http.response.start", "status": response.status, "headers": response.headers})
         await send({"type": "http.response.body", "body": b"" if request.method == "HEAD" else response.body})
 
@@ -216,11 +214,12 @@ async def send_stream(stream: StreamReply, headers: Headers, send: Send) -> None
 
     try:
         with stream:
-            await send({"type": "http.response.start", "status": 200, "headers": headers + _STREAM_HEAD})
+            head = [(b"content-type", stream.media), *_AS_IT_COMES] if stream.media else _STREAM_HEAD
+            await send({"type": "http.response.start", "status": 200, "headers": headers + head})
             await stream.write(write)
             await send({"type": "http.response.body", "body": b"", "more_body": False})
             await stream.finish()
-    except ClientGone:
+    except (ClientGone, BrokenOff):  # without its end, a body is not taken for whole: the server hangs up
         return
 
 

@@ -19,6 +19,9 @@ REMEDIES: Final = {
         "Send one JSON object in UTF-8. Build it with a JSON library instead of joining texts; NaN and Infinity are "
         "not JSON."
     ),
+    "invalid_form": _(
+        "Build the form with an HTTP library and let it set the Content-Type: the boundary there must be the body's."
+    ),
     "duplicate_key": _("Name each member once in every object of the body. Most JSON libraries see to that."),
     "json_too_complex": _("Send less at once: fewer messages or tools, or flatter schemas."),
     "invalid_unicode": _("Remove NUL characters and half emoji from the texts before they are sent."),

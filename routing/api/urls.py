@@ -17,6 +17,10 @@ def _view(view: type[GatewayView]) -> Any:
 urlpatterns = [
     path("v1/chat/completions", _view(views.ChatCompletions), name="chat-completions"),
     path("v1/embeddings", _view(views.EmbeddingsView), name="embeddings"),
+    path("v1/images/generations", _view(views.ImagesGenerations), name="images-generations"),
+    path("v1/audio/speech", _view(views.Speech), name="audio-speech"),
+    path("v1/audio/transcriptions", _view(views.Transcriptions), name="audio-transcriptions"),
+    path("v1/audio/translations", _view(views.Translations), name="audio-translations"),
     path("v1/messages", _view(views.MessagesView), name="messages"),
     path("v1/messages/count_tokens", _view(views.CountTokens), name="count-tokens"),
     path("v1/messages/<path:rest>", _view(views.NoMessages), name="no-messages"),

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any, ClassVar, Final
 
 from accounts.errors import GatewayError
-from routing.api import account, body, idempotency, models
+from billing.books import Idempotency
+from routing.api import account, body, form, idempotency, models
 from routing.api.base import ApiRequest, ApiResponse, GatewayView, json_response, refuse
 from routing.api.errors import UnknownUrl
 from routing.api.headers import RequestHeaders
@@ -13,7 +14,10 @@ from routing.api.paths import nearest
 from routing.endpoints.base import Endpoint
 from routing.endpoints.chat import CHAT
 from routing.endpoints.embeddings import EMBEDDINGS
+from routing.endpoints.images import IMAGES
 from routing.endpoints.messages import COUNT_TOKENS, MESSAGES
+from routing.endpoints.speech import SPEECH
+from routing.endpoints.transcriptions import TRANSCRIPTIONS, TRANSLATIONS
 from routing.pipeline.call import Call
 from routing.pipeline.count import count
 from routing.pipeline.serve import serve
@@ -32,7 +36,7 @@ class EndpointView(GatewayView):
         reply = await serve(await self.call(request), request.gateway, request.until_gone)
         if isinstance(reply, StreamReply):
             return ApiResponse(200, reply.headers, stream=reply)
-        return ApiResponse(200, reply.headers, reply.body)
+        return ApiResponse(200, reply.headers, reply.body, media=reply.media)
 
     async def call(self, request: ApiRequest) -> Call:
         """The request, read and checked."""
@@ -41,14 +45,20 @@ class EndpointView(GatewayView):
             body.check_media_type(headers.get("content-type", ""), headers.get("content-encoding", ""))
         raw = await request.read_body()
         values = request.values = body.parse(raw) if len(raw) <= body.AT_ONCE else await body.parse_in_turns(raw)
-        caller = request.caller
+        return self._call(request, values, len(raw), idempotency.read(headers, request.path, raw))
+
+    def _call(
+        self, request: ApiRequest, values: dict[str, Any], size: int, idempotent: Idempotency | None
+    ) -> Call:  # fmt: skip
+        """The request of a body that was read; raises what its endpoint refuses."""
+        headers, caller = request.headers, request.caller
         return Call(
             id=request.id,
             caller=caller,
             endpoint=self.endpoint,
             request=self.endpoint.read(values),
             body=values,
-            body_bytes=len(raw),
+            body_bytes=size,
             snapshot=request.gateway.catalogue.snapshot,
             wants_explanation=headers.by_name.get(b"x-costrouter-explain") == b"true",
             started=request.started,
@@ -56,9 +66,21 @@ class EndpointView(GatewayView):
             legs=caller.legs,
             spending_limits=caller.spending_limits,
             session=_session(request, values) if caller.session_quotas else "",
-            idempotency=idempotency.read(headers, request.path, raw),
+            idempotency=idempotent,
             headers=_passed(headers, self.endpoint.passes) if self.endpoint.passes else (),
         )
+
+
+class UploadView(EndpointView):
+    """POST to an endpoint whose bodies are forms with a file."""
+
+    async def call(self, request: ApiRequest) -> Call:
+        headers = request.headers
+        boundary = form.boundary_of(headers.get("content-type", ""), headers.get("content-encoding", ""))
+        raw = await request.read_body()
+        size, values = len(raw), await form.parse(raw, boundary)
+        request.values = values
+        return self._call(request, values, size, idempotency.read(headers, request.path, values, form.digest))
 
 
 def _passed(headers: RequestHeaders, names: frozenset[bytes]) -> tuple[tuple[str, str], ...]:
@@ -84,6 +106,30 @@ class EmbeddingsView(EndpointView):
     """POST /v1/embeddings"""
 
     endpoint = EMBEDDINGS
+
+
+class ImagesGenerations(EndpointView):
+    """POST /v1/images/generations"""
+
+    endpoint = IMAGES
+
+
+class Speech(EndpointView):
+    """POST /v1/audio/speech"""
+
+    endpoint = SPEECH
+
+
+class Transcriptions(UploadView):
+    """POST /v1/audio/transcriptions"""
+
+    endpoint = TRANSCRIPTIONS
+
+
+class Translations(UploadView):
+    """POST /v1/audio/translations"""
+
+    endpoint = TRANSLATIONS
 
 
 class OfAnthropic(GatewayView):

@@ -139,9 +139,11 @@ async def _exchange(name: str, route: RouteView, client: Client, endpoint: Endpo
     asked = ADAPTERS[provider].request(call)
     answer: Answer
     if origin.scheme == "fake":
-        answer = await fake.answer(origin, asked.body)
+        answer = await fake.answer(origin, asked)
     else:
-        answer = await client.post(origin, asked.path, asked.headers, asked.body, _within(route.channel.timeouts))
+        answer = await client.post(
+            origin, asked.path, asked.headers, asked.body, _within(route.channel.timeouts), pieces=asked.pieces
+        )
     try:
         adapter = ADAPTERS[recognise(provider, answer.headers)]
         if not 200 <= answer.status < 300:

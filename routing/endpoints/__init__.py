@@ -7,9 +7,14 @@ from typing import Final
 from routing.endpoints.base import Endpoint, is_served
 from routing.endpoints.chat import CHAT
 from routing.endpoints.embeddings import EMBEDDINGS
+from routing.endpoints.images import IMAGES
 from routing.endpoints.messages import MESSAGES
+from routing.endpoints.speech import SPEECH
+from routing.endpoints.transcriptions import TRANSCRIPTIONS, TRANSLATIONS
 
-ENDPOINTS: Final[dict[str, Endpoint]] = {each.name: each for each in (CHAT, EMBEDDINGS, MESSAGES)}
+ENDPOINTS: Final[dict[str, Endpoint]] = {
+    each.name: each for each in (CHAT, EMBEDDINGS, MESSAGES, IMAGES, SPEECH, TRANSCRIPTIONS, TRANSLATIONS)
+}
 
 
 def public_id(endpoint: str, request_id: str) -> str:

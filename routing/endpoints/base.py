@@ -92,6 +92,12 @@ class Needs(msgspec.Struct, frozen=True):
     """Names a conversation by its beginning, within this process."""
     beside: Usage = NOTHING
     """What else it may use at most: kinds that are neither input nor output, nor within them."""
+    expected_beside: Usage = NOTHING
+    """What of it is expected, where that is less."""
+    uncapped: int = 0
+    """Output tokens of all answers at most, where the endpoint has no cap that could be sent."""
+    is_paid_in_tokens: bool = False
+    """Whether a price for tokens covers what is used beside them, too: vendors ask for one or the other."""
 
 
 class Head(msgspec.Struct, frozen=True):
@@ -205,7 +211,7 @@ class Endpoint(Form, Protocol):
 
     id_prefix: str
     streams: bool
-    """Whether a client can ask for a stream."""
+    """Whether a client can ask for a stream, and every upstream sends one."""
     over: tuple[Form, ...]
     """The other endpoints' formats that its requests can be said in, the best first."""
     passes: frozenset[bytes]
@@ -229,6 +235,18 @@ class Endpoint(Form, Protocol):
     def has_produced(self, usage: Usage) -> bool:
         """Whether an answer with this usage brought anything; one that did not costs nothing."""
 
+    def received(self, relay: Any, needs: Needs) -> Usage:
+        """What has come of a stream whose upstream has told no counts; `relay` is the one that its form made."""
+
+    def prompt(self, needs: Needs) -> Usage:
+        """What a request used that was sent and got no answer, as well as it can be estimated."""
+
+    def media(self, request: Any, told: bytes) -> bytes:
+        """The media type of an answer that is neither JSON nor events, b"" for one that is; `told` is the upstream's.
+
+        Such a stream's bytes have no place for comments, nor for an error: where it breaks off, its connection does.
+        """
+
     def envelope(self, error: GatewayError, request_id: str) -> dict[str, Any]:
         """A refusal's body as this endpoint's clients read it."""
 
@@ -243,7 +261,7 @@ def is_served(endpoint: Endpoint, names: frozenset[str]) -> bool:
 
 def ceiling_of(needs: Needs, tariff: Tariff, cap: int) -> int:
     """The most that a request can cost with this cap, in ledger units."""
-    return ceiling(needs.input_bound, cap * needs.answers, tariff, needs.beside)
+    return ceiling(needs.input_bound, cap * needs.answers + needs.uncapped, tariff, needs.beside)
 
 
 def to_json(value: Any) -> bytes:

@@ -68,13 +68,16 @@ _BOUND_ERRORS: Final[dict[tuple[str, str], type[InvalidRequest]]] = {
 }
 
 
-def convert(body: dict[str, Any], kind: type[T]) -> T:
-    """The body as the struct; raises an InvalidRequest that names the field in `param`."""
+def convert(body: dict[str, Any], kind: type[T], *, is_form: bool = False) -> T:
+    """The body as the struct; raises an InvalidRequest that names the field in `param`.
+
+    A form has numbers and truths as text.
+    """
     if not _FORBIDDEN.isdisjoint(body):
         name = min(_FORBIDDEN.intersection(body))
         raise UnsupportedParameter(f"'{name}' would steer the gateway's own connection.", param=name)
     try:
-        return msgspec.convert(body, kind)
+        return msgspec.convert(body, kind, strict=not is_form)
     except msgspec.ValidationError as error:
         _translate(str(error))
 

@@ -8,7 +8,8 @@ from typing import Any, Final, NoReturn
 import orjson
 
 from accounts.errors import GatewayError
-from routing.endpoints.base import Form
+from billing.kinds import NOTHING, Usage
+from routing.endpoints.base import Form, Needs
 
 _NO_HEADERS: Final[frozenset[bytes]] = frozenset()
 
@@ -22,11 +23,36 @@ class Plain:
     def body(self, request: Any, body: dict[str, Any]) -> Mapping[str, Any]:
         return body
 
+    def received(self, relay: Any, needs: Needs) -> Usage:
+        output = relay.received_tokens()
+        return Usage(input=needs.expected_input, output=output) if output else NOTHING
+
+    def prompt(self, needs: Needs) -> Usage:
+        return Usage(input=needs.expected_input)
+
+    def media(self, request: Any, told: bytes) -> bytes:
+        return b""
+
     def envelope(self, error: GatewayError, request_id: str) -> dict[str, Any]:
         return {**error.envelope}
 
     def error_event(self, error: GatewayError, request_id: str) -> bytes:
         return b"data: " + orjson.dumps(self.envelope(error, request_id)) + b"\n\n"
+
+
+class Unassembled(Plain):
+    """One whose upstreams are asked to stream only where the client wants a stream."""
+
+    streams = False
+
+    def words(self, chunk: Mapping[str, Any]) -> str:
+        return ""
+
+    def pieces(self, answer: dict[str, Any]) -> list[dict[str, Any]]:
+        raise NotImplementedError("never whole")
+
+    def assembler(self, request: Any) -> NoReturn:
+        raise NotImplementedError("never in pieces")
 
 
 class Unstreamed(Plain):

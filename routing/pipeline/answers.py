@@ -54,7 +54,9 @@ class Answers:
         if size > self._largest:
             return
         # The headers are copied: whoever sends the reply adds its own to them.
-        self._kept[request_id] = _Kept(WholeReply([*reply.headers], reply.body), time.monotonic() + self._seconds)
+        self._kept[request_id] = _Kept(
+            WholeReply([*reply.headers], reply.body, reply.media), time.monotonic() + self._seconds
+        )
         self._bytes += size
         while len(self._kept) > self._most or self._bytes > self._most_bytes:
             self._drop_oldest()

@@ -85,3 +85,5 @@ class WholeReply(msgspec.Struct, frozen=True):
 
     headers: list[tuple[bytes, bytes]]
     body: bytes
+    media: bytes = b""
+    """Its media type where it is no JSON."""

@@ -18,9 +18,9 @@ _MARGIN_TOKENS: Final = 64
 """Beyond the cap: tokens are counted by whoever counts, and some vendors add a few of their own."""
 
 
-def most_output(cap: int, answers: int) -> int:
-    """The output tokens of all answers together above which an upstream has gone past its cap."""
-    asked = cap * answers
+def most_output(cap: int, answers: int, uncapped: int = 0) -> int:
+    """The output tokens of all answers together above which an upstream has gone past its cap, or past all belief."""
+    asked = cap * answers + uncapped
     return asked + int(asked * _MARGIN_SHARE) + _MARGIN_TOKENS
 
 

@@ -10,7 +10,7 @@ import msgspec
 from accounts.authentication import Caller
 from billing.kinds import NOTHING, Kind
 from billing.money import EXPONENT, PER_MILLION
-from billing.prices import Tariff
+from billing.prices import Tariff, lines
 from routing.catalogue.snapshot import ModelView, RouteView, Snapshot
 from routing.endpoints import paths
 from routing.endpoints.base import EndpointRequest, Needs, is_served
@@ -85,6 +85,8 @@ def _covering(
 def _unpriced(needs: Needs, price: Tariff) -> list[Kind]:
     """What this request uses and the price does not know, whatever its length turns out to be."""
     tariffs = price.within(needs.input_bound)
+    if needs.is_paid_in_tokens:
+        tariffs = [tariff for tariff in tariffs if not (tariff.highest_input or tariff.highest_output)]
     return [
         kind for tariff in tariffs for kind in tariff.unpriced if getattr(needs.beside, kind.name)
     ]  # fmt: skip
@@ -129,6 +131,7 @@ def _demand(request: EndpointRequest, needs: Needs) -> Demand:
         capabilities=needs.capabilities,
         needs_context=needs.least_input + (1 if needs.is_cap_ours else needs.cap),
         strategy="fastest" if request.model.endswith(":nitro") else "cheapest",
+        beside=needs.beside if needs.expected_beside is NOTHING else needs.expected_beside,
     )
     return demand if request.provider is None else _preferring(demand, request.provider)
 
@@ -153,8 +156,9 @@ def _over_max_price(demand: Demand, provider: ProviderPreferences, price: Tariff
     if provider.max_price is None and provider.max_cost is None:
         return demand
     bound, price = provider.max_price, price.for_input(demand.expected_input)
-    tokens = demand.expected_input * price.input + demand.expected_output * price.output
-    pairs = [(provider.max_cost, tokens // PER_MILLION + price.request_fee)]
+    exact = demand.expected_input * price.input + demand.expected_output * price.output
+    exact += sum(line.exact_millionths for line in lines(demand.beside, price))
+    pairs = [(provider.max_cost, exact // PER_MILLION + price.request_fee)]
     if bound is not None:
         pairs += [(bound.prompt, price.input), (bound.completion, price.output), (bound.request, price.request_fee)]
     unit = 10 ** EXPONENT[price.currency]

@@ -93,7 +93,7 @@ class Run(msgspec.Struct):
 
     def _claim_prompt(self, usage: Usage) -> Usage:
         """Claims the prompt alone, without the fee, and returns it: as the upstream counted it, else as estimated."""
-        prompt = usage if usage.input else Usage(input=self.plan.needs.expected_input)
+        prompt = usage if usage.input else self.plan.call.endpoint.prompt(self.plan.needs)
         self.priced, self.claimed = prompt, cost(prompt, self.price) - fee(prompt, self.price)
         return prompt
 

@@ -103,7 +103,7 @@ def repeat(first: Repeated, call: Call, standing: Standing, gateway: Gateway) ->
     if reply is None:
         raise IdempotencyKeyUsed(public_id)
     headers = [pair for pair in reply.headers if not pair[0].startswith(b"x-ratelimit-")]
-    return WholeReply([*headers, *standing.headers, (b"idempotent-replayed", b"true")], reply.body)
+    return WholeReply([*headers, *standing.headers, (b"idempotent-replayed", b"true")], reply.body, reply.media)
 
 
 # --- try: the routes in order ----------------------------------------------------------------------------------------
@@ -192,10 +192,12 @@ def _send(run: Run, route: RouteView, adapter: Adapter, upstream_call: UpstreamC
     assert origin is not None  # noqa: S101 - a channel without one is out before this
     if origin.scheme == "fake":
         run.note_sent()
-        return fake.answer(origin, asked.body)
+        return fake.answer(origin, asked)
     if not upstream_call.is_stream:
         timeouts = timeouts.for_whole_answer
-    return run.gateway.client.post(origin, asked.path, asked.headers, asked.body, timeouts, run.note_sent)
+    return run.gateway.client.post(
+        origin, asked.path, asked.headers, asked.body, timeouts, run.note_sent, asked.pieces
+    )  # fmt: skip
 
 
 # --- relay: a whole answer (a stream has its own file) ---------------------------------------------------------------
@@ -224,7 +226,8 @@ async def _whole(
     whole = form.complete(call.request, body, head, bill, run.explanation())
     if source == "upstream":
         run.teach(usage)
-    reply = WholeReply([*run.headers(), (b"x-costrouter-cost", bill.cost.encode())], whole)
+    media = call.endpoint.media(call.request, answer.headers.get(b"content-type", b""))
+    reply = WholeReply([*run.headers(), (b"x-costrouter-cost", bill.cost.encode())], whole, media)
     close = LEFT if await _has_left(run) else SUCCESS
     run.settle(close, usage, source, reported_cost=reader.told_cost)
     if call.idempotency is not None:
@@ -247,7 +250,7 @@ async def _has_left(run: Run) -> bool:
 def _counted(run: Run, attempt: Attempt, form: Form, reader: Reader, body: dict[str, Any]) -> tuple[Usage, str]:
     """What a whole answer used, and what is odd about it."""
     needs = run.plan.needs
-    most = most_output(run.cap, needs.answers)
+    most = most_output(run.cap, needs.answers, needs.uncapped)
     for remark in remarks(reader, most):
         attempt.remark(remark)
     return counted(reader, lambda: form.estimate(body, needs), most)

@@ -13,7 +13,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, Self
 
-from billing.kinds import NOTHING, Usage
+from billing.kinds import Usage
 from routing.endpoints.base import Form
 from routing.pipeline.attempt import Attempt
 from routing.pipeline.counts import counted, most_output, remarks
@@ -36,6 +36,8 @@ END_SECONDS: Final = 0.1
 """How long the upstream's clean end is waited for, after it has said that it is done."""
 _BLANK: Final = b" \t\r\n\xef\xbb\xbf"
 _OPENS_JSON: Final = (b"{", b"[")
+_TEXTS: Final = (b"application/json", b"application/problem", b"text/")
+"""Types of answers that are none where other bytes than text were asked for."""
 
 
 class ClientWatch:
@@ -67,6 +69,10 @@ class ClientWatch:
         self._waiting.cancel()
 
 
+class BrokenOff(Exception):
+    """The answer is not whole, and has no place to say so: its connection must be closed without its end."""
+
+
 class StreamReply:
     """A stream that has begun: its head is known, its body is written by `write`.
 
@@ -83,10 +89,14 @@ class StreamReply:
         self._reader = reader
         self._answer = answer
         self._watch = watch
-        self._most_output = most_output(run.cap, needs.answers)
+        self._endpoint = call.endpoint
+        self.media = call.endpoint.media(call.request, answer.headers.get(b"content-type", b""))
+        """Its media type where it is no event stream, but bytes that nothing may be put between."""
+        self._most_output = most_output(run.cap, needs.answers, needs.uncapped)
         head = call.head(run.model, attempt.route, needs.expected_input)
         self._relay = form.relay(call.request, head, self._most_output)
         reader.abbreviates = self._relay.takes_again
+        self._silence = b"" if self.media else KEEP_ALIVE
         self._keep_alive = run.gateway.options.keep_alive_seconds
         self._tick_seconds = min(1.0, self._keep_alive / 4)
         self._first = b""
@@ -116,7 +126,7 @@ class StreamReply:
     async def begin(self) -> None:
         """Reads up to the first valid event. Raises UpstreamFault or MalformedAnswer: another route may be tried."""
         data = await self._answer.next()
-        if data is not None and data.lstrip(_BLANK)[:1] in _OPENS_JSON:
+        if data is not None and self._is_whole(data):
             self._take_whole(data + await self._answer.read())
         else:
             await self._take_events(data)
@@ -125,6 +135,12 @@ class StreamReply:
         self._note_at = self._run.first_byte + PROGRESS_SECONDS
         self._watch.when_gone(self._on_gone)
         self.headers = self._run.headers()
+
+    def _is_whole(self, data: bytes) -> bool:
+        """Whether the upstream answers at once: no line of an event begins like JSON; of sound, its type says it."""
+        if self.media:
+            return self._answer.headers.get(b"content-type", b"").startswith(_TEXTS)
+        return data.lstrip(_BLANK)[:1] in _OPENS_JSON
 
     async def _take_events(self, data: bytes | None) -> None:
         passed = 0
@@ -139,7 +155,7 @@ class StreamReply:
             self._first = self._digest(data) if self._first == KEEP_ALIVE else self._first + self._digest(data)
 
     def _take_whole(self, body: bytes) -> None:
-        """An upstream that was asked to stream and answers at once; no line of an event begins like JSON."""
+        """An upstream that was asked to stream and answers at once."""
         answer = self._reader.whole(body)
         self._form.check(self._run.plan.call.request, answer)
         self._first = b"".join([self._relay.relay(piece) for piece in self._form.pieces(answer)])
@@ -190,7 +206,7 @@ class StreamReply:
     async def write(self, send: Send) -> None:
         """Writes the body with the server's `send`; raises ClientGone where the client cannot be reached.
 
-        Never raises for the upstream.
+        For the upstream it raises nothing but BrokenOff, where the answer is no event stream.
         """
         self._client: Send = send
         self._task = asyncio.current_task()
@@ -252,7 +268,7 @@ class StreamReply:
                     raise
                 data = None  # nothing is missing but its end
             self._moves += 1
-            pending = KEEP_ALIVE if data == b"" else self._digest(data)
+            pending = self._silence if data == b"" else self._digest(data)
         if self._broken is not None or not self._relay.is_complete:
             if pending and not self._is_client_gone:
                 self._run.keep_progress(self.usage()[0])
@@ -260,9 +276,11 @@ class StreamReply:
             raise self._broken or UpstreamFault("broken_stream", "the stream ended before the answer was whole")
         usage = self._settle(LEFT if self._is_client_gone else SUCCESS)
         if not self._is_client_gone:
-            await self._send(pending + self._closing(usage))
+            await self._send(pending + self._closing(usage), is_last=True)
 
-    async def _send(self, data: bytes) -> None:
+    async def _send(self, data: bytes, *, is_last: bool = False) -> None:
+        if is_last and not data:
+            return
         self._is_sending = True
         try:
             await self._client(data)
@@ -275,7 +293,10 @@ class StreamReply:
         return self._relay.closing(self._run.bill(usage, self._reader.reported), self._run.explanation())
 
     async def _break_off(self, consequence: Consequence, detail: str) -> None:
-        """The upstream failed after the first byte: bills what was received and says so to the client."""
+        """The upstream failed after the first byte: bills what was received and says so to the client.
+
+        Raises BrokenOff where only the end of the connection can say it.
+        """
         if self._is_client_gone:
             self._settle(LEFT)
             return
@@ -283,6 +304,8 @@ class StreamReply:
             consequence, detail = STOPPED, "this process ended"
         self._attempt.fail(consequence, detail)
         self._settle(consequence.close)
+        if self.media:
+            raise BrokenOff
         error = error_of(consequence, None, status=0, wait=0.0, has_begun=True)
         call = self._run.plan.call
         await self._send(call.endpoint.error_event(error, call.id))
@@ -328,8 +351,7 @@ class StreamReply:
         return counted(self._reader, self._received, self._most_output)
 
     def _received(self) -> Usage:
-        output = self._relay.received_tokens()
-        return Usage(input=self._run.plan.needs.expected_input, output=output) if output else NOTHING
+        return self._endpoint.received(self._relay, self._run.plan.needs)
 
     def _note_progress(self) -> None:
         self._note_at = time.monotonic() + PROGRESS_SECONDS

@@ -55,6 +55,8 @@ class UpstreamRequest(msgspec.Struct, frozen=True):
     path: str
     headers: tuple[tuple[str, str], ...]
     body: bytes
+    pieces: tuple[bytes, ...] = ()
+    """What is sent behind it, so that what is large need not be copied."""
 
 
 Meaning = Literal["retry", "not_here", "rest", "key_refused", "account_empty", "content_refused"]

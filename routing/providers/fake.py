@@ -10,13 +10,24 @@ from typing import Any, Final
 
 from routing.providers.openai import OpenAI
 
+_PLAYED: Final = frozenset(
+    (
+        "chat.completions",
+        "embeddings",
+        "images.generations",
+        "audio.speech",
+        "audio.transcriptions",
+        "audio.translations",
+    )
+)
+
 
 class Fake(OpenAI):
     label = "Fake (demo and tests)"
 
     def speaks(self, endpoint: str, host: str, options: Any) -> bool:
         """What routing/wire/fake.py plays."""
-        return endpoint in {"chat.completions", "embeddings"}
+        return endpoint in _PLAYED
 
 
 FAKE: Final = Fake()

@@ -32,11 +32,13 @@ class LlamaCpp(OpenAI):
         return answers > 1
 
     def request(self, call: UpstreamCall) -> UpstreamRequest:
-        if call.is_stream and _TIMINGS not in call.body:
+        if call.is_stream and call.cap and _TIMINGS not in call.body:
             call = msgspec.structs.replace(call, body={**call.body, _TIMINGS: True})
         return super().request(call)
 
     def open(self, call: UpstreamCall) -> Reader:
+        if not call.cap:
+            return super().open(call)
         return LlamaCppReader(call.answers, shows_timings=_TIMINGS in call.body)
 
 

@@ -14,8 +14,9 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from billing.kinds import NOTHING, Usage
 from billing.money import PER_MILLION
-from billing.prices import Tariff
+from billing.prices import Tariff, lines
 from routing.selection.reasons import CONSTRAINTS, LACKS, PERMANENT, Reason
 
 Strategy = Literal["cheapest", "fastest"]
@@ -36,6 +37,8 @@ class Demand(msgspec.Struct, frozen=True):
     """Channel names that come first, in this order."""
     is_over_max_price: bool = False
     strategy: Strategy = "cheapest"
+    beside: Usage = NOTHING
+    """What else it is expected to use: kinds that no token contains."""
 
 
 class Candidate(msgspec.Struct, frozen=True):
@@ -158,6 +161,8 @@ def expected_cost(demand: Demand, candidate: Candidate, cost: Tariff) -> int:
     if cost.tiers:
         cost = cost.for_input(demand.expected_input)
     tokens: float = demand.expected_input * cost.input + demand.expected_output * cost.output
+    if demand.beside is not NOTHING:
+        tokens += sum(line.exact_millionths for line in lines(demand.beside, cost))
     if candidate.cached_share:
         tokens += demand.expected_input * candidate.cached_share * (cost.rate("cached_input") - cost.input)
     return int((tokens / PER_MILLION + cost.request_fee) / max(candidate.success_rate, 0.01))

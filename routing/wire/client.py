@@ -139,14 +139,19 @@ class _Connection(asyncio.Protocol):
 
     # --- the exchange ---
 
-    def send(self, head: bytes, body: bytes, timeouts: Timeouts, ends_at: float) -> None:
+    def send(
+        self, head: bytes, body: bytes, pieces: tuple[bytes, ...], timeouts: Timeouts, ends_at: float
+    ) -> None:  # fmt: skip
         self._timeouts = timeouts
         self._ends_at = ends_at
         self._heard_at = self._loop.time()
         self._patience = timeouts.first_byte
         # At the shorter of both silences, so that the first byte need not move it.
         self._pool.deadlines.set(self, min(self._heard_at + timeouts.shortest, ends_at))
-        self._transport.writelines((head, body)) if len(body) > 65536 else self._transport.write(head + body)
+        if pieces:
+            self._transport.writelines((head, body, *pieces))
+        else:
+            self._transport.writelines((head, body)) if len(body) > 65536 else self._transport.write(head + body)
 
     async def read(self) -> bytes:
         while not self._is_complete:
@@ -359,16 +364,19 @@ class Client:
         body: bytes,
         timeouts: Timeouts,
         when_sent: Callable[[], None] = _nothing,
+        pieces: tuple[bytes, ...] = (),
     ) -> Answer:
-        """Sends the request and returns when the answer's headers are in; raises UpstreamFault.
+        """Sends the request, the pieces behind its body; returns when the answer's headers are in.
 
+        Raises UpstreamFault.
         `when_sent` is called when there is a connection and the request is on its way.
         """
         ends_at = asyncio.get_running_loop().time() + timeouts.total
-        head = b"%scontent-length: %d\r\n\r\n" % (_head(origin, path, headers), len(body))
+        length = len(body) + sum(map(len, pieces)) if pieces else len(body)
+        head = b"%scontent-length: %d\r\n\r\n" % (_head(origin, path, headers), length)
         connection = self._take(origin) or await self._connect(origin, timeouts)
         while True:
-            connection.send(head, body, timeouts, ends_at)
+            connection.send(head, body, pieces, timeouts, ends_at)
             when_sent()
             try:
                 while not connection.has_head:

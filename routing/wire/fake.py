@@ -10,11 +10,12 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from urllib.parse import parse_qs, urlsplit
 
 import orjson
 
+from routing.wire import fake_media
 from routing.wire.addresses import Origin
 from routing.wire.client import UpstreamFault
 
@@ -96,8 +97,19 @@ class FakeAnswer:
         self._bell.set()
 
 
-async def answer(origin: Origin, body: bytes) -> FakeAnswer:
-    """What this fake channel answers to a request in the canonical format."""
+class Asked(Protocol):
+    """A request in the canonical format, as adapters make it."""
+
+    @property
+    def path(self) -> str: ...
+    @property
+    def body(self) -> bytes: ...
+    @property
+    def pieces(self) -> tuple[bytes, ...]: ...
+
+
+async def answer(origin: Origin, asked: Asked) -> FakeAnswer:
+    """What this fake channel answers to a request."""
     query = parse_qs(urlsplit(origin.path).query)
 
     def number(name: str, default: float = 0.0) -> float:
@@ -109,7 +121,13 @@ async def answer(origin: Origin, body: bytes) -> FakeAnswer:
     await asyncio.sleep(number("delay_ms") / 1000)
     if random.random() < number("fail"):  # noqa: S311 - no secret depends on it
         return _error(503, "The fake upstream fails now and then, as configured.")
-    request = orjson.loads(body)
+    played = fake_media.play(asked.path, asked.body, asked.pieces)
+    if played is not None:
+        media_type, pieces = played
+        is_cut = len(pieces) > 1 and random.random() < number("cut")  # noqa: S311 - no secret depends on it
+        shown, pause = pieces[: len(pieces) // 2] if is_cut else pieces, number("chunk_ms") / 1000
+        return FakeAnswer(200, {b"content-type": media_type}, shown, pause, is_cut=is_cut)
+    request = orjson.loads(asked.body)
     if "input" in request:
         return _embeddings(request)
     words = _answer_words(request, int(number("tokens", 24)))

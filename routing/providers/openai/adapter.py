@@ -10,7 +10,7 @@ from typing import Any, Final
 import orjson
 
 from routing.providers.base import Options, Reader, Refusal, UpstreamCall, UpstreamRequest
-from routing.providers.openai import conventions
+from routing.providers.openai import conventions, media
 from routing.providers.openai.options import OpenAIOptions
 from routing.providers.openai.reader import OpenAIReader
 from routing.providers.openai.refusals import refusal_of
@@ -36,6 +36,11 @@ _NEW_CAP_ONLY: Final = re.compile(r"(^|\.)(openai\.com|openai\.azure\.com)$")
 @lru_cache(maxsize=256)
 def _headers(secret: str, is_stream: bool) -> tuple[tuple[str, str], ...]:
     headers = _STREAM_HEADERS if is_stream else _HEADERS
+    return (*headers, ("authorization", f"Bearer {secret}")) if secret else headers
+
+
+def _media_headers(secret: str, media_type: str) -> tuple[tuple[str, str], ...]:
+    headers = (("content-type", media_type), ("accept", "*/*"), *_HEADERS[2:])
     return (*headers, ("authorization", f"Bearer {secret}")) if secret else headers
 
 
@@ -72,6 +77,9 @@ class OpenAI:
 
     def request(self, call: UpstreamCall) -> UpstreamRequest:
         """The client's body with the model's upstream name, the output cap, and usage asked for in streams."""
+        if call.endpoint in media.READERS:
+            media_type, content, pieces = media.content(call)
+            return UpstreamRequest(call.path, _media_headers(call.secret, media_type), content, pieces)
         body = {**call.body}
         if not _EXTENSIONS.isdisjoint(body) or None in body.values():  # null is absent
             body = {name: value for name, value in body.items() if name not in _EXTENSIONS and value is not None}
@@ -97,6 +105,8 @@ class OpenAI:
             body[_cap_name(call.host)] = call.cap
 
     def open(self, call: UpstreamCall) -> Reader:
+        if call.endpoint in media.READERS:
+            return media.READERS[call.endpoint](call)
         return OpenAIReader(call.answers, has_output=bool(call.cap))
 
     def refusal(self, status: int, headers: Mapping[bytes, bytes], body: bytes, call: UpstreamCall) -> Refusal:

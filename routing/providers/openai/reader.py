@@ -72,6 +72,11 @@ class OpenAIReader:
     def told_cost(self) -> int | None:
         return told_cost(self.reported)
 
+    @property
+    def is_finished(self) -> bool:
+        """Whether every answer of a stream has come to its end."""
+        return len(self._finished) >= self._answers
+
     # What only streams need.
 
     @cached_property
@@ -155,7 +160,7 @@ class OpenAIReader:
 
     def read_chunk(self, data: bytes) -> dict[str, Any] | None:
         """One chunk, None where there is nothing to show; raises MalformedAnswer."""
-        chunk = self._object_in(data)
+        chunk = self.object_in(data)
         if chunk is None:
             return None
         choices = chunk.get("choices")
@@ -186,7 +191,7 @@ class OpenAIReader:
             raise_failure(chunk)
         return []
 
-    def _object_in(self, data: bytes) -> dict[str, Any] | None:
+    def object_in(self, data: bytes) -> dict[str, Any] | None:
         """An event's object, None where it says nothing; raises MalformedAnswer for what cannot be read."""
         try:
             value = orjson.loads(data)

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from billing.kinds import Usage
 from billing.prices import Tariff
 from routing.selection.rank import Candidate, Decision, Demand, expected_cost, rank
 from routing.selection.reasons import CONSTRAINTS, LACKS, WORDS, Reason
@@ -288,3 +289,14 @@ def test_chosen_has_the_least_expected_cost_of_the_best_tier_that_is_ready(
     assert sorted(decision.order) == sorted(route.route_id for route in usable)
     assert Counter(verdict.route for verdict in decision.candidates) == Counter(route.route_id for route in routes)
     assert all((verdict.reason is None) == (verdict.state != "out") for verdict in decision.candidates)
+
+
+def test_what_no_token_contains_is_expected_too() -> None:
+    by_second = Tariff(1, "USD", input=0, output=0, second=3_000_000)
+    by_picture = Tariff(2, "USD", input=0, output=0, image=50_000_000)
+    demand = Demand(expected_input=0, expected_output=0, beside=Usage(seconds=10, images=2))
+    dear, cheap = (Candidate(place, str(place), "up", cost) for place, cost in enumerate((by_picture, by_second)))
+
+    decision = rank(demand, [dear, cheap])
+
+    assert [(each.channel, each.expected_cost) for each in decision.candidates] == [("1", 30), ("0", 100)]

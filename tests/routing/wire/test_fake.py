@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from base64 import b64decode
 from typing import Any
 
 import orjson
@@ -11,7 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from routing.providers.base import UpstreamCall, UpstreamRequest
+from routing.providers.media import File
+from routing.providers.openai import OPENAI
 from routing.providers.openai.usage import usage_of
+from routing.providers.recordings import expected_seconds
 from routing.wire import addresses
 from routing.wire.client import UpstreamFault
 from routing.wire.events import EventParser
@@ -22,7 +27,7 @@ MESSAGES = [{"role": "user", "content": "hi"}]
 
 async def asked(url: str, **body: Any) -> FakeAnswer:
     request = {"model": "m", "messages": MESSAGES, **body}
-    return await answer(addresses.parse(url), orjson.dumps(request))
+    return await answer(addresses.parse(url), UpstreamRequest("/chat/completions", (), orjson.dumps(request)))
 
 
 async def read_to_the_end(reply: FakeAnswer) -> bytes:
@@ -158,3 +163,60 @@ def test_setting_that_is_no_number_is_a_fault_of_the_channel(query: str) -> None
         assert caught.value.fault == "connect_failed"
 
     asyncio.run(run())
+
+
+def played(endpoint: str, cut: str = "", **members: Any) -> tuple[Any, list[Any]]:
+    """A reader that has read the fake's whole answer, and the events of it."""
+    path = f"/{endpoint.replace('.', '/')}"
+    body = {"model": "m", **members}
+    call = UpstreamCall(endpoint, path, body, "up", "h", "", cap=0, answers=1, is_stream=bool(members.get("stream")))
+    reader = OPENAI.open(call)
+
+    async def run() -> list[Any]:
+        reply = await answer(addresses.parse(f"fake://x?{cut}"), OPENAI.request(call))
+        if reply.headers[b"content-type"] in {b"application/json", b"text/plain"}:
+            return [reader.whole(await reply.read())]
+        return [*reader.feed(await read_to_the_end(reply)), *reader.feed(None)]
+
+    return reader, asyncio.run(run())
+
+
+FILE = File("a.wav", "audio/wav", bytes(100_000))
+
+
+def test_pictures_are_played() -> None:
+    reader, (whole,) = played("images.generations", prompt="The sea", n=2)
+    assert [b64decode(each["b64_json"])[:4] for each in whole["data"]] == [b"\x89PNG"] * 2
+    assert (reader.usage.images, reader.usage.output) == (2, 272)
+    reader, events = played("images.generations", prompt="The sea", stream=True)
+    assert events[0]["type"] == "image_generation.completed"
+    assert reader.usage.images == 1
+
+
+def test_speech_is_played() -> None:
+    _reader, events = played("audio.speech", input="Hello", voice="alloy")
+    sound = b"".join(each["audio"] for each in events if type(each) is dict)
+    assert sound[:4] == b"RIFF"
+    assert expected_seconds(sound) == 1
+    reader, events = played("audio.speech", input="Hello", stream_format="sse")
+    assert [each["type"] for each in events if type(each) is dict][-1] == "speech.audio.done"
+    assert reader.usage.characters == 5
+
+
+@pytest.mark.parametrize("endpoint", ["audio.transcriptions", "audio.translations"])
+@pytest.mark.parametrize("form", [None, "json", "text", "verbose_json", "srt", "vtt"])
+def test_transcripts_are_played(endpoint: str, form: str | None) -> None:
+    reader, (whole,) = played(endpoint, file=FILE, response_format=form)
+    assert "demonstration transcript" in whole["text"]
+    assert reader.usage.seconds == (25 if form in {"srt", "vtt"} else 3)
+
+
+def test_transcript_is_played_as_a_stream() -> None:
+    reader, events = played("audio.transcriptions", file=FILE, stream="true")
+    assert "".join(each["delta"] for each in events if type(each) is dict and "delta" in each).startswith("This is")
+    assert reader.usage.input_audio == 30
+
+
+def test_sound_breaks_off_as_configured() -> None:
+    with pytest.raises(UpstreamFault):
+        played("audio.speech", "cut=1", input="Hello" * 100)
