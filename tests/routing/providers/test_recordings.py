@@ -110,3 +110,15 @@ def test_no_recording_is_held_for_longer_than_the_densest_speech() -> None:
 def test_any_file_is_at_least_a_second_and_no_error(data: bytes, kind: bytes) -> None:
     assert expected_seconds(kind + data) >= 1
     assert most_seconds(kind + data) >= 1
+
+
+FIRST = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
+SECOND = (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
+
+
+@pytest.mark.parametrize(("version", "rates"), [(0xFB, FIRST), (0xF3, SECOND)], ids=["first", "second"])
+@pytest.mark.parametrize("place", range(14))
+def test_mp3_is_as_long_as_its_rate_says(version: int, rates: tuple[int, ...], place: int) -> None:
+    """A byte more than eight seconds of it."""
+    head = bytes((0xFF, version, (place + 1) << 4, 0))
+    assert expected_seconds(mp3(head, rates[place] * 1_000 + 1)) == 9
