@@ -177,4 +177,4 @@ class Caller:
 
 def record_id(public_id: str) -> uuid.UUID:
     """The usage record's id behind an answer's id."""
-    return uuid.UUID(hex=public_id.rpartition("-")[2])
+    return uuid.UUID(hex=public_id[-32:])

@@ -70,3 +70,34 @@ class RequestTimeout(GatewayError):
 
     def __init__(self) -> None:
         super().__init__("The request body did not arrive in time.", retry_after=1)
+
+
+class ResponseNotKept(GatewayError):
+    """Answers of the Responses API are not kept, whatever `store` says."""
+
+    status = 404
+    type = "invalid_request_error"
+    code = "response_not_found"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Responses are not kept here: what an answer said is in the answer alone. Send all items as 'input' of the "
+            "next request.",
+            param="response_id",
+        )
+
+
+class NoWebSocket(GatewayError):
+    """A WebSocket was asked for where there is none. The status is the one that clients fall back to HTTP at."""
+
+    status = 426
+    type = "invalid_request_error"
+    code = "websocket_not_supported"
+
+    def __init__(self) -> None:
+        super().__init__("There are no WebSockets here. Please use POST, with 'stream' for events.")
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """With the protocol that there is (RFC 9110, section 15.5.22)."""
+        return {**super().headers, "upgrade": "HTTP/1.1"}

@@ -15,6 +15,7 @@ ENDPOINTS: Final = (
     "audio/translations",
     "messages",
     "messages/count_tokens",
+    "responses",
     "models",
     "key",
     "credits",

@@ -51,6 +51,10 @@ REMEDIES: Final = {
     "ip_not_authorized": _(
         "Add the app's address to the key's allowed networks, or call from an address that is among them."
     ),
+    "response_not_found": _(
+        "Send all items as the input of the next request: answers are not kept. Clients do so with store set to false."
+    ),
+    "websocket_not_supported": _("Use POST with stream set to true; most clients do so by themselves."),
     "permission_denied": _("Use a key that may do this."),
     "unknown_url": _(
         "Check the base URL and the path in the app; the API reference lists the endpoints. A frequent cause is /v1 "

@@ -8,7 +8,7 @@ from accounts.errors import GatewayError
 from billing.books import Idempotency
 from routing.api import account, body, form, idempotency, models
 from routing.api.base import ApiRequest, ApiResponse, GatewayView, json_response, refuse
-from routing.api.errors import UnknownUrl
+from routing.api.errors import NoWebSocket, ResponseNotKept, UnknownUrl
 from routing.api.headers import RequestHeaders
 from routing.api.paths import nearest
 from routing.endpoints.base import Endpoint
@@ -16,6 +16,7 @@ from routing.endpoints.chat import CHAT
 from routing.endpoints.embeddings import EMBEDDINGS
 from routing.endpoints.images import IMAGES
 from routing.endpoints.messages import COUNT_TOKENS, MESSAGES
+from routing.endpoints.responses import RESPONSES
 from routing.endpoints.speech import SPEECH
 from routing.endpoints.transcriptions import TRANSCRIPTIONS, TRANSLATIONS
 from routing.pipeline.call import Call
@@ -130,6 +131,20 @@ class Translations(UploadView):
     """POST /v1/audio/translations"""
 
     endpoint = TRANSLATIONS
+class ResponsesView(EndpointView):
+    """POST /v1/responses"""
+    endpoint = RESPONSES
+    async def _unhandled(self, request: ApiRequest) -> ApiResponse:
+        """Codex asks for a WebSocket first, and goes the other way at once where it is told so by this status alone."""
+        if request.headers.get("upgrade", "").lower() == "websocket":
+            raise NoWebSocket
+        return await super()._unhandled(request)
+class KeptResponse(GatewayView):
+    """Everything below /v1/responses/: nothing is kept that could be found there."""
+    async def _unhandled(self, request: ApiRequest) -> ApiResponse:
+        if request.method == "OPTIONS":
+            return await super()._unhandled(request)
+        raise ResponseNotKept
 
 
 class OfAnthropic(GatewayView):

@@ -15,6 +15,8 @@ from routing.endpoints.transcriptions import TRANSCRIPTIONS, TRANSLATIONS
 ENDPOINTS: Final[dict[str, Endpoint]] = {
     each.name: each for each in (CHAT, EMBEDDINGS, MESSAGES, IMAGES, SPEECH, TRANSCRIPTIONS, TRANSLATIONS)
 }
+from routing.endpoints.responses import RESPONSES
+ENDPOINTS: Final[dict[str, Endpoint]] = {each.name: each for each in (CHAT, EMBEDDINGS, MESSAGES, RESPONSES)}
 
 
 def public_id(endpoint: str, request_id: str) -> str:

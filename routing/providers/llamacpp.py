@@ -33,11 +33,13 @@ class LlamaCpp(OpenAI):
 
     def request(self, call: UpstreamCall) -> UpstreamRequest:
         if call.is_stream and call.cap and _TIMINGS not in call.body:
+        if call.is_stream and call.endpoint != "responses" and _TIMINGS not in call.body:
             call = msgspec.structs.replace(call, body={**call.body, _TIMINGS: True})
         return super().request(call)
 
     def open(self, call: UpstreamCall) -> Reader:
         if not call.cap:
+        if call.endpoint == "responses":
             return super().open(call)
         return LlamaCppReader(call.answers, shows_timings=_TIMINGS in call.body)
 

@@ -154,9 +154,9 @@ def public_usage(bill: Bill) -> dict[str, Any]:
         "prompt_tokens": usage.input,
         "completion_tokens": usage.output,
         "total_tokens": usage.input + usage.output,
-        "prompt_tokens_details": {**(_integers(prompt) if prompt else {}), "cached_tokens": usage.cached_input},
+        "prompt_tokens_details": {**(public_counts(prompt) if prompt else {}), "cached_tokens": usage.cached_input},
         "completion_tokens_details": {
-            **(_integers(completion) if completion else {}),
+            **(public_counts(completion) if completion else {}),
             "reasoning_tokens": usage.reasoning,
         },
         "cost": orjson.Fragment(bill.cost),  # digit by digit
@@ -167,11 +167,13 @@ def public_usage(bill: Bill) -> dict[str, Any]:
 
 def _counts(reported: Mapping[str, Any]) -> dict[str, Any]:
     """What an upstream counted, alone or grouped in an object; never what it charges the operator."""
-    groups = {name: counts for name, value in reported.items() if not _is_money(name) and (counts := _integers(value))}
-    return {**_integers(reported), **groups}
+    groups = {
+        name: counts for name, value in reported.items() if not _is_money(name) and (counts := public_counts(value))
+    }
+    return {**public_counts(reported), **groups}
 
 
-def _integers(details: Any) -> dict[str, int]:
+def public_counts(details: Any) -> dict[str, int]:
     if not isinstance(details, Mapping):
         return {}
     return {name: value for name, value in details.items() if type(value) is int and not _is_money(name)}

@@ -14,6 +14,7 @@ from routing.providers.openai import conventions, media
 from routing.providers.openai.options import OpenAIOptions
 from routing.providers.openai.reader import OpenAIReader
 from routing.providers.openai.refusals import refusal_of
+from routing.providers.openai.responses import ResponsesReader, responses_body
 
 _EXTENSIONS: Final = frozenset(("models", "provider", "usage"))
 """The router's own fields, never sent upstream."""
@@ -80,6 +81,9 @@ class OpenAI:
         if call.endpoint in media.READERS:
             media_type, content, pieces = media.content(call)
             return UpstreamRequest(call.path, _media_headers(call.secret, media_type), content, pieces)
+        if call.endpoint == "responses":
+            body = {name: value for name, value in responses_body(call).items() if name not in _EXTENSIONS}
+            return UpstreamRequest(call.path, _headers(call.secret, call.is_stream), orjson.dumps(body))
         body = {**call.body}
         if not _EXTENSIONS.isdisjoint(body) or None in body.values():  # null is absent
             body = {name: value for name, value in body.items() if name not in _EXTENSIONS and value is not None}
@@ -107,6 +111,8 @@ class OpenAI:
     def open(self, call: UpstreamCall) -> Reader:
         if call.endpoint in media.READERS:
             return media.READERS[call.endpoint](call)
+        if call.endpoint == "responses":
+            return ResponsesReader()
         return OpenAIReader(call.answers, has_output=bool(call.cap))
 
     def refusal(self, status: int, headers: Mapping[bytes, bytes], body: bytes, call: UpstreamCall) -> Refusal:

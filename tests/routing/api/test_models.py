@@ -137,7 +137,7 @@ def test_entry_has_the_shape_of_the_public_apis() -> None:
         "owned_by": "costrouter",
         "description": "A model.",
         "context_length": 128_000,
-        "endpoints": ["/v1/chat/completions", "/v1/messages"],
+        "endpoints": ["/v1/chat/completions", "/v1/messages", "/v1/responses"],
         "architecture": {
             "modality": "text+image->text",
             "input_modalities": ["text", "image"],

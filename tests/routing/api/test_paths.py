@@ -12,7 +12,7 @@ from routing.api.urls import urlpatterns
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "/nothing", "/v1/images/generations", "/v1/audio/speech", "/v1/responses", "/v1/files",
+    ["/", "/nothing", "/v1/images/generations", "/v1/audio/speech", "/v1/files",
      "/favicon.ico", "/robots.txt", "/wp-login.php", "/v1/" + "chat/completions" * 30],
 )  # fmt: skip
 def test_what_resembles_nothing_gets_no_hint(path: str) -> None:

@@ -1,0 +1,156 @@
+"""OpenAI's Responses API upstream: what goes up, and what is read of what comes."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import orjson
+import pytest
+
+from billing.kinds import Usage
+from routing.providers.base import END, End, MalformedAnswer, UpstreamCall
+from routing.providers.llamacpp import LLAMACPP
+from routing.providers.openai import OPENAI
+from routing.providers.openai.responses import ResponsesReader
+from routing.providers.openai.thoughts import pack
+from routing.wire.events import Comment
+
+USED = {
+    "input_tokens": 12, "input_tokens_details": {"cached_tokens": 4}, "output_tokens": 5,
+    "output_tokens_details": {"reasoning_tokens": 2}, "total_tokens": 17,
+}  # fmt: skip
+COUNTED = Usage(input=12, cached_input=4, output=5, reasoning=2)
+
+
+def call(*, is_stream: bool = False, **body: Any) -> UpstreamCall:
+    return UpstreamCall(
+        endpoint="responses", path="/responses", body={"model": "public", "input": "a", **body},
+        upstream_model="up/gpt", host="api.openai.com", secret="s3cret", cap=50, answers=1, is_stream=is_stream,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("adapter", [OPENAI, LLAMACPP], ids=["openai", "llamacpp"])
+@pytest.mark.parametrize("is_stream", [False, True])
+def test_request_is_the_clients_but_for_what_must_be_ours(adapter: Any, is_stream: bool) -> None:
+    asked = adapter.request(call(is_stream=is_stream, store=True, tools=None, models=["n"], provider={}, usage={}, x=1))
+    streams = {"stream": True} if is_stream else {}
+    assert asked.path == "/responses"
+    assert ("authorization", "Bearer s3cret") in asked.headers
+    assert orjson.loads(asked.body) == {
+        "model": "up/gpt", "input": "a", "max_output_tokens": 50, "store": False, "x": 1, **streams,
+    }  # fmt: skip
+
+
+def test_thoughts_of_ours_do_not_go_up() -> None:
+    ours = {"type": "reasoning", "id": "rs", "summary": [], "encrypted_content": pack([{"type": "reasoning.text"}])}
+    theirs = {**ours, "encrypted_content": "gAAAA"}
+    sent = orjson.loads(OPENAI.request(call(input=[ours, theirs])).body)["input"]
+    assert sent == [{"type": "reasoning", "id": "rs", "summary": []}, theirs]
+
+
+def event(kind: str, **members: Any) -> bytes:
+    return f"event: {kind}\ndata: {json.dumps({'type': kind, **members})}\n\n".encode()
+
+
+DELTA = event("response.output_text.delta", delta="a")
+LAST = event("response.completed", response={"id": "r", "output": [], "usage": USED})
+WHOLE = event("response.created", response={"id": "r"}) + b": ping\n\n" + DELTA + LAST + b"data: [DONE]\n\n"
+
+
+@pytest.mark.parametrize("place", range(len(WHOLE)))
+def test_events_are_the_same_however_they_are_cut(place: int) -> None:
+    reader = ResponsesReader()
+    events = reader.feed(WHOLE[:place])
+    events += reader.feed(WHOLE[place:]) if END not in events else []
+    assert [each if type(each) is not dict else each["type"] for each in events] == [
+        "response.created", Comment(b": ping"), "response.output_text.delta", "response.completed", END,
+    ]  # fmt: skip
+    assert (reader.usage, reader.reported, reader.is_partial, reader.is_exact) == (COUNTED, USED, False, True)
+    last = events[3]
+    assert type(last) is dict
+    assert "usage" not in last["response"]
+
+
+def test_last_event_may_lack_its_blank_line() -> None:
+    reader = ResponsesReader()
+    assert reader.feed(LAST.rstrip()) == []
+    assert [type(each) for each in reader.feed(None)] == [dict, End]
+
+
+def test_usage_that_came_before_more_is_partial() -> None:
+    reader = ResponsesReader()
+    reader.feed(event("response.in_progress", response={"usage": USED}) + DELTA)
+    assert (reader.usage, reader.is_partial) == (COUNTED, True)
+    reader.feed(LAST)
+    assert not reader.is_partial
+
+
+@pytest.mark.parametrize("usage", [None, {}, {"input_tokens": -1, "output_tokens": 5}, "12"])
+def test_usage_that_cannot_be_believed_is_none(usage: Any) -> None:
+    reader = ResponsesReader()
+    reader.feed(event("response.completed", response={"output": [], "usage": usage}))
+    assert (reader.usage, dict(reader.reported)) == (None, {})
+
+
+BROKEN = {
+    "failed": event("response.failed", response={"error": {"code": "server_error", "message": "boom"}, "usage": USED}),
+    "error": event("error", message="boom", code="x"),
+    "nested error": b'event: error\ndata: {"type":"error","error":{"message":"boom"}}\n\n',
+    "plain error": b'data: {"error":{"message":"boom"}}\n\n',
+    "named error": b"event: error\ndata: boom\n\n",
+    "line": b'{"error":{"message":"boom"}}\n\n',
+    "no JSON": b"data: {boom\n\n",
+    "no object": b'data: ["boom"]\n\n',
+}
+
+
+@pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN.keys())
+def test_failure_ends_the_stream(broken: bytes) -> None:
+    reader = ResponsesReader()
+    first, last = reader.feed(DELTA + broken)
+    assert type(first) is dict
+    assert isinstance(last, End)
+    assert isinstance(last.error, MalformedAnswer)
+
+
+def test_usage_beside_a_failure_counts() -> None:
+    reader = ResponsesReader()
+    reader.feed(BROKEN["failed"])
+    assert reader.usage == COUNTED
+
+
+def test_event_without_a_name_says_nothing() -> None:
+    assert ResponsesReader().feed(b'data: {"ping":1}\n\n') == []
+
+
+def test_whole_answer_is_read_with_its_usage() -> None:
+    reader = ResponsesReader()
+    answer = reader.whole(orjson.dumps({"status": "completed", "output": [], "error": None, "usage": USED}))
+    assert answer == {"status": "completed", "output": [], "error": None}
+    assert (reader.usage, reader.told_cost) == (COUNTED, None)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"status": "failed", "output": []},
+        {"status": "in_progress", "output": []},
+        {"output": [], "error": {"message": "boom"}},
+        {"detail": "boom"},
+        [],
+    ],
+    ids=["failed", "unfinished", "error", "other words", "list"],
+)
+def test_whole_answer_that_failed_is_none(body: Any) -> None:
+    with pytest.raises(MalformedAnswer):
+        ResponsesReader().whole(orjson.dumps(body))
+
+
+def test_reader_is_the_endpoints() -> None:
+    assert type(OPENAI.open(call())) is type(LLAMACPP.open(call())) is ResponsesReader
+
+
+def test_json_that_is_none_by_the_letter_is_read_as_what_it_means() -> None:
+    (event_,) = ResponsesReader().feed(b'data: {"type":"response.output_text.delta","delta":"a","x":NaN}\n\n')
+    assert event_ == {"type": "response.output_text.delta", "delta": "a", "x": 0.0}
