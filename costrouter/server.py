@@ -129,10 +129,6 @@ class Supervisor(MPServer):
         incoming = self._incoming
         if incoming is None:
             if self._to_replace:
-                incoming = self._spawn_worker(self._to_replace.pop(0), spawn_target, target_loader)
-                incoming.interrupt_by_parent = True  # its end is looked after here
-                incoming.start()  # type: ignore[no-untyped-call]
-                self._incoming = incoming
                 spawned: Worker = self._spawn_worker(self._to_replace.pop(0), spawn_target, target_loader)
                 spawned.interrupt_by_parent = True  # its end is looked after here
                 spawned.start()
@@ -171,7 +167,7 @@ class Supervisor(MPServer):
         workers: list[Worker] = list(self.wrks)
         for worker in workers:
             if worker.inner.pid not in self._ready:
-                worker.kill()  # type: ignore[no-untyped-call]  # it has no request yet, and no ear for signals
+                worker.kill()  # it has no request yet, and no ear for signals
         super()._stop_workers()  # type: ignore[no-untyped-call]
 
 

@@ -131,16 +131,23 @@ class Translations(UploadView):
     """POST /v1/audio/translations"""
 
     endpoint = TRANSLATIONS
+
+
 class ResponsesView(EndpointView):
     """POST /v1/responses"""
+
     endpoint = RESPONSES
+
     async def _unhandled(self, request: ApiRequest) -> ApiResponse:
         """Codex asks for a WebSocket first, and goes the other way at once where it is told so by this status alone."""
         if request.headers.get("upgrade", "").lower() == "websocket":
             raise NoWebSocket
         return await super()._unhandled(request)
+
+
 class KeptResponse(GatewayView):
     """Everything below /v1/responses/: nothing is kept that could be found there."""
+
     async def _unhandled(self, request: ApiRequest) -> ApiResponse:
         if request.method == "OPTIONS":
             return await super()._unhandled(request)

@@ -9,14 +9,21 @@ from routing.endpoints.chat import CHAT
 from routing.endpoints.embeddings import EMBEDDINGS
 from routing.endpoints.images import IMAGES
 from routing.endpoints.messages import MESSAGES
+from routing.endpoints.responses import RESPONSES
 from routing.endpoints.speech import SPEECH
 from routing.endpoints.transcriptions import TRANSCRIPTIONS, TRANSLATIONS
 
-ENDPOINTS: Final[dict[str, Endpoint]] = {
-    each.name: each for each in (CHAT, EMBEDDINGS, MESSAGES, IMAGES, SPEECH, TRANSCRIPTIONS, TRANSLATIONS)
-}
-from routing.endpoints.responses import RESPONSES
-ENDPOINTS: Final[dict[str, Endpoint]] = {each.name: each for each in (CHAT, EMBEDDINGS, MESSAGES, RESPONSES)}
+_ALL: Final[tuple[Endpoint, ...]] = (
+    CHAT,
+    RESPONSES,
+    MESSAGES,
+    EMBEDDINGS,
+    IMAGES,
+    SPEECH,
+    TRANSCRIPTIONS,
+    TRANSLATIONS,
+)
+ENDPOINTS: Final[dict[str, Endpoint]] = {each.name: each for each in _ALL}
 
 
 def public_id(endpoint: str, request_id: str) -> str:

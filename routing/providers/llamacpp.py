@@ -32,14 +32,17 @@ class LlamaCpp(OpenAI):
         return answers > 1
 
     def request(self, call: UpstreamCall) -> UpstreamRequest:
-        if call.is_stream and call.cap and _TIMINGS not in call.body:
-        if call.is_stream and call.endpoint != "responses" and _TIMINGS not in call.body:
+        if call.is_stream and self._counts(call) and _TIMINGS not in call.body:
             call = msgspec.structs.replace(call, body={**call.body, _TIMINGS: True})
         return super().request(call)
 
+    @staticmethod
+    def _counts(call: UpstreamCall) -> bool:
+        """Whether its own way of counting is that of the endpoint."""
+        return bool(call.cap) and call.endpoint != "responses"
+
     def open(self, call: UpstreamCall) -> Reader:
-        if not call.cap:
-        if call.endpoint == "responses":
+        if not self._counts(call):
             return super().open(call)
         return LlamaCppReader(call.answers, shows_timings=_TIMINGS in call.body)
 
