@@ -79,7 +79,8 @@ def close_all(now: dt.datetime | None = None) -> Iterator[tuple[Balance, bool]]:
 def _thresholds(**of: int) -> dict[int, int]:
     """At how much unbilled usage tenants are billed before their month ends, in ledger units."""
     postpaid = BillingProfile.objects.filter(billed=BillingProfile.Billed.POSTPAID, threshold__isnull=False, **of)
-    return dict(postpaid.values_list("tenant_id", "threshold"))
+    rows = postpaid.values_list("tenant_id", "threshold")
+    return {tenant_id: threshold for tenant_id, threshold in rows if threshold is not None}
 
 
 def close(wallet: Balance, threshold: int | None = None, now: dt.datetime | None = None) -> list[Invoice]:

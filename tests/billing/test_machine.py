@@ -48,7 +48,8 @@ def rule(**strategies: st.SearchStrategy[Any]) -> Callable[[Callable[..., None]]
             self.script.append((step.__name__, drawn))
             step(self, **drawn)
 
-        return stateful.rule(**strategies)(noted)
+        made: Any = stateful.rule
+        return made(**strategies)(noted)
 
     return decorate
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import pytest
 from django.db.models import Sum
@@ -654,7 +654,7 @@ def _run_on_both(
     with default_database(sqlite, blocker):
         _taxes()
         run_state_machine_as_test(
-            partial(_Recorded, kept),
+            cast("type[_Recorded]", partial(_Recorded, kept)),
             settings=settings(
                 max_examples=examples, stateful_step_count=steps, deadline=None, phases=phases, print_blob=True,
                 suppress_health_check=list(HealthCheck),

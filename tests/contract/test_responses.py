@@ -183,7 +183,7 @@ def test_what_was_thought_is_an_item_and_comes_back_to_the_upstream(
     caller: Caller, model: Offer, summary: str | None, place: str
 ) -> None:
     caller.upstream.on(model.upstream, up.stream(*map(up.event, THINKING), up.DONE))
-    thinking = {"reasoning": {"summary": summary}, "include": ["reasoning.encrypted_content"]}
+    thinking: dict[str, Any] = {"reasoning": {"summary": summary}, "include": ["reasoning.encrypted_content"]}
 
     heard = listen(caller, model, **thinking)
 
@@ -390,7 +390,7 @@ def named(kind: str, **members: Any) -> bytes:
 
 
 def native_events(*, last: str = "response.completed", **ended: Any) -> list[bytes]:
-    grown = [
+    grown: list[tuple[str, dict[str, Any]]] = [
         ("response.created", {"response": response_of(status="in_progress")}),
         ("response.in_progress", {"response": response_of(status="in_progress")}),
         ("response.output_item.added", {"output_index": 0, "item": {**MESSAGE, "content": []}}),

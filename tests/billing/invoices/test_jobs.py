@@ -116,7 +116,8 @@ def test_two_runs_at_once_do_everything_once(postpaid: Customer) -> None:
 
 
 def test_workers_are_handed_one_wallet_each_once_a_slot(postpaid: Customer) -> None:
-    other, handed = customer(), []
+    other = customer()
+    handed: list[int] = []
     slot = APRIL + dt.timedelta(days=3)
 
     first = jobs.spread(handed.append, slot)
