@@ -10,12 +10,14 @@ import msgspec
 from routing.providers.anthropic import ANTHROPIC
 from routing.providers.base import Adapter, Options
 from routing.providers.fake import FAKE
+from routing.providers.gemini import GEMINI
 from routing.providers.llamacpp import LLAMACPP
 from routing.providers.openai import OPENAI
 
 ADAPTERS: Final[dict[str, Adapter]] = {
     "openai": OPENAI,
     "anthropic": ANTHROPIC,
+    "gemini": GEMINI,
     "llamacpp": LLAMACPP,
     "fake": FAKE,
 }

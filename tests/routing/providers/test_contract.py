@@ -46,6 +46,8 @@ class Examples:
     end: bytes = b"[DONE]"
     usage_alone: bytes = b'{"choices":[]}'
     """The event that carries usage and nothing else, but for the usage."""
+    usage_name: str = "usage"
+    """The member that holds the counts."""
 
 
 CANONICAL = Examples(
@@ -126,7 +128,45 @@ ANTHROPIC = Examples(
     end=b'{"type":"message_stop"}',
     usage_alone=b'{"type":"message_delta","delta":{}}',
 )
-EXAMPLES = {"openai": CANONICAL, "anthropic": ANTHROPIC, "llamacpp": CANONICAL, "fake": CANONICAL}
+GOOGLES = Examples(
+    answer=b'{"candidates":[{"content":{"parts":[{"text":"hi"}],"role":"model"},"finishReason":"STOP","index":0}]}',
+    event=b'{"candidates":[{"content":{"parts":[{"text":"hi"}],"role":"model"},"index":0}]}',
+    usage={"promptTokenCount": 10, "cachedContentTokenCount": 4, "candidatesTokenCount": 2, "thoughtsTokenCount": 3},
+    counted=Usage(input=10, cached_input=4, output=5, reasoning=3),
+    malformed=(
+        b"",
+        b"null",
+        b"5",
+        b"[]",
+        b"{}",
+        b"{",
+        b"<html>",
+        b"\xff",
+        b"[5]",
+        b'{"candidates":null}',
+        b'{"candidates":{}}',
+        b'{"candidates":5}',
+        b'{"candidates":[5]}',
+        b'{"candidates":[{"index":-1}]}',
+        b'{"candidates":[{"content":5}]}',
+        b'{"candidates":[{"content":{"parts":{}}}]}',
+        b'{"candidates":[{"content":{"parts":[{"functionCall":{"args":{}}}]}}]}',
+        b'{"candidates":[{"finishReason":"MALFORMED_FUNCTION_CALL"}]}',
+        b'{"error":{"code":503,"message":"overloaded","status":"UNAVAILABLE"}}',
+        b'[{"error":{"code":503,"message":"overloaded","status":"UNAVAILABLE"}}]',
+    ),
+    skipped=frozenset((b"", b"null", b"5", b"[]", b"{}", b'{"candidates":null}', b'{"candidates":{}}')),
+    usage_alone=b'{"candidates":[]}',
+    usage_name="usageMetadata",
+)
+EXAMPLES = {
+    "openai": CANONICAL,
+    "anthropic": ANTHROPIC,
+    "gemini": GOOGLES,
+    "llamacpp": CANONICAL,
+    "fake": CANONICAL,
+}
+MOST_MALFORMED = max(len(each.malformed) for each in EXAMPLES.values())
 
 
 @pytest.fixture(params=sorted(ADAPTERS))
@@ -192,7 +232,7 @@ def test_request_carries_the_secret_in_a_header_alone(adapter: Adapter) -> None:
 
 def test_request_without_a_secret_has_no_credential_at_all(adapter: Adapter) -> None:
     names = {name.lower() for name, _value in adapter.request(call(BODY, secret="")).headers}
-    assert names & {"authorization", "x-api-key", "api-key"} == set()
+    assert names & {"authorization", "x-api-key", "api-key", "x-goog-api-key"} == set()
 
 
 def test_request_asks_for_an_answer_that_is_not_compressed(adapter: Adapter) -> None:
@@ -237,13 +277,13 @@ def test_event_is_a_canonical_chunk(adapter: Adapter, examples: Examples) -> Non
     assert choice["delta"]["content"] == "hi"
 
 
-@pytest.mark.parametrize("place", range(len(CANONICAL.malformed)))
+@pytest.mark.parametrize("place", range(MOST_MALFORMED))
 def test_what_is_no_answer_is_malformed(adapter: Adapter, examples: Examples, place: int) -> None:
     with pytest.raises(MalformedAnswer):
         whole(adapter, examples.malformed[place % len(examples.malformed)])
 
 
-@pytest.mark.parametrize("place", range(1, len(CANONICAL.malformed)))
+@pytest.mark.parametrize("place", range(1, MOST_MALFORMED))
 def test_what_is_no_chunk_is_malformed_or_skipped(adapter: Adapter, examples: Examples, place: int) -> None:
     sent = examples.malformed[place % len(examples.malformed)]
     reader = adapter.open(call(BODY))
@@ -278,33 +318,33 @@ def test_what_came_before_a_broken_event_is_kept(adapter: Adapter, examples: Exa
 # --- usage -----------------------------------------------------------------------------------------------------------
 
 
-def with_usage(example: bytes, usage: Any) -> bytes:
-    return orjson.dumps({**orjson.loads(example), "usage": usage})
+def with_usage(examples: Examples, example: bytes, usage: Any) -> bytes:
+    return orjson.dumps({**orjson.loads(example), examples.usage_name: usage})
 
 
 def test_usage_of_a_whole_answer_is_counted_by_kind(adapter: Adapter, examples: Examples) -> None:
     reader = adapter.open(call(BODY))
-    reader.whole(with_usage(examples.answer, examples.usage))
+    reader.whole(with_usage(examples, examples.answer, examples.usage))
     assert (reader.usage, reader.is_exact, reader.reported) == (examples.counted, True, examples.usage)
 
 
 def test_usage_is_taken_out_of_a_stream_and_counted_by_kind(adapter: Adapter, examples: Examples) -> None:
     reader = adapter.open(call(BODY))
-    (chunk,) = reader.feed(b"data: " + with_usage(examples.event, examples.usage) + b"\n\n")
+    (chunk,) = reader.feed(b"data: " + with_usage(examples, examples.event, examples.usage) + b"\n\n")
     assert type(chunk) is dict
-    assert ("usage" in chunk, reader.usage, reader.reported) == (False, examples.counted, examples.usage)
+    assert (examples.usage_name in chunk, reader.usage, reader.reported) == (False, examples.counted, examples.usage)
 
 
 def test_chunk_that_only_carries_usage_is_none(adapter: Adapter, examples: Examples) -> None:
     reader = adapter.open(call(BODY))
-    assert reader.feed(b"data: " + with_usage(examples.usage_alone, examples.usage) + b"\n\n") == []
+    assert reader.feed(b"data: " + with_usage(examples, examples.usage_alone, examples.usage) + b"\n\n") == []
     assert reader.usage == examples.counted
 
 
-@pytest.mark.parametrize("garbage", [None, 5, "x", [], {}, {"prompt_tokens": -1}, True], ids=str)
+@pytest.mark.parametrize("garbage", [None, 5, "x", [], {}, {"prompt_tokens": -1}, {"promptTokenCount": -1}, True], ids=str)
 def test_usage_that_cannot_be_is_none(adapter: Adapter, examples: Examples, garbage: Any) -> None:
     reader = adapter.open(call(BODY))
-    reader.whole(with_usage(examples.answer, garbage))
+    reader.whole(with_usage(examples, examples.answer, garbage))
     assert reader.usage is None
 
 

@@ -1,0 +1,47 @@
+"""Google's thought signatures in a chat's messages: they must come back with the history as they went out.
+
+A function call's travels beside it as Google's own compatible endpoint has it (`extra_content`), any other among the
+message's `reasoning_details`, in OpenRouter's words (openrouter.ai/docs/use-cases/reasoning-tokens), under the name of
+its format: another vendor's signatures are none of Google's.
+Rules: ai.google.dev/gemini-api/docs/thought-signatures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+FORMAT: Final = "google-gemini-v1"
+SKIP: Final = "skip_thought_signature_validator"
+"""What Google documents for calls that another model made, or whose signature is lost."""
+
+
+def beside_call(signature: str) -> dict[str, Any]:
+    return {"extra_content": {"google": {"thought_signature": signature}}}
+
+
+def of_call(call: Mapping[str, Any]) -> str:
+    """The signature that came beside a tool call; empty if none did."""
+    extra = call.get("extra_content")
+    google = extra.get("google") if type(extra) is dict else None
+    signature = google.get("thought_signature") if type(google) is dict else None
+    return signature if type(signature) is str else ""
+
+
+def detail(signature: str, thought: str) -> dict[str, Any]:
+    """The entry of `reasoning_details` for a part's signature; `thought` is empty where nothing thought was shown."""
+    if thought:
+        return {"type": "reasoning.text", "text": thought, "signature": signature, "format": FORMAT}
+    return {"type": "reasoning.encrypted", "data": signature, "format": FORMAT}
+
+
+def parts_of(message: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The parts that hold the signatures of a message's details. What was thought without one is not sent back."""
+    details = message.get("reasoning_details")
+    for entry in details if type(details) is list else ():
+        if type(entry) is not dict or entry.get("format") != FORMAT:
+            continue
+        if entry.get("type") == "reasoning.text" and entry.get("signature"):
+            yield {"text": entry.get("text") or "", "thought": True, "thoughtSignature": entry["signature"]}
+        elif entry.get("type") == "reasoning.encrypted" and entry.get("data"):
+            yield {"text": "", "thoughtSignature": entry["data"]}
