@@ -324,12 +324,16 @@ def write_last_used(key_ids: set[int]) -> None:
 class ApiKeyAuthentication(BaseAuthentication):
     """DRF's contract with an awaitable `authenticate`: the API plane's dispatch awaits it.
 
-    Accepts `Authorization: Bearer sk-...` and `x-api-key: sk-...` (Anthropic's clients).
+    Accepts `Authorization: Bearer sk-...`, `x-api-key: sk-...` (Anthropic's clients) and `x-goog-api-key` (Google's).
     """
+
+    def secret(self, request: Any) -> str:
+        """What the request says it is authorised by; empty if nothing."""
+        return _secret(request.headers)
 
     async def authenticate(self, request: Any) -> tuple[Caller, Caller]:  # type: ignore[override]
         key_cache: KeyCache = request.gateway.key_cache
-        caller = await key_cache.find(_secret(request.headers))
+        caller = await key_cache.find(self.secret(request))
         if caller is None:
             raise InvalidApiKey
         try:
@@ -346,6 +350,17 @@ class ApiKeyAuthentication(BaseAuthentication):
         return "Bearer"
 
 
+class QueryKeyAuthentication(ApiKeyAuthentication):
+    """The same for Google's paths, whose clients may also say `?key=` (cloud.google.com/docs/authentication/api-keys).
+
+    No query string is ever logged.
+    """
+
+    def secret(self, request: Any) -> str:
+        found: str = super().secret(request) or request.query("key")
+        return found
+
+
 async def whose(request: Any) -> Caller | None:
     """Whose key a request carries that was refused before anybody looked at it, whether it may be used or not."""
     try:
@@ -358,6 +373,6 @@ async def whose(request: Any) -> Caller | None:
 def _secret(headers: Mapping[str, str]) -> str:
     authorization = headers.get("authorization")
     if authorization is None:
-        return headers.get("x-api-key", "")
+        return headers.get("x-api-key") or headers.get("x-goog-api-key", "")
     scheme, _space, secret = authorization.partition(" ")
     return secret.strip() if scheme.lower() == "bearer" else ""

@@ -1,9 +1,9 @@
 # ruff: noqa: E402 - Django is set up before anything of ours is imported
 """The ASGI entry: two planes over one Django project.
 
-Paths under /v1/ go to the API plane: the same URL resolver and DRF views, without middleware and without thread hops.
-Everything else is stock Django (portal, admin, docs), but for an app that has got its base URL wrong: it is told so in
-the API's own words. ADR 0001 has the reason and the figures.
+Paths under /v1/ and /v1beta/ go to the API plane: the same URL resolver and DRF views, without middleware and without
+thread hops. Everything else is stock Django (portal, admin, docs), but for an app that has got its base URL wrong: it
+is told so in the API's own words. ADR 0001 has the reason and the figures.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Application:
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
         kind = scope["type"]
-        if kind == "http" and (scope["path"].startswith("/v1/") or scope["path"] == "/v1"):
+        if kind == "http" and (scope["path"].startswith(("/v1/", "/v1beta/")) or scope["path"] == "/v1"):
             if self._api is None:
                 raise RuntimeError("The API plane needs a server that speaks ASGI's lifespan; see bin/serve.")
             return self._api(scope, receive, send)

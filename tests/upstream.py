@@ -423,8 +423,15 @@ def _model_of(request: Received) -> str | None:
         return found[1].decode() if found else None
     with contextlib.suppress(ValueError):
         body = request.json
-        return body.get("model") if isinstance(body, dict) else None
+        named = body.get("model") if isinstance(body, dict) else None
+        return named or _model_in(request.path)
     return None
+
+
+def _model_in(path: str) -> str | None:
+    """As Google's paths have it: `/models/{model}:generateContent`."""
+    _base, mark, call = path.partition("/models/")
+    return call.rpartition(":")[0] if mark else None
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Final
 
+from accounts.authentication import QueryKeyAuthentication
 from accounts.errors import GatewayError
 from billing.books import Idempotency
-from routing.api import account, body, form, idempotency, models
+from routing.api import account, body, form, gemini_models, idempotency, models
 from routing.api.base import ApiRequest, ApiResponse, GatewayView, json_response, refuse
 from routing.api.errors import NoWebSocket, ResponseNotKept, UnknownUrl
 from routing.api.headers import RequestHeaders
@@ -14,6 +15,9 @@ from routing.api.paths import nearest
 from routing.endpoints.base import Endpoint
 from routing.endpoints.chat import CHAT
 from routing.endpoints.embeddings import EMBEDDINGS
+from routing.endpoints.generate import GENERATE
+from routing.endpoints.generate.needs import Weight
+from routing.endpoints.generate.schema import read as read_generate
 from routing.endpoints.images import IMAGES
 from routing.endpoints.messages import COUNT_TOKENS, MESSAGES
 from routing.endpoints.responses import RESPONSES
@@ -33,19 +37,21 @@ class EndpointView(GatewayView):
     def envelope(self, error: GatewayError, request_id: str) -> dict[str, Any]:
         return self.endpoint.envelope(error, request_id)
 
-    async def post(self, request: ApiRequest) -> ApiResponse:
-        reply = await serve(await self.call(request), request.gateway, request.until_gone)
+    def put_in(self, values: dict[str, Any], request: ApiRequest, **named: str) -> None:
+        """Puts into the body what an endpoint's URL says of the request; most say nothing."""
+
+    async def post(self, request: ApiRequest, **named: str) -> ApiResponse:
+        reply = await serve(await self.call(request, **named), request.gateway, request.until_gone)
         if isinstance(reply, StreamReply):
             return ApiResponse(200, reply.headers, stream=reply)
         return ApiResponse(200, reply.headers, reply.body, media=reply.media)
 
-    async def call(self, request: ApiRequest) -> Call:
+    async def call(self, request: ApiRequest, **named: str) -> Call:
         """The request, read and checked."""
         headers = request.headers
-        if headers.by_name.get(b"content-type") != b"application/json" or b"content-encoding" in headers.by_name:
-            body.check_media_type(headers.get("content-type", ""), headers.get("content-encoding", ""))
-        raw = await request.read_body()
-        values = request.values = body.parse(raw) if len(raw) <= body.AT_ONCE else await body.parse_in_turns(raw)
+        raw, values = await _read(request)
+        if named:
+            self.put_in(values, request, **named)
         return self._call(request, values, len(raw), idempotency.read(headers, request.path, raw))
 
     def _call(
@@ -75,13 +81,23 @@ class EndpointView(GatewayView):
 class UploadView(EndpointView):
     """POST to an endpoint whose bodies are forms with a file."""
 
-    async def call(self, request: ApiRequest) -> Call:
+    async def call(self, request: ApiRequest, **named: str) -> Call:
         headers = request.headers
         boundary = form.boundary_of(headers.get("content-type", ""), headers.get("content-encoding", ""))
         raw = await request.read_body()
         size, values = len(raw), await form.parse(raw, boundary)
         request.values = values
         return self._call(request, values, size, idempotency.read(headers, request.path, values, form.digest))
+
+
+async def _read(request: ApiRequest) -> tuple[bytes, dict[str, Any]]:
+    """The body as it came, and what it says."""
+    headers = request.headers
+    if headers.by_name.get(b"content-type") != b"application/json" or b"content-encoding" in headers.by_name:
+        body.check_media_type(headers.get("content-type", ""), headers.get("content-encoding", ""))
+    raw = await request.read_body()
+    values = request.values = body.parse(raw) if len(raw) <= body.AT_ONCE else await body.parse_in_turns(raw)
+    return raw, values
 
 
 def _passed(headers: RequestHeaders, names: frozenset[bytes]) -> tuple[tuple[str, str], ...]:
@@ -205,12 +221,68 @@ class ModelsOfAnthropic(OfAnthropic):
 _of_anthropic: Final = ModelsOfAnthropic.as_view()
 
 
+class GenerateView(EndpointView):
+    """GET /v1beta/models/{model_id}, POST /v1beta/models/{model_id}:generateContent and the like, below /v1 as well."""
+
+    endpoint = GENERATE
+    authentication_classes = [QueryKeyAuthentication]
+    ACTIONS: ClassVar = frozenset(("generateContent", "streamGenerateContent", "countTokens"))
+
+    async def get(self, request: ApiRequest, model_id: str) -> ApiResponse:
+        snapshot = request.gateway.catalogue.snapshot
+        return json_response(gemini_models.one(snapshot, request.caller, model_id, request.started_at))
+
+    async def post(self, request: ApiRequest, **named: str) -> ApiResponse:
+        model, _colon, action = named["model_id"].rpartition(":")
+        if action not in self.ACTIONS:
+            raise UnknownUrl
+        if action == "countTokens":
+            return await self._count(request, model)
+        return await super().post(request, model=model, action=action)
+
+    def put_in(self, values: dict[str, Any], request: ApiRequest, **named: str) -> None:
+        """A stream comes as events where these were asked for, else as a list."""
+        is_stream, is_events = named["action"] == "streamGenerateContent", request.query("alt") == "sse"
+        values.update(model=named["model"], stream=is_stream and is_events, isList=is_stream and not is_events)
+
+    async def _count(self, request: ApiRequest, name: str) -> ApiResponse:
+        """How many tokens a prompt probably is: nothing goes upstream, nothing is billed."""
+        raw, values = await _read(request)
+        inner = values.get("generateContentRequest")
+        asked = inner if type(inner) is dict else values
+        asked["model"] = values["model"] = name
+        gateway = request.gateway
+        model = gemini_models.served(gateway.catalogue.snapshot, request.caller, name, request.started_at)
+        weight = Weight(read_generate(asked), len(raw))
+        return json_response({"totalTokens": weight.expected(gateway.health.learned.bytes_per_token(model.name))})
+
+
+class GenerateModels(GatewayView):
+    """GET /v1beta/models"""
+
+    authentication_classes = [QueryKeyAuthentication]
+    envelope = staticmethod(GENERATE.envelope)
+
+    async def get(self, request: ApiRequest) -> ApiResponse:
+        snapshot, now = request.gateway.catalogue.snapshot, request.started_at
+        size, token = request.query("pageSize"), request.query("pageToken")
+        return json_response(gemini_models.listing(snapshot, request.caller, now, size, token))
+
+
+_generate: Final = GenerateView.as_view()
+_generate_models: Final = GenerateModels.as_view()
+
+
 class ForEither(GatewayView):
-    """A view of models: who sends Anthropic's version is answered in Anthropic's shape."""
+    """A view of models: who sends Anthropic's version is answered in Anthropic's shape, Google's clients in theirs."""
 
     async def dispatch(self, request: ApiRequest, **kwargs: Any) -> ApiResponse:  # type: ignore[override]
-        if b"anthropic-version" in request.headers.by_name:
+        names = request.headers.by_name
+        if b"anthropic-version" in names:
             return await _of_anthropic(request, **kwargs)
+        is_action = request.path.rpartition(":")[2] in GenerateView.ACTIONS
+        if is_action or b"x-goog-api-key" in names or b"x-goog-api-client" in names:
+            return await (_generate if kwargs else _generate_models)(request, **kwargs)
         return await super().dispatch(request, **kwargs)
 
 

@@ -7,6 +7,7 @@ from typing import Final
 from routing.endpoints.base import Endpoint, is_served
 from routing.endpoints.chat import CHAT
 from routing.endpoints.embeddings import EMBEDDINGS
+from routing.endpoints.generate import GENERATE
 from routing.endpoints.images import IMAGES
 from routing.endpoints.messages import MESSAGES
 from routing.endpoints.responses import RESPONSES
@@ -24,6 +25,9 @@ _ALL: Final[tuple[Endpoint, ...]] = (
     TRANSLATIONS,
 )
 ENDPOINTS: Final[dict[str, Endpoint]] = {each.name: each for each in _ALL}
+ENDPOINTS: Final[dict[str, Endpoint]] = {
+    each.name: each for each in (CHAT, EMBEDDINGS, MESSAGES, GENERATE, IMAGES, SPEECH, TRANSCRIPTIONS, TRANSLATIONS)
+}
 
 
 def public_id(endpoint: str, request_id: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import orjson
 
-from routing.providers.base import MalformedAnswer
+from routing.providers.base import Event, MalformedAnswer
 from routing.providers.gemini import media, signatures
 from routing.providers.gemini.usage import usage_of
 from routing.providers.gemini.words import blocked, finish_reason, is_said
@@ -29,6 +29,13 @@ class GenerateReader(OpenAIReader):
     """An answer in Google's own format: chunks and answers leave as they came, but for their usage."""
 
     # --- streams -----------------------------------------------------------------------------------------------------
+
+    def _take_chunk(self, event: bytes, events: list[Event]) -> None:
+        """Each chunk is read whole: its counts stand in it."""
+        chunk = self.read_chunk(event)
+        if chunk is not None:
+            events.append(chunk)
+            self._has_begun = True
 
     def read_chunk(self, data: bytes) -> dict[str, Any] | None:
         """One chunk, None where there is nothing to show; raises MalformedAnswer."""
@@ -229,31 +236,20 @@ def _says_something(candidate: Mapping[str, Any]) -> bool:
 
 def _said(parts: list[dict[str, Any]]) -> dict[str, Any]:
     """The members of a message, or of a delta, that say what the parts say."""
-    texts: list[str] = []
-    thoughts: list[str] = []
-    details: list[dict[str, Any]] = []
-    calls: list[dict[str, Any]] = []
-    images: list[dict[str, Any]] = []
+    said: dict[str, Any] = {}
     for part in parts:
         text, signature = _text(part.get("text")), _text(part.get("thoughtSignature"))
+        address = media.address_of(part)
         if part.get("functionCall"):
-            calls.append(_call(part["functionCall"], signature))
+            said.setdefault("tool_calls", []).append(_call(part["functionCall"], signature))
             continue
         if text:
-            (thoughts if part.get("thought") else texts).append(text)
-        if signature:
-            details.append(signatures.detail(signature, text if part.get("thought") else ""))
-        address = media.address_of(part)
+            name = "reasoning_content" if part.get("thought") else "content"
+            said[name] = said.get(name, "") + text
         if address:
-            images.append({"type": "image_url", "image_url": {"url": address}})
-    said = {
-        "content": "".join(texts) or None,
-        "reasoning_content": "".join(thoughts),
-        "reasoning_details": details,
-        "tool_calls": calls,
-        "images": images,
-    }
-    return {name: value for name, value in said.items() if value}
+            said.setdefault("images", []).append({"type": "image_url", "image_url": {"url": address}})
+    details = signatures.details_of(parts)
+    return {**said, "reasoning_details": details} if details else said
 
 
 def _text(value: Any) -> str:

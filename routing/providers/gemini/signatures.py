@@ -8,7 +8,7 @@ Rules: ai.google.dev/gemini-api/docs/thought-signatures.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 FORMAT: Final = "google-gemini-v1"
@@ -28,11 +28,24 @@ def of_call(call: Mapping[str, Any]) -> str:
     return signature if type(signature) is str else ""
 
 
-def detail(signature: str, thought: str) -> dict[str, Any]:
-    """The entry of `reasoning_details` for a part's signature; `thought` is empty where nothing thought was shown."""
-    if thought:
-        return {"type": "reasoning.text", "text": thought, "signature": signature, "format": FORMAT}
-    return {"type": "reasoning.encrypted", "data": signature, "format": FORMAT}
+def details_of(parts: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The `reasoning_details` of an answer's parts: none without a signature, else with all that was thought there."""
+    signed = [(part, _signature(part)) for part in parts if not part.get("functionCall")]
+    if not any(signature for _part, signature in signed):
+        return []
+    found = []
+    for part, signature in signed:
+        if part.get("thought") and type(part.get("text")) is str:
+            entry = {"type": "reasoning.text", "text": part["text"], "format": FORMAT}
+            found.append({**entry, "signature": signature} if signature else entry)
+        elif signature:
+            found.append({"type": "reasoning.encrypted", "data": signature, "format": FORMAT})
+    return found
+
+
+def _signature(part: Mapping[str, Any]) -> str:
+    signature = part.get("thoughtSignature")
+    return signature if type(signature) is str else ""
 
 
 def parts_of(message: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

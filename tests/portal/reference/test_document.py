@@ -109,12 +109,23 @@ def test_streamed_example_is_valid_chunks_and_a_done() -> None:
 
 
 def _served() -> set[tuple[str, str]]:
-    """Every method and path of the API plane's URLconf, in the document's notation."""
+    """Every method and path of the API plane's URLconf, in the document's notation.
+
+    What is served below /v1beta is below /v1, too; a view with actions has a path for each.
+    """
     return {
-        (method.lower(), "/" + re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", str(pattern.pattern)))
+        (
+            method.lower(),
+            "/" + re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", f"{pattern.pattern}{action}").replace("v1beta", "v1"),
+        )
         for pattern in urls.urlpatterns
         for method in pattern.callback.__self__.allowed_methods
+        for action in (_actions(pattern.callback.__self__) if method == "POST" else [""])
     }
+
+
+def _actions(view: Any) -> list[str]:
+    return [f":{action}" for action in view.ACTIONS] if hasattr(view, "ACTIONS") else [""]
 
 
 def _documented() -> set[tuple[str, str]]:

@@ -341,7 +341,9 @@ def test_chunk_that_only_carries_usage_is_none(adapter: Adapter, examples: Examp
     assert reader.usage == examples.counted
 
 
-@pytest.mark.parametrize("garbage", [None, 5, "x", [], {}, {"prompt_tokens": -1}, {"promptTokenCount": -1}, True], ids=str)
+@pytest.mark.parametrize(
+    "garbage", [None, 5, "x", [], {}, {"prompt_tokens": -1}, {"promptTokenCount": -1}, True], ids=str
+)
 def test_usage_that_cannot_be_is_none(adapter: Adapter, examples: Examples, garbage: Any) -> None:
     reader = adapter.open(call(BODY))
     reader.whole(with_usage(examples, examples.answer, garbage))
