@@ -196,7 +196,7 @@ class CountTokens(OfAnthropic, EndpointView):
 
     endpoint = COUNT_TOKENS
 
-    async def post(self, request: ApiRequest) -> ApiResponse:
+    async def post(self, request: ApiRequest, **named: str) -> ApiResponse:
         return json_response({"input_tokens": await count(await self.call(request), request.gateway)})
 
 
