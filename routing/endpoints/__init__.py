@@ -18,6 +18,7 @@ _ALL: Final[tuple[Endpoint, ...]] = (
     CHAT,
     RESPONSES,
     MESSAGES,
+    GENERATE,
     EMBEDDINGS,
     IMAGES,
     SPEECH,
@@ -25,9 +26,6 @@ _ALL: Final[tuple[Endpoint, ...]] = (
     TRANSLATIONS,
 )
 ENDPOINTS: Final[dict[str, Endpoint]] = {each.name: each for each in _ALL}
-ENDPOINTS: Final[dict[str, Endpoint]] = {
-    each.name: each for each in (CHAT, EMBEDDINGS, MESSAGES, GENERATE, IMAGES, SPEECH, TRANSCRIPTIONS, TRANSLATIONS)
-}
 
 
 def public_id(endpoint: str, request_id: str) -> str:
