@@ -14,6 +14,8 @@ from django.db.models import Count, Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.decorators import method_decorator
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
@@ -22,12 +24,16 @@ from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldBooleanSwitchWidget
 
 from administration.frame import Admin, Inline, action, display, moved
 from billing import amounts
-from routing.catalogue import channels
+from routing.catalogue import channels, options
 from routing.catalogue.probe import Result, probe
 from routing.models import Channel, Route
+from routing.providers import choices
+from routing.providers.openai.vendors import VENDORS
 from routing.wire import addresses
 
 _MOST_TESTED = 10
+_ADDRESSES = "vendor-addresses"
+_ROW = "<li><code>{}</code>: {} (<code>{}</code>). {}</li>"
 
 
 class ChannelForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable when it runs
@@ -44,6 +50,15 @@ class ChannelForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptab
         ),
     )
     remove_secret = forms.BooleanField(label=_("Remove the secret"), required=False, widget=UnfoldBooleanSwitchWidget())
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "base_url" in self.fields:
+            address = self.fields["base_url"]
+            address.widget.attrs |= {"list": _ADDRESSES, "autocomplete": "off"}
+            address.help_text = _addresses()
+        if "options" in self.fields:
+            self.fields["options"].help_text = _options()
 
     class Meta:
         model = Channel
@@ -184,6 +199,27 @@ class ChannelAdmin(Admin):
             self.message_user(request, _no_route(channel), messages.WARNING)
         for result in probe(channel, routes, addresses.networks(settings.CHANNEL_NETWORKS)):
             self.message_user(request, _sentence(result), messages.SUCCESS if result.is_ok else messages.ERROR)
+
+
+def _addresses() -> SafeString:
+    """The help of the base URL, with the addresses of known vendors, which browsers suggest."""
+    known = [(vendor.base_url, vendor.label) for vendor in VENDORS.values()]
+    suggested = format_html_join("", '<option value="{}">{}</option>', known)
+    text = gettext("The addresses of known vendors are suggested.")
+    return format_html('{}<datalist id="{}">{}</datalist>', text, _ADDRESSES, suggested)
+
+
+def _options() -> SafeString:
+    """The help of the options: what each provider's dialect can be told, as it says itself."""
+    by_provider = {label: options.rows(provider) for provider, label in choices()}
+    told = [
+        (label, format_html_join("", _ROW, ((row.name, row.kind, row.default, row.text) for row in rows)))
+        for label, rows in by_provider.items()
+        if rows
+    ]
+    text = gettext("What the provider’s dialect can be told, as a JSON object; nothing is the default of each.")
+    lists = format_html_join("", "<details><summary>{}</summary><ul>{}</ul></details>", told)
+    return format_html("{}{}", text, lists)
 
 
 def _no_route(channel: Channel) -> str:

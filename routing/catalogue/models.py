@@ -13,9 +13,9 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from billing.models import Rates, Withdrawal
-from routing.catalogue import vault
+from routing.catalogue import options, vault
 from routing.endpoints.chat import CHAT
-from routing.providers import ADAPTERS, read_options
+from routing.providers import ADAPTERS
 from routing.providers import choices as provider_choices
 from routing.wire import addresses
 from routing.wire.addresses import ForbiddenAddress
@@ -88,12 +88,9 @@ class Channel(models.Model):
         """Raises ValidationError for options that the provider has not got."""
         if self.provider not in ADAPTERS:
             return  # which is another field's fault
-        if not isinstance(self.options or {}, dict):
-            raise ValidationError({"options": _("The options are a JSON object.")})
-        try:
-            read_options(self.provider, self.options or {})
-        except ValueError as error:
-            raise ValidationError({"options": str(error)}) from error
+        fault = options.fault(self.provider, self.options or {})
+        if fault:
+            raise ValidationError({"options": fault})
 
     @property
     def secret(self) -> str:

@@ -211,7 +211,7 @@ def _channel(row: Channel) -> ChannelView:
     options = NO_OPTIONS
     if row.provider in ADAPTERS:
         try:
-            options = read_options(row.provider, row.options or {})
+            options = read_options(row.provider, row.options or {}).at(origin.host if origin else "")
         except ValueError as error:
             log.error("the options of channel %s cannot be read (%s); the channel is out", row.pk, error)
             fault = fault or Reason.CHANNEL_DISABLED

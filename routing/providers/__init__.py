@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from routing.providers.anthropic import ANTHROPIC
+from routing.providers.azure import AZURE
 from routing.providers.base import Adapter, Options
 from routing.providers.fake import FAKE
 from routing.providers.gemini import GEMINI
@@ -16,6 +17,7 @@ from routing.providers.openai import OPENAI
 
 ADAPTERS: Final[dict[str, Adapter]] = {
     "openai": OPENAI,
+    "azure": AZURE,
     "anthropic": ANTHROPIC,
     "gemini": GEMINI,
     "llamacpp": LLAMACPP,

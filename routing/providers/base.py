@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Literal, Protocol, Self
 
 import msgspec
 
@@ -22,6 +22,10 @@ MOST_TOKENS: Final = 100_000_000
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What can be set of a channel beside its address and secret; each dialect has its own, all with defaults."""
+
+    def at(self, host: str) -> Self:
+        """The same for an upstream at this host, with what a dialect knows of who is there."""
+        return self
 
 
 NO_OPTIONS: Final = Options()

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from routing.providers.base import Options
 from routing.providers.openai import OpenAI
 
 _PLAYED: Final = frozenset(
     (
         "chat.completions",
         "embeddings",
+        "completions",
+        "rerank",
+        "moderations",
         "images.generations",
         "audio.speech",
         "audio.transcriptions",
@@ -24,6 +28,7 @@ _PLAYED: Final = frozenset(
 
 class Fake(OpenAI):
     label = "Fake (demo and tests)"
+    options: type[Options] = Options
 
     def speaks(self, endpoint: str, host: str, options: Any) -> bool:
         """What routing/wire/fake.py plays."""

@@ -14,6 +14,7 @@ import msgspec
 from billing.kinds import Usage
 from routing.providers.base import MOST_TOKENS, Reader, UpstreamCall, UpstreamRequest
 from routing.providers.openai import OpenAI, OpenAIReader
+from routing.providers.openai.completions import CompletionsReader
 from routing.providers.openai.refusals import text_of
 
 _TIMINGS: Final = "timings_per_token"
@@ -43,8 +44,10 @@ class LlamaCpp(OpenAI):
 
     def open(self, call: UpstreamCall) -> Reader:
         if not self._counts(call):
+        if not call.cap or call.endpoint == "responses":
             return super().open(call)
-        return LlamaCppReader(call.answers, shows_timings=_TIMINGS in call.body)
+        kind = LlamaCppCompletionsReader if call.endpoint == "completions" else LlamaCppReader
+        return kind(call.answers, shows_timings=_TIMINGS in call.body)
 
 
 class LlamaCppReader(OpenAIReader):
@@ -92,6 +95,10 @@ class LlamaCppReader(OpenAIReader):
         output = max(usage.output, sum(count for count, _is_exact in counts))
         self.usage = msgspec.structs.replace(usage, output=output)
         self.is_exact = all(is_exact for _count, is_exact in counts)
+
+
+class LlamaCppCompletionsReader(CompletionsReader, LlamaCppReader):
+    """The same of text completions."""
 
 
 def _tokens_of(choice: dict[str, Any]) -> tuple[int, bool]:

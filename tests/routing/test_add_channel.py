@@ -97,3 +97,37 @@ def test_refusal_changes_nothing(db: None, words: tuple[str, ...]) -> None:
         _add(*words)
 
     assert (Channel.objects.count(), CatalogueModel.objects.count(), Price.objects.count()) == (0, 0, 0)
+
+
+# --- vendors ---------------------------------------------------------------------------------------------------------
+
+
+def test_vendor_says_what_is_not_given(db: None) -> None:
+    call_command("add_channel", "Groq", "--vendor", "groq", "--model", "small", *COST, verbosity=0)
+
+    channel = Channel.objects.get()
+    assert (channel.provider, channel.base_url) == ("openai", "https://api.groq.com/openai/v1")
+    assert (channel.options, channel.disconnect_policy) == ({"vendor": "groq"}, "drain")
+
+
+def test_server_of_a_vendor_may_stand_anywhere(db: None) -> None:
+    _add("--vendor", "vllm", "--model", "small", *COST)
+
+    channel = Channel.objects.get()
+    assert (channel.base_url, channel.options) == ("https://api.example.com/v1", {"vendor": "vllm"})
+    assert channel.disconnect_policy == "cancel"
+
+
+def test_vendor_with_a_dialect_of_its_own_is_spoken_to_in_that(db: None) -> None:
+    address = ("--base-url", "https://mine.openai.azure.com")
+    call_command("add_channel", "Azure", "--vendor", "azure", *address, "--model", "small", *COST, verbosity=0)
+
+    channel = Channel.objects.get()
+    assert (channel.provider, channel.base_url, channel.options) == ("azure", "https://mine.openai.azure.com", None)
+
+
+@pytest.mark.parametrize("words", [(), ("--vendor", "azure")], ids=["no vendor", "a resource's own address"])
+def test_channel_without_an_address_is_refused(db: None, words: tuple[str, ...]) -> None:
+    with pytest.raises(CommandError, match="needs --base-url"):
+        call_command("add_channel", "Vendor", *words, "--model", "small", *COST, verbosity=0)
+    assert Channel.objects.count() == 0

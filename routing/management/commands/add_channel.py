@@ -14,7 +14,8 @@ from django.db import transaction
 from routing.catalogue import channels
 from routing.catalogue.offers import Rate, add_route, offer_model
 from routing.models import Channel
-from routing.providers import choices
+from routing.providers import ADAPTERS, choices
+from routing.providers.openai.vendors import VENDORS
 
 
 def _model(text: str) -> tuple[str, str]:
@@ -43,8 +44,9 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("name")
-        parser.add_argument("--provider", default="openai", choices=[name for name, _label in choices()])
-        parser.add_argument("--base-url", required=True)
+        parser.add_argument("--vendor", choices=sorted(VENDORS), help="whose upstream it is: says what is not given")
+        parser.add_argument("--provider", choices=[name for name, _label in choices()], help="default: the vendor's")
+        parser.add_argument("--base-url", help="default: the vendor's")
         parser.add_argument("--secret-env", metavar="VAR")
         parser.add_argument("--priority", type=int, default=0)
         parser.add_argument("--weight", type=int, default=1)
@@ -77,10 +79,26 @@ class Command(BaseCommand):
 
 def _channel(options: dict[str, Any]) -> Channel:
     channel = Channel.objects.filter(name=options["name"]).first() or Channel(name=options["name"])
-    channel.provider, channel.base_url = options["provider"], options["base_url"]
+    channel.provider, channel.base_url = options["provider"] or "openai", options["base_url"] or ""
+    if options["vendor"]:
+        _follow(channel, options["vendor"], provider=options["provider"])
+    if not channel.base_url:
+        raise CommandError("a channel needs --base-url")
     channel.priority, channel.weight = options["priority"], options["weight"]
     channels.save(channel, secret=_secret(options["secret_env"]) if options["secret_env"] else "")
     return channel
+
+
+def _follow(channel: Channel, name: str, *, provider: str | None) -> None:
+    """Takes from the vendor what was not given; one with a dialect of its own is spoken to in that."""
+    vendor = VENDORS[name]
+    channel.provider = provider or (name if name in ADAPTERS else "openai")
+    if not channel.base_url and "NAME" not in vendor.base_url:
+        channel.base_url = vendor.base_url
+    if channel.provider != name:
+        channel.options = {**(channel.options or {}), "vendor": name}
+    if vendor.drains:
+        channel.disconnect_policy = Channel.DisconnectPolicy.DRAIN
 
 
 def _secret(variable: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final
@@ -11,18 +10,21 @@ import orjson
 
 from routing.providers.base import Options, Reader, Refusal, UpstreamCall, UpstreamRequest
 from routing.providers.openai import conventions, media
+from routing.providers.openai.completions import CompletionsReader
 from routing.providers.openai.options import OpenAIOptions
 from routing.providers.openai.reader import OpenAIReader
 from routing.providers.openai.refusals import refusal_of
 from routing.providers.openai.responses import ResponsesReader, responses_body
+from routing.providers.openai.vendors import ANY, Vendor, vendor_of
+from routing.providers.openai.wording import lacking, rename, reword
 
 _EXTENSIONS: Final = frozenset(("models", "provider", "usage"))
 """The router's own fields, never sent upstream."""
 _CHAT: Final = "chat.completions"
 _OF_OTHERS: Final = frozenset(("messages", "generate"))
 """Endpoints whose formats are Anthropic's and Google's."""
-_HAS_RESPONSES: Final = re.compile(r"(^|\.)openai\.com$")
-"""Vendors whose upstream has the Responses API; of others a channel's options say it."""
+_SELDOM: Final = frozenset(("responses",))
+"""Endpoints of OpenAI's that few have: whose upstream has them, its vendor or a channel's options say."""
 _HEADERS: Final[tuple[tuple[str, str], ...]] = (
     ("content-type", "application/json"),
     ("accept", "application/json"),
@@ -30,8 +32,8 @@ _HEADERS: Final[tuple[tuple[str, str], ...]] = (
     ("user-agent", "CostRouter"),
 )
 _STREAM_HEADERS: Final = tuple((name, "text/event-stream" if name == "accept" else value) for name, value in _HEADERS)
-_NEW_CAP_ONLY: Final = re.compile(r"(^|\.)(openai\.com|openai\.azure\.com)$")
-"""Vendors whose newer models refuse `max_tokens`; everybody else knows it at least as well as the newer name."""
+_ONE_CAP: Final = ("max_tokens",)
+"""Of text completions, which never had another name for it."""
 
 
 @lru_cache(maxsize=256)
@@ -43,11 +45,6 @@ def _headers(secret: str, is_stream: bool) -> tuple[tuple[str, str], ...]:
 def _media_headers(secret: str, media_type: str) -> tuple[tuple[str, str], ...]:
     headers = (("content-type", media_type), ("accept", "*/*"), *_HEADERS[2:])
     return (*headers, ("authorization", f"Bearer {secret}")) if secret else headers
-
-
-@lru_cache(maxsize=256)
-def _cap_name(host: str) -> str:
-    return "max_completion_tokens" if _NEW_CAP_ONLY.search(host) else "max_tokens"
 
 
 class OpenAI:
@@ -62,12 +59,11 @@ class OpenAI:
         """
         if isinstance(options, OpenAIOptions) and options.endpoints is not None:
             return endpoint in options.endpoints
-        if endpoint == "responses":
-            return _HAS_RESPONSES.search(host) is not None
-        return endpoint not in _OF_OTHERS
+        has = vendor_of(host, options).has
+        return endpoint not in _OF_OTHERS | _SELDOM if has is None else endpoint in has
 
     def lacks(self, endpoint: str, body: Mapping[str, Any], options: Any) -> str:
-        return ""
+        return lacking(vendor_of("", options), body) if endpoint == _CHAT else ""
 
     def recognises(self, headers: Mapping[bytes, bytes]) -> bool:
         return False
@@ -90,33 +86,44 @@ class OpenAI:
         if call.is_translated and call.endpoint == _CHAT:
             body = conventions.said_to(call.host, body)
         body["model"] = call.upstream_model
+        vendor = vendor_of(call.host, call.options)
+        if vendor is not ANY:
+            rename(vendor, body)
+            if call.endpoint == _CHAT:
+                reword(vendor, body)
         if call.cap:
-            self._set_cap(body, call)
+            _set_cap(body, call.cap, vendor.caps if call.endpoint == _CHAT else _ONE_CAP)
         if call.is_stream:
-            body["stream"] = True
-            body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
+            self._ask_for_stream(body, vendor)
         return UpstreamRequest(call.path, _headers(call.secret, call.is_stream), orjson.dumps(body))
 
     @staticmethod
-    def _set_cap(body: dict[str, Any], call: UpstreamCall) -> None:
-        """Under the name or names that the client chose, else under the one that the vendor knows."""
-        has_newer = body.get("max_completion_tokens") is not None
-        if has_newer:
-            body["max_completion_tokens"] = call.cap
-        if body.get("max_tokens") is not None:
-            body["max_tokens"] = call.cap
-        elif not has_newer:
-            body[_cap_name(call.host)] = call.cap
+    def _ask_for_stream(body: dict[str, Any], vendor: Vendor) -> None:
+        if body.get("best_of"):  # the best of several cannot be streamed: it comes whole where we alone wanted a stream
+            return
+        body["stream"] = True
+        if vendor.knows_stream_options:
+            body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
+        else:
+            body.pop("stream_options", None)
 
     def open(self, call: UpstreamCall) -> Reader:
         if call.endpoint in media.READERS:
             return media.READERS[call.endpoint](call)
         if call.endpoint == "responses":
             return ResponsesReader()
-        return OpenAIReader(call.answers, has_output=bool(call.cap))
+        kind = CompletionsReader if call.endpoint == "completions" else OpenAIReader
+        return kind(call.answers, has_output=bool(call.cap))
 
     def refusal(self, status: int, headers: Mapping[bytes, bytes], body: bytes, call: UpstreamCall) -> Refusal:
         return refusal_of(status, headers, body, call)
+
+
+def _set_cap(body: dict[str, Any], cap: int, names: tuple[str, ...]) -> None:
+    """Under the name or names that the client chose, else under the best that the upstream knows."""
+    chosen = [name for name in names if body.get(name) is not None] or names[:1]
+    for name in chosen:
+        body[name] = cap
 
 
 OPENAI: Final = OpenAI()

@@ -14,6 +14,8 @@ from billing.kinds import Usage
 from routing.providers.base import MOST_TOKENS
 
 _INPUT: Final = ("prompt_tokens", "input_tokens")
+_INPUT_ALONE: Final = (*_INPUT, "total_tokens")
+"""Where nothing is written the total is the input: Jina and Voyage say no more."""
 _OUTPUT: Final = ("completion_tokens", "output_tokens")
 """The second names are those of OpenAI's Responses API and of Anthropic; new-api sends both, one of them as zero."""
 _INPUT_DETAILS: Final = ("prompt_tokens_details", "input_tokens_details")
@@ -69,7 +71,7 @@ def usage_of(reported: Any, *, has_output: bool = True) -> Usage | None:
             return Usage(input=input_, output=output)
     if not _OTHERS.isdisjoint(reported):
         reported = _translated(reported)
-    input_ = _first(reported, _INPUT)
+    input_ = _first(reported, _INPUT if has_output else _INPUT_ALONE)
     if input_ is None:
         return None
     prompt, completion = _details(reported, _INPUT_DETAILS), _details(reported, _OUTPUT_DETAILS)

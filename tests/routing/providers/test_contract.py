@@ -167,6 +167,7 @@ EXAMPLES = {
     "fake": CANONICAL,
 }
 MOST_MALFORMED = max(len(each.malformed) for each in EXAMPLES.values())
+EXAMPLES = {"openai": CANONICAL, "azure": CANONICAL, "anthropic": ANTHROPIC, "llamacpp": CANONICAL, "fake": CANONICAL}
 
 
 @pytest.fixture(params=sorted(ADAPTERS))
