@@ -90,8 +90,9 @@ def _channel(name: str, port: int) -> Channel:
 
 def _open_catalogue(json_channel: Channel, stream_channel: Channel) -> None:
     for name in payloads.MODELS:
-        model = CatalogueModel.objects.create(name=name)
-        channel = json_channel if name == payloads.JSON_MODEL else stream_channel
+        endpoints = ["embeddings"] if name == payloads.EMBEDDINGS_MODEL else None
+        model = CatalogueModel.objects.create(name=name, endpoints=endpoints)
+        channel = json_channel if payloads.shape_of(name.encode()) is None else stream_channel
         route = Route.objects.create(channel=channel, model=model, upstream_name=name)
         CostPrice.objects.create(
             route=route, currency=Tenant.Currency.USD, input=100_000_000, cached_input=50_000_000, output=400_000_000

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench import command, machine, network, peers, results
+from bench import command, load, machine, network, peers, results
 from bench.gateways import OURS, Books, Checkout, Running, Stand, open_books, open_stand, start_gateway, start_null
 from bench.load import Target
+from bench.payloads import EMBEDDINGS
 from bench.peers import PEERS, Peer
 from bench.peers.setting import Setting
 from bench.processes import BenchmarkError, Fleet
@@ -84,6 +85,11 @@ def report(samples: Samples, rounds: int, *, only: set[str], counted: dict[str, 
                 "p99": samples.median(f"{_GATEWAY} added_p99_ms"),
             },
         }
+    if "embeddings" in only:
+        document["embeddings"] = {
+            "cpu_us": samples.spread(f"{_GATEWAY} embeddings_cpu_us"),
+            "to_null": samples.median(f"{_GATEWAY} embeddings_to_null"),
+        }
     if "stream" in only:
         document["stream"] = {figure: samples.median(f"{_GATEWAY} {figure}") for figure in _STREAM_FIGURES}
     document["peers"] = {
@@ -108,6 +114,9 @@ def bars(document: dict[str, Any]) -> list[Bar]:
             if name in document["peers"]:
                 times = measured["rps"]["median"] / document["peers"][name]["rps"]
                 found.append(Bar(f"throughput, times that of {name}", times, at_least=factor))
+    if "embeddings" in document:
+        measured = document["embeddings"]
+        found.append(Bar("embeddings request, CPU in null requests", measured["to_null"], at_most=4.5))
     if "stream" in document:
         measured = document["stream"]
         found.append(Bar("paced stream, CPU us a chunk", measured["paced_cpu_us_per_chunk"], at_most=130))
@@ -120,7 +129,9 @@ def main() -> int:
     parser = command.parser("bench.hot_path", __doc__)
     parser.add_argument("--peers", action="store_true", help="measure other gateways in the same rounds")
     parser.add_argument("--before", type=Path, help="a folder with another version of this project, to compare with")
-    parser.add_argument("--only", default="json,stream", help="json, stream or both (the default)")
+    parser.add_argument(
+        "--only", default="json,embeddings,stream", help="some of json, embeddings, stream (default: all)"
+    )
     return command.run(parser, _main)
 
 
@@ -169,6 +180,8 @@ def _run_rounds(windows: Windows, candidates: Candidates, only: set[str]) -> Non
         results.progress(f"round {number + 1} of {windows.plan.rounds}")
         if "json" in only:
             _json_round(windows, candidates)
+        if "embeddings" in only:
+            windows.json_beside_null(candidates.ours, candidates.null, EMBEDDINGS)
         if "stream" in only:
             for running in candidates.versions:
                 windows.streams(running)
@@ -184,6 +197,7 @@ def _warm_up(windows: Windows, candidates: Candidates, *, streams: bool) -> None
         windows.warm_up(version, streams=streams)
     for peer, running in candidates.peers:
         windows.warm_up(running, streams=False, seconds=peer.warm_up)
+    load.check_embeddings(candidates.ours.target)
 
 
 def _json_round(windows: Windows, candidates: Candidates) -> None:

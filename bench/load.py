@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench import payloads
-from bench.payloads import StreamShape
+from bench.payloads import Question, StreamShape
 from bench.processes import OTHER_CORE, BenchmarkError, run
 from bench.stream_client import sse_events
 
-PATH = "/v1/chat/completions"
+PATH = payloads.CHAT.path
 _SCRIPT = Path(__file__).with_name("completions.lua")
 
 
@@ -52,14 +52,22 @@ class StreamLoad:
     first_byte_p99_ms: float
 
 
-def json_load(target: Target, *, folder: Path, connections: int, seconds: float, drain: float = 1) -> JsonLoad:
+def json_load(
+    target: Target,
+    *,
+    folder: Path,
+    connections: int,
+    seconds: float,
+    drain: float = 1,
+    question: Question = payloads.CHAT,
+) -> JsonLoad:
     """A closed loop of JSON requests for so many seconds; `drain` is the time the last answers get."""
     body = folder / "request.json"
-    body.write_bytes(payloads.request_body(payloads.JSON_MODEL))
+    body.write_bytes(question.body)
     headers = [item for header in target.headers.items() for item in header]
     output = run(
         ["wrk", "--threads", "1", "--connections", str(connections), "--duration", f"{round(seconds + drain)}s",
-         "--timeout", "30s", "--latency", "--script", _SCRIPT, f"http://127.0.0.1:{target.port}{PATH}", "--",
+         "--timeout", "30s", "--latency", "--script", _SCRIPT, f"http://127.0.0.1:{target.port}{question.path}", "--",
          str(seconds), body, *headers],
         seconds=seconds + drain + 30,
     )  # fmt: skip
@@ -125,6 +133,14 @@ def check(target: Target) -> None:
     target.completed += 1
 
 
+def check_embeddings(target: Target) -> None:
+    """One embeddings request; raises BenchmarkError if the upstream's vector did not arrive."""
+    answer = _post(target, target.port, payloads.EMBEDDINGS.body, payloads.EMBEDDINGS.path)
+    if json.loads(answer)["data"] != json.loads(payloads.embeddings_answer())["data"]:
+        raise BenchmarkError(f"{target.name}: another vector than the upstream's: {answer[:500]!r}")
+    target.completed += 1
+
+
 def check_stream(target: Target) -> None:
     """One stream, read and compared chunk by chunk; raises BenchmarkError if the upstream's text did not arrive."""
     shape = payloads.SHORT
@@ -141,9 +157,9 @@ def _content(event: bytes) -> str:
     return str(json.loads(event.removeprefix(b"data: "))["choices"][0]["delta"]["content"])
 
 
-def _post(target: Target, port: int, body: bytes) -> bytes:
+def _post(target: Target, port: int, body: bytes, path: str = PATH) -> bytes:
     with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=30)) as connection:
-        connection.request("POST", PATH, body, {"content-type": "application/json", **target.headers})
+        connection.request("POST", path, body, {"content-type": "application/json", **target.headers})
         response = connection.getresponse()
         answer = response.read()
     if response.status != 200:

@@ -1,6 +1,7 @@
 """The bytes that every benchmark sends and receives, constant in size so that runs compare.
 
-A request of 877 bytes, a JSON answer of 775, and a stream of server-sent events of 273 bytes each. Pure: no I/O.
+A request of 877 bytes, a JSON answer of 775, a stream of server-sent events of 273 bytes each, and for embeddings a
+request of 877 bytes and an answer with one vector of 64 numbers. Pure: no I/O.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from typing import Any, Final
 import orjson
 
 JSON_MODEL: Final = "bench-json"
+EMBEDDINGS_MODEL: Final = "bench-embeddings"
+_DIMENSIONS = 64
 REQUEST_BYTES: Final = 877
 ANSWER_BYTES: Final = 775
 EVENT_BYTES: Final = 273
@@ -49,7 +52,7 @@ SHORT: Final = StreamShape(5, 5)
 """For the time to the first byte: many samples in a short window."""
 
 STREAM_SHAPES: Final = (PACED, BURST, SLOW, SHORT)
-MODELS: Final = (JSON_MODEL, *(shape.model for shape in STREAM_SHAPES))
+MODELS: Final = (JSON_MODEL, EMBEDDINGS_MODEL, *(shape.model for shape in STREAM_SHAPES))
 
 
 def request_body(model: str, *, stream: bool = False) -> bytes:
@@ -66,6 +69,20 @@ def request_body(model: str, *, stream: bool = False) -> bytes:
     if stream:
         document["stream"] = True
     return _padded(document, document["messages"][1], REQUEST_BYTES)
+
+
+def embeddings_request() -> bytes:
+    """An embeddings request of exactly REQUEST_BYTES bytes."""
+    document = {"model": EMBEDDINGS_MODEL, "input": ""}
+    return _padded(document, document, REQUEST_BYTES, name="input")
+
+
+def embeddings_answer() -> bytes:
+    """The upstream's one vector."""
+    vector = [round((-1) ** place / (place + 8), 5) for place in range(_DIMENSIONS)]
+    data = [{"object": "embedding", "index": 0, "embedding": vector}]
+    usage = {"prompt_tokens": 180, "total_tokens": 180}
+    return _compact({"object": "list", "model": EMBEDDINGS_MODEL, "data": data, "usage": usage})
 
 
 def answer() -> bytes:
@@ -120,9 +137,9 @@ def _chunk(choices: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _padded(document: dict[str, Any], message: dict[str, Any], size: int) -> bytes:
-    """The document in JSON, with as much text in the message's content as makes it `size` bytes."""
-    message["content"] = _WORDS[: size - len(_compact(document))]
+def _padded(document: dict[str, Any], message: dict[str, Any], size: int, *, name: str = "content") -> bytes:
+    """The document in JSON, with as much text in the message's member as makes it `size` bytes."""
+    message[name] = _WORDS[: size - len(_compact(document))]
     return _compact(document)
 
 
@@ -130,4 +147,16 @@ def _compact(document: dict[str, Any]) -> bytes:
     return json.dumps(document, separators=(",", ":")).encode()
 
 
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One constant request, at the path of its endpoint."""
+
+    name: str
+    """Before the figures that it yields."""
+    path: str
+    body: bytes
+
+
+CHAT: Final = Question("", "/v1/chat/completions", request_body(JSON_MODEL))
+EMBEDDINGS: Final = Question("embeddings_", "/v1/embeddings", embeddings_request())
 _ANSWER: Final[dict[str, Any]] = json.loads(answer())

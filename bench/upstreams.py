@@ -29,6 +29,7 @@ http {{
     server {{
         listen 127.0.0.1:{port} backlog=2048;
         location / {{ return 200 '{answer}'; }}
+        location = /v1/embeddings {{ return 200 '{vectors}'; }}
     }}
 }}
 """
@@ -40,7 +41,8 @@ def start(fleet: Fleet, *, json_port: int, stream_port: int, root: Path) -> None
     if nginx is None:
         raise BenchmarkError("nginx is not installed (Debian: apt-get install nginx-light wrk)")
     config = fleet.folder / "nginx.conf"
-    config.write_text(_NGINX.format(folder=fleet.folder, port=json_port, answer=payloads.answer().decode()))
+    answers = {"answer": payloads.answer().decode(), "vectors": payloads.embeddings_answer().decode()}
+    config.write_text(_NGINX.format(folder=fleet.folder, port=json_port, **answers))
     json_upstream = fleet.start("nginx", [nginx, "-c", config], core=OTHER_CORE)
     stream_upstream = fleet.start(
         "stream-upstream", [sys.executable, "-m", "bench.stream_upstream", str(stream_port)], core=OTHER_CORE, cwd=root

@@ -12,7 +12,7 @@ from typing import Final
 from bench import load, machine
 from bench.gateways import ROOT, Running
 from bench.load import Target
-from bench.payloads import BURST, PACED, SHORT, SLOW, StreamShape
+from bench.payloads import BURST, CHAT, PACED, SHORT, SLOW, Question, StreamShape
 from bench.processes import Fleet
 from bench.samples import Samples
 from bench.stores import STORES
@@ -54,9 +54,16 @@ class Windows:
     """The upstreams without a gateway."""
     samples: Samples
 
-    def json(self, running: Running, *, seconds: float | None = None, drain: float | None = None) -> float:
+    def json(
+        self,
+        running: Running,
+        *,
+        seconds: float | None = None,
+        drain: float | None = None,
+        question: Question = CHAT,
+    ) -> float:
         """A closed loop of JSON requests on 32 connections; returns the CPU microseconds that one took."""
-        name = running.target.name
+        name = f"{running.target.name} {question.name}"
         before = self._stores_cpu_seconds()
         with machine.Meter(running.server) as meter:
             done = load.json_load(
@@ -65,29 +72,30 @@ class Windows:
                 connections=CONNECTIONS,
                 seconds=seconds or self.plan.json,
                 drain=drain or self.plan.drain,
+                question=question,
             )
         cpu_us = meter.cpu_seconds * 1e6 / done.completed
-        self.samples.add(f"{name} cpu_us", cpu_us, meter.probe_us)
-        self.samples.add(f"{name} rps", done.per_second, meter.probe_us)
-        self.samples.add(f"{name} foreign_cores", meter.foreign, meter.probe_us)
+        self.samples.add(f"{name}cpu_us", cpu_us, meter.probe_us)
+        self.samples.add(f"{name}rps", done.per_second, meter.probe_us)
+        self.samples.add(f"{name}foreign_cores", meter.foreign, meter.probe_us)
         if running.keeps_books:
             for store, seconds in self._stores_cpu_seconds().items():
                 spent_us = (seconds - before[store]) * 1e6 / done.completed
-                self.samples.add(f"{name} {store}_cpu_us", spent_us, meter.probe_us)
+                self.samples.add(f"{name}{store}_cpu_us", spent_us, meter.probe_us)
         return cpu_us
 
-    def json_beside_null(self, running: Running, null: Running) -> None:
+    def json_beside_null(self, running: Running, null: Running, question: Question = CHAT) -> None:
         """The server between two halves of the null application's window, and the ratio of their costs.
 
         The machine changes its speed by itself: what is measured on both sides sees what the server saw.
         """
         half = self.plan.json / 2
         before_us = self.json(null, seconds=half)
-        cpu_us = self.json(running)
+        cpu_us = self.json(running, question=question)
         null_us = (before_us + self.json(null, seconds=half)) / 2
-        name = running.target.name
-        probe_us = max(self.samples.series[f"{each} cpu_us"][-1].probe_us for each in (name, null.target.name))
-        self.samples.add(f"{name} to_null", cpu_us / null_us, probe_us)
+        name = f"{running.target.name} {question.name}"
+        probe_us = max(self.samples.series[f"{each}cpu_us"][-1].probe_us for each in (name, f"{null.target.name} "))
+        self.samples.add(f"{name}to_null", cpu_us / null_us, probe_us)
 
     def latency(self, running: Running) -> None:
         """At one connection, directly to the upstream and through the server, right after each other."""

@@ -22,6 +22,14 @@ def test_answer_has_its_size_and_is_a_completion() -> None:
     assert json.loads(answer)["object"] == "chat.completion"
 
 
+def test_embeddings_have_their_sizes() -> None:
+    asked, answer = json.loads(payloads.embeddings_request()), json.loads(payloads.embeddings_answer())
+
+    assert len(payloads.embeddings_request()) == 877
+    assert asked["model"] == payloads.EMBEDDINGS_MODEL
+    assert [len(each["embedding"]) for each in answer["data"]] == [64]
+
+
 def test_stream_has_chunks_of_one_size_and_ends_with_done() -> None:
     events = payloads.stream_events(StreamShape(3, 20), with_usage=False)
 
