@@ -1,4 +1,4 @@
-"""What the public OpenAPI document of OpenAI (2.3.0) requires of an answer, a chunk, an error and a list of models.
+"""What the public OpenAPI document of OpenAI (2.3.0) requires of answers, chunks, an error and a list of models.
 
 Written as JSON Schema 2020-12 from the document's required members and types; extra members are allowed, as there.
 """
@@ -131,6 +131,79 @@ CHUNK: Final = _object(
     "created",
     "model",
     "choices",
+)
+_TEXT_LOGPROBS: Final = {
+    "anyOf": [
+        _object(
+            {
+                "text_offset": {"type": "array", "items": {"type": "integer"}},
+                "token_logprobs": {"type": "array", "items": {"type": ["number", "null"]}},
+                "tokens": {"type": "array", "items": _TEXT},
+                "top_logprobs": {"type": "array", "items": {"type": ["object", "null"]}},
+            }
+        ),
+        {"type": "null"},
+    ]
+}
+
+
+def _text_completion(*finish_reasons: str | None) -> dict[str, Any]:
+    choice = {"finish_reason": {"enum": list(finish_reasons)}, "index": _COUNT, "logprobs": _TEXT_LOGPROBS,
+              "text": _TEXT}  # fmt: skip
+    return _object(
+        {
+            "id": {"type": "string", "pattern": "^cmpl-[0-9a-f]{32}$"},
+            "object": {"const": "text_completion"},
+            "created": {"type": "integer"},
+            "model": _TEXT,
+            "system_fingerprint": _TEXT,
+            "usage": {"anyOf": [USAGE, {"type": "null"}]},
+            "choices": {"type": "array", "items": _object(choice, *choice)},
+        },
+        "id",
+        "object",
+        "created",
+        "model",
+        "choices",
+    )
+
+
+TEXT_COMPLETION: Final = _text_completion("stop", "length", "content_filter")
+TEXT_CHUNK: Final = _text_completion("stop", "length", "content_filter", None)
+CATEGORIES: Final = (
+    "hate", "hate/threatening", "harassment", "harassment/threatening", "illicit", "illicit/violent", "self-harm",
+    "self-harm/intent", "self-harm/instructions", "sexual", "sexual/minors", "violence", "violence/graphic",
+)  # fmt: skip
+
+
+def _by_category(kind: dict[str, Any]) -> dict[str, Any]:
+    return _object(dict.fromkeys(CATEGORIES, kind), *CATEGORIES)
+
+
+_JUDGED_BY: Final = {"type": "array", "items": {"enum": ["text", "image"]}}
+MODERATION: Final = _object(
+    {
+        "id": {"type": "string", "pattern": "^modr-[0-9a-f]{32}$"},
+        "model": _TEXT,
+        "results": {
+            "type": "array",
+            "items": _object(
+                {
+                    "flagged": {"type": "boolean"},
+                    "categories": _by_category({"type": "boolean"}),
+                    "category_scores": _by_category({"type": "number"}),
+                    "category_applied_input_types": _by_category(_JUDGED_BY),
+                },
+                "flagged",
+                "categories",
+                "category_scores",
+                "category_applied_input_types",
+            ),
+        },
+    },
+    "id",
+    "model",
+    "results",
 )
 ERROR: Final = {
     "type": "object",

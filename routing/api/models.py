@@ -45,7 +45,14 @@ def _kind(takes: str, gives: str, *parameters: str) -> tuple[dict[str, Any], lis
     return shown, list(parameters)
 
 
+_TEXT_PARAMETERS: Final = (
+    "max_tokens", "temperature", "top_p", "stop", "n", "best_of", "echo", "suffix", "seed", "frequency_penalty",
+    "presence_penalty", "logit_bias", "logprobs", "stream", "stream_options",
+)  # fmt: skip
 _WITHOUT_CHAT: Final = {
+    "completions": _kind("text", "text", *_TEXT_PARAMETERS),
+    "rerank": _kind("text", "rankings", "top_n", "return_documents"),
+    "moderations": _kind("text", "judgements"),
     "embeddings": _kind("text", "embeddings", "dimensions", "encoding_format"),
     "images.generations": _kind(
         "text", "image", "n", "size", "quality", "response_format", "output_format", "background", "stream"

@@ -14,12 +14,15 @@ from routing.api.headers import RequestHeaders
 from routing.api.paths import nearest
 from routing.endpoints.base import Endpoint
 from routing.endpoints.chat import CHAT
+from routing.endpoints.completions import COMPLETIONS
 from routing.endpoints.embeddings import EMBEDDINGS
 from routing.endpoints.generate import GENERATE
 from routing.endpoints.generate.needs import Weight
 from routing.endpoints.generate.schema import read as read_generate
 from routing.endpoints.images import IMAGES
 from routing.endpoints.messages import COUNT_TOKENS, MESSAGES
+from routing.endpoints.moderations import MODERATIONS
+from routing.endpoints.rerank import RERANK
 from routing.endpoints.responses import RESPONSES
 from routing.endpoints.speech import SPEECH
 from routing.endpoints.transcriptions import TRANSCRIPTIONS, TRANSLATIONS
@@ -284,6 +287,24 @@ class ForEither(GatewayView):
         if is_action or b"x-goog-api-key" in names or b"x-goog-api-client" in names:
             return await (_generate if kwargs else _generate_models)(request, **kwargs)
         return await super().dispatch(request, **kwargs)
+
+
+class Completions(EndpointView):
+    """POST /v1/completions"""
+
+    endpoint = COMPLETIONS
+
+
+class Rerank(EndpointView):
+    """POST /v1/rerank"""
+
+    endpoint = RERANK
+
+
+class Moderations(EndpointView):
+    """POST /v1/moderations"""
+
+    endpoint = MODERATIONS
 
 
 class Models(ForEither):

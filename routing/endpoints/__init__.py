@@ -6,10 +6,13 @@ from typing import Final
 
 from routing.endpoints.base import Endpoint, is_served
 from routing.endpoints.chat import CHAT
+from routing.endpoints.completions import COMPLETIONS
 from routing.endpoints.embeddings import EMBEDDINGS
 from routing.endpoints.generate import GENERATE
 from routing.endpoints.images import IMAGES
 from routing.endpoints.messages import MESSAGES
+from routing.endpoints.moderations import MODERATIONS
+from routing.endpoints.rerank import RERANK
 from routing.endpoints.responses import RESPONSES
 from routing.endpoints.speech import SPEECH
 from routing.endpoints.transcriptions import TRANSCRIPTIONS, TRANSLATIONS
@@ -26,6 +29,22 @@ _ALL: Final[tuple[Endpoint, ...]] = (
     TRANSLATIONS,
 )
 ENDPOINTS: Final[dict[str, Endpoint]] = {each.name: each for each in _ALL}
+ENDPOINTS: Final[dict[str, Endpoint]] = {
+    each.name: each
+    for each in (
+        CHAT,
+        EMBEDDINGS,
+        COMPLETIONS,
+        RERANK,
+        MODERATIONS,
+        MESSAGES,
+        RESPONSES,
+        IMAGES,
+        SPEECH,
+        TRANSCRIPTIONS,
+        TRANSLATIONS,
+    )
+}
 
 
 def public_id(endpoint: str, request_id: str) -> str:

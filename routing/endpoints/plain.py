@@ -9,9 +9,16 @@ import orjson
 
 from accounts.errors import GatewayError
 from billing.kinds import NOTHING, Usage
-from routing.endpoints.base import Form, Needs
+from routing.endpoints.base import Bill, Form, Needs
 
 _NO_HEADERS: Final[frozenset[bytes]] = frozenset()
+
+
+def usage_of_input(bill: Bill) -> dict[str, Any]:
+    """The usage object where nothing is written: the input's tokens, and the exact cost."""
+    count = bill.usage.input
+    cost = orjson.Fragment(bill.cost)  # digit by digit
+    return {"prompt_tokens": count, "total_tokens": count, "cost": cost, "cost_details": bill.details}
 
 
 class Plain:

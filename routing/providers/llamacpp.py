@@ -34,6 +34,7 @@ class LlamaCpp(OpenAI):
 
     def request(self, call: UpstreamCall) -> UpstreamRequest:
         if call.is_stream and self._counts(call) and _TIMINGS not in call.body:
+        if call.is_stream and call.cap and call.endpoint != "responses" and _TIMINGS not in call.body:
             call = msgspec.structs.replace(call, body={**call.body, _TIMINGS: True})
         return super().request(call)
 

@@ -128,8 +128,11 @@ async def answer(origin: Origin, asked: Asked) -> FakeAnswer:
         shown, pause = pieces[: len(pieces) // 2] if is_cut else pieces, number("chunk_ms") / 1000
         return FakeAnswer(200, {b"content-type": media_type}, shown, pause, is_cut=is_cut)
     request = orjson.loads(asked.body)
-    if "input" in request:
-        return _embeddings(request)
+    unstreamed = _UNSTREAMED.get(asked.path)
+    if unstreamed is not None:
+        return unstreamed(request)
+    if asked.path == "/completions":
+        return _completions(request, _answer_words(request, int(number("tokens", 24))), number("chunk_ms") / 1000)
     words = _answer_words(request, int(number("tokens", 24)))
     usage = _usage(request, len(words))
     if not request.get("stream"):
@@ -151,7 +154,67 @@ def _embeddings(request: dict[str, Any]) -> FakeAnswer:
     count = sum(max(1, len(each) // 5) if type(each) is str else len(each) for each in inputs)
     usage = {"prompt_tokens": count, "total_tokens": count}
     body = {"object": "list", "model": request["model"], "data": data, "usage": usage}
-    return FakeAnswer(200, _JSON, [orjson.dumps(body)], 0.0, is_cut=False)
+    return _json(body)
+
+
+def _rerank(request: dict[str, Any]) -> FakeAnswer:
+    """The share of the query's words that a document has."""
+    wanted = set(str(request["query"]).lower().split())
+    texts = [each if type(each) is str else str(each.get("text", "")) for each in request["documents"]]
+    scores = [len(wanted & set(text.lower().split())) / max(1, len(wanted)) for text in texts]
+    ranked = sorted(range(len(texts)), key=lambda place: (-scores[place], place))[: request.get("top_n")]
+    count = sum(max(1, (len(text) + len(str(request["query"]))) // 5) for text in texts)
+    results = [{"index": place, "relevance_score": scores[place]} for place in ranked]
+    usage = {"prompt_tokens": count, "total_tokens": count}
+    return _json({"model": request["model"], "results": results, "usage": usage})
+
+
+_CATEGORIES: Final = (
+    "harassment", "harassment/threatening", "hate", "hate/threatening", "illicit", "illicit/violent", "self-harm",
+    "self-harm/instructions", "self-harm/intent", "sexual", "sexual/minors", "violence", "violence/graphic",
+)  # fmt: skip
+
+
+def _moderations(request: dict[str, Any]) -> FakeAnswer:
+    """Harmless is everything but what speaks of killing."""
+    given = request["input"]
+    parts = [given] if type(given) is str or type(given[0]) is dict else given
+    flags = ["kill" in orjson.dumps(part).decode().lower() for part in parts]
+    results = [
+        {
+            "flagged": is_flagged,
+            "categories": {name: is_flagged and name == "violence" for name in _CATEGORIES},
+            "category_scores": {name: 0.9 if is_flagged and name == "violence" else 0.0 for name in _CATEGORIES},
+            "category_applied_input_types": {name: ["text"] for name in _CATEGORIES},
+        }
+        for is_flagged in flags
+    ]
+    return _json({"id": "fake", "model": request["model"], "results": results})
+
+
+def _completions(request: dict[str, Any], words: list[str], pause: float) -> FakeAnswer:
+    """The same words for each prompt, behind the prompt where that is asked for."""
+    given = request["prompt"]
+    prompts = [given] if type(given) is str or type(given[0]) is int else given
+    each = [prompt for prompt in prompts for _ in range(request.get("n") or 1)]
+    count = sum(max(1, len(prompt) // 5) if type(prompt) is str else len(prompt) for prompt in prompts)
+    output = len(words) * len(each)
+    usage = {"prompt_tokens": count, "completion_tokens": output, "total_tokens": count + output}
+    base = {"id": "fake", "object": "text_completion", "created": int(time.time()), "model": request["model"]}
+    echoes = [prompt if request.get("echo") and type(prompt) is str else "" for prompt in each]
+    if not request.get("stream"):
+        texts = enumerate(echo + "".join(words) for echo in echoes)
+        choices = [{"text": text, "index": place, "logprobs": None, "finish_reason": "stop"} for place, text in texts]
+        return _json({**base, "choices": choices, "usage": usage})
+    pieces = [(place, text) for place, echo in enumerate(echoes) for text in (echo, *words) if text]
+    chunks = [{"text": text, "index": place, "logprobs": None, "finish_reason": None} for place, text in pieces]
+    chunks += [{"text": "", "index": place, "finish_reason": "stop"} for place in range(len(each))]
+    events = [_event({**base, "choices": [chunk]}) for chunk in chunks]
+    events.append(_event({**base, "choices": [], "usage": usage}))
+    return FakeAnswer(200, _SSE, [*events, b"data: [DONE]\n\n"], pause, is_cut=False)
+
+
+_UNSTREAMED: Final = {"/embeddings": _embeddings, "/rerank": _rerank, "/moderations": _moderations}
 
 
 def _answer_words(request: dict[str, Any], most: int) -> list[str]:
@@ -233,6 +296,10 @@ def _stream(
     chunks += [{**base, "choices": [{"index": index, "delta": {}, "finish_reason": finish}]} for index in choices]
     chunks.append({**base, "choices": [], "usage": usage})
     return FakeAnswer(200, _SSE, [*map(_event, chunks), b"data: [DONE]\n\n"], pause, is_cut=False)
+
+
+def _json(body: dict[str, Any]) -> FakeAnswer:
+    return FakeAnswer(200, _JSON, [orjson.dumps(body)], 0.0, is_cut=False)
 
 
 def _error(status: int, message: str) -> FakeAnswer:

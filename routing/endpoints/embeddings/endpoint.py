@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-import orjson
-
 from billing.kinds import Usage
 from routing.endpoints.base import Bill, Head, Learned, ModelFacts, Needs, to_json
 from routing.endpoints.embeddings.schema import EmbeddingsRequest, read
 from routing.endpoints.embeddings.vectors import as_base64, as_floats
-from routing.endpoints.plain import Unstreamed
+from routing.endpoints.plain import Unstreamed, usage_of_input
 from routing.errors import ContextLengthExceeded
 from routing.providers.base import MalformedAnswer
 
@@ -83,7 +81,14 @@ class Embeddings(Unstreamed):
         ]
         told = {} if explanation is None else {"costrouter": explanation}
         return to_json(
-            {"object": "list", "id": head.public_id, "model": head.model, "data": data, "usage": _usage(bill), **told}
+            {
+                "object": "list",
+                "id": head.public_id,
+                "model": head.model,
+                "data": data,
+                "usage": usage_of_input(bill),
+                **told,
+            }
         )
 
 
@@ -104,16 +109,6 @@ def _each(request: EmbeddingsRequest) -> list[Any]:
 
 def _least_tokens(text: str | list[int]) -> int:
     return len(text) // _BYTES_OF_A_TOKEN_AT_MOST if type(text) is str else len(text)
-
-
-def _usage(bill: Bill) -> dict[str, Any]:
-    count = bill.usage.input
-    return {
-        "prompt_tokens": count,
-        "total_tokens": count,
-        "cost": orjson.Fragment(bill.cost),
-        "cost_details": bill.details,
-    }
 
 
 EMBEDDINGS: Final = Embeddings()

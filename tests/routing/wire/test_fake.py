@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from base64 import b64decode
 from typing import Any
@@ -12,12 +13,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from routing.endpoints import ENDPOINTS
+from routing.endpoints.base import Endpoint
 from routing.providers.base import UpstreamCall, UpstreamRequest
+from routing.providers.fake import FAKE
 from routing.providers.media import File
 from routing.providers.openai import OPENAI
 from routing.providers.openai.usage import usage_of
 from routing.providers.recordings import expected_seconds
-from routing.wire import addresses
+from routing.wire import addresses, fake
 from routing.wire.client import UpstreamFault
 from routing.wire.events import EventParser
 from routing.wire.fake import FakeAnswer, answer
@@ -220,3 +224,57 @@ def test_transcript_is_played_as_a_stream() -> None:
 def test_sound_breaks_off_as_configured() -> None:
     with pytest.raises(UpstreamFault):
         played("audio.speech", "cut=1", input="Hello" * 100)
+
+
+BESIDE_CHAT: dict[str, dict[str, Any]] = {
+    "completions": {"prompt": ["Say", "hi"], "max_tokens": 5, "n": 2, "echo": True},
+    "embeddings": {"input": ["a", "b"]},
+    "rerank": {"query": "the sea", "documents": ["the moon", "the sea"], "return_documents": True},
+    "moderations": {"input": ["a", "I want to kill them."]},
+}
+
+
+async def answered(endpoint: Endpoint, **members: Any) -> tuple[Any, FakeAnswer]:
+    body = {"model": "m", **BESIDE_CHAT[endpoint.name], **members}
+    request = endpoint.read(body)
+    call = UpstreamCall(
+        endpoint=endpoint.name, path=endpoint.path, body=body, upstream_model="m", host="", secret="", cap=0,
+        answers=1, is_stream=request.is_stream,
+    )  # fmt: skip
+    sent = FAKE.request(call)
+    return request, await fake.answer(addresses.parse("fake://x"), sent)
+
+
+@pytest.mark.parametrize("name", BESIDE_CHAT)
+def test_every_other_endpoint_is_played_whole(name: str) -> None:
+    endpoint = ENDPOINTS[name]
+    assert FAKE.speaks(name, "", None)
+
+    async def run() -> None:
+        request, reply = await answered(endpoint)
+        endpoint.check(request, json.loads(await reply.read()))
+
+    asyncio.run(run())
+
+
+def test_document_with_the_querys_words_is_the_best_and_killing_is_violent() -> None:
+    async def run() -> None:
+        ranking = json.loads(await (await answered(ENDPOINTS["rerank"]))[1].read())
+        judged = json.loads(await (await answered(ENDPOINTS["moderations"]))[1].read())
+        assert [each["index"] for each in ranking["results"]] == [1, 0]
+        assert [each["flagged"] for each in judged["results"]] == [False, True]
+
+    asyncio.run(run())
+
+
+def test_text_completions_are_streamed_and_counted() -> None:
+    async def run() -> None:
+        _request, reply = await answered(ENDPOINTS["completions"], stream=True)
+        events = (await read_to_the_end(reply)).split(b"\n\n")[:-1]
+        chunks = [json.loads(event.removeprefix(b"data: ")) for event in events[:-1]]
+        said = [choice for chunk in chunks for choice in chunk["choices"] if choice["text"]]
+        assert events[-1] == b"data: [DONE]"
+        assert chunks[-1]["usage"]["completion_tokens"] == len(said) - 4  # of each prompt, twice
+        assert next(choice["text"] for choice in said if choice["index"] == 2) == "hi"
+
+    asyncio.run(run())

@@ -1,0 +1,96 @@
+"""POST /v1/moderations as an endpoint. OpenAI's own counts no tokens, so what the input has is estimated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from billing.kinds import Usage
+from routing.endpoints.base import Bill, Endpoint, Head, Learned, ModelFacts, Needs, to_json
+from routing.endpoints.chat.needs import IMAGE_TOKENS, IMAGE_TOKENS_AT_MOST
+from routing.endpoints.moderations.schema import ModerationsRequest, read
+from routing.endpoints.plain import Unstreamed, usage_of_input
+from routing.providers.base import MalformedAnswer
+
+_SEES: Final = frozenset(("images",))
+_PLAIN: Final[frozenset[str]] = frozenset()
+
+
+class Moderations(Unstreamed):
+    name = "moderations"
+    id_prefix = "modr-"
+    path = "/moderations"
+    smallest_cap = 0
+    smallest: Mapping[str, Any] = {"input": "Hi"}
+
+    read = staticmethod(read)
+
+    def needs(
+        self,
+        request: ModerationsRequest,
+        body: dict[str, Any],
+        body_bytes: int,
+        model: ModelFacts,
+        learned: Learned,
+        tenant_id: int,
+    ) -> Needs:
+        images = request.images
+        text_bytes = body_bytes - sum(map(len, images))
+        return Needs(
+            text_bytes=text_bytes,
+            is_all_text=not images,
+            input_bound=int(text_bytes / learned.dense_bytes_per_token(model.name))
+            + len(images) * IMAGE_TOKENS_AT_MOST,
+            expected_input=int(text_bytes / learned.bytes_per_token(model.name)) + len(images) * IMAGE_TOKENS,
+            least_input=0,
+            cap=0,
+            is_cap_ours=False,
+            answers=1,
+            expected_output=0,
+            capabilities=_SEES if images else _PLAIN,
+            prefix=0,
+        )
+
+    def has_produced(self, usage: Usage) -> bool:
+        return bool(usage.input)
+
+    def estimate(self, answer: Mapping[str, Any], needs: Needs) -> Usage:
+        return Usage(input=max(1, needs.expected_input))
+
+    def check(self, request: ModerationsRequest, answer: dict[str, Any]) -> None:
+        """A judgement of each input: fewer would pass for harmless."""
+        results = answer.get("results")
+        if type(results) is not list or len(results) != request.results:
+            count = len(results) if type(results) is list else 0
+            raise MalformedAnswer(f"the answer has {count} results for {request.results} inputs")
+        for result in results:
+            if type(result) is not dict or type(result.get("categories")) is not dict:
+                raise MalformedAnswer("a result has no categories")
+            if not all(type(verdict) is bool or verdict is None for verdict in result["categories"].values()):
+                raise MalformedAnswer("a category is neither true nor false")
+
+    def complete(
+        self, request: ModerationsRequest, answer: dict[str, Any], head: Head, bill: Bill, explanation: Any = None
+    ) -> bytes:
+        results = [_completed(result) for result in answer["results"]]
+        told = {} if explanation is None else {"costrouter": explanation}
+        whole = {"id": head.public_id, "model": head.model, "results": results, "usage": usage_of_input(bill)}
+        return to_json({**whole, **told})
+
+
+def _completed(result: dict[str, Any]) -> dict[str, Any]:
+    """With what the public schema requires: some say no more than categories and scores (Mistral)."""
+    categories = {name: bool(verdict) for name, verdict in result["categories"].items()}
+    flagged, scores = result.get("flagged"), result.get("category_scores")
+    applied = result.get("category_applied_input_types")
+    return {
+        "flagged": flagged if type(flagged) is bool else any(categories.values()),
+        "categories": categories,
+        "category_scores": scores
+        if type(scores) is dict
+        else {name: float(is_so) for name, is_so in categories.items()},
+        "category_applied_input_types": applied if type(applied) is dict else {name: ["text"] for name in categories},
+    }
+
+
+MODERATIONS: Final[Endpoint] = Moderations()

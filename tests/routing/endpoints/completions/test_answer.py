@@ -1,0 +1,155 @@
+"""What a text completion asks for, and what becomes of its answer's parts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from routing.endpoints.base import Bill, Head
+from routing.endpoints.completions import COMPLETIONS
+from routing.endpoints.completions.answer import check_answer, complete_logprobs, estimate_output
+from routing.endpoints.completions.schema import CompletionsRequest, read
+from routing.endpoints.completions.stream import CompletionsAssembler, CompletionsRelay
+from routing.providers.base import MalformedAnswer
+
+HEAD = Head("cmpl-1", "public", 1)
+
+
+def asked(**members: Any) -> CompletionsRequest:
+    return read({"model": "m", "prompt": "Say", **members})
+
+
+@pytest.mark.parametrize(
+    ("members", "choices", "written"),
+    [
+        ({}, 1, 1),
+        ({"n": 3}, 3, 3),
+        ({"n": 2, "best_of": 5}, 2, 5),
+        ({"best_of": 0}, 1, 1),
+        ({"prompt": ["a", "b"], "n": 2}, 4, 4),
+        ({"prompt": ["a", "b"], "best_of": 3}, 2, 6),
+        ({"prompt": [5, 6]}, 1, 1),
+        ({"prompt": [[5], [6, 7]]}, 2, 2),
+    ],
+)
+def test_answers_are_counted_by_prompt(members: dict[str, Any], choices: int, written: int) -> None:
+    request = asked(**members)
+    assert (request.choices, request.written) == (choices, written)
+
+
+@pytest.mark.parametrize(
+    ("members", "shows"),
+    [({}, False), ({"stream_options": {"include_usage": True}}, True), ({"usage": {"include": True}}, True)],
+)
+def test_usage_of_a_stream_is_asked_for_in_two_ways(members: dict[str, Any], shows: bool) -> None:
+    assert asked(stream=True, **members).wants_usage is shows
+
+
+@pytest.mark.parametrize(
+    ("prompt", "texts", "tokens"),
+    [("12345678", ["12345678abcd"], 1), (["1234", "12345678"], ["1234abcd", "12345678"], 1), ([5, 6], ["x" * 28], 1)],
+    ids=["text", "texts", "tokens"],
+)
+def test_echo_is_no_output(prompt: Any, texts: list[str], tokens: int) -> None:
+    answer = {"choices": [{"text": text} for text in texts]}
+    check_answer(asked(prompt=prompt, echo=True), answer)
+    assert estimate_output(answer) == tokens
+
+
+@pytest.mark.parametrize(
+    "choices", [None, [], {}, [5], [{}], [{"text": None}], [{"text": "a"}, {"text": "b"}]], ids=str
+)
+def test_answer_without_a_text_for_each_that_was_asked_for_is_malformed(choices: Any) -> None:
+    with pytest.raises(MalformedAnswer):
+        check_answer(asked(), {"choices": choices})
+
+
+@pytest.mark.parametrize("found", [None, 5, [], {}, {"content": None}, {"tokens": 5}], ids=str)
+def test_logprobs_of_another_form_are_none(found: Any) -> None:
+    assert complete_logprobs(found) is None
+
+
+def test_logprobs_in_chats_form_are_written_in_this_ones() -> None:
+    tokens = [
+        {"token": "ab", "logprob": -1, "top_logprobs": [{"token": "x", "logprob": None}, "odd"]},
+        {"token": "c", "logprob": -0.5, "top_logprobs": None},
+        "odd",
+    ]
+    assert complete_logprobs({"content": tokens}) == {
+        "tokens": ["ab", "c"],
+        "token_logprobs": [-1, -0.5],
+        "top_logprobs": [{"x": -9999.0}, None],
+        "text_offset": [0, 2],
+    }
+
+
+def chunk(text: str, index: int = 0, reason: str | None = None) -> dict[str, Any]:
+    return {"choices": [{"index": index, "text": text, "finish_reason": reason}]}
+
+
+def test_pieces_that_are_short_are_a_token_each_and_long_ones_four_bytes() -> None:
+    short, long = (CompletionsRelay(asked(stream=True), HEAD, 100) for _ in range(2))
+    for text in ("One", " two", " three"):
+        short.relay(chunk(text))
+    long.relay(chunk("x" * 41))
+    assert (short.received_tokens(), long.received_tokens()) == (3, 11)
+
+
+def test_stream_is_past_its_cap_only_where_more_has_come_for_certain() -> None:
+    relay = CompletionsRelay(asked(stream=True), HEAD, 2)
+    seen = []
+    for text in ("abcd", "abcd", "abcd", "abcdabcdabcdabcd"):
+        relay.relay(chunk(text))
+        seen.append(relay.is_past_cap)
+    assert seen == [False, False, True, True]
+
+
+def test_stream_is_whole_when_each_choice_has_ended_or_the_upstream_says_so() -> None:
+    relay = CompletionsRelay(asked(stream=True, n=2), HEAD, 100)
+    relay.is_done = True
+    assert not relay.is_complete
+    relay.is_done = False
+    relay.relay(chunk("a", 0, "stop"))
+    assert not relay.is_complete
+    relay.relay(chunk("b", 1, "tool_calls"))
+    assert relay.is_complete
+
+
+def test_cut_says_length_of_what_had_not_ended() -> None:
+    relay = CompletionsRelay(asked(stream=True, n=2), HEAD, 100)
+    relay.relay(chunk("a", 0, "stop"))
+    relay.relay(chunk("b", 1))
+    cut = relay.cut()
+    assert (cut.count(b'"length"'), b'"index":1' in cut, relay.is_complete) == (1, True, True)
+    assert relay.closing(Bill(None, {}, "0", {})) == b"data: [DONE]\n\n"  # type: ignore[arg-type]
+
+
+def test_parts_are_put_together_by_choice() -> None:
+    assembler = CompletionsAssembler(2)
+    logprobs = {"tokens": ["a"], "token_logprobs": [-1.0]}
+    assembler.add({"model": "m", "choices": [{"index": 1, "text": "a", "logprobs": logprobs}]})
+    assembler.add({"choices": [{"index": 0, "text": "x", "finish_reason": "stop"}]})
+    assert not assembler.is_complete
+    assembler.add({"choices": [{"index": 1, "text": "b", "logprobs": logprobs, "finish_reason": "length"}]})
+    assert assembler.is_complete
+    assert assembler.answer() == {
+        "model": "m",
+        "choices": [
+            {"index": 0, "text": "x", "finish_reason": "stop"},
+            {
+                "index": 1,
+                "text": "ab",
+                "finish_reason": "length",
+                "logprobs": {"tokens": ["a", "a"], "token_logprobs": [-1.0, -1.0]},
+            },
+        ],
+    }
+
+
+@pytest.mark.parametrize(
+    "odd", [{}, {"choices": None}, {"choices": []}, {"choices": [5]}, {"choices": [{"text": 5}]}], ids=str
+)
+def test_words_of_what_cannot_be_read_are_none(odd: dict[str, Any]) -> None:
+    assert COMPLETIONS.words(odd) == ""
+    assert COMPLETIONS.words(chunk("hi")) == "hi"
