@@ -33,7 +33,7 @@ from routing.wire import addresses
 
 _MOST_TESTED = 10
 _ADDRESSES = "vendor-addresses"
-_ROW = "<li><code>{}</code>: {} (<code>{}</code>). {}</li>"
+_ROW = "<li><code>{}</code>: {}. {} {} <code>{}</code></li>"
 
 
 class ChannelForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable when it runs
@@ -212,8 +212,9 @@ def _addresses() -> SafeString:
 def _options() -> SafeString:
     """The help of the options: what each provider's dialect can be told, as it says itself."""
     by_provider = {label: options.rows(provider) for provider, label in choices()}
+    default = gettext("Default:")
     told = [
-        (label, format_html_join("", _ROW, ((row.name, row.kind, row.default, row.text) for row in rows)))
+        (label, format_html_join("", _ROW, ((row.name, row.kind, row.text, default, row.default) for row in rows)))
         for label, rows in by_provider.items()
         if rows
     ]

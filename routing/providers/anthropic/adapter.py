@@ -28,17 +28,26 @@ _BETA: Final = "anthropic-beta"
 _Word = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,100}$")]
 
 
+def _(message: str) -> str:
+    """Marks a text for the catalogue of translations; pages translate it where they show it."""
+    return message
+
+
+_CACHE_TEXT: Final = _("Whether marks for the prompt cache are added behind what stays the same, and for how long.")
+_VERSION_TEXT: Final = _("Of the API, where the client names none.")
+_BETA_TEXT: Final = _("Features that are asked for in every request.")
+_THINKING_TEXT: Final = _("How models are asked to think: by their names, always in one way, or never.")
+
+
 class AnthropicOptions(Options, frozen=True):
     """A channel's settings."""
 
-    cache: Literal["off", "5m", "1h"] = "off"
-    """Whether marks for the prompt cache are added at the end of what stays the same, and for how long."""
-    version: _Word = "2023-06-01"
-    """Of the API, where the client names none (platform.claude.com/docs/en/api/versioning)."""
-    beta: tuple[_Word, ...] = ()
-    """Features that are asked for in every request (platform.claude.com/docs/en/api/beta-headers)."""
-    thinking: Wanted = "auto"
-    """How models are asked to think: by their names, always in one way, or never."""
+    cache: Annotated[Literal["off", "5m", "1h"], Meta(description=_CACHE_TEXT)] = "off"
+    version: Annotated[_Word, Meta(description=_VERSION_TEXT)] = "2023-06-01"
+    """platform.claude.com/docs/en/api/versioning"""
+    beta: Annotated[tuple[_Word, ...], Meta(description=_BETA_TEXT)] = ()
+    """platform.claude.com/docs/en/api/beta-headers"""
+    thinking: Annotated[Wanted, Meta(description=_THINKING_TEXT)] = "auto"
 
 
 _DEFAULTS: Final = AnthropicOptions()
