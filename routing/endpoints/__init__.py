@@ -22,29 +22,16 @@ _ALL: Final[tuple[Endpoint, ...]] = (
     RESPONSES,
     MESSAGES,
     GENERATE,
+    COMPLETIONS,
     EMBEDDINGS,
+    RERANK,
+    MODERATIONS,
     IMAGES,
     SPEECH,
     TRANSCRIPTIONS,
     TRANSLATIONS,
 )
 ENDPOINTS: Final[dict[str, Endpoint]] = {each.name: each for each in _ALL}
-ENDPOINTS: Final[dict[str, Endpoint]] = {
-    each.name: each
-    for each in (
-        CHAT,
-        EMBEDDINGS,
-        COMPLETIONS,
-        RERANK,
-        MODERATIONS,
-        MESSAGES,
-        RESPONSES,
-        IMAGES,
-        SPEECH,
-        TRANSCRIPTIONS,
-        TRANSLATIONS,
-    )
-}
 
 
 def public_id(endpoint: str, request_id: str) -> str:

@@ -34,7 +34,6 @@ class LlamaCpp(OpenAI):
 
     def request(self, call: UpstreamCall) -> UpstreamRequest:
         if call.is_stream and self._counts(call) and _TIMINGS not in call.body:
-        if call.is_stream and call.cap and call.endpoint != "responses" and _TIMINGS not in call.body:
             call = msgspec.structs.replace(call, body={**call.body, _TIMINGS: True})
         return super().request(call)
 
@@ -45,7 +44,6 @@ class LlamaCpp(OpenAI):
 
     def open(self, call: UpstreamCall) -> Reader:
         if not self._counts(call):
-        if not call.cap or call.endpoint == "responses":
             return super().open(call)
         kind = LlamaCppCompletionsReader if call.endpoint == "completions" else LlamaCppReader
         return kind(call.answers, shows_timings=_TIMINGS in call.body)
