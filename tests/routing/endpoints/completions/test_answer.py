@@ -130,9 +130,9 @@ def test_parts_are_put_together_by_choice() -> None:
     logprobs = {"tokens": ["a"], "token_logprobs": [-1.0]}
     assembler.add({"model": "m", "choices": [{"index": 1, "text": "a", "logprobs": logprobs}]})
     assembler.add({"choices": [{"index": 0, "text": "x", "finish_reason": "stop"}]})
-    assert not assembler.is_complete
+    seen = [assembler.is_complete]
     assembler.add({"choices": [{"index": 1, "text": "b", "logprobs": logprobs, "finish_reason": "length"}]})
-    assert assembler.is_complete
+    assert [*seen, assembler.is_complete] == [False, True]
     assert assembler.answer() == {
         "model": "m",
         "choices": [
