@@ -161,13 +161,13 @@ GOOGLES = Examples(
 )
 EXAMPLES = {
     "openai": CANONICAL,
+    "azure": CANONICAL,
     "anthropic": ANTHROPIC,
     "gemini": GOOGLES,
     "llamacpp": CANONICAL,
     "fake": CANONICAL,
 }
 MOST_MALFORMED = max(len(each.malformed) for each in EXAMPLES.values())
-EXAMPLES = {"openai": CANONICAL, "azure": CANONICAL, "anthropic": ANTHROPIC, "llamacpp": CANONICAL, "fake": CANONICAL}
 
 
 @pytest.fixture(params=sorted(ADAPTERS))
