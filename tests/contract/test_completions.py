@@ -310,7 +310,7 @@ def test_model_of_another_endpoint_is_refused_with_its_place(caller: Caller, mod
     with caller.nothing_changes():
         response = ask(caller, model)
     error = assert_error(response, 404, "invalid_request_error", "model_not_found", param="model")
-    assert "is not served here, but at /v1/chat/completions." in error["message"]
+    assert "is not served here, but at /v1/chat/completions" in error["message"]
 
 
 # --- clients ---------------------------------------------------------------------------------------------------------

@@ -80,7 +80,7 @@ def test_thoughts_go_back_in_words_elsewhere(host: str) -> None:
     assert (body["messages"][0]["content"], "reasoning" in body) == ("a", False)
 
 
-@pytest.mark.parametrize("host", ["api.openai.com", "127.0.0.1"])
+@pytest.mark.parametrize("host", ["llm.example", "127.0.0.1"])
 def test_what_a_client_asked_for_itself_goes_on_as_it_came(host: str) -> None:
     assert sent(host, is_translated=False) == BODY
     assert sent(host, endpoint="embeddings") == BODY
