@@ -137,7 +137,12 @@ def test_entry_has_the_shape_of_the_public_apis() -> None:
         "owned_by": "costrouter",
         "description": "A model.",
         "context_length": 128_000,
-        "endpoints": ["/v1/chat/completions", "/v1/messages", "/v1/responses"],
+        "endpoints": [
+            "/v1/chat/completions",
+            "/v1/messages",
+            "/v1/models/{model_id}:generateContent",
+            "/v1/responses",
+        ],  # fmt: skip
         "architecture": {
             "modality": "text+image->text",
             "input_modalities": ["text", "image"],
