@@ -297,7 +297,7 @@ UNTRUSTWORTHY_USAGE: Final[dict[str, Any]] = {
     "absent": ABSENT,
     "null": None,
     "negative": {"prompt_tokens": -12, "completion_tokens": -5, "total_tokens": -17},
-    "strings": {"prompt_tokens": "12", "completion_tokens": "5", "total_tokens": "17"},
+    "words": {"prompt_tokens": "twelve", "completion_tokens": "five", "total_tokens": "many"},
     "floats": {"prompt_tokens": 12.5, "completion_tokens": 5.5, "total_tokens": 18.0},
     "booleans": {"prompt_tokens": True, "completion_tokens": True, "total_tokens": True},
     "all zero": {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0},

@@ -142,7 +142,7 @@ def test_entry_has_the_shape_of_the_public_apis() -> None:
             "/v1/messages",
             "/v1/models/{model_id}:generateContent",
             "/v1/responses",
-        ],  # fmt: skip
+        ],
         "architecture": {
             "modality": "text+image->text",
             "input_modalities": ["text", "image"],
