@@ -394,7 +394,7 @@ def test_recording_goes_upstream_as_it_came(caller: Caller, listener: Offer) -> 
         "model", "language", "temperature", "hotwords", "timestamp_granularities[]", "response_format", "file",
     ]  # fmt: skip
     (file,) = [value for head, value in sent.items() if 'filename="speech.wav"' in head]
-    assert b"\r\n" + file == data
+    assert file == data
     assert asked.body.count(b'name="timestamp_granularities[]"\r\n\r\n') == 2
     assert int(asked.header("content-length") or 0) == len(asked.body)
     assert listener.upstream.encode() in asked.body
