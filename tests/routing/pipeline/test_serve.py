@@ -129,7 +129,7 @@ def test_comments_without_end_are_taken_over(world: World, caller: Caller) -> No
 
 # --- usage that cannot be --------------------------------------------------------------------------------------------
 
-LIES = [2**63, 2**64 - 1, 10**18, 100_000_001, -1, 1e9, "7", None, True]
+LIES = [2**63, 2**64 - 1, 10**18, 100_000_001, -1, 1e9, "seven", None, True]
 
 
 @pytest.mark.parametrize("lie", LIES, ids=str)
