@@ -19,9 +19,9 @@ from bench.processes import GATEWAY_CORE, BenchmarkError, Fleet, Server, run
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 GRANIAN: Final = (
-    "--interface", "asgi", "--loop", "uvloop", "--http", "1", "--no-ws", "--backlog", "4096", "--backpressure", "4096",
+    "--interface", "asgi", "--loop", "uvloop", "--http", "1", "--no-ws", "--backlog", "4096", "--backpressure", "20000",
 )  # fmt: skip
-"""How bin/serve serves; the same for every application that is compared."""
+"""How costrouter/server.py serves; the same for every application that is compared."""
 _SETTLE_SECONDS = 15
 
 

@@ -16,6 +16,7 @@ from rest_framework.permissions import AllowAny, BasePermission
 from rest_framework.throttling import BaseThrottle, UserRateThrottle
 
 from accounts.authentication import Caller
+from accounts.pacing import Pace
 from accounts.refusals import Refusals
 from routing.api.base import ApiRequest, ApiResponse, GatewayView, json_response
 from tests.callers import decoded
@@ -72,7 +73,8 @@ def ask(dispatch: Any, *, name: str = "alice", method: str = "GET") -> ApiRespon
     request = SimpleNamespace(
         id="1", method=method, headers={"x-name": name}, user=None, auth=None, caller=ALICE,
         META={"REMOTE_ADDR": "127.0.0.1"},
-        path="/v1/things", values=None, started_at=0.0, gateway=SimpleNamespace(refusals=Refusals()),
+        path="/v1/things", values=None, started_at=0.0, address="127.0.0.1",
+        gateway=SimpleNamespace(refusals=Refusals(), key_cache=SimpleNamespace(pace=Pace())),
     )  # fmt: skip
     response: ApiResponse = asyncio.run(dispatch(request))
     return response
