@@ -9,7 +9,7 @@ PY := .venv/bin/python
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench bench-peers bench-records bench-growth month-end test-real fuzz looks chaos soak messages clean
+.PHONY: help run test check bench bench-peers bench-records bench-growth month-end test-real fuzz long looks chaos soak messages clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ test-real: .venv/synced ## a real model behind, real agents before the gateway (
 
 fuzz: .venv/synced ## the long form of the fuzzing rigs
 	$(PY) -m pytest -m fuzz $(ARGS)
+
+long: .venv/synced ## the tests that take more time than every change has
+	$(PY) -m pytest -m long $(ARGS)
 
 looks: .venv/synced ## axe-core over every page: light and dark, wide and narrow, in both languages
 	$(PY) -m pytest -m "looks or not looks" tests/portal/test_axe.py tests/administration/test_axe.py $(ARGS)

@@ -148,6 +148,7 @@ def test_former_version_can_be_gone_back_to(former: Former) -> None:
         assert cursor.fetchall() == [(former.wallet, former.tenant.pk, 0, 0), (former.wallet, former.tenant.pk, 41, 12)]
 
 
+@pytest.mark.long
 def test_history_is_guarded_again_when_the_migrations_are_through(former: Former) -> None:
     _migrate_to_newest()
 
@@ -157,6 +158,7 @@ def test_history_is_guarded_again_when_the_migrations_are_through(former: Former
     assert UsageRecord.objects.get(pk=SETTLED).cost == 95
 
 
+@pytest.mark.long
 def test_idempotency_keys_come_and_go_with_their_migration(former: Former) -> None:
     _migrate("0010_idempotency_keys")
     table = IdempotencyKey._meta.db_table
@@ -188,6 +190,7 @@ def a_withdrawal() -> None:
     Price.objects.create(model="former", input=1, output=1, effective_from=later).take_back(None)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("make", [a_plans_price, a_term, a_withdrawal], ids=lambda make: make.__name__)
 def test_what_the_former_version_would_misread_is_not_taken_back(former: Former, make: Callable[[], None]) -> None:
     _migrate_to_newest()
@@ -202,6 +205,7 @@ def test_what_the_former_version_would_misread_is_not_taken_back(former: Former,
     assert_books_add_up()
 
 
+@pytest.mark.long
 def test_plans_are_taken_back_as_long_as_nothing_is_priced_by_them(former: Former) -> None:
     _migrate_to_newest()
     PricePlan.objects.create(name="gold")

@@ -25,7 +25,7 @@ WORDS = "One two three four five"
 DRAIN = {"DRAIN_SECONDS": "3"}
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.long)])
 def world(request: pytest.FixtureRequest, start_world: Callable[..., World]) -> World:
     """One process on SQLite, two on PostgreSQL."""
     if request.param == "sqlite":
@@ -106,6 +106,7 @@ def test_new_requests_are_refused_with_a_time_to_come_back_while_a_process_stops
     assert caller.only_record().outcome == "success"
 
 
+@pytest.mark.parametrize("world", ["postgresql"], indirect=True)
 def test_rolling_restart_fails_no_request_and_cuts_no_stream(world: World) -> None:
     caller, model = world.caller(funds="100"), told(world, pause=0.3)
     before = set(world.gateway.pids)
