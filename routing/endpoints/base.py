@@ -77,18 +77,18 @@ class Needs(msgspec.Struct, frozen=True):
     input_bound: int
     """The estimate that nearly every request stays below; what passes it is taken when it settles."""
     expected_input: int
-    least_input: int
+    least_input: int = 0
     """No tokenizer makes fewer of this request."""
-    cap: int
+    cap: int = 0
     """Output tokens of one answer; 0 where the endpoint has none."""
-    is_cap_ours: bool
-    answers: int
+    is_cap_ours: bool = False
+    answers: int = 1
     """How many answers were asked for at once."""
-    expected_output: int
+    expected_output: int = 0
     """Of all answers together."""
-    capabilities: frozenset[str]
+    capabilities: frozenset[str] = frozenset()
     """What a route must be able to do, in the words of routing/selection/reasons.py."""
-    prefix: int
+    prefix: int = 0
     """Names a conversation by its beginning, within this process."""
     beside: Usage = NOTHING
     """What else it may use at most: kinds that are neither input nor output, nor within them."""

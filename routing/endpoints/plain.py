@@ -56,25 +56,26 @@ class Unassembled(Plain):
         return ""
 
     def pieces(self, answer: dict[str, Any]) -> list[dict[str, Any]]:
-        raise NotImplementedError("never whole")
+        raise NotImplementedError("never streamed instead")
 
     def assembler(self, request: Any) -> NoReturn:
-        raise NotImplementedError("never in pieces")
+        raise NotImplementedError("never streamed instead")
 
 
-class Unstreamed(Plain):
+class Unstreamed(Unassembled):
     """One whose answers are whole, always."""
-
-    streams = False
-
-    def words(self, chunk: Mapping[str, Any]) -> str:
-        return ""
-
-    def pieces(self, answer: dict[str, Any]) -> NoReturn:
-        raise NotImplementedError("never streamed")
 
     def relay(self, request: Any, head: Any, most_output: int) -> NoReturn:
         raise NotImplementedError("never streamed")
 
-    def assembler(self, request: Any) -> NoReturn:
-        raise NotImplementedError("never streamed")
+
+class InputOnly(Unstreamed):
+    """One whose answers are paid by what was read: nothing is written."""
+
+    smallest_cap = 0
+
+    def has_produced(self, usage: Usage) -> bool:
+        return bool(usage.input)
+
+    def estimate(self, answer: Mapping[str, Any], needs: Needs) -> Usage:
+        return Usage(input=max(1, needs.expected_input))

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from typing import Final
 
-from routing.endpoints.chat.answer import BYTES_PER_TOKEN
-
+BYTES_PER_TOKEN: Final = 4
+"""Of English text, by OpenAI's rule of thumb; used only where an upstream does not count."""
 _LONGEST_TOKEN: Final = 12
 """Upstreams whose pieces are shorter on average than this send one token a piece; no text's are longer."""
+
+
+def tokens_of(pieces: int, size: int) -> int:
+    """Tokens of a text that came in pieces: a piece is a token where pieces are short, else four letters are."""
+    return pieces if size <= pieces * _LONGEST_TOKEN else -(-size // BYTES_PER_TOKEN)
+
+
+def least_tokens_of(pieces: int, size: int) -> int:
+    """What has come for certain. Some send a letter a piece, others a sentence: neither is a token."""
+    return max(min(pieces, size // BYTES_PER_TOKEN), size // _LONGEST_TOKEN)
 
 
 class Received:
@@ -29,14 +39,7 @@ class Received:
             self._pieces += 1
             self._size += len(text)
             if self._size > self._surely_within:
-                self.is_past_cap = self._least() > self._most
+                self.is_past_cap = least_tokens_of(self._pieces, self._size) > self._most
 
     def tokens(self) -> int:
-        """A piece is a token where pieces are short, else four letters are."""
-        if self._size <= self._pieces * _LONGEST_TOKEN:
-            return self._pieces
-        return -(-self._size // BYTES_PER_TOKEN)
-
-    def _least(self) -> int:
-        """Some send a letter a piece, others a sentence: neither is a token."""
-        return max(min(self._pieces, self._size // BYTES_PER_TOKEN), self._size // _LONGEST_TOKEN)
+        return tokens_of(self._pieces, self._size)

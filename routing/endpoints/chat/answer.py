@@ -14,6 +14,7 @@ import orjson
 
 from routing.endpoints.base import Bill, Head
 from routing.endpoints.chat.identity import drop_names
+from routing.endpoints.received import BYTES_PER_TOKEN
 from routing.providers.base import MalformedAnswer
 from routing.wire.wholeness import JsonScan
 
@@ -34,8 +35,6 @@ _MONEY: Final = re.compile(
 )
 _LONGEST_NAME: Final = 64
 """No count has a longer name; longer ones would be kept in memory."""
-BYTES_PER_TOKEN: Final = 4
-"""Of English text, by OpenAI's rule of thumb; used only where an upstream does not count."""
 
 
 def check_answer(answer: dict[str, Any]) -> None:

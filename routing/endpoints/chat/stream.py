@@ -13,7 +13,6 @@ import orjson
 
 from routing.endpoints.base import Bill, Head
 from routing.endpoints.chat.answer import (
-    BYTES_PER_TOKEN,
     FINISH_REASONS,
     THOUGHTS,
     WRAPPING,
@@ -25,6 +24,7 @@ from routing.endpoints.chat.answer import (
 )
 from routing.endpoints.chat.identity import drop_hidden, drop_names
 from routing.endpoints.chat.schema import ChatRequest
+from routing.endpoints.received import BYTES_PER_TOKEN, least_tokens_of, tokens_of
 from routing.providers.base import MalformedAnswer
 from routing.wire.events import DONE
 from routing.wire.frames import Again, Frame
@@ -33,8 +33,6 @@ from routing.wire.wholeness import JsonScan
 _USUAL_OF_CHOICE: Final = len(("index", "delta", "finish_reason", "logprobs"))
 _FUNCTION: Final = -1
 """The place of a function call in OpenAI's older form, of which there is one."""
-_LONGEST_TOKEN: Final = 12
-"""Upstreams whose content chunks are shorter on average than this send one token a chunk; no text's are longer."""
 
 
 def words_of(chunk: Mapping[str, Any]) -> str:
@@ -138,7 +136,7 @@ class ChatRelay:
         return b"data: " + frame.with_text(text) + b"\n\n"
 
     def _look_at_cap(self) -> None:
-        self.is_past_cap = self._least_tokens() > self._most_output
+        self.is_past_cap = least_tokens_of(self._deltas, self._delta_bytes) > self._most_output
 
     def _complete(self, choice: dict[str, Any]) -> None:
         """Adds what the public schema requires of a choice, and counts what it brings; raises MalformedAnswer."""
@@ -197,15 +195,7 @@ class ChatRelay:
                     calls.setdefault(place, JsonScan()).add(function["arguments"])
 
     def received_tokens(self) -> int:
-        """A chunk is a token where chunks are short, else four bytes are."""
-        if self._delta_bytes <= self._deltas * _LONGEST_TOKEN:
-            return self._deltas
-        return -(-self._delta_bytes // BYTES_PER_TOKEN)
-
-    def _least_tokens(self) -> int:
-        """What has come for certain. Some send a letter a chunk, others a sentence: neither is a token."""
-        size = self._delta_bytes
-        return max(min(self._deltas, size // BYTES_PER_TOKEN), size // _LONGEST_TOKEN)
+        return tokens_of(self._deltas, self._delta_bytes)
 
     def cut(self) -> bytes:
         unfinished = sorted(self._begun - self._finished.keys())

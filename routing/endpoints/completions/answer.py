@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from routing.endpoints.base import Head
-from routing.endpoints.chat.answer import BYTES_PER_TOKEN, NEVER
+from routing.endpoints.chat.answer import NEVER
 from routing.endpoints.completions.schema import CompletionsRequest
+from routing.endpoints.received import BYTES_PER_TOKEN
 from routing.providers.base import MalformedAnswer
 
 OBJECT: Final = "text_completion"

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, NoReturn
+from typing import Any, NoReturn
 
 import orjson
 
 from routing.endpoints.base import Bill, Head
-from routing.endpoints.chat.answer import BYTES_PER_TOKEN, public_usage
+from routing.endpoints.chat.answer import public_usage
 from routing.endpoints.completions.answer import REASONS, complete_logprobs, echoed_bytes, top_of
 from routing.endpoints.completions.schema import CompletionsRequest
+from routing.endpoints.received import BYTES_PER_TOKEN, least_tokens_of, tokens_of
 from routing.providers.base import MalformedAnswer
 from routing.wire.events import DONE
 from routing.wire.frames import Again
-
-_LONGEST_TOKEN: Final = 12
-"""Upstreams whose pieces are shorter on average than this send one token a piece; no text's are longer."""
 
 
 class CompletionsRelay:
@@ -48,7 +46,7 @@ class CompletionsRelay:
     def relay(self, chunk: dict[str, Any]) -> bytes:
         choices = [self._complete(choice) for choice in chunk["choices"]]
         if self._bytes > self._most_output * BYTES_PER_TOKEN:
-            self.is_past_cap = self._least_tokens() > self._most_output
+            self.is_past_cap = least_tokens_of(self._pieces, self._bytes) > self._most_output
         return _event({**self._each, "choices": choices})
 
     def _complete(self, choice: dict[str, Any]) -> dict[str, Any]:
@@ -81,14 +79,7 @@ class CompletionsRelay:
         raise NotImplementedError("every chunk comes whole")
 
     def received_tokens(self) -> int:
-        """A piece is a token where pieces are short, else four bytes are."""
-        if self._bytes <= self._pieces * _LONGEST_TOKEN:
-            return self._pieces
-        return -(-self._bytes // BYTES_PER_TOKEN)
-
-    def _least_tokens(self) -> int:
-        """What has come for certain. Some send a letter a piece, others a sentence: neither is a token."""
-        return max(min(self._pieces, self._bytes // BYTES_PER_TOKEN), self._bytes // _LONGEST_TOKEN)
+        return tokens_of(self._pieces, self._bytes)
 
     def cut(self) -> bytes:
         self.is_done = True

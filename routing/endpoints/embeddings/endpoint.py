@@ -5,23 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from billing.kinds import Usage
 from routing.endpoints.base import Bill, Head, Learned, ModelFacts, Needs, to_json
 from routing.endpoints.embeddings.schema import EmbeddingsRequest, read
 from routing.endpoints.embeddings.vectors import as_base64, as_floats
-from routing.endpoints.plain import Unstreamed, usage_of_input
+from routing.endpoints.plain import InputOnly, usage_of_input
 from routing.errors import ContextLengthExceeded
 from routing.providers.base import MalformedAnswer
 
 _BYTES_OF_A_TOKEN_AT_MOST: Final = 8
-_PLAIN: Final[frozenset[str]] = frozenset()
 
 
-class Embeddings(Unstreamed):
+class Embeddings(InputOnly):
     name = "embeddings"
     id_prefix = "embd-"
     path = "/embeddings"
-    smallest_cap = 0
     smallest: Mapping[str, Any] = {"input": "Hi"}
 
     read = staticmethod(read)
@@ -43,20 +40,7 @@ class Embeddings(Unstreamed):
             is_all_text=tokens is None,
             input_bound=int(body_bytes / learned.dense_bytes_per_token(model.name)) if tokens is None else tokens,
             expected_input=int(body_bytes / learned.bytes_per_token(model.name)) if tokens is None else tokens,
-            least_input=0,
-            cap=0,
-            is_cap_ours=False,
-            answers=1,
-            expected_output=0,
-            capabilities=_PLAIN,
-            prefix=0,
         )
-
-    def has_produced(self, usage: Usage) -> bool:
-        return bool(usage.input)
-
-    def estimate(self, answer: Mapping[str, Any], needs: Needs) -> Usage:
-        return Usage(input=max(1, needs.expected_input))
 
     def check(self, request: EmbeddingsRequest, answer: dict[str, Any]) -> None:
         """One vector for each input, each in its place: fewer would pass for the whole."""

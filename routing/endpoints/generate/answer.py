@@ -8,8 +8,8 @@ from typing import Any, Final
 import orjson
 
 from routing.endpoints.base import Bill, Head, to_json
-from routing.endpoints.chat.answer import BYTES_PER_TOKEN
 from routing.endpoints.chat.identity import drop_names, is_in
+from routing.endpoints.received import BYTES_PER_TOKEN
 from routing.providers.base import MalformedAnswer
 
 _OURS: Final = frozenset(("candidates", "promptFeedback", "usageMetadata", "modelVersion", "responseId", "costrouter"))

@@ -6,7 +6,7 @@ Chat's tool calls come bit by bit; Google's come whole, with their arguments as 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 import orjson
 
@@ -14,8 +14,8 @@ from billing.kinds import Usage
 from routing.endpoints.base import Assembler, Bill, Head, Needs, Relay
 from routing.endpoints.chat.answer import check_answer, estimate_output
 from routing.endpoints.chat.assembler import ChatAssembler
-from routing.endpoints.chat.schema import ChatRequest
-from routing.endpoints.chat.stream import ChatRelay, pieces_of, words_of
+from routing.endpoints.chat.carried import CarriedRelay
+from routing.endpoints.chat.stream import pieces_of, words_of
 from routing.endpoints.generate import thoughts
 from routing.endpoints.generate.answer import make_ours, public_usage, written
 from routing.endpoints.generate.schema import GenerateRequest
@@ -23,7 +23,6 @@ from routing.endpoints.generate.stream import Ends
 from routing.endpoints.generate.to_chat import chat_body
 from routing.providers.base import MalformedAnswer
 from routing.providers.gemini import signatures
-from routing.wire.frames import Again
 
 _REASONS: Final = {"length": "MAX_TOKENS", "content_filter": "SAFETY"}
 """By chat's finish reason; every other is a good end."""
@@ -66,33 +65,17 @@ class InChat:
         return ChatAssembler(request.choices)
 
 
-class InChatRelay:
-    """A chat stream for a client of Google's: counted and completed as chat's own are, written as Google's are."""
-
-    takes_again = False
+class InChatRelay(CarriedRelay):
+    """A chat stream for a client of Google's."""
 
     def __init__(self, request: GenerateRequest, head: Head, most_output: int) -> None:
-        self._chat = ChatRelay(ChatRequest(model=request.model, messages=[], n=request.choices), head, most_output)
+        super().__init__(request.model, request.choices, head, most_output)
         self._ends = Ends(head, request.choices)
         self._calls: dict[int, ChatAssembler] = {}
         """By choice, its tool calls as far as they have come."""
-        self.is_past_cap = False
-
-    @property
-    def is_done(self) -> bool:
-        return self._chat.is_done
-
-    @is_done.setter
-    def is_done(self, value: bool) -> None:
-        self._chat.is_done = value
-
-    @property
-    def is_complete(self) -> bool:
-        return self._chat.is_complete
 
     def relay(self, chunk: dict[str, Any]) -> bytes:
         self._chat.relay(chunk)
-        self.is_past_cap = self._chat.is_past_cap
         candidates = [self._candidate(choice) for choice in chunk["choices"]]
         return self._ends.take({"candidates": [each for each in candidates if each is not None]})
 
@@ -112,12 +95,6 @@ class InChatRelay:
     def _called(self, index: int, *, is_cut: bool) -> list[dict[str, Any]]:
         calls = self._calls.pop(index, None)
         return _call_parts(calls.answer()["choices"][0]["message"], is_cut=is_cut) if calls is not None else []
-
-    def again(self, text: Again) -> NoReturn:
-        raise NotImplementedError("every chunk comes whole")
-
-    def received_tokens(self) -> int:
-        return self._chat.received_tokens()
 
     def cut(self) -> bytes:
         self._chat.cut()

@@ -28,7 +28,6 @@ _TOKENS_OF_A_PARTIAL: Final = 100
 _OF_ANSWERS: Final = ("background", "output_format", "size", "quality")
 _OF_IMAGES: Final = ("b64_json", "url", "revised_prompt")
 _OF_EVENTS: Final = ("type", "b64_json", "created_at", *_OF_ANSWERS, "partial_image_index")
-_PLAIN: Final[frozenset[str]] = frozenset()
 
 
 class Images(Unassembled):
@@ -56,13 +55,7 @@ class Images(Unassembled):
             is_all_text=False,
             input_bound=int(body_bytes / learned.dense_bytes_per_token(model.name)) + model.prompt_overhead,
             expected_input=int(body_bytes / learned.bytes_per_token(model.name)),
-            least_input=0,
-            cap=0,
-            is_cap_ours=False,
-            answers=1,
             expected_output=most // 2,
-            capabilities=_PLAIN,
-            prefix=0,
             beside=Usage(images=request.images),
             uncapped=most,
             is_paid_in_tokens=True,

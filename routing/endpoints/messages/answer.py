@@ -9,8 +9,8 @@ import orjson
 
 from billing.kinds import Usage
 from routing.endpoints.base import Bill, Head, to_json
-from routing.endpoints.chat.answer import BYTES_PER_TOKEN
 from routing.endpoints.chat.identity import drop_names, is_in
+from routing.endpoints.received import BYTES_PER_TOKEN
 from routing.providers.base import MalformedAnswer
 
 _OF_MESSAGES: Final = frozenset(

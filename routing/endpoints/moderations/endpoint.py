@@ -5,22 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from billing.kinds import Usage
 from routing.endpoints.base import Bill, Endpoint, Head, Learned, ModelFacts, Needs, to_json
 from routing.endpoints.chat.needs import IMAGE_TOKENS, IMAGE_TOKENS_AT_MOST
 from routing.endpoints.moderations.schema import ModerationsRequest, read
-from routing.endpoints.plain import Unstreamed, usage_of_input
+from routing.endpoints.plain import InputOnly, usage_of_input
 from routing.providers.base import MalformedAnswer
 
 _SEES: Final = frozenset(("images",))
 _PLAIN: Final[frozenset[str]] = frozenset()
 
 
-class Moderations(Unstreamed):
+class Moderations(InputOnly):
     name = "moderations"
     id_prefix = "modr-"
     path = "/moderations"
-    smallest_cap = 0
     smallest: Mapping[str, Any] = {"input": "Hi"}
 
     read = staticmethod(read)
@@ -42,20 +40,8 @@ class Moderations(Unstreamed):
             input_bound=int(text_bytes / learned.dense_bytes_per_token(model.name))
             + len(images) * IMAGE_TOKENS_AT_MOST,
             expected_input=int(text_bytes / learned.bytes_per_token(model.name)) + len(images) * IMAGE_TOKENS,
-            least_input=0,
-            cap=0,
-            is_cap_ours=False,
-            answers=1,
-            expected_output=0,
             capabilities=_SEES if images else _PLAIN,
-            prefix=0,
         )
-
-    def has_produced(self, usage: Usage) -> bool:
-        return bool(usage.input)
-
-    def estimate(self, answer: Mapping[str, Any], needs: Needs) -> Usage:
-        return Usage(input=max(1, needs.expected_input))
 
     def check(self, request: ModerationsRequest, answer: dict[str, Any]) -> None:
         """A judgement of each input: fewer would pass for harmless."""

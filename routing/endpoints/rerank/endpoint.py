@@ -10,22 +10,19 @@ import math
 from collections.abc import Mapping
 from typing import Any, Final
 
-from billing.kinds import Usage
 from routing.endpoints.base import Bill, Endpoint, Head, Learned, ModelFacts, Needs, to_json
-from routing.endpoints.plain import Unstreamed, usage_of_input
+from routing.endpoints.plain import InputOnly, usage_of_input
 from routing.endpoints.rerank.schema import RerankRequest, read
 from routing.errors import ContextLengthExceeded
 from routing.providers.base import MalformedAnswer
 
 _BYTES_OF_A_TOKEN_AT_MOST: Final = 8
-_PLAIN: Final[frozenset[str]] = frozenset()
 
 
-class Rerank(Unstreamed):
+class Rerank(InputOnly):
     name = "rerank"
     id_prefix = "rerank-"
     path = "/rerank"
-    smallest_cap = 0
     smallest: Mapping[str, Any] = {"query": "Hi", "documents": ["Hi"]}
 
     read = staticmethod(read)
@@ -47,20 +44,7 @@ class Rerank(Unstreamed):
             is_all_text=False,
             input_bound=int(read_bytes / learned.dense_bytes_per_token(model.name)),
             expected_input=int(read_bytes / learned.bytes_per_token(model.name)),
-            least_input=0,
-            cap=0,
-            is_cap_ours=False,
-            answers=1,
-            expected_output=0,
-            capabilities=_PLAIN,
-            prefix=0,
         )
-
-    def has_produced(self, usage: Usage) -> bool:
-        return bool(usage.input)
-
-    def estimate(self, answer: Mapping[str, Any], needs: Needs) -> Usage:
-        return Usage(input=max(1, needs.expected_input))
 
     def check(self, request: RerankRequest, answer: dict[str, Any]) -> None:
         """As many results as were asked for, or more, each with its document's place and a score."""

@@ -8,8 +8,9 @@ from typing import Any, Final
 from accounts.errors import GatewayError
 from billing.kinds import Usage
 from routing.endpoints.base import Assembler, Bill, Endpoint, Form, Head, Needs, Relay, to_json
-from routing.endpoints.chat.answer import BYTES_PER_TOKEN, estimate_strings
+from routing.endpoints.chat.answer import estimate_strings
 from routing.endpoints.plain import Plain
+from routing.endpoints.received import BYTES_PER_TOKEN
 from routing.endpoints.responses.answer import check_response, complete_native, public_usage
 from routing.endpoints.responses.in_chat import InChat, error_event
 from routing.endpoints.responses.needs import needs_of

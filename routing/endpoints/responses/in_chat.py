@@ -3,31 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 import orjson
-from msgspec import Struct
 
 from billing.kinds import Usage
 from routing.endpoints.base import Assembler, Bill, Head, Needs, Relay, to_json
 from routing.endpoints.chat.answer import check_answer, complete_answer, estimate_output
 from routing.endpoints.chat.assembler import ChatAssembler
-from routing.endpoints.chat.stream import ChatRelay, pieces_of, words_of
+from routing.endpoints.chat.carried import CarriedRelay
+from routing.endpoints.chat.stream import pieces_of, words_of
 from routing.endpoints.responses.answer import public_usage, response_of
 from routing.endpoints.responses.messages import chat_body
 from routing.endpoints.responses.output import Output
 from routing.endpoints.responses.schema import ResponsesRequest
 from routing.endpoints.responses.stream import Events
-
-
-class _OneChoice(Struct, frozen=True):
-    """What chat's relay asks of a request."""
-
-    wants_usage: bool = False
-    choices: int = 1
-
-
-_ONE_CHOICE: Final[Any] = _OneChoice()
 
 
 class InChat:
@@ -78,42 +68,17 @@ def _whole(
     return response if explanation is None else {**response, "costrouter": explanation}
 
 
-class InChatRelay:
-    """A chat stream as a Response's events. What came, and whether it is whole, chat's own relay knows."""
-
-    takes_again = False
+class InChatRelay(CarriedRelay):
+    """A chat stream as a Response's events."""
 
     def __init__(self, request: ResponsesRequest, head: Head, most_output: int) -> None:
         self._request = request
         self._head = head
-        self._chat = ChatRelay(_ONE_CHOICE, head, most_output)
+        super().__init__(request.model, 1, head, most_output)
         self._events = Events()
         self._output = Output(request, _hex(head), self._events.add)
         self._has_begun = False
         self._is_cut = False
-
-    @property
-    def is_done(self) -> bool:
-        return self._chat.is_done
-
-    @is_done.setter
-    def is_done(self, value: bool) -> None:
-        self._chat.is_done = value
-
-    @property
-    def is_past_cap(self) -> bool:
-        return self._chat.is_past_cap
-
-    @is_past_cap.setter
-    def is_past_cap(self, value: bool) -> None:
-        self._chat.is_past_cap = value
-
-    @property
-    def is_complete(self) -> bool:
-        return self._chat.is_complete
-
-    def again(self, text: Any) -> bytes:
-        raise NotImplementedError("every chunk comes whole")
 
     def relay(self, chunk: dict[str, Any]) -> bytes:
         self._chat.relay(chunk)  # counts, and completes the chunk in place
@@ -129,9 +94,6 @@ class InChatRelay:
         response = response_of(self._request, self._head, "in_progress", [])
         self._events.add("response.created", {"response": response})
         self._events.add("response.in_progress", {"response": response})
-
-    def received_tokens(self) -> int:
-        return self._chat.received_tokens()
 
     def cut(self) -> bytes:
         self._chat.cut()

@@ -8,14 +8,13 @@ from typing import Any, Final
 import orjson
 
 from routing.endpoints.base import Bill, Head
-from routing.endpoints.chat.answer import BYTES_PER_TOKEN
 from routing.endpoints.chat.identity import NAMES, drop_names, is_in
+from routing.endpoints.received import least_tokens_of, tokens_of
 from routing.endpoints.responses.answer import complete_item, complete_native, complete_part, public_usage
 from routing.endpoints.responses.schema import ResponsesRequest
 from routing.providers.base import MalformedAnswer
 
 TERMINAL: Final = frozenset(("response.completed", "response.incomplete"))
-_LONGEST_TOKEN: Final = 12
 _OF_EVENTS: Final = frozenset(
     ("type", "sequence_number", "output_index", "content_index", "summary_index", "item_id", "item", "part", "delta",
      "text", "refusal", "arguments", "name", "input", "logprobs", "response", "annotation", "annotation_index",
@@ -85,7 +84,7 @@ class ResponsesRelay:
         if type(event.get("delta")) is str:
             self._deltas += 1
             self._delta_bytes += len(event["delta"])
-            self.is_past_cap = self._least_tokens() > self._most_output
+            self.is_past_cap = least_tokens_of(self._deltas, self._delta_bytes) > self._most_output
         if type(event.get("response")) is dict:
             event["response"] = complete_native(self._request, event["response"], self._head)
         if kind in TERMINAL:
@@ -107,15 +106,7 @@ class ResponsesRelay:
         self._events.add(kind, {name: value for name, value in event.items() if name != "type"})
 
     def received_tokens(self) -> int:
-        """A delta is a token where they are short, else four bytes are."""
-        if self._delta_bytes <= self._deltas * _LONGEST_TOKEN:
-            return self._deltas
-        return -(-self._delta_bytes // BYTES_PER_TOKEN)
-
-    def _least_tokens(self) -> int:
-        """What has come for certain, however it is cut."""
-        size = self._delta_bytes
-        return max(min(self._deltas, size // BYTES_PER_TOKEN), size // _LONGEST_TOKEN)
+        return tokens_of(self._deltas, self._delta_bytes)
 
     def cut(self) -> bytes:
         output = [self._items[place] for place in sorted(self._items, key=str)]

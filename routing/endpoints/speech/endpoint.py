@@ -31,7 +31,6 @@ _LETTERS_A_SECOND: Final = 15
 """Of English read at its usual speed."""
 _TOKENS_OF_A_LETTER_AT_MOST: Final = 5
 """Chinese is read at four to five characters a second."""
-_PLAIN: Final[frozenset[str]] = frozenset()
 
 
 class Speech(Unassembled):
@@ -59,13 +58,7 @@ class Speech(Unassembled):
             is_all_text=False,
             input_bound=int(body_bytes / learned.dense_bytes_per_token(model.name)) + model.prompt_overhead,
             expected_input=max(1, int(body_bytes / learned.bytes_per_token(model.name))),
-            least_input=0,
-            cap=0,
-            is_cap_ours=False,
-            answers=1,
             expected_output=letters * _TOKENS_A_SECOND // _LETTERS_A_SECOND,
-            capabilities=_PLAIN,
-            prefix=0,
             beside=Usage(characters=letters),
             uncapped=math.ceil(letters * _TOKENS_OF_A_LETTER_AT_MOST * slowness) + _TOKENS_A_SECOND,
             is_paid_in_tokens=True,

@@ -32,7 +32,6 @@ _SAYS: Final = frozenset(
 )
 """Members of the public schemas; the model's own words may hold anything."""
 _TEXT: Final = b"text/plain; charset=utf-8"
-_PLAIN: Final[frozenset[str]] = frozenset()
 _SILENCE: Final = File(
     "silence.wav",
     "audio/wav",
@@ -73,13 +72,7 @@ class Transcriptions(Unassembled):
             is_all_text=False,
             input_bound=most * _HEARD_A_SECOND + int(words / learned.dense_bytes_per_token(model.name)) + 1,
             expected_input=expected * _HEARD_A_SECOND,
-            least_input=0,
-            cap=0,
-            is_cap_ours=False,
-            answers=1,
             expected_output=expected * _SAID_A_SECOND,
-            capabilities=_PLAIN,
-            prefix=0,
             beside=Usage(seconds=most),
             expected_beside=Usage(seconds=expected),
             uncapped=most * _SAID_A_SECOND_AT_MOST,
