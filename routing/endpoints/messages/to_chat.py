@@ -339,7 +339,7 @@ def _think(said: Dict, body: Mapping[str, Any]) -> None:
     if thinking.get("type") == "enabled":
         said["reasoning"] = {"max_tokens": thinking["budget_tokens"]}
     elif thinking.get("type") == "disabled":
-        said["reasoning"] = {"effort": "none"}
+        said["reasoning"] = {"enabled": False}
     elif thinking.get("type") not in (None, "adaptive"):
         _unsaid("thinking.type")
     effort = (body.get("output_config") or {}).get("effort")

@@ -9,13 +9,13 @@ from typing import Any, Final
 import orjson
 
 from routing.providers.base import Options, Reader, Refusal, UpstreamCall, UpstreamRequest
-from routing.providers.openai import conventions, media
+from routing.providers.openai import media
 from routing.providers.openai.completions import CompletionsReader
 from routing.providers.openai.options import OpenAIOptions
 from routing.providers.openai.reader import OpenAIReader
 from routing.providers.openai.refusals import refusal_of
 from routing.providers.openai.responses import ResponsesReader, responses_body
-from routing.providers.openai.vendors import ANY, Vendor, vendor_of
+from routing.providers.openai.vendors import ANY, STRANGER, Vendor, vendor_of
 from routing.providers.openai.wording import lacking, rename, reword
 
 _EXTENSIONS: Final = frozenset(("models", "provider", "usage"))
@@ -83,10 +83,8 @@ class OpenAI:
         body = {**call.body}
         if not _EXTENSIONS.isdisjoint(body) or None in body.values():  # null is absent
             body = {name: value for name, value in body.items() if name not in _EXTENSIONS and value is not None}
-        if call.is_translated and call.endpoint == _CHAT:
-            body = conventions.said_to(call.host, body)
         body["model"] = call.upstream_model
-        vendor = vendor_of(call.host, call.options)
+        vendor = vendor_of(call.host, call.options, STRANGER if call.is_translated else ANY)
         if vendor is not ANY:
             rename(vendor, body)
             if call.endpoint == _CHAT:

@@ -50,7 +50,8 @@ class Vendor(msgspec.Struct, frozen=True, kw_only=True):
     tiers: Mapping[str, str] | None = None
     """What it calls the tiers that ask for nothing special; a tier that is not here is left out. None: as they came."""
     thoughts: str | None = None
-    """The member of an assistant's message in which it takes back what was thought, empty if in none; None: any."""
+    """The member of an assistant's message in which it takes back what was thought, empty if in none; None: any. In
+    `reasoning_details` it is a list of parts, elsewhere a text."""
     takes_reasoning: bool = False
     """Whether it knows OpenRouter's `reasoning`, with the effort inside it."""
     takes_marks: bool = False
@@ -65,6 +66,10 @@ ANY: Final = Vendor(
     label="", takes_reasoning=True, takes_marks=True, knows_developers=True,
 )  # fmt: skip
 """One that nothing is known of: it is asked as the client asked."""
+STRANGER: Final = Vendor(label="", thoughts="reasoning_content", knows_developers=True)
+"""The same for a request that was said in chat's format for the client. Nobody has asked for OpenRouter's and
+Anthropic's conventions that carry its hints, and many servers refuse what they do not know. Thoughts in words belong
+there: open models' templates read them."""
 
 VENDORS: Final[Mapping[str, Vendor]] = {
     # platform.openai.com/docs/api-reference; unknown members are refused
@@ -158,13 +163,13 @@ VENDORS: Final[Mapping[str, Vendor]] = {
                "response_format": ("text", "json_object")},
         thoughts="reasoning_content",
     ),
-    # platform.minimax.io/docs/api-reference/text-openai-api
+    # platform.minimax.io/docs/api-reference/text-openai-api: what was thought comes and goes back as details
     "minimax": Vendor(
         label="MiniMax", base_url="https://api.minimax.io/v1", hosts=("minimax.io", "minimaxi.com"),
-        has=frozenset((_CHAT,)), drains=True, takes={"n": (1,), "logit_bias": _NO_VALUES}, leaves_out=_OPENAIS,
-        tiers={},
+        has=frozenset((_CHAT,)), caps=("max_completion_tokens", "max_tokens"), drains=True,
+        takes={"n": (1,), "logit_bias": _NO_VALUES}, leaves_out=_OPENAIS, tiers={}, thoughts="reasoning_details",
     ),
-    # docs.sambanova.ai/docs/en/features/openai-compatibility
+    # docs.sambanova.ai/docs/en/features/openai-compatibility: a message has its role, content and calls, no thoughts
     "sambanova": Vendor(
         label="SambaNova", base_url="https://api.sambanova.ai/v1", hosts=("sambanova.ai",),
         has=frozenset((_CHAT, "embeddings", "audio.transcriptions")), drains=True,
@@ -176,10 +181,25 @@ VENDORS: Final[Mapping[str, Vendor]] = {
         has=frozenset((*_SIMPLE, "images.generations", "audio.speech", "audio.transcriptions")),
         leaves_out=_OPENAIS - {"prompt_cache_key"}, thoughts="reasoning_content",
     ),
+    # ai.google.dev/gemini-api/docs/openai: members that it does not know are refused ("Cannot find field")
+    "google": Vendor(
+        label="Google (OpenAI compatibility)", base_url="https://generativelanguage.googleapis.com/v1beta/openai",
+        hosts=("googleapis.com",), has=frozenset((_CHAT, "embeddings", "images.generations")),
+        takes={"seed": _NO_VALUES, "frequency_penalty": _NO_VALUES, "top_k": _NO_VALUES, "logit_bias": _NO_VALUES,
+               **_LOGPROBS},
+        leaves_out=_OPENAIS | {"user"}, tiers={}, thoughts="",
+    ),
     # docs.cohere.com/reference/rerank
     "cohere": Vendor(
-        label="Cohere (rerank)", base_url="https://api.cohere.com/v2", hosts=("api.cohere.com",),
-        has=frozenset(("rerank",)),
+        label="Cohere (rerank)", base_url="https://api.cohere.com/v2", hosts=("cohere.com",),
+        has=frozenset(("rerank",)), thoughts="",
+    ),
+    # docs.cohere.com/docs/compatibility-api: its lists of members; efforts are `none` and `high`
+    "cohere-chat": Vendor(
+        label="Cohere", base_url="https://api.cohere.ai/compatibility/v1", hosts=("cohere.ai",),
+        has=frozenset((_CHAT, "embeddings")), caps=("max_tokens",),
+        takes={**_LOGPROBS, "n": (1,), "logit_bias": _NO_VALUES, "reasoning_effort": ("none", "high")},
+        leaves_out=_OPENAIS | {"user", "parallel_tool_calls"}, tiers={}, thoughts="",
     ),
     # api.jina.ai/docs
     "jina": Vendor(
@@ -216,10 +236,10 @@ VENDORS: Final[Mapping[str, Vendor]] = {
 }  # fmt: skip
 
 
-def vendor_of(host: str, options: Any) -> Vendor:
-    """The vendor that a channel's options name, else the one whose host it is, else ANY."""
+def vendor_of(host: str, options: Any, unknown: Vendor = ANY) -> Vendor:
+    """The vendor that a channel's options name, else the one whose host it is, else `unknown`."""
     name = getattr(options, "vendor", "") or name_of(host)
-    return VENDORS[name] if name else ANY
+    return VENDORS[name] if name else unknown
 
 
 @lru_cache(maxsize=1024)

@@ -10,7 +10,8 @@ from typing import Any, Final
 
 from routing.providers.openai.vendors import Vendor
 
-_THOUGHTS: Final = ("reasoning_content", "reasoning", "reasoning_details")
+_DETAILS: Final = "reasoning_details"
+_THOUGHTS: Final = ("reasoning_content", "reasoning", _DETAILS)
 _MARK: Final = "cache_control"
 _NAMED_ROLES: Final = frozenset(("tool", "function"))
 """Whose name is the function's that they answer for."""
@@ -77,18 +78,33 @@ def _message(vendor: Vendor, message: dict[str, Any]) -> dict[str, Any]:
         gone.add("name")
     if vendor.thoughts is not None and not message.keys().isdisjoint(_THOUGHTS):
         gone.update(_THOUGHTS)
-        thought = next((message[name] for name in _THOUGHTS if type(message.get(name)) is str), "")
-        if vendor.thoughts and thought:
+        if thought := _thought(message, vendor.thoughts):
             changed[vendor.thoughts] = thought
     if not vendor.takes_marks:
         if type(message.get("content")) is list:
             parts = _unmarked(message["content"])
             if parts is not message["content"]:
-                changed["content"] = parts
+                changed["content"] = _plain(parts)
         gone.add(_MARK)
     if not changed and gone.isdisjoint(message):
         return message
     return {name: value for name, value in message.items() if name not in gone} | changed
+
+
+def _thought(message: dict[str, Any], member: str) -> Any:
+    """What was thought, as this member has it; empty if nothing was, or if there is no such member."""
+    details = message.get(_DETAILS)
+    if member == _DETAILS and type(details) is list:
+        return details
+    thought = next((message[name] for name in _THOUGHTS if type(message.get(name)) is str), "") if member else ""
+    return [{"type": "reasoning.text", "text": thought}] if thought and member == _DETAILS else thought
+
+
+def _plain(parts: list[Any]) -> Any:
+    """One text that is no more than that as a text, which every server takes."""
+    (only, *others) = parts
+    is_plain = not others and type(only) is dict and only.keys() == {"type", "text"}
+    return only["text"] if is_plain else parts
 
 
 def _unmarked(parts: list[Any]) -> list[Any]:

@@ -193,7 +193,7 @@ def test_choice_of_a_tool(choice: dict[str, Any], asked: dict[str, Any]) -> None
     ("members", "asked"),
     [
         ({"thinking": {"type": "adaptive"}}, {}),
-        ({"thinking": {"type": "disabled"}}, {"reasoning": {"effort": "none"}}),
+        ({"thinking": {"type": "disabled"}}, {"reasoning": {"enabled": False}}),
         ({"thinking": {"type": "enabled", "budget_tokens": 1024}}, {"reasoning": {"max_tokens": 1024}}),
         ({"output_config": {"effort": "high"}}, {}),
         ({"output_config": {"effort": "low"}}, {"reasoning_effort": "low"}),

@@ -1,4 +1,4 @@
-"""What a translated request carries reaches the hosts that document it, and no other."""
+"""What a translated request carries in others' conventions reaches the hosts that document it, and no other."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_marks_alone_go_where_they_alone_are_documented() -> None:
     assert body["messages"][2] == {"role": "assistant", "content": "d", "reasoning_content": "e"}
 
 
-@pytest.mark.parametrize("host", ["api.openai.com", "x.openai.azure.com", "api.mistral.ai", "api.groq.com"])
+@pytest.mark.parametrize("host", ["api.openai.com", "x.openai.azure.com", "api.cohere.ai", "api.sambanova.ai"])
 def test_strict_host_gets_none(host: str) -> None:
     assert sent(host) == {
         "model": "m",
@@ -78,6 +78,11 @@ def test_thoughts_go_back_in_words_elsewhere(host: str) -> None:
     body = sent(host)
     assert body["messages"][2] == {"role": "assistant", "content": "d", "reasoning_content": "e"}
     assert (body["messages"][0]["content"], "reasoning" in body) == ("a", False)
+
+
+def test_thoughts_go_back_as_details_where_they_come_as_such() -> None:
+    said = {"role": "assistant", "content": "d", "reasoning_details": [{"type": "x"}]}
+    assert sent("api.minimax.io")["messages"][2] == said
 
 
 @pytest.mark.parametrize("host", ["llm.example", "127.0.0.1"])
