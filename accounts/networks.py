@@ -52,6 +52,19 @@ def parse_networks(texts: Iterable[str]) -> tuple[Network, ...]:
     return tuple(map(parse_network, texts))
 
 
+def neighbourhood(address: str) -> str:
+    """The network whose addresses are likely one customer's: /24 of IPv4, /48 of IPv6; what is no address, as it is.
+
+    >>> neighbourhood("203.0.113.7")
+    '203.0.113.0/24'
+    """
+    try:
+        found = parse_address(address)
+    except ValueError:
+        return address
+    return str(ipaddress.ip_network((found, 24 if found.version == 4 else 48), strict=False))
+
+
 def client_address(peer: str, forwarded_for: str, trusted_proxies: Sequence[Network]) -> str:
     """The caller's address: the peer, or where the peer is a trusted proxy the nearest untrusted hop it names.
 

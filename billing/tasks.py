@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from billing import alerts, grants, idempotency, months, processes, reconciliation, recovery
+from billing import alerts, grants, idempotency, months, processes, reconciliation, recovery, trials
 from billing.invoices import jobs as invoices
 from billing.payments import jobs as payments
 
@@ -53,6 +53,11 @@ def make_documents_of(wallet_id: int) -> None:
 @shared_task
 def expire_grants() -> None:
     grants.expire_due()
+
+
+@shared_task
+def grant_queued_trials() -> None:
+    trials.grant_queued()
 
 
 @shared_task

@@ -49,6 +49,11 @@ app.conf.beat_schedule = {
         "schedule": 15.0,
         "options": {"expires": 15},
     },
+    "grant-queued-trials": {
+        "task": "billing.tasks.grant_queued_trials",
+        "schedule": 600.0,
+        "options": {"expires": 600},
+    },
     "draw-lots": {
         "task": "billing.tasks.draw_lots",
         "schedule": 60.0,

@@ -77,6 +77,22 @@ def check_public(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list
                 id="costrouter.W012",
             )
         )
+    if settings.SIGNUP_OPEN and _trial_credit() > 0 and not settings.TRIAL_AFTER_CONFIRMATION:
+        found.append(
+            checks.Warning(
+                "TRIAL_AFTER_CONFIRMATION is off: every made-up address is granted TRIAL_CREDIT.",
+                hint="Remove it from the environment and set EMAIL_URL, or set TRIAL_CREDIT to 0.",
+                id="costrouter.W013",
+            )
+        )
+    elif settings.SIGNUP_OPEN and _trial_credit() > 0 and not _can_confirm():
+        found.append(
+            checks.Warning(
+                "Nobody who signs up can confirm an address, so nobody gets the trial credit.",
+                hint="Set EMAIL_URL, and EMAIL_VERIFICATION to optional or mandatory.",
+                id="costrouter.W014",
+            )
+        )
     if settings.DEBUG:
         found.append(
             Error(
@@ -86,6 +102,10 @@ def check_public(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list
             )
         )
     return found
+
+
+def _can_confirm() -> bool:
+    return bool(settings.HAS_MAIL) and settings.ACCOUNT_EMAIL_VERIFICATION != "none"
 
 
 def _networks() -> Iterator[CheckMessage]:
@@ -99,17 +119,23 @@ def _networks() -> Iterator[CheckMessage]:
                 )
 
 
-def _amounts() -> Iterator[CheckMessage]:
+def _trial_credit() -> int:
+    """In ledger units; negative if it is no amount."""
     try:
-        credit = from_decimal(Decimal(settings.TRIAL_CREDIT), "USD")
+        return from_decimal(Decimal(settings.TRIAL_CREDIT), "USD")
     except (InvalidOperation, ValueError, OverflowError):
-        credit = -1
-    if credit < 0:
+        return -1
+
+
+def _amounts() -> Iterator[CheckMessage]:
+    if _trial_credit() < 0:
         yield Error(
             f"TRIAL_CREDIT is {settings.TRIAL_CREDIT!r}.",
             hint="Write currency units, such as 5.00.",
             id="costrouter.E002",
         )
+    if settings.TRIALS_PER_NETWORK < 1:
+        yield Error("TRIALS_PER_NETWORK is at least 1.", id="costrouter.E011")
     for name in ("CONFIRM_ABOVE", "GRANT_TWO_PERSONS_ABOVE"):
         try:
             is_fine = all(Decimal(value) >= 0 for value in getattr(settings, name).values())

@@ -21,7 +21,7 @@ from django.utils import timezone
 
 from accounts import refusals, schema
 from accounts.authentication import write_last_used
-from billing import alerts, grants, idempotency, months, notices, processes, reconciliation, recovery, rollups
+from billing import alerts, grants, idempotency, months, notices, processes, reconciliation, recovery, rollups, trials
 from billing.invoices import jobs as invoices
 from billing.payments import gateways
 from billing.payments import jobs as payments
@@ -39,6 +39,7 @@ ROLLUP_SECONDS = 20.0
 NOTICE_SECONDS = 15.0
 EXPIRY_SECONDS = 15.0
 DRAW_SECONDS = 60.0
+TRIAL_SECONDS = 600.0
 PAYMENT_SECONDS = 5.0
 MONTH_SECONDS = 3600.0
 INVOICE_SECONDS = 60.0
@@ -132,6 +133,7 @@ class Scheduler:
             Job("roll-ups", ROLLUP_SECONDS, rollups.advance),
             Job("expiries", EXPIRY_SECONDS, grants.expire_due),
             Job("draws", DRAW_SECONDS, grants.draw_due),
+            Job("trials", TRIAL_SECONDS, trials.grant_queued),
             Job("months", MONTH_SECONDS, months.make_ahead),
         ]
 

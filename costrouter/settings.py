@@ -80,12 +80,17 @@ SHOW_CHANNELS = env.bool("SHOW_CHANNELS", default=True)
 """Whether tenants see the names of the channels that served them."""
 SHOW_COSTS = env.bool("SHOW_COSTS", default=False)
 """Whether tenants see what each route was expected to cost the operator."""
+HAS_MAIL = env.str("EMAIL_URL", default="") != ""
 TRIAL_CREDIT = env.str("TRIAL_CREDIT", default="5.00")
+"""Currency units granted to a new tenant."""
+TRIAL_AFTER_CONFIRMATION = env.bool("TRIAL_AFTER_CONFIRMATION", default=HAS_MAIL or not EMBEDDED)
+"""Whether that waits until who signed up has confirmed an address."""
+TRIALS_PER_NETWORK = env.int("TRIALS_PER_NETWORK", default=3)
+"""Trial credits a day for the sign-ups of one network (/24, /48)."""
 CONFIRM_ABOVE = env.dict("CONFIRM_ABOVE", default={"USD": "1000", "VND": "25000000"})
 """Currency units above which an operator's posting to a wallet is asked for once more."""
 GRANT_TWO_PERSONS_ABOVE = env.dict("GRANT_TWO_PERSONS_ABOVE", default={"USD": "10000", "VND": "250000000"})
 """Currency units above which it waits for the approval of another operator."""
-"""Currency units granted to a new tenant."""
 STRIPE_SECRET_KEY = env.str("STRIPE_SECRET_KEY", default="")
 """Empty: no card payments. billing/payments/gateways.py says what has to fit together."""
 STRIPE_WEBHOOK_SECRET = env.str("STRIPE_WEBHOOK_SECRET", default="")
@@ -263,7 +268,7 @@ CONTENT_SECURITY_POLICY = {
 }
 
 EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
-if env.str("EMAIL_URL", default=""):
+if HAS_MAIL:
     vars().update(env.email_url("EMAIL_URL"))
 EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="CostRouter <no-reply@localhost>")
@@ -274,7 +279,7 @@ ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
 ACCOUNT_UNIQUE_EMAIL = True
-ACCOUNT_EMAIL_VERIFICATION = env.str("EMAIL_VERIFICATION", default="none" if EMBEDDED else "optional")
+ACCOUNT_EMAIL_VERIFICATION = env.str("EMAIL_VERIFICATION", default="optional" if HAS_MAIL or not EMBEDDED else "none")
 ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
 ACCOUNT_ADAPTER = "portal.signup.AccountAdapter"
 ACCOUNT_FORMS = {"signup": "portal.signup.SignupForm"}

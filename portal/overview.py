@@ -12,7 +12,7 @@ from django.views.decorators.http import require_safe
 from accounts.access import TenantRequest, tenant_page
 from accounts.models import Tenant
 from accounts.refusals import LastHour
-from billing import reports
+from billing import reports, trials
 from billing.reports import Filter
 from portal import refused
 from portal.requests import keys_of, rows_of
@@ -25,7 +25,8 @@ _NO_CONTENT = 204
 @require_safe
 @tenant_page
 def overview(request: TenantRequest) -> HttpResponse:
-    return render(request, "portal/overview.html", _overview(request.tenant))
+    context = _overview(request.tenant) | {"trial": trials.waiting(request.tenant)}
+    return render(request, "portal/overview.html", context)
 
 
 @require_safe

@@ -1,23 +1,26 @@
-"""Signing up: whether it is open, and the form that also opens the organisation."""
+"""Signing up: whether it is open, the form that also opens the organisation, and the credit that comes with it."""
 
 from __future__ import annotations
 
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.account.forms import SignupForm as AllauthSignupForm
+from allauth.account.models import EmailAddress
 from django import forms
 from django.conf import settings
+from django.contrib import messages
 from django.db import transaction
 from django.http import HttpRequest
 from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
+from accounts.networks import neighbourhood
 from accounts.tenants import open_tenant
 from billing import trials
 
 
 class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth is not typed
-    """Sign-up is open as long as the operator says so."""
+    """Sign-up is open as long as the operator says so; a confirmed address brings the trial credit."""
 
     def get_client_ip(self, request: HttpRequest) -> str:
         """What the guard found out (costrouter/guard.py), also where a proxy names no address."""
@@ -26,9 +29,25 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth is
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         return bool(settings.SIGNUP_OPEN)
 
+    def confirm_email(self, request: HttpRequest, email_address: EmailAddress) -> bool:
+        """Both or neither: an address that is confirmed cannot be confirmed again."""
+        with transaction.atomic():
+            is_confirmed = bool(super().confirm_email(request, email_address))
+            state = trials.confirm(email_address.user, email_address.email) if is_confirmed else None
+        if state in _TOLD:
+            messages.info(request, _TOLD[state])
+        return is_confirmed
+
+
+_TOLD = {
+    trials.State.GRANTED: _("Your trial credit is in the wallet."),
+    trials.State.QUEUED: _("Your trial credit comes within some days, by itself: many went to your network lately."),
+    trials.State.REPEATED: _("There is no trial credit for this address: it has had one."),
+}
+
 
 class SignupForm(AllauthSignupForm):  # type: ignore[misc]  # allauth is not typed
-    """Asks for the organisation too, and opens it with its wallet and trial credit: all of it or nothing."""
+    """Asks for the organisation too, and opens it with its wallet: all of it or nothing."""
 
     organisation = forms.CharField(
         label=_("Organisation"),
@@ -43,5 +62,9 @@ class SignupForm(AllauthSignupForm):  # type: ignore[misc]  # allauth is not typ
             user: User = super().save(request)
             user.language = get_language() or User.Language.ENGLISH
             user.save(update_fields=("language",))
-            trials.start(open_tenant(owner=user, name=self.cleaned_data["organisation"]))
+            tenant = open_tenant(owner=user, name=self.cleaned_data["organisation"])
+            network = neighbourhood(AccountAdapter().get_client_ip(request))
+            trials.sign_up(tenant, user=user, network=network)
+        if trials.waiting(tenant):
+            messages.info(request, _("Your trial credit comes once you have confirmed your e-mail address."))
         return user

@@ -73,9 +73,11 @@ def test_operators_first_month(gateway: StandIn, browser: Browser, desk: Browser
     LegalEntity.objects.create(name="Router Ltd", address="1 Main Street", country="VN", prefix="R", is_default=True)
     price = Price.objects.create(model="gpt-test", input=1_000_000_000, output=2_000_000_000)
 
-    # A tenant signs up, and gets the trial credit.
+    # A tenant signs up, and gets the trial credit once its owner's address is confirmed.
     browser.open(reverse("account_signup")).press("Sign Up", **DANA)
     tenant = Tenant.objects.get(name="Dana Ltd")
+    assert wallet().available == 0
+    browser.open(str(mail.outbox[-1].body).split("http://testserver")[1].split()[0]).press("Confirm")
     assert wallet().available == DOLLAR
 
     # It tops up 20 dollars by card: the gateway's signed event credits them, however often it comes.

@@ -31,6 +31,7 @@ from billing.models.reservations import Process, Reservation
 from billing.models.rollups import RollupState, UsageRollup
 from billing.models.sellers import LegalEntity, NumberSeries, TaxRate
 from billing.models.transfers import BankTransfer, ExchangeRate
+from billing.models.trials import Trial, TrialPerson
 from billing.models.usage import UsageRecord
 from billing.models.wallets import BalanceAlert, PostingRequest
 
@@ -83,6 +84,8 @@ __all__ = [
     "SavedCard",
     "TaxRate",
     "TenantPlan",
+    "Trial",
+    "TrialPerson",
     "UsageArchive",
     "UsageRecord",
     "UsageRollup",

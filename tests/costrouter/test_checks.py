@@ -21,6 +21,7 @@ SOUND = {
     "REDIS_URL": "redis://127.0.0.1/0",
     "SITE_URL": "https://gateway.example.com",
     "TRUSTED_PROXIES": ["10.0.0.0/8"],
+    "HAS_MAIL": True,
 }
 
 CARDS = {"STRIPE_SECRET_KEY": "sk_live_x", "STRIPE_WEBHOOK_SECRET": "whsec_0123456789"}
@@ -74,6 +75,12 @@ def test_example_of_an_installation_is_fit_for_the_internet(tmp_path: Path) -> N
         pytest.param({"CHANNEL_NETWORKS": ["intranet"]}, {"costrouter.E001"}, id="network that is a name"),
         pytest.param({"TRIAL_CREDIT": "5,00"}, {"costrouter.E002"}, id="credit with a comma"),
         pytest.param({"TRIAL_CREDIT": "-1"}, {"costrouter.E002"}, id="negative credit"),
+        pytest.param({"TRIALS_PER_NETWORK": 0}, {"costrouter.E011"}, id="no trial credit for any network"),
+        pytest.param({"TRIAL_AFTER_CONFIRMATION": False}, {"costrouter.W013"}, id="credit for made-up addresses"),
+        pytest.param({"HAS_MAIL": False}, {"costrouter.W014"}, id="credit that nobody can get"),
+        pytest.param({"ACCOUNT_EMAIL_VERIFICATION": "none"}, {"costrouter.W014"}, id="credit without a mail"),
+        pytest.param({"HAS_MAIL": False, "TRIAL_CREDIT": "0"}, set(), id="no credit, no mail"),
+        pytest.param({"HAS_MAIL": False, "SIGNUP_OPEN": False}, set(), id="nobody signs up, no mail"),
         pytest.param({"CONFIRM_ABOVE": {"USD": "much"}}, {"costrouter.E009"}, id="limit that is a word"),
         pytest.param({"GRANT_TWO_PERSONS_ABOVE": {"USD": "-1"}}, {"costrouter.E009"}, id="negative limit"),
         pytest.param({"OWNER_DEAD_SECONDS": 7.0}, {"costrouter.E003"}, id="dead before two heartbeats"),

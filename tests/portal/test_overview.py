@@ -76,5 +76,5 @@ def test_the_overview_takes_the_same_queries_however_much_there_is(
 
     # session, user, memberships; refused calls; newest requests, wallet; wallet, roll-ups
     # and newer records, holds; refused calls; requests, keys, models
-    with django_assert_num_queries(15):
+    with django_assert_num_queries(16):
         alices.get(reverse("portal:overview"))

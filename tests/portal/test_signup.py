@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from allauth.account.models import EmailAddress
 from django.core import mail
 from django.core.cache import cache
 from django.db import IntegrityError
@@ -12,7 +13,8 @@ from django.urls import reverse
 from pytest_django import Settings
 
 from accounts.models import Member, Tenant, User
-from billing.models import Balance, LedgerEntry
+from billing import trials
+from billing.models import Balance, LedgerEntry, Trial
 from tests.pages import Browser, Page
 
 PASSWORD = "a-long-enough-passphrase"
@@ -30,31 +32,188 @@ def signup(browser: Browser) -> Page:
     return browser.open(reverse("account_signup"))
 
 
-def test_signup_opens_the_tenant_with_its_trial_credit_and_lands_on_the_keys(signup: Page, settings: Settings) -> None:
-    settings.TRIAL_CREDIT = "2.50"
+def confirm(browser: Browser) -> Page:
+    """Opens the link of the newest mail and presses its button; the page where that ends."""
+    link = re.findall(r"http://testserver(\S+confirm-email\S+)", str(mail.outbox[-1].body))[0]
+    return browser.open(link).press("Confirm").landed()
 
+
+def person(email: str, network: str = "203.0.113.7", *, organisation: str = "") -> Browser:
+    """Somebody who has signed up from an address, and has not confirmed theirs."""
+    browser = Browser(REMOTE_ADDR=network)
+    form = SIGNUP | {"email": email, "organisation": organisation or email}
+    assert browser.open(reverse("account_signup")).press("Sign Up", **form).status == 302
+    return browser
+
+
+def credit(email: str) -> int:
+    return Balance.objects.get(tenant__members__user__email=email).available
+
+
+def test_signup_opens_the_tenant_and_lands_on_the_keys(signup: Page) -> None:
     answer = signup.press("Sign Up", **SIGNUP)
 
     tenant = Tenant.objects.get(name="Dana Ltd")
-    entry = LedgerEntry.objects.get()
     assert (answer.status, answer.location) == (302, reverse("portal:keys"))
     assert Member.objects.get(tenant=tenant).role == Member.Role.OWNER
     assert Member.objects.get(tenant=tenant).user.email == "dana@example.com"
-    assert Balance.objects.get(tenant=tenant).available == 2_500_000_000
+    assert "Your trial credit comes once you have confirmed your e-mail address." in answer.landed().text
+
+
+def test_trial_credit_waits_for_the_address_to_be_confirmed(signup: Page, settings: Settings) -> None:
+    settings.TRIAL_CREDIT = "2.50"
+    home = signup.press("Sign Up", **SIGNUP).landed().click("Overview")
+    before = (credit("dana@example.com"), LedgerEntry.objects.count())
+
+    confirmed = confirm(signup.browser)
+
+    tenant, entry = Tenant.objects.get(), LedgerEntry.objects.get()
+    assert before == (0, 0)
+    assert "open the link in the mail" in home.text
     assert (entry.kind, entry.amount, entry.reference) == ("grant", 2_500_000_000, f"trial:{tenant.pk}")
-    assert answer.landed().status == 200
+    assert credit("dana@example.com") == 2_500_000_000
+    assert "Your trial credit is in the wallet." in confirmed.text
+    assert "open the link in the mail" not in signup.browser.open(reverse("portal:overview")).text
+
+
+def test_where_mails_are_not_sent_the_trial_credit_comes_with_signup(signup: Page, settings: Settings) -> None:
+    settings.TRIAL_AFTER_CONFIRMATION, settings.TRIAL_CREDIT = False, "2.50"
+
+    signup.press("Sign Up", **SIGNUP)
+
+    tenant, entry = Tenant.objects.get(), LedgerEntry.objects.get()
+    assert Balance.objects.get().available == 2_500_000_000
+    assert (entry.kind, entry.amount, entry.reference) == ("grant", 2_500_000_000, f"trial:{tenant.pk}")
 
 
 def test_signup_without_trial_credit_opens_an_empty_wallet(signup: Page, settings: Settings) -> None:
     settings.TRIAL_CREDIT = "0"
 
     signup.press("Sign Up", **SIGNUP)
+    page = confirm(signup.browser)
 
     assert Balance.objects.get().available == 0
     assert LedgerEntry.objects.count() == 0
+    assert "trial credit" not in page.text
 
 
-def test_signup_that_fails_half_way_leaves_nothing(signup: Page, tenant: Tenant) -> None:
+@pytest.mark.parametrize(
+    "other",
+    ["dana+2@gmail.com", "Da.Na@Gmail.com", "DANA@googlemail.com", "d.a.n.a+x+y@gmail.com"],
+)
+def test_one_person_has_one_trial_credit_however_the_address_is_written(db: None, other: str) -> None:
+    confirm(person("dana@gmail.com"))
+
+    page = confirm(person(other, "198.51.100.7"))
+
+    assert (credit("dana@gmail.com"), credit(other.lower())) == (5 * 10**9, 0)
+    assert "There is no trial credit for this address" in page.text
+
+
+def test_an_address_that_was_changed_and_is_free_again_brings_no_second_credit(db: None) -> None:
+    dana = person("dana@example.com")
+    confirm(dana)
+    dana.open(reverse("account_email")).press("Add Email", email="new@example.com")
+    confirm(dana)
+    old = EmailAddress.objects.get(email="dana@example.com")
+    EmailAddress.objects.filter(email="new@example.com").update(primary=False)
+    old.delete()
+    User.objects.filter(email="dana@example.com").update(email="new@example.com")
+    cache.clear()  # another mail to the same address is sent after some minutes
+
+    confirm(person("dana@example.com", "198.51.100.7"))
+
+    assert (credit("new@example.com"), credit("dana@example.com")) == (5 * 10**9, 0)
+
+
+def test_a_second_address_is_its_owners_and_brings_nobody_else_a_credit(db: None) -> None:
+    dana = person("dana@example.com")
+    confirm(dana)
+    dana.open(reverse("account_email")).press("Add Email", email="second@example.com")
+    confirm(dana)
+    assert LedgerEntry.objects.count() == 1
+    EmailAddress.objects.filter(email="second@example.com").delete()
+    cache.clear()  # another mail to the same address is sent after some minutes
+
+    confirm(person("second@example.com", "198.51.100.7"))
+
+    assert credit("second@example.com") == 0
+
+
+def test_made_up_addresses_bring_nothing_until_a_real_one_is_confirmed(db: None) -> None:
+    dana = person("made-up@example.com")
+    dana.open(reverse("account_email")).press("Add Email", email="dana@example.com")
+    confirm(dana)
+    assert credit("made-up@example.com") == 5 * 10**9
+
+    confirm(person("dana+2@example.com", "198.51.100.7"))
+
+    assert credit("dana+2@example.com") == 0
+
+
+def test_a_member_who_confirms_brings_the_tenant_nothing(tenant: Tenant, bob: User) -> None:
+    browser = Browser(bob)
+    browser.open(reverse("account_email")).press("Add Email", email="bob2@example.com")
+
+    confirm(browser)
+
+    assert Balance.objects.get().available == 5 * 10**9
+    assert LedgerEntry.objects.filter(reference__startswith="trial:").count() == 0
+
+
+def test_an_owner_whom_the_operator_opened_a_tenant_for_has_no_trial_credit(alices: Browser) -> None:
+    alices.open(reverse("account_email")).press("Add Email", email="alice2@example.com")
+
+    confirm(alices)
+
+    assert LedgerEntry.objects.filter(reference__startswith="trial:").count() == 0
+
+
+@pytest.mark.parametrize(
+    ("addresses", "elsewhere"),
+    [
+        pytest.param([f"203.0.113.{n}" for n in (1, 77, 254)], "203.0.114.1", id="IPv4"),
+        pytest.param(["2001:db8:1::1", "2001:db8:1:2::1", "2001:db8:1:ffff::9"], "2001:db8:2::1", id="IPv6"),
+        pytest.param(["203.0.113.1", "::ffff:203.0.113.9", "203.0.113.200"], "203.0.112.200", id="mapped"),
+    ],
+)
+def test_a_network_has_so_many_trial_credits_a_day(
+    db: None, settings: Settings, addresses: list[str], elsewhere: str
+) -> None:
+    settings.TRIALS_PER_NETWORK = 2
+    pages = [confirm(person(f"p{n}@example.com", address)) for n, address in enumerate(addresses)]
+    confirm(person("far@example.com", elsewhere))
+
+    assert ["by itself" in page.text for page in pages] == [False, False, True]
+    assert [credit(f"{name}@example.com") for name in ("p0", "p1", "p2", "far")] == [5 * 10**9] * 2 + [0, 5 * 10**9]
+
+
+def test_what_waited_for_its_network_comes_by_itself_once(db: None, settings: Settings) -> None:
+    settings.TRIALS_PER_NETWORK = 1
+    for name in ("first", "second", "third"):
+        confirm(person(f"{name}@example.com"))
+    assert [trials.grant_queued(), credit("second@example.com")] == [0, 0]
+
+    cache.clear()  # a day later
+
+    assert [trials.grant_queued(), trials.grant_queued()] == [1, 0]
+    assert [credit(f"{name}@example.com") for name in ("first", "second", "third")] == [5 * 10**9, 5 * 10**9, 0]
+
+
+def test_a_link_that_is_used_twice_grants_once(db: None) -> None:
+    dana = person("dana@example.com")
+    link = re.findall(r"http://testserver(\S+confirm-email\S+)", str(mail.outbox[-1].body))[0]
+    one, two = Browser().open(link), Browser().open(link)
+
+    for page in (one, two):
+        page.press("Confirm")
+
+    assert LedgerEntry.objects.count() == 1
+    assert "open the link" not in dana.open(reverse("portal:overview")).text
+
+
+def test_signup_that_fails_half_way_leaves_nothing(signup: Page, tenant: Tenant, settings: Settings) -> None:
+    settings.TRIAL_AFTER_CONFIRMATION = False
     wallet = Balance.objects.get(tenant=tenant)
     LedgerEntry.objects.create(balance=wallet, kind="grant", amount=1, reference=f"trial:{tenant.pk + 1}")
 
@@ -64,6 +223,20 @@ def test_signup_that_fails_half_way_leaves_nothing(signup: Page, tenant: Tenant)
     assert User.objects.filter(email="dana@example.com").count() == 0
     assert Tenant.objects.filter(name="Dana Ltd").count() == 0
     assert Balance.objects.count() == 1
+
+
+def test_confirmation_that_fails_half_way_can_be_tried_again(signup: Page) -> None:
+    signup.press("Sign Up", **SIGNUP)
+    tenant = Tenant.objects.get()
+    wallet = Balance.objects.get()
+    in_the_way = LedgerEntry.objects.create(balance=wallet, kind="grant", amount=1, reference=f"trial:{tenant.pk}")
+
+    with pytest.raises(IntegrityError):
+        confirm(signup.browser)
+
+    assert EmailAddress.objects.get().verified is False
+    assert Trial.objects.get().state == "waiting"
+    assert in_the_way.balance.available == 0
 
 
 def test_signup_needs_an_organisation(signup: Page) -> None:
