@@ -203,7 +203,7 @@ class Form(Protocol):
         """Raises nothing; asked only for requests that are streams. Above `most_output` tokens it is past its cap."""
 
     def assembler(self, request: Any) -> Assembler:
-        """Asked only where the upstream streams and the client does not."""
+        """Asked only where the upstream streams and the client does not; raises MalformedAnswer if none should."""
 
 
 class Endpoint(Form, Protocol):

@@ -10,6 +10,7 @@ import orjson
 from accounts.errors import GatewayError
 from billing.kinds import NOTHING, Usage
 from routing.endpoints.base import Bill, Form, Needs
+from routing.providers.base import MalformedAnswer
 
 _NO_HEADERS: Final[frozenset[bytes]] = frozenset()
 
@@ -59,7 +60,7 @@ class Unassembled(Plain):
         raise NotImplementedError("never streamed instead")
 
     def assembler(self, request: Any) -> NoReturn:
-        raise NotImplementedError("never streamed instead")
+        raise MalformedAnswer("events came where an answer should")
 
 
 class Unstreamed(Unassembled):

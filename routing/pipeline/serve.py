@@ -162,7 +162,7 @@ async def _exchange(run: Run, attempt: Attempt, option: Option, watch: ClientWat
             stream = StreamReply(run, attempt, option.form, reader, answer, watch)
             await stream.begin()
             return stream
-        return await _whole(run, attempt, option.form, reader, answer, is_stream=upstream_call.is_stream)
+        return await _whole(run, attempt, option.form, reader, answer)
     except BaseException:
         answer.close()
         raise
@@ -203,18 +203,18 @@ def _send(run: Run, route: RouteView, adapter: Adapter, upstream_call: UpstreamC
 # --- relay: a whole answer (a stream has its own file) ---------------------------------------------------------------
 
 
-async def _whole(
-    run: Run, attempt: Attempt, form: Form, reader: Reader, answer: Answer, *, is_stream: bool
-) -> WholeReply:
+async def _whole(run: Run, attempt: Attempt, form: Form, reader: Reader, answer: Answer) -> WholeReply:
     """Reads the answer to its end, makes it ours and settles it.
+
+    Some upstreams stream although nobody asked them to, others come whole where a stream was asked for.
 
     A client that leaves meanwhile does not stop it: upstreams go on and charge, so the whole answer is billed.
     """
     call, first_byte = run.plan.call, time.monotonic()
-    if is_stream and answer.headers.get(b"content-type", b"").startswith(b"text/event-stream"):
+    if answer.headers.get(b"content-type", b"").startswith(b"text/event-stream"):
         body = await _assemble(form.assembler(call.request), reader, answer)
     else:
-        body = reader.whole(await answer.read())  # also what was asked for as a stream, if it came whole
+        body = reader.whole(await answer.read())
     form.check(call.request, body)
     answer.close()
     run.first_byte = first_byte

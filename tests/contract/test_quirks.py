@@ -156,6 +156,85 @@ def test_done_in_the_middle_of_a_tool_call_is_not_the_end_of_one(
         assert_broken(seen)
 
 
+PARTS_OF_CALL = {"index": 0, "id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+SAID_AT_THE_END: dict[str, tuple[list[Any], list[str | None]]] = {
+    "stop in every chunk": (
+        [up.chunk({"content": text}, finish_reason="stop") for text in ("Hello", " there")], [None, None, "stop"]
+    ),
+    "stop in every chunk, and alone": (
+        [*(up.chunk({"content": text}, finish_reason="stop") for text in ("Hello", " there")), STOP],
+        [None, None, "stop"],
+    ),
+    "length behind stop": (
+        [up.chunk({"content": "Hello"}, finish_reason="stop"), up.chunk({"content": " there"}, finish_reason="length")],
+        [None, "length"],
+    ),
+    "stop behind a call": (
+        [HELLO, THERE, up.chunk({"tool_calls": [PARTS_OF_CALL]}), STOP], [None, None, None, "tool_calls"]
+    ),
+    "calls where there are none": ([HELLO, THERE, up.chunk({}, finish_reason="tool_calls")], [None, None, "stop"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("parts", "right"), SAID_AT_THE_END.values(), ids=SAID_AT_THE_END.keys())
+@pytest.mark.parametrize("size", SIZES)
+def test_reason_goes_out_once_and_fits_what_was_said(
+    caller: Caller, model: Offer, parts: list[Any], right: list[str | None], size: int
+) -> None:
+    caller.upstream.on(model.upstream, sent(*parts, up.usage_chunk(USAGE), up.DONE, size=size))
+
+    seen = caller.listen(model, **ASKED)
+
+    assert (seen.text(), reasons(seen), seen.is_done) == ("Hello there", right, True)
+    assert_valid(seen)
+    assert caller.only_record().cost == COST
+
+
+def test_whole_answer_that_called_says_so(caller: Caller, model: Offer) -> None:
+    caller.upstream.on(model.upstream, up.answer(None, message={"tool_calls": [PARTS_OF_CALL]}, finish_reason="stop"))
+
+    assert caller.ask(model).json()["choices"][0]["finish_reason"] == "tool_calls"
+
+
+UNASKED: dict[str, list[Any]] = {
+    "chunks": [HELLO, THERE, STOP, up.usage_chunk(USAGE)],
+    "one event": [up.completion("Hello there", usage=USAGE)],
+}
+
+
+@pytest.mark.parametrize("parts", UNASKED.values(), ids=UNASKED.keys())
+def test_answer_that_comes_as_events_unasked_is_put_together(caller: Caller, model: Offer, parts: list[Any]) -> None:
+    caller.upstream.on(model.upstream, sent(*parts, up.DONE))
+
+    answer = caller.ask(model).json()
+
+    assert answer["choices"][0]["message"]["content"] == "Hello there"
+    assert schemas.faults(schemas.COMPLETION, answer) == []
+    assert caller.only_record().cost == COST
+
+
+def test_events_that_break_off_unasked_are_no_answer(caller: Caller, model: Offer) -> None:
+    caller.upstream.on(model.upstream, sent(HELLO, THERE))
+
+    assert caller.ask(model).status_code == 502
+    assert caller.only_record().cost == 0
+
+
+@pytest.mark.parametrize("tier", [["x"], {}, "on_demand", ""], ids=str)
+def test_tier_that_is_none_goes(caller: Caller, model: Offer, tier: Any) -> None:
+    caller.upstream.on(model.upstream, up.answer("Hello", service_tier=tier))
+
+    response = caller.ask(model)
+
+    assert (response.status_code, response.json().get("service_tier")) == (200, None)
+
+
+def test_exception_of_bedrocks_breaks_the_stream(caller: Caller, model: Offer) -> None:
+    caller.upstream.on(model.upstream, sent(HELLO, {"modelStreamErrorException": {"message": "x"}}, up.DONE))
+
+    assert_broken(caller.listen(model))
+
+
 # --- usage -----------------------------------------------------------------------------------------------------------
 
 

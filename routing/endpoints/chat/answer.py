@@ -27,6 +27,7 @@ WRAPPING: Final = frozenset(
 THOUGHTS: Final = frozenset(("reasoning_content", "reasoning", "reasoning_details", "thinking", "thinking_blocks"))
 """Members that hold what was thought; some servers say it under two names."""
 FINISH_REASONS: Final = frozenset(("stop", "length", "tool_calls", "content_filter", "function_call"))
+_GOOD_ENDS: Final = frozenset(("stop", "tool_calls", "function_call"))
 _NEVER_NULL: Final = frozenset(("tool_calls", "function_call", "annotations"))
 NEVER: Final = -9999.0
 """As OpenAI writes the logarithm of what never happens."""
@@ -62,7 +63,8 @@ def complete_top(answer: dict[str, Any]) -> None:
     """Leaves out what the schema has no place for, and what names the upstream."""
     if type(answer.get("system_fingerprint", "")) is not str:
         del answer["system_fingerprint"]
-    if "service_tier" in answer and answer["service_tier"] not in _TIERS:
+    tier = answer.get("service_tier")
+    if tier is not None and (type(tier) is not str or tier not in _TIERS):
         del answer["service_tier"]
     drop_names(answer)
 
@@ -75,9 +77,23 @@ def _absent_reason(message: dict[str, Any]) -> str:
         scan.add(each.get("arguments", "") if type(each) is dict else "{}")
         if not scan.is_whole:
             raise MalformedAnswer("the answer ended in the middle of a tool call")
-    if calls:
+    return _called(message)
+
+
+def _called(message: dict[str, Any]) -> str:
+    """The finish reason of the calls in a message, `stop` if there are none."""
+    if message.get("tool_calls"):
         return "tool_calls"
-    return "function_call" if function else "stop"
+    return "function_call" if message.get("function_call") else "stop"
+
+
+def reason_beside(reason: str, called: str) -> str:
+    """A finish reason that fits what was said; `called` is the word for the calls that came, `stop` if none did.
+
+    Google's compatible endpoint says `stop` behind calls, and some servers `tool_calls` where there is none: clients
+    go by the word.
+    """
+    return called if reason in _GOOD_ENDS else reason
 
 
 def estimate_strings(value: Any) -> int:
@@ -105,6 +121,8 @@ def complete_answer(answer: dict[str, Any], head: Head) -> None:
         reason = choice.get("finish_reason")
         if type(reason) is not str or reason not in FINISH_REASONS:
             choice["finish_reason"] = _absent_reason(message)
+        else:
+            choice["finish_reason"] = reason_beside(reason, _called(message))
         message["role"] = "assistant"
         message.setdefault("content", None)
         message.setdefault("refusal", None)
@@ -128,21 +146,22 @@ def complete_logprobs(choice: dict[str, Any]) -> None:
         choice["logprobs"] = None
         return
     for name in ("content", "refusal"):
-        tokens = logprobs.setdefault(name, None)
-        for token in tokens if type(tokens) is list else ():
-            if type(token) is dict:
-                _complete_token(token)
-                if type(token.get("top_logprobs")) is not list:
-                    token["top_logprobs"] = []
-                for other in token["top_logprobs"]:
-                    if type(other) is dict:
-                        _complete_token(other)
+        tokens = logprobs[name] = _complete_tokens(logprobs.get(name))
+        for token in tokens or ():
+            token["top_logprobs"] = _complete_tokens(token.get("top_logprobs")) or []
 
 
-def _complete_token(token: dict[str, Any]) -> None:
-    token.setdefault("bytes", None)
-    if token.get("logprob") is None:
-        token["logprob"] = NEVER
+def _complete_tokens(tokens: Any) -> list[dict[str, Any]] | None:
+    """What of a list are tokens, each completed; None for what is no list."""
+    if type(tokens) is not list:
+        return None
+    told = [token for token in tokens if type(token) is dict and type(token.get("token")) is str]
+    for token in told:
+        if type(token.setdefault("bytes", None)) is not list:
+            token["bytes"] = None
+        if type(token.get("logprob")) not in {int, float}:
+            token["logprob"] = NEVER
+    return told
 
 
 def public_usage(bill: Bill) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from routing.endpoints.chat.answer import (
     drop_nulls,
     estimate_strings,
     public_usage,
+    reason_beside,
 )
 from routing.endpoints.chat.identity import drop_hidden, drop_names
 from routing.endpoints.chat.schema import ChatRequest
@@ -76,6 +77,8 @@ class ChatRelay:
         """The finish reason of each choice that has one."""
         self._calls: dict[int, dict[int, JsonScan]] = {}
         """By choice and place: the arguments of tool calls, as far as they have come."""
+        self._held: set[int] = set()
+        """Choices that said `stop` beside a text: some servers say it in every chunk, so it goes out at the end."""
         self._deltas = 0
         self._thoughts = 0
         """Deltas that said nothing beside what was thought."""
@@ -153,16 +156,24 @@ class ChatRelay:
         if choice.get("logprobs") is not None:
             complete_logprobs(choice)
         if choice.setdefault("finish_reason", None) is not None:
-            self._finish_choice(index, choice)
+            self._finish_choice(index, choice, delta)
         if len(choice) > _USUAL_OF_CHOICE:
             drop_names(choice)
 
-    def _finish_choice(self, index: int, choice: dict[str, Any]) -> None:
-        """The first reason is the choice's: some servers say one in every chunk, or `stop` behind `length`."""
+    def _finish_choice(self, index: int, choice: dict[str, Any], delta: dict[str, Any]) -> None:
+        """The first reason that is more than `stop` is the choice's: some servers say one in every chunk."""
         reason = choice["finish_reason"]
         if type(reason) is not str or reason not in FINISH_REASONS:
             reason = "stop"
-        choice["finish_reason"] = self._finished.setdefault(index, reason)
+        reason = reason_beside(reason, self._absent_reason(index))
+        if self._finished.get(index, "stop") == "stop":
+            self._finished[index] = reason
+        is_held = self._finished[index] == "stop" and bool(delta.get("content"))
+        choice["finish_reason"] = None if is_held else self._finished[index]
+        if is_held:
+            self._held.add(index)
+        else:
+            self._held.discard(index)
 
     def _complete_delta(self, index: int, delta: dict[str, Any]) -> None:
         """The same of what is more than a piece of text, or nothing."""
@@ -202,13 +213,13 @@ class ChatRelay:
         reasons = dict.fromkeys(unfinished, "length")
         self._finished.update(reasons)
         self.is_done = True
-        return self._finish(reasons) if unfinished else b""
+        return self._finish(reasons | self._take_held())
 
     def closing(self, bill: Bill, explanation: Any = None) -> bytes:
         """The usage chunk if it was asked for, the explanation if it was, [DONE]."""
         unfinished = sorted(self._begun - self._finished.keys())
         reasons = {index: self._absent_reason(index) for index in unfinished}
-        out = self._finish(reasons) if unfinished else b""
+        out = self._finish(reasons | self._take_held())
         if not self._shows_usage and explanation is None:
             return out + DONE
         chunk = {**self._ours, "choices": []}
@@ -224,7 +235,14 @@ class ChatRelay:
             return "stop"
         return "function_call" if _FUNCTION in calls else "tool_calls"
 
+    def _take_held(self) -> dict[int, str]:
+        held = {index: self._finished[index] for index in sorted(self._held)}
+        self._held.clear()
+        return held
+
     def _finish(self, reasons: dict[int, str]) -> bytes:
-        """The finish reasons that an upstream which said [DONE] left out."""
+        """The finish reasons that an upstream which said [DONE] left out, or that were held back."""
+        if not reasons:
+            return b""
         choices = [{"index": index, "delta": {}, "finish_reason": reason} for index, reason in reasons.items()]
         return b"data: " + orjson.dumps({**self._each, "choices": choices}) + b"\n\n"

@@ -17,6 +17,7 @@ from routing.endpoints.generate.needs import needs_of
 from routing.endpoints.generate.schema import GenerateRequest, read
 from routing.endpoints.generate.stream import GenerateRelay, event
 from routing.endpoints.plain import Plain
+from routing.providers.base import MalformedAnswer
 
 
 class Generate(Plain):
@@ -64,7 +65,7 @@ class Generate(Plain):
         return GenerateRelay(request.choices, head, most_output)
 
     def assembler(self, request: GenerateRequest) -> NoReturn:
-        raise NotImplementedError("an upstream of this format is asked as the client asks")
+        raise MalformedAnswer("events came where an answer should")
 
     def error_event(self, error: GatewayError, request_id: str) -> bytes:
         return event(orjson.dumps(self.envelope(error, request_id)))

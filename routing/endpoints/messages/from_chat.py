@@ -31,6 +31,8 @@ STOP_REASONS: Final = {
 _MATCHED: Final = ("stop_reason", "matched_stop")
 """Where vLLM and SGLang say which stop sequence it was."""
 _THOUGHTS: Final = ("reasoning_content", "reasoning")
+_STOP: Final = {"finish_reason": "stop"}
+"""The first reason that is more than this counts: some servers say it in every chunk."""
 _NO_ARGUMENTS: Final = frozenset(("", "null"))
 
 
@@ -38,6 +40,8 @@ def stop_of(choice: dict[str, Any], request: MessagesRequest, *, has_called: boo
     """Why the answer stopped, in Anthropic's words; no reason at all is an end like any."""
     reason = STOP_REASONS.get(choice.get("finish_reason") or "stop", "end_turn")
     sequence = None
+    if reason == "tool_use" and not has_called:
+        reason = "end_turn"
     if reason == "end_turn":
         sequence = next((text for text in map(choice.get, _MATCHED) if _is_sequence(text, request)), None)
         if sequence is not None:
@@ -262,7 +266,7 @@ class InChatRelay:
         for choice in chunk["choices"]:
             if choice.get("index", 0) == 0:  # one was asked for
                 out += self._say(choice["delta"])
-                if choice.get("finish_reason") is not None and self._ended is None:
+                if choice.get("finish_reason") is not None and (self._ended or _STOP)["finish_reason"] == "stop":
                     self._ended = {name: value for name, value in choice.items() if name != "delta"}
         return b"".join(out)
 

@@ -324,7 +324,15 @@ def _object_in(arguments: str) -> dict[str, Any]:
 def _logprobs_of(logprobs: Any) -> list[dict[str, Any]]:
     """Chat's log probabilities of a piece of text; the words are the same."""
     tokens = logprobs.get("content") if type(logprobs) is dict else None
-    return [token for token in tokens if type(token) is dict] if type(tokens) is list else []
+    told = [token for token in tokens if type(token) is dict] if type(tokens) is list else []
+    return [
+        {**_with_bytes(token), "top_logprobs": [*map(_with_bytes, token.get("top_logprobs") or ())]} for token in told
+    ]
+
+
+def _with_bytes(token: dict[str, Any]) -> dict[str, Any]:
+    """Where chat may say null, the public schema has the bytes of the token."""
+    return token if token.get("bytes") is not None else {**token, "bytes": list(token["token"].encode())}
 
 
 def _without_bytes(token: dict[str, Any]) -> dict[str, Any]:

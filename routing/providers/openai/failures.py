@@ -30,6 +30,8 @@ def says_failure(value: Mapping[str, Any]) -> bool:
         return True
     if "Message" in value and len(value) <= len(("Message", "Code", "RequestId")):  # AWS's
         return True
+    if any(type(inner) is dict and name.endswith("Exception") for name, inner in value.items()):  # Bedrock's events
+        return True
     return any(_is_bad(value[name]) for name in _CODES if name in value) and not _SAYS.isdisjoint(value)
 
 

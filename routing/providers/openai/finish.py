@@ -19,7 +19,8 @@ _EQUALS: Final[dict[str, str]] = {
         ("max_tokens", "max_token", "max_output_tokens", "max_new_tokens", "max_length", "length_limit",
          "model_length", "token_limit", "max_completion_tokens", "model_context_window_exceeded", "context_length",
          "context_length_exceeded", "truncated", "length_capped", "token_limit_reached", "context_window_exceeded",
-         "incomplete", "max_token_limit", "output_limit"),
+         "incomplete", "max_token_limit", "output_limit", "error_limit", "token_limit_exceeded", "max_tokens_reached",
+         "max_tokens_exceeded", "output_truncated"),
         "length",
     ),
     **dict.fromkeys(
@@ -28,7 +29,7 @@ _EQUALS: Final[dict[str, str]] = {
     **dict.fromkeys(
         ("content_filtered", "error_toxic", "filtered", "filter", "safety", "recitation", "blocklist",
          "prohibited_content", "spii", "image_safety", "language", "sensitive", "refusal", "guardrail_intervened",
-         "guardrails", "moderation", "flagged", "blocked"),
+         "guardrails", "moderation", "flagged", "blocked", "risk", "violation"),
         "content_filter",
     ),
 }  # fmt: skip
@@ -38,7 +39,7 @@ _HUMP: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _FAILURES: Final = (
     "error", "fail", "abort", "cancel", "timeout", "timed_out", "interrupt", "insufficient_system_resource",
     "malformed", "unexpected_tool_call", "overload", "exception", "crash", "disconnect", "rate_limit", "killed",
-    "unavailable",
+    "unavailable", "preempt", "evict",
 )  # fmt: skip
 """Parts of words that say the answer is not whole."""
 

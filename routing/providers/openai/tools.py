@@ -16,6 +16,9 @@ from routing.providers.base import MalformedAnswer
 from routing.wire.wholeness import JsonScan
 
 MOST_CALLS: Final = 1024
+_ARGUMENTS: Final = ("parameters", "input")
+"""Other names of a function's arguments."""
+_NULL: Final = "null"
 _LONGEST_NAME: Final = 512
 """As much of an id or a name is kept to compare."""
 
@@ -225,8 +228,13 @@ def _take_apart(call: dict[str, Any], *, no_arguments: str) -> tuple[str, str, d
         inner["name"] = _text_of(inner["name"])
         if not inner["name"]:
             del inner["name"]
+    for name in _ARGUMENTS:
+        if name in inner and key not in inner:
+            inner[key] = inner.pop(name)
     arguments = inner.get(key)
-    if type(arguments) is not str:
+    if arguments == _NULL and key == "arguments":
+        inner[key] = no_arguments
+    elif type(arguments) is not str:
         inner[key] = _json_of(arguments) if arguments not in (None, {}) else no_arguments if key == "arguments" else ""
     return id_, kind, inner, key
 

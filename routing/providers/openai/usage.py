@@ -44,6 +44,12 @@ _OTHER_WORDS: Final = {
     "thoughts_token_count": "reasoning_tokens",
     "total_token_count": "total_tokens",
     "cached_content_token_count": "cached_tokens",
+    # camelCase of client libraries that pass it on, Ollama's own
+    "promptTokens": "prompt_tokens",
+    "completionTokens": "completion_tokens",
+    "prompt_eval_count": "prompt_tokens",
+    "eval_count": "completion_tokens",
+    "cached_input_tokens": "cached_tokens",
     "num_cached_tokens": "cached_tokens",  # Mistral, vLLM
     "cached_prompt_text_tokens": "cached_tokens",  # xAI
     "prompt_cached_tokens": "cached_tokens",

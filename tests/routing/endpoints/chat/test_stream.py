@@ -392,6 +392,15 @@ def test_logprobs_get_what_the_schema_requires() -> None:
     }  # fmt: skip
 
 
+def test_tokens_that_are_none_go() -> None:
+    tokens = [None, 5, {"token": None}, {"token": "a", "logprob": "-1", "bytes": "x", "top_logprobs": [None]}]
+
+    (choice,) = choices_of(relay_of(), {"delta": {"content": "a"}, "logprobs": {"content": tokens}})
+
+    right = {"token": "a", "logprob": -9999.0, "bytes": None, "top_logprobs": []}
+    assert choice["logprobs"] == {"content": [right], "refusal": None}
+
+
 def test_thought_that_comes_under_two_names_counts_once() -> None:
     relay, text = relay_of(), "thinking about it for a while " * 4
     choices_of(relay, {"delta": {"reasoning": text, "reasoning_content": text}})

@@ -89,8 +89,8 @@ def test_the_first_event_tells_the_estimate_of_the_input() -> None:
     [
         ("stop", "end_turn"),
         ("length", "max_tokens"),
-        ("tool_calls", "tool_use"),
-        ("function_call", "tool_use"),
+        ("tool_calls", "end_turn"),  # nothing was called
+        ("function_call", "end_turn"),
         ("content_filter", "refusal"),
     ],
 )

@@ -152,7 +152,9 @@ def test_empty_reason_is_none() -> None:
         ("tokenLimitReached", "length"), ("context_window_exceeded", "length"), ("incomplete", "length"),
         ("contentFiltered", "content_filter"), ("content_filter: RECITATION", "content_filter"),
         ("ERROR_TOXIC", "content_filter"), ("toolUse", "tool_calls"), ("</s>", "stop"), ("<|im_end|>", "stop"),
-        ("FINISH_REASON_STOP", "stop"), ("stopped", "stop"), ({"type": "length"}, "length"),
+        ("FINISH_REASON_STOP", "stop"), ("stopped", "stop"), ({"type": "length"}, "length"), ("ERROR_LIMIT", "length"),
+        ("token_limit_exceeded", "length"), ("maxTokensReached", "length"), ("output_truncated", "length"),
+        ("risk", "content_filter"), ("violation", "content_filter"),
     ],
 )  # fmt: skip
 def test_other_vendors_words_keep_their_meaning(word: Any, reason: str) -> None:
@@ -167,7 +169,7 @@ def test_other_vendors_words_keep_their_meaning(word: Any, reason: str) -> None:
     "word",
     ["error", "network_error", "ERROR", "internal_error", "MALFORMED_FUNCTION_CALL", "abort", "aborted", "cancelled",
      "timeout", "insufficient_system_resource", "failed", "UNEXPECTED_TOOL_CALL", "rate_limit", "killed", "unavailable",
-     "FINISH_REASON_ERROR"],
+     "FINISH_REASON_ERROR", "preempted", "evicted"],
 )  # fmt: skip
 def test_word_for_a_failure_is_a_failure(word: str) -> None:
     events, _reader = read(GOOD[0], event(chunk({}, word)), DONE)

@@ -611,3 +611,17 @@ def test_usage_that_says_nothing_does_not_undo_what_was_told(usage: Any) -> None
     reader.feed(events(said("a", "stop", usage=U), {"choices": [], "usage": usage}))
 
     assert reader.usage == Usage(input=100, output=10)
+
+
+@pytest.mark.parametrize(
+    "reported",
+    [
+        pytest.param({"promptTokens": 100, "completionTokens": 10, "totalTokens": 110}, id="camel case"),
+        pytest.param({"prompt_eval_count": 100, "eval_count": 10}, id="Ollama"),
+        pytest.param({"prompt_tokens": 100, "completion_tokens": 10, "cached_input_tokens": 90}, id="cached input"),
+    ],
+)
+def test_counts_under_other_names_are_counts(reported: dict[str, Any]) -> None:
+    cached = reported.get("cached_input_tokens", 0)
+
+    assert usage_of(reported) == Usage(input=100, cached_input=cached, output=10)
