@@ -15,6 +15,8 @@ ALPHABET: Final = "34679ACDEFHJKLMNPRTVWXY"
 PREFIX: Final = "CR"
 _RANDOM: Final = 7
 _VALUE: Final = {character: value for value, character in enumerate(ALPHABET)}
+_LONGEST: Final = 1_000
+"""Characters of a memo that are looked at: banks carry far fewer."""
 _CODE: Final = re.compile(f"(?={PREFIX}([{ALPHABET}]{{{_RANDOM + 1}}}))")
 
 
@@ -31,7 +33,7 @@ def is_sound(code: str) -> bool:
 
 def found_in(text: str) -> list[str]:
     """The sound codes in a transfer's text, where banks add words of their own, spaces and dots, or fold the case."""
-    letters = re.sub(r"[^0-9A-Z]", "", text.upper())
+    letters = re.sub(r"[^0-9A-Z]", "", text[:_LONGEST].upper())
     codes = (PREFIX + match[1] for match in _CODE.finditer(letters))
     return list(dict.fromkeys(code for code in codes if is_sound(code)))
 
