@@ -88,7 +88,7 @@ def test_new_kind_is_one_line_in_the_table(tmp_path: Path, sqlite_databases: Sql
     assert ">pages of print</td>" in told["administration"]
     assert ">0.1234 USD</td>" in told["administration"]
     assert 'name="pages"' in told["price form"]
-    assert "Seconds of audio" in told["price form"]
+    assert "Second of audio" in told["price form"]
     assert 'name="pages"' in told["cost price form"]
     assert "100.00 USD" in told["price"]
 

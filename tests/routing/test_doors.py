@@ -44,4 +44,5 @@ def test_full_process_answers_at_once_and_serves_again_when_there_is_room(
     assert (refused.headers["retry-after"], alive.status_code) == ("1", 200)
     caller.wait_until_settled(seconds=10)
     assert caller.ask(quick).status_code == 200
+    caller.wait_until_settled(seconds=10)
     assert [record.requested_model for record in caller.records].count(quick.name) == 1
