@@ -11,7 +11,7 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import Generator, Iterator
-from itertools import accumulate, chain, islice
+from itertools import accumulate, chain, compress
 from typing import Any, ClassVar, Final, Never
 
 import orjson
@@ -25,11 +25,8 @@ LARGE: Final = 2 * MAX_NODES
 AT_ONCE: Final = 48 * 1024
 """Bytes of a body that is read in one go; no such body takes five milliseconds."""
 _PIECE: Final = 64 * 1024
-_SMALL: Final = 2048
-"""Up to here a few counts are quicker than a second parse."""
 _MAX_INTEGER: Final = 2**63 - 1
 _MOST_DIGITS: Final = 1000
-_DIGITS: Final = b"0123456789"
 _DIGITS_OF_A_LARGE_INTEGER: Final = 19
 _NUL: Final = b"\\u0000"
 _ESCAPED_BACKSLASH: Final = b"\\\\"
@@ -42,6 +39,8 @@ _MOST_VALUES: Final = 8_000
 """In a text that is read twice: the second, strict reading calls back for each object and integer."""
 _CONTAINERS: Final = 10_000
 """So many are looked through in one go."""
+_KINDS: Final = frozenset((dict, list))
+"""What a value that holds others is."""
 
 
 class InvalidJson(InvalidRequest):
@@ -155,30 +154,25 @@ def _proving(raw: bytes, body: dict[str, Any], outline: Outline | None) -> Gener
     if outline is not None:
         if outline.has_nul:
             raise InvalidUnicode
-        _depth, pairs = yield from _surveying(body)
-        if outline.pairs != pairs:  # a duplicate was dropped by the parser, with its colon
+        if outline.pairs != (yield from _surveying(body)):  # a duplicate was dropped by the parser, with its colon
             raise DuplicateKey("A member name appears more than once in one object.")
-    elif raw.count(b"{") + raw.count(b"[") > MAX_DEPTH:
-        depth, _pairs = yield from _surveying(body)
-        if depth > MAX_DEPTH:
-            raise JsonTooComplex
+    else:
+        yield from _fathoming(body, raw.count(b"{") + raw.count(b"["))
 
 
 def _is_kept(raw: bytes, body: dict[str, Any]) -> bool:
     """Whether nothing was dropped or changed, as far as a look can tell.
 
-    Most clients write JSON without spaces: written out again it is the same text. A small one with spaces has as many
-    colons as before, and no room for a large integer.
+    Most clients write JSON as it would be written out again, but for blanks. A duplicate that was dropped is missing
+    there, a large integer that became a float looks like one, and a letter written as an escape is told from itself.
     """
     try:
         again = orjson.dumps(body, option=orjson.OPT_STRICT_INTEGER)
     except orjson.JSONEncodeError:  # an integer of more than 53 bits, or too deep
         return False
-    if again == raw:
-        return _NUL not in raw
-    if len(raw) > _SMALL or b"\\u" in raw or raw.count(b":") != again.count(b":"):
+    if again != raw and (len(again) >= len(raw) or raw.translate(None, _BLANKS) != again.translate(None, _BLANKS)):
         return False
-    return len(raw) - len(raw.translate(None, _DIGITS)) < _DIGITS_OF_A_LARGE_INTEGER
+    return _NUL not in raw
 
 
 def _read_strictly(raw: bytes) -> None:
@@ -195,24 +189,50 @@ def _read_strictly(raw: bytes) -> None:
         raise InvalidUnicode
 
 
-def _surveying(root: dict[str, Any]) -> Generator[None, None, tuple[int, int]]:
-    """How deep a body is, and the members of all its objects together."""
-    depth, pairs = 0, 0
+def _fathoming(root: dict[str, Any], brackets: int) -> Generator[None]:
+    """Raises JsonTooComplex for a body that is too deep; `brackets` opened in its text, those in strings included.
+
+    It looks no further than the brackets of the levels below could still reach: of most conversations, no message is
+    looked at.
+    """
+    depth, below = 1, brackets - 1
+    level: list[Any] = [root]
+    while depth + below > MAX_DEPTH:
+        level = yield from _containers_in(level)
+        if not level:
+            return
+        depth += 1
+        below -= len(level)
+        if depth > MAX_DEPTH:
+            raise JsonTooComplex
+
+
+def _surveying(root: dict[str, Any]) -> Generator[None, None, int]:
+    """The members of all objects of a body together."""
+    pairs = 0
     level: list[Any] = [root]
     while level:
-        depth += 1
-        below: list[Any] = []
-        rest = iter(level)
-        while some := list(islice(rest, _CONTAINERS)):
-            objects = [container for container in some if type(container) is dict]
-            lists = [container for container in some if type(container) is list]
-            pairs += sum(map(len, objects))
-            values = chain.from_iterable(chain(map(dict.values, objects), lists))
-            below += [value for value in values if type(value) is dict or type(value) is list]
-            if len(level) > _CONTAINERS:
-                yield
-        level = below
-    return depth, pairs
+        for some in _some_of(level):
+            pairs += sum(len(container) for container in some if type(container) is dict)
+            yield
+        level = yield from _containers_in(level)
+    return pairs
+
+
+def _containers_in(level: list[Any]) -> Generator[None, None, list[Any]]:
+    """The objects and lists directly in these ones."""
+    found: list[Any] = []
+    for some in _some_of(level):
+        values = [*chain.from_iterable(each.values() if type(each) is dict else each for each in some)]
+        found += compress(values, map(_KINDS.__contains__, map(type, values)))
+        if len(level) > _CONTAINERS:
+            yield
+    return found
+
+
+def _some_of(level: list[Any]) -> Iterator[list[Any]]:
+    """As many at a time as are looked through in one go."""
+    return (level[start : start + _CONTAINERS] for start in range(0, len(level), _CONTAINERS))
 
 
 def _explain(reason: str) -> Never:

@@ -61,8 +61,8 @@ class Attempt:
         self._health = health
         self._started = now
         self._is_over = False
-        self._state = health.routes[route.id]
-        self._channel = health.channels[route.channel.id]
+        self._state = health.routes.recall(route.id)
+        self._channel = health.channels.recall(route.channel.id)
         if self._state.opened:
             self._state.started(now)
         self._channel.in_flight += 1

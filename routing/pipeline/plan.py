@@ -19,7 +19,7 @@ from routing.endpoints.preferences import ProviderPreferences
 from routing.errors import ModelNotFound, NoAvailableChannel, NoMatchingRoute
 from routing.pipeline.call import Call, Option, Plan
 from routing.pipeline.forms import Forms
-from routing.selection.health import Health
+from routing.selection.health import UNMET, UNMET_CHANNEL, Health
 from routing.selection.rank import Candidate, Decision, Demand, kept, rank
 from routing.selection.reasons import WORDS, Reason
 
@@ -169,7 +169,7 @@ def _over_max_price(demand: Demand, provider: ProviderPreferences, price: Tariff
 def _candidate(
     route: RouteView, model: ModelView, forms: Forms, prefix: int, now: float, health: Health
 ) -> Candidate:  # fmt: skip
-    state = health.routes[route.id]
+    state = health.routes.get(route.id, UNMET)
     channel = route.channel
     return Candidate(
         route_id=route.id,
@@ -209,7 +209,11 @@ def _refuse_unroutable(
         if constraint is not None:
             raise NoMatchingRoute(f"{WORDS[constraint].client} (constraint: {constraint})")
     waits = [
-        max(health.routes[route.id].available_at(), health.channels[route.channel.id].resting_until) - now
+        max(
+            health.routes.get(route.id, UNMET).available_at(),
+            health.channels.get(route.channel.id, UNMET_CHANNEL).resting_until,
+        )
+        - now
         for model, _price in models
         for route in model.routes
         if route.fault is None

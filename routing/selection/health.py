@@ -9,12 +9,14 @@ caused never count.
 from __future__ import annotations
 
 import time
-from collections import OrderedDict, defaultdict, deque
+from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Final
 
+from routing.selection.lately import Lately
 from routing.selection.learned import Learned
 from routing.selection.reasons import Reason
+from routing.selection.remembered import Remembered
 
 FAILURES_IN_A_ROW: Final = 5
 WINDOW_SECONDS: Final = 30.0
@@ -29,7 +31,10 @@ CHANNEL_REST: Final = 30.0
 ACCOUNT_REST: Final = 300.0
 """After it said that our account there is empty."""
 CACHE_MEMORY_SECONDS: Final = 300.0
-_MOST_PREFIXES: Final = 20_000
+MOST_PREFIXES: Final = 20_000
+MOST_ROUTES: Final = 10_000
+"""Of routes, and of channels, that are remembered at once; each takes less than a kilobyte."""
+RETRY_SECONDS: Final = 10.0
 _SMOOTHING: Final = 0.1
 
 
@@ -38,7 +43,9 @@ class RouteHealth:
     """One route's state. Times are of the monotonic clock."""
 
     failures_in_a_row: int = 0
-    recent: deque[tuple[float, bool]] = field(default_factory=lambda: deque(maxlen=200))
+    answers: Lately = field(default_factory=lambda: Lately(WINDOW_SECONDS))
+    """Good and bad ones."""
+    failures: Lately = field(default_factory=lambda: Lately(WINDOW_SECONDS))
     opened: int = 0
     """How many times in a row the breaker has opened."""
     open_until: float = 0.0
@@ -70,7 +77,7 @@ class RouteHealth:
         self.failures_in_a_row = 0
         self.opened = 0
         self.is_probing = False
-        self.recent.append((now, True))
+        self.answers.note(now)
         self.success_rate += (1 - self.success_rate) * _SMOOTHING
         self.latency += (seconds - self.latency) * (_SMOOTHING if self.latency else 1)
 
@@ -79,7 +86,8 @@ class RouteHealth:
         if self.opened and now < self.open_until:  # it was under way when the breaker opened: nothing new
             return
         self.failures_in_a_row += 1
-        self.recent.append((now, False))
+        self.answers.note(now)
+        self.failures.note(now)
         if self.is_probing or self.failures_in_a_row >= FAILURES_IN_A_ROW or self._rate_is_bad(now):
             self._open(now)
 
@@ -95,12 +103,13 @@ class RouteHealth:
         self.opened += 1
         self.is_probing = False
         self.failures_in_a_row = 0
-        self.recent.clear()
+        self.answers.forget()
+        self.failures.forget()
         self.open_until = now + min(OPEN_SECONDS * 2 ** (self.opened - 1), OPEN_MOST)
 
     def _rate_is_bad(self, now: float) -> bool:
-        verdicts = [is_good for at, is_good in self.recent if now - at <= WINDOW_SECONDS]
-        return len(verdicts) >= WINDOW_LEAST and verdicts.count(False) / len(verdicts) >= WINDOW_RATE
+        answers = self.answers.count(now)
+        return answers >= WINDOW_LEAST and self.failures.count(now) / answers >= WINDOW_RATE
 
 
 @dataclass(slots=True)
@@ -111,6 +120,16 @@ class ChannelHealth:
     """What has been said of it in the log already."""
 
 
+def _is_idle(channel: ChannelHealth) -> bool:
+    """Its places are not lost count of."""
+    return not channel.in_flight
+
+
+UNMET: Final = RouteHealth()
+UNMET_CHANNEL: Final = ChannelHealth()
+"""Of whom nothing is remembered; only to be read."""
+
+
 class RetryBudget:
     """Extra attempts: a share of the requests of the last ten seconds, and one a second in any case.
 
@@ -119,20 +138,17 @@ class RetryBudget:
 
     def __init__(self, share: float) -> None:
         self._share = share
-        self._requests: deque[float] = deque(maxlen=100_000)
-        self._extra: deque[float] = deque(maxlen=100_000)
+        self._requests = Lately(RETRY_SECONDS)
+        self._extra = Lately(RETRY_SECONDS)
 
     def note_request(self, now: float) -> None:
-        self._requests.append(now)
+        self._requests.note(now)
 
     def take(self, now: float) -> bool:
         """Whether one more extra attempt is allowed, which is then counted."""
-        for times in (self._requests, self._extra):
-            while times and now - times[0] > 10:
-                times.popleft()
-        if len(self._extra) >= max(10, self._share * len(self._requests)):
+        if self._extra.count(now) >= max(10, self._share * self._requests.count(now)):
             return False
-        self._extra.append(now)
+        self._extra.note(now)
         return True
 
 
@@ -140,21 +156,21 @@ class Health:
     """Everything this process has learned about routes, channels and conversations; `learned` of models and tenants."""
 
     def __init__(self, retry_share: float) -> None:
-        self.routes: defaultdict[int, RouteHealth] = defaultdict(RouteHealth)
+        self.routes: Remembered[RouteHealth] = Remembered(RouteHealth, MOST_ROUTES)
         """By the route's id; one not met yet is healthy."""
-        self.channels: defaultdict[int, ChannelHealth] = defaultdict(ChannelHealth)
+        self.channels: Remembered[ChannelHealth] = Remembered(ChannelHealth, MOST_ROUTES, is_idle=_is_idle)
         self._prefixes: OrderedDict[int, tuple[int, float]] = OrderedDict()
         self.learned = Learned()
         self.retries = RetryBudget(retry_share)
 
     def reason_out(self, route_id: int, channel_id: int, concurrency: int | None, now: float) -> Reason | None:
         """Why this process would not send a request there just now; `concurrency` is the channel's limit."""
-        channel = self.channels[channel_id]
+        channel = self.channels.get(channel_id, UNMET_CHANNEL)
         if now < channel.resting_until:
             return Reason.RESTING
         if concurrency is not None and channel.in_flight >= concurrency:
             return Reason.CHANNEL_BUSY
-        route = self.routes[route_id]
+        route = self.routes.get(route_id, UNMET)
         return route.reason_out(now) if route.resting_until or route.opened else None
 
     def rest_channel(self, channel_id: int, seconds: float = CHANNEL_REST) -> None:
@@ -168,7 +184,7 @@ class Health:
         served = self._prefixes.get(prefix)
         if served is None or served[0] != route_id or now - served[1] > CACHE_MEMORY_SECONDS:
             return 0.0
-        return self.routes[route_id].cached_share
+        return self.routes.get(route_id, UNMET).cached_share
 
     def note_served(self, prefix: int, route_id: int, now: float, cached_share: float) -> None:
         served = self._prefixes.pop(prefix, None)
@@ -176,5 +192,5 @@ class Health:
             route = self.routes[route_id]
             route.cached_share += (cached_share - route.cached_share) * 0.3
         self._prefixes[prefix] = (route_id, now)
-        if len(self._prefixes) > _MOST_PREFIXES:
+        if len(self._prefixes) > MOST_PREFIXES:
             self._prefixes.popitem(last=False)

@@ -20,7 +20,9 @@ _FORGETTING: Final = 1.001
 """A request: the densest text met is forgotten within about a thousand of them."""
 _LEAST_BYTES: Final = 512
 """Shorter requests say more about chat templates than about text."""
-_MOST_TENANTS: Final = 100_000
+MOST_OUTPUTS: Final = 100_000
+"""Tenants' models; 189 bytes each."""
+MOST_MODELS: Final = 10_000
 
 
 class Learned:
@@ -49,7 +51,7 @@ class Learned:
         key = (tenant_id, model)
         before = self._outputs.pop(key, float(output_tokens))
         self._outputs[key] = before + (output_tokens - before) * _SMOOTHING
-        if len(self._outputs) > _MOST_TENANTS:
+        if len(self._outputs) > MOST_OUTPUTS:
             self._outputs.popitem(last=False)
 
     def note_input(self, model: str, text_bytes: int, input_tokens: int) -> None:
@@ -59,5 +61,13 @@ class Learned:
         ratio = max(1.0, text_bytes / input_tokens)  # less is what a chat template adds to a short prompt
         usual = self._usual.get(model, ratio)
         self._usual[model] = usual + (ratio - usual) * _SMOOTHING
+        if len(self._usual) > MOST_MODELS:
+            self._forget_model()
         if text_bytes >= _LEAST_BYTES:
             self._densest[model] = min(ratio, self._densest.get(model, DENSE / _MARGIN) * _FORGETTING)
+
+    def _forget_model(self) -> None:
+        """The one learned first: what it teaches is learned again within some hundred requests."""
+        first = next(iter(self._usual))
+        del self._usual[first]
+        self._densest.pop(first, None)

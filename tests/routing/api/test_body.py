@@ -21,6 +21,8 @@ from routing.api.body import (
     JsonTooComplex,
     Outline,
     UnsupportedMediaType,
+    _fathoming,
+    _is_kept,
     check_media_type,
     parse,
     parse_in_turns,
@@ -257,6 +259,50 @@ def test_depth_and_size_have_exact_bounds() -> None:
         parse(nested(MAX_DEPTH + 1))
     with pytest.raises(JsonTooComplex):
         parse(wide(MAX_NODES + 1))
+
+
+def conversation(messages: int, text: str = "x") -> dict[str, Any]:
+    return {"model": "m", "messages": [{"role": "user", "content": text} for _message in range(messages)]}
+
+
+def test_messages_of_a_conversation_are_not_looked_into_for_their_depth() -> None:
+    body = conversation(1_000)
+    body["messages"][500]["content"] = json.loads(b"[" * 100 + b"]" * 100)
+
+    assert list(_fathoming(body, 2 + 1_000)) == []
+    with pytest.raises(JsonTooComplex):
+        list(_fathoming(body, 2 + 1_000 + 100))
+
+
+@pytest.mark.parametrize("separators", [(",", ":"), (", ", ": "), (" ,\n\t", " : ")], ids=["tight", "usual", "wide"])
+def test_one_look_shows_that_a_long_conversation_lost_nothing(separators: tuple[str, str]) -> None:
+    body = conversation(1_000, "call me at 0123 456 789, or: 18446744073709551616")
+    raw = json.dumps(body, separators=separators).encode()
+    assert _is_kept(raw, parse(raw))
+
+
+@pytest.mark.parametrize(
+    ("raw", "refusal"),
+    [
+        (b'{"a b":1, "ab":1, "a b":1}', DuplicateKey),
+        (b'{"a": 18446744073709552000}', InvalidJson),
+        (b'{"a": 1e19, "b": 10000000000000000000}', InvalidJson),
+        (b'{"a": "\\u0000"}', InvalidUnicode),
+        (b'{"a": "[[[[", "b": ' + b"[" * 64 + b"]" * 64 + b', "c": "]]]]"}', JsonTooComplex),
+        (b'{"a": [' + b'{"b": "}"}, ' * 200 + b"[" * 63 + b"]" * 63 + b"]}", JsonTooComplex),
+    ],
+    ids=["duplicate", "too large", "too large beside a float", "nul", "deep between texts", "deep behind a list"],
+)
+def test_blanks_hide_nothing(raw: bytes, refusal: type[Exception]) -> None:
+    with pytest.raises(refusal):
+        parse(raw)
+
+
+def test_depth_behind_many_brackets_has_the_same_bound() -> None:
+    many = b'{"t":"{[{["},' * 500
+    assert parse(b'{"a":[' + many + b"[" * (MAX_DEPTH - 2) + b"]" * (MAX_DEPTH - 2) + b"]}")
+    with pytest.raises(JsonTooComplex):
+        parse(b'{"a":[' + many + b"[" * (MAX_DEPTH - 1) + b"]" * (MAX_DEPTH - 1) + b"]}")
 
 
 @pytest.mark.parametrize(
