@@ -5,7 +5,8 @@ Every function is safe to repeat: what is there already stays, and a price becom
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
@@ -20,12 +21,14 @@ from routing.catalogue.models import CatalogueModel, Channel, CostPrice, Route
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """Currency units per million tokens, as people write prices. Raises ValueError if finer than a ledger unit."""
+    """Currency units per million, as people write prices. Raises ValueError if finer than a ledger unit."""
 
     input: Decimal
     output: Decimal
     cached_input: Decimal | None = None
     currency: str = "USD"
+    others: Mapping[str, Decimal] = field(default_factory=dict)
+    """Further kinds, by their rates' names (billing/kinds.py)."""
 
     def ledger_units(self) -> dict[str, Any]:
         """The fields of a price row."""
@@ -35,6 +38,7 @@ class Rate:
             "input": from_decimal(self.input, self.currency),
             "output": from_decimal(self.output, self.currency),
             "cached_input": None if cached is None else from_decimal(cached, self.currency),
+            **{name: from_decimal(rate, self.currency) for name, rate in self.others.items()},
         }
 
 

@@ -10,7 +10,7 @@ import datetime as dt
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from importlib.metadata import version
 from typing import Final
 
@@ -31,7 +31,14 @@ _RATES: Final = {
     "output_reasoning_mtok": "reasoning",
     "input_audio_mtok": "input_audio",
     "output_audio_mtok": "output_audio",
+    "output_image_mtok": "output_image",
+    "audio_hours": "second",
+    "input_audio_hours": "second",
+    "input_mchars": "character",
 }
+_HOURS: Final = frozenset(("audio_hours", "input_audio_hours"))
+_FINEST: Final = Decimal("0.000000001")
+"""A ledger unit, which an hour's price in seconds is rounded to."""
 _FEE: Final = "requests_kcount"
 _VENDORS: Final = (
     "openai",
@@ -81,7 +88,7 @@ def of_model(name: str, day: dt.date) -> VendorPrice | None:
 
 
 def _converted(model: ModelInfo, day: dt.date) -> VendorPrice | None:
-    """None without a rate for input and output, or with one that is finer than a ledger unit."""
+    """None without any rate, or with one that is finer than a ledger unit. What has no rate is not asked for."""
     always, hourly = _holding(model, day)
     left_out: set[str] = set()
     try:
@@ -95,9 +102,9 @@ def _converted(model: ModelInfo, day: dt.date) -> VendorPrice | None:
             terms += [Term(rates_above, above, starts, ends) for above, rates_above in sorted(above_these.items())]
     except ValueError:
         return None
-    if not {"input", "output"} <= rates.keys():
+    if not rates.keys() - {FEE}:
         return None
-    return VendorPrice(rates, tuple(terms), tuple(sorted(left_out)))
+    return VendorPrice({"input": 0, "output": 0, **rates}, tuple(terms), tuple(sorted(left_out)))
 
 
 def _holding(model: ModelInfo, day: dt.date) -> tuple[ModelPrice, list[tuple[int, int, ModelPrice]]]:
@@ -133,9 +140,16 @@ def _rates(price: ModelPrice, left_out: set[str]) -> tuple[dict[str, int], dict[
         elif name not in _RATES:
             left_out.add(name)
         elif isinstance(value, TieredPrices):
-            rates[_RATES[name]] = from_decimal(value.base, _CURRENCY)
+            rates[_RATES[name]] = _per_million(name, value.base)
             for tier in value.tiers:
-                tiers.setdefault(tier.start, {})[_RATES[name]] = from_decimal(tier.price, _CURRENCY)
+                tiers.setdefault(tier.start, {})[_RATES[name]] = _per_million(name, tier.price)
         else:
-            rates[_RATES[name]] = from_decimal(value, _CURRENCY)
+            rates[_RATES[name]] = _per_million(name, value)
     return rates, tiers
+
+
+def _per_million(name: str, value: Decimal) -> int:
+    """Ledger units per million; raises ValueError for what is finer."""
+    if name in _HOURS:
+        value = (value * 1_000_000 / 3_600).quantize(_FINEST, ROUND_HALF_UP)
+    return from_decimal(value, _CURRENCY)

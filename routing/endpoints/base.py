@@ -250,8 +250,8 @@ class Endpoint(Form, Protocol):
     def envelope(self, error: GatewayError, request_id: str) -> dict[str, Any]:
         """A refusal's body as this endpoint's clients read it."""
 
-    def error_event(self, error: GatewayError, request_id: str) -> bytes:
-        """The same as the last event of a stream."""
+    def error_event(self, error: GatewayError, request_id: str, relay: Any) -> bytes:
+        """The same as the last event of the stream that `relay` has written so far."""
 
 
 def is_served(endpoint: Endpoint, names: frozenset[str]) -> bool:

@@ -44,7 +44,7 @@ class Plain:
     def envelope(self, error: GatewayError, request_id: str) -> dict[str, Any]:
         return {**error.envelope}
 
-    def error_event(self, error: GatewayError, request_id: str) -> bytes:
+    def error_event(self, error: GatewayError, request_id: str, relay: Any) -> bytes:
         return b"data: " + orjson.dumps(self.envelope(error, request_id)) + b"\n\n"
 
 

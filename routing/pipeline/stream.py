@@ -308,7 +308,7 @@ class StreamReply:
             raise BrokenOff
         error = error_of(consequence, None, status=0, wait=0.0, has_begun=True)
         call = self._run.plan.call
-        await self._send(call.endpoint.error_event(error, call.id))
+        await self._send(call.endpoint.error_event(error, call.id, self._relay))
 
     def _on_gone(self) -> None:
         """The client left: the upstream is stopped, or read on where its vendor charges anyway."""

@@ -259,6 +259,7 @@ def test_stream_that_is_cut_ends_in_an_error_and_never_looks_whole(caller: Calle
     assert heard.kinds[-1] == "error"
     assert not {"response.completed", "response.incomplete", "response.output_item.done"}.intersection(heard.kinds)
     error = heard.events[-1]
+    assert [event["sequence_number"] for event in heard.events] == list(range(len(heard.events)))
     assert (error["code"], error["param"]) == ("upstream_error", None)
     assert error["error"] == {
         "type": "server_error", "code": "upstream_error", "param": None, "message": error["message"],
@@ -443,6 +444,50 @@ def test_native_stream_passes_with_what_is_ours(caller: Caller, native: Offer) -
     assert caller.upstream.requests[-1].json["stream"] is True
 
 
+CALL: dict[str, Any] = {
+    "id": "fc_up", "type": "function_call", "status": "completed", "call_id": "call_1", "name": "f", "arguments": "{}",
+}  # fmt: skip
+PARTS: list[Any] = [{"type": "output_text", "text": text, "annotations": []} for text in ("Blue.", "Deep.")]
+
+
+def placeless_events() -> list[bytes]:
+    """As llama.cpp's server sends them: nothing says where it stands; two parts, then a call."""
+    message = {**MESSAGE, "content": PARTS}
+    grown: list[tuple[str, dict[str, Any]]] = [
+        ("response.created", {"response": response_of(status="in_progress")}),
+        ("response.in_progress", {"response": response_of(status="in_progress")}),
+        ("response.output_item.added", {"item": {**message, "content": []}}),
+    ]
+    for part in PARTS:
+        grown += [
+            ("response.content_part.added", {"item_id": "msg_up", "part": {**part, "text": ""}}),
+            ("response.output_text.delta", {"item_id": "msg_up", "delta": part["text"]}),
+            ("response.output_text.done", {"item_id": "msg_up", "text": part["text"]}),
+            ("response.content_part.done", {"item_id": "msg_up", "part": part}),
+        ]
+    grown += [
+        ("response.output_item.done", {"item": message}),
+        ("response.output_item.added", {"item": {**CALL, "arguments": "", "status": "in_progress"}}),
+        ("response.function_call_arguments.delta", {"item_id": "fc_up", "delta": "{}"}),
+        ("response.function_call_arguments.done", {"item_id": "fc_up", "arguments": "{}", "name": "f"}),
+        ("response.output_item.done", {"item": CALL}),
+        ("response.completed", {"response": response_of(message, CALL, usage=USED)}),
+    ]
+    return [named(kind, **members) for kind, members in grown]
+
+
+def test_native_stream_that_does_not_say_where_its_events_stand_is_completed(caller: Caller, native: Offer) -> None:
+    caller.upstream.on(native.upstream, up.stream(*placeless_events()))
+
+    heard = listen(caller, native)
+
+    assert_grammar(heard)
+    deltas = heard.of("response.output_text.delta")
+    assert [(event["output_index"], event["content_index"]) for event in deltas] == [(0, 0), (0, 1)]
+    assert [event["output_index"] for event in heard.of("response.output_item.added")] == [0, 1]
+    caller.wait_until_settled()
+
+
 @pytest.mark.parametrize("length", range(1, 10))
 def test_native_stream_that_is_cut_ends_in_an_error(caller: Caller, native: Offer, length: int) -> None:
     cut = up.stream(*native_events()[:length], end=up.End.CLOSE, is_terminated=False)
@@ -452,6 +497,7 @@ def test_native_stream_that_is_cut_ends_in_an_error(caller: Caller, native: Offe
 
     assert heard.kinds[-1] == "error"
     assert "response.completed" not in heard.kinds
+    assert [event["sequence_number"] for event in heard.events] == list(range(len(heard.events)))
     caller.wait_until_settled()
 
 

@@ -46,6 +46,29 @@ def test_other_price_is_a_new_version(db: None) -> None:
     assert Price.objects.count() == 1
 
 
+def test_every_kind_has_its_rate(db: None) -> None:
+    rates = ("--cost-second", "100", "--price-second", "120", "--price-character", "15", "--price-cache-write", "3.75")
+    _add("--model", "small", *rates)
+
+    assert CostPrice.objects.values_list("input", "output", "second", "image").get() == (0, 0, 10**11, None)
+    assert Price.objects.values_list("input", "second", "character", "cache_write").get() == (
+        0, 12 * 10**10, 15 * 10**9, 3_750_000_000,
+    )  # fmt: skip
+
+
+def test_rates_that_are_not_given_stay_as_they_are(db: None) -> None:
+    _add("--model", "small", *COST, "--cost-cache-write", "3.75")
+    _add("--model", "small", *COST)
+
+    assert CostPrice.objects.values_list("cache_write", flat=True).get() == 3_750_000_000
+
+
+def test_channel_without_any_cost_is_refused(db: None) -> None:
+    with pytest.raises(CommandError, match="needs --cost-input"):
+        _add("--model", "small")
+    assert not Channel.objects.exists()
+
+
 def test_secret_comes_out_of_the_named_variable(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VENDOR_KEY", "sk-vendor-1234567890")
 

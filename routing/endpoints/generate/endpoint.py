@@ -67,7 +67,7 @@ class Generate(Plain):
     def assembler(self, request: GenerateRequest) -> NoReturn:
         raise MalformedAnswer("events came where an answer should")
 
-    def error_event(self, error: GatewayError, request_id: str) -> bytes:
+    def error_event(self, error: GatewayError, request_id: str, relay: Any) -> bytes:
         return event(orjson.dumps(self.envelope(error, request_id)))
 
 

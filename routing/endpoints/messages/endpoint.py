@@ -40,7 +40,7 @@ class Messages(Plain):
     def envelope(self, error: GatewayError, request_id: str) -> dict[str, Any]:
         return refusals.envelope(error, request_id)
 
-    def error_event(self, error: GatewayError, request_id: str) -> bytes:
+    def error_event(self, error: GatewayError, request_id: str, relay: Any) -> bytes:
         return refusals.error_event(error, request_id)
 
     def check(self, request: MessagesRequest, answer: dict[str, Any]) -> None:

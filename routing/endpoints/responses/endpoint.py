@@ -54,8 +54,8 @@ class Responses(Plain):
     def assembler(self, request: ResponsesRequest) -> Assembler:
         return ResponsesAssembler()
 
-    def error_event(self, error: GatewayError, request_id: str) -> bytes:
-        return error_event(self.envelope(error, request_id))
+    def error_event(self, error: GatewayError, request_id: str, relay: Any) -> bytes:
+        return error_event(self.envelope(error, request_id), relay.written)
 
 
 RESPONSES: Final[Endpoint] = Responses()

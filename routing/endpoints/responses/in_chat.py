@@ -80,6 +80,11 @@ class InChatRelay(CarriedRelay):
         self._has_begun = False
         self._is_cut = False
 
+    @property
+    def written(self) -> int:
+        """How many events were made."""
+        return self._events.number
+
     def relay(self, chunk: dict[str, Any]) -> bytes:
         self._chat.relay(chunk)  # counts, and completes the chunk in place
         if not self._has_begun:
@@ -107,8 +112,8 @@ class InChatRelay(CarriedRelay):
         return self._events.take()
 
 
-def error_event(envelope: Mapping[str, Any], number: int = 0) -> bytes:
-    """A failure after the beginning, as the public schema has it and, beside that, as OpenAI's servers send it."""
+def error_event(envelope: Mapping[str, Any], number: int) -> bytes:
+    """A failure after `number` events, as the public schema has it and, beside that, as OpenAI's servers send it."""
     error = envelope["error"]
     flat = {"code": error["code"], "message": error["message"], "param": error["param"]}
     event = {"type": "error", **flat, "sequence_number": number, "error": error}

@@ -26,16 +26,17 @@ class Events:
     """Events as bytes, numbered as they are made."""
 
     def __init__(self) -> None:
-        self._number = 0
+        self.number = 0
+        """Of the next one."""
         self._ready: list[bytes] = []
 
     def add(self, event: str, members: Mapping[str, Any]) -> None:
         """Raises MalformedAnswer for what is nested deeper than can be written."""
         try:
-            data = orjson.dumps({"type": event, **members, "sequence_number": self._number})
+            data = orjson.dumps({"type": event, **members, "sequence_number": self.number})
         except orjson.JSONEncodeError as error:
             raise MalformedAnswer("the event is nested too deep") from error
-        self._number += 1
+        self.number += 1
         self._ready.append(b"event: " + event.encode() + b"\ndata: " + data + b"\n\n")
 
     def take(self) -> bytes:
@@ -49,6 +50,45 @@ def words_of(event: Mapping[str, Any]) -> str:
     """The text that an event brings; empty if there is none."""
     delta = event.get("delta")
     return delta if event.get("type") == "response.output_text.delta" and type(delta) is str else ""
+
+
+class Places:
+    """Where what an event tells of stands, told for servers that do not say so themselves (llama.cpp).
+
+    Items have the order in which they are added, parts that within their item.
+    """
+
+    def __init__(self) -> None:
+        self._items: dict[Any, int] = {}
+        self._parts: dict[int, int] = {}
+        """How many parts of an item were added."""
+
+    def say(self, kind: str, event: dict[str, Any]) -> None:
+        """Adds the places to an event of an item or of a part of one."""
+        item_id = event["item"].get("id") if "item" in event else event.get("item_id")
+        if kind == "response.output_item.added":
+            self._items.setdefault(item_id, len(self._items))
+        place = event["output_index"] = self._items.get(item_id, max(len(self._items) - 1, 0))
+        member = next((member for prefix, member in _OF_PARTS if kind.startswith(prefix)), "")
+        if kind.endswith("part.added"):
+            self._parts[place] = self._parts.get(place, 0) + 1
+        if member:
+            event.setdefault(member, max(self._parts.get(place, 0) - 1, 0))
+
+
+_OF_PARTS: Final = (
+    ("response.reasoning_summary", "summary_index"),
+    ("response.content_part", "content_index"),
+    ("response.output_text", "content_index"),
+    ("response.refusal", "content_index"),
+    ("response.reasoning_text", "content_index"),
+)
+"""Events that tell of a part, by the beginning of their names: which member says of which one."""
+_PLACED: Final = (
+    *(prefix for prefix, _member in _OF_PARTS), "response.output_item", "response.function_call_arguments",
+    "response.custom_tool_call_input",
+)  # fmt: skip
+"""Events that stand somewhere, by the beginning of their names."""
 
 
 class ResponsesRelay:
@@ -65,6 +105,7 @@ class ResponsesRelay:
         """The event that says the answer is whole: it goes out with the usage."""
         self._deltas = 0
         self._delta_bytes = 0
+        self._places = Places()
         self._items: dict[Any, dict[str, Any]] = {}
         """Items that are done, by place: what stands in the answer where it is cut."""
         self.is_done = False
@@ -73,6 +114,11 @@ class ResponsesRelay:
     @property
     def is_complete(self) -> bool:
         return self._last is not None
+
+    @property
+    def written(self) -> int:
+        """How many events were made."""
+        return self._events.number
 
     def again(self, text: Any) -> bytes:
         raise NotImplementedError("every event comes whole")
@@ -93,6 +139,8 @@ class ResponsesRelay:
             self._last = event
             return b""
         _complete_event(kind, event)
+        if "output_index" not in event and kind.startswith(_PLACED):
+            self._places.say(kind, event)
         if kind == "response.output_item.done":
             self._items[event.get("output_index")] = event["item"]
         self._write(kind, event)

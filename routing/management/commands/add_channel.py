@@ -5,17 +5,21 @@ from __future__ import annotations
 import argparse
 import os
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from typing import Any, Final
 
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 
+from billing.kinds import KINDS
 from routing.catalogue import channels
 from routing.catalogue.offers import Rate, add_route, offer_model
 from routing.models import Channel
 from routing.providers import ADAPTERS, choices
 from routing.providers.openai.vendors import VENDORS
+
+_OWN: Final[tuple[tuple[str, Any], ...]] = (("input", Decimal()), ("output", Decimal()), ("cached_input", None))
+"""The rates that `Rate` has by name, and what holds where none is given."""
 
 
 def _model(text: str) -> tuple[str, str]:
@@ -32,14 +36,15 @@ def _rate(text: str) -> Decimal:
     except InvalidOperation:
         value = Decimal("NaN")
     if not value.is_finite() or value < 0:
-        raise argparse.ArgumentTypeError("a price is a number of currency units per million tokens, 0 or more")
+        raise argparse.ArgumentTypeError("a price is a number of currency units per million, 0 or more")
     return value
 
 
 class Command(BaseCommand):
     help = (
         "Adds a channel with its models, routes and prices; repeated, it adds what is missing. Prices are in currency "
-        "units per million tokens. The upstream's secret is read from the environment variable named by --secret-env."
+        "units per million: of tokens, of images, of seconds of audio, of characters. The upstream's secret is read "
+        "from the environment variable named by --secret-env."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -52,10 +57,9 @@ class Command(BaseCommand):
         parser.add_argument("--weight", type=int, default=1)
         parser.add_argument("--model", type=_model, action="append", required=True, metavar="PUBLIC[=UPSTREAM]")
         parser.add_argument("--currency", default="USD", choices=["USD", "VND"])
-        for side, is_required in (("cost", True), ("price", False)):
-            parser.add_argument(f"--{side}-input", type=_rate, required=is_required)
-            parser.add_argument(f"--{side}-output", type=_rate, required=is_required)
-            parser.add_argument(f"--{side}-cached-input", type=_rate)
+        for side in ("cost", "price"):
+            for kind in KINDS:
+                parser.add_argument(f"--{side}-{kind.rate.replace('_', '-')}", type=_rate)
         parser.add_argument("--context", type=int, default=128_000, help="context window of new models, in tokens")
         parser.add_argument("--output-limit", type=int, default=16_384)
         parser.add_argument("--default-output", type=int, default=4_096)
@@ -63,7 +67,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, model: list[tuple[str, str]], **options: Any) -> None:
         cost, price = _side("cost", options), _side("price", options)
         if cost is None:
-            raise CommandError("a channel needs --cost-input and --cost-output")
+            raise CommandError("a channel needs --cost-input and --cost-output, or what else it costs")
         try:
             with transaction.atomic():
                 channel = _channel(options)
@@ -109,13 +113,15 @@ def _secret(variable: str) -> str:
 
 
 def _side(side: str, options: dict[str, Any]) -> Rate | None:
-    """The cost or customer price that was given, if both of its halves were."""
-    given = {kind: options[f"{side}_{kind}"] for kind in ("input", "output", "cached_input")}
-    if set(given.values()) == {None}:
+    """The cost or customer price that was given; without input and output their tokens cost nothing."""
+    asked = ((kind.rate, options[f"{side}_{kind.rate}"]) for kind in KINDS)
+    given = {name: rate for name, rate in asked if rate is not None}
+    if not given:
         return None
-    if given["input"] is None or given["output"] is None:
+    if ("input" in given) != ("output" in given):
         raise CommandError(f"--{side}-input and --{side}-output belong together")
-    return Rate(**given, currency=options["currency"])
+    own = {name: given.pop(name, default) for name, default in _OWN}
+    return Rate(**own, others=given, currency=options["currency"])
 
 
 def _limits(options: dict[str, Any]) -> dict[str, int]:

@@ -63,6 +63,22 @@ def test_writes_to_the_cache_for_an_hour_have_their_own_rate() -> None:
     assert "cache_write_1h_mtok" not in price.left_out
 
 
+@pytest.mark.parametrize(
+    ("base_url", "name", "rates"),
+    [
+        pytest.param("https://api.openai.com/v1", "tts-1", {"character": 15 * 10**9}, id="characters"),
+        pytest.param(
+            "https://api.groq.com/openai/v1", "whisper-large-v3", {"second": 30_833_333_333}, id="hours as seconds"
+        ),
+        pytest.param("https://api.openai.com/v1", "text-embedding-3-small", {"input": 20_000_000}, id="input alone"),
+    ],
+)
+def test_what_is_counted_otherwise_has_its_rate(base_url: str, name: str, rates: dict[str, int]) -> None:
+    price = vendors.of_route(base_url, name, DAY)
+    assert price is not None
+    assert price.rates == {"input": 0, "output": 0, **rates}
+
+
 def test_name_alone_is_its_makers_model() -> None:
     assert vendors.of_model("gpt-4o", DAY) == vendors.of_model("openai/gpt-4o", DAY)
     assert vendors.of_model("nobody-knows-it", DAY) is None
