@@ -112,7 +112,7 @@ class InvoiceAdmin(ReadOnlyAdmin):
         return self._act(
             request, object_id, _("It was paid"),
             lambda invoice, reason: finalising.pay(invoice.pk, reason=reason, by=operator(request)),
-            explanation=_("What it is before taxes is posted to the wallet, less what was credited."),
+            explanation=_("What is due of its lines is posted to the wallet, less what was credited."),
         )  # fmt: skip
 
     def _act(
@@ -215,9 +215,8 @@ class InvoiceAdmin(ReadOnlyAdmin):
 
     @display(description=_("total"))
     def shown_total(self, invoice: Invoice) -> str:
-        if invoice.total is None:
-            return minor_amount(finalising.document_of(invoice)["total"], invoice.currency)
-        return minor_amount(invoice.total, invoice.currency)
+        label, amount = self._sheet(invoice)["total"]
+        return f"{label}: {amount}"
 
     @display(description=_("facts"))
     def shown_facts(self, invoice: Invoice) -> SafeString:

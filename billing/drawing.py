@@ -44,6 +44,8 @@ class Course:
         rows = wallet.lots.filter(rest__gt=0)
         self.pool = Pool(lots={row.pk: _lot(row) for row in rows}, earlier=self._earlier)
         self._before = {row.pk: row.rest for row in rows}
+        self._met: dict[int, lots.Draw] = {}
+        """Earlier draws that were looked at: what this course moves of them, their rows do not say yet."""
         self.pool.unpaid = list(_draws(_left(wallet).filter(lot=None).order_by("at", "pk")))
 
     def advance(self, until: dt.datetime, *, open_since: dt.datetime | None = None) -> None:
@@ -140,10 +142,12 @@ class Course:
         rows = _left(self.wallet).filter(lot__isnull=False, entry=None)
         mine = {lot.id: lot for lot in self.pool.lots.values()}
         order = (F("at").desc(), F("lot__expires_at").desc(nulls_first=True), F("pk").desc())
-        for draw in _draws(rows.order_by(*order)):
+        for found in _draws(rows.order_by(*order)):
+            draw = self._met.setdefault(found.number, found)
             if draw.lot is not None:
                 draw.lot = mine.setdefault(draw.lot.id, draw.lot)
-            yield draw
+            if draw.left:
+                yield draw
 
 
 def locked(wallet: Balance) -> Course:

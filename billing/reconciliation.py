@@ -20,6 +20,7 @@ from accounts.models import Tenant
 from billing import balances, breaks, grants, jobs, ledger, months, rollups
 from billing.breaks import Finding
 from billing.grants import Difference
+from billing.invoices import prepaid
 from billing.models import (
     ArchivedUse,
     Balance,
@@ -150,6 +151,9 @@ def _documents(compared: Compared) -> None:
         compared.add(Finding(f"{name}: used", used, invoice.used, invoice.tenant_id))
         closing = invoice.opening + posted - used
         compared.add(Finding(f"{name}: closing balance", closing, invoice.closing, invoice.tenant_id))
+        if invoice.from_wallet:
+            paid = prepaid.from_wallet(period, closing=closing, billed=prepaid.billed(invoice))
+            compared.add(Finding(f"{name}: paid from the wallet", paid, invoice.from_wallet, invoice.tenant_id))
 
 
 def _posted_between(first: BillingPeriod, last: BillingPeriod) -> int:

@@ -1,8 +1,9 @@
 """Credit notes: what is given back of a final document, never more than what is left of it.
 
 Lines are named by their place in the document. Of a document that is not paid yet a note can only lower what is due:
-the wallet gets what the lines were before taxes, for it paid no more. Of what is paid the whole is credited to the
-wallet, or paid out by other means, which moves nothing here. A statement's top-ups are no lines, so none is taken back.
+the wallet gets what the lines were, without taxes that were added to them, for it paid no more. Of what is paid the
+whole is credited to the wallet, or paid out by other means, which moves nothing here. A statement's top-ups are no
+lines, so none is taken back.
 """
 
 from __future__ import annotations
@@ -139,7 +140,7 @@ def _post(note: CreditNote, by: User | None) -> None:
     """Of what is paid the whole goes to the wallet; of what is not, what the wallet had paid for it."""
     if note.effect == CreditNote.Effect.PAID_OUT:
         return
-    minor = note.total if note.effect == CreditNote.Effect.WALLET else note.net
+    minor = note.total if note.effect == CreditNote.Effect.WALLET else note.credited
     if minor:
         ledger.post(
             balance=note.invoice.period.wallet,

@@ -9,7 +9,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Count, Sum
 from django.utils import timezone
 
-from billing.invoices import counts, rounding, snapshots
+from billing.invoices import counts, prepaid, rounding, snapshots
 from billing.models import BillingPeriod, EmptyPeriod, Invoice, LedgerEntry, PeriodEntry
 
 
@@ -78,6 +78,8 @@ def _made(period: BillingPeriod) -> Invoice | None:
         "members": [_part(part) for part in used.members],
     }
     closing = opening + sum(row["exact"] for row in movements) - used.used
+    if period.is_postpaid:
+        content |= _paid_before(period, closing, rounding.to_minor(exact, currency))
     figures = {"opening": opening, "closing": closing, "used": used.used, "carried": carried}
     kind = Invoice.Kind.INVOICE if period.is_postpaid else Invoice.Kind.STATEMENT
     hashed = snapshots.digest(snapshots.canonical({"kind": kind.value, "content": content, **figures}))
@@ -85,6 +87,12 @@ def _made(period: BillingPeriod) -> Invoice | None:
         period=period, tenant=period.tenant, kind=kind, currency=currency, content=content, content_hash=hashed,
         **figures,
     )  # fmt: skip
+
+
+def _paid_before(period: BillingPeriod, closing: int, billed: int) -> dict[str, Any]:
+    """What the wallet has paid of an invoice, in minor units; where that is nothing, no word of it."""
+    paid = prepaid.from_wallet(period, closing=closing, billed=billed)
+    return {"from_wallet": paid} if paid else {}
 
 
 def _line(line: counts.Line) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts.errors import GatewayError
 from accounts.models import User
 from billing import breaks, ledger
-from billing.invoices import numbers, rounding, snapshots, taxes
+from billing.invoices import numbers, prepaid, rounding, snapshots, taxes
 from billing.models import (
     BillingProfile,
     Invoice,
@@ -116,22 +116,26 @@ def void(invoice_id: int, *, reason: str, now: dt.datetime | None = None) -> Inv
 
 
 def pay(invoice_id: int, *, reason: str, by: User | None = None, now: dt.datetime | None = None) -> Invoice:
-    """Notes that an invoice was paid, and posts what it was before taxes, less what was credited, to the wallet.
+    """Notes that an invoice was paid, and posts what it asked of the wallet, less what was credited, to the wallet.
 
-    Raises InvoiceConflict for anything but a final invoice.
+    That is its lines without what the wallet had paid of them before; taxes that were added never were in it. Raises
+    InvoiceConflict for anything but a final invoice of which something is due.
     """
     with transaction.atomic():
         invoice = locked(invoice_id)
         if invoice.state != Invoice.State.FINAL or invoice.kind != Invoice.Kind.INVOICE:
             raise InvoiceConflict(str(_("Only a final invoice can be paid.")))
+        if invoice.is_settled:
+            raise InvoiceConflict(str(_("Nothing of it is due: the wallet has paid for it.")))
         invoice.state, invoice.paid_at, invoice.reason = Invoice.State.PAID, now or timezone.now(), reason
         invoice.save(update_fields=("state", "paid_at", "reason"))
-        net = invoice.document["net"] - sum(invoice.credit_notes.values_list("net", flat=True))
-        if net > 0:
+        credited = sum(note.credited for note in invoice.credit_notes.all())
+        lacking = prepaid.asked(invoice) - credited
+        if lacking > 0:
             ledger.post(
                 balance=invoice.period.wallet,
                 kind=LedgerEntry.Kind.TOP_UP,
-                amount=rounding.to_ledger(net, invoice.currency),
+                amount=rounding.to_ledger(lacking, invoice.currency),
                 reference=f"invoice:{invoice.pk}",
                 note=f"{invoice.number}: {reason}"[:300],
                 created_by=by,

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from django.conf import settings
 from django.core.mail import EmailMessage
@@ -70,10 +71,10 @@ def readers(invoice: Invoice) -> list[str]:
 def message(invoice: Invoice, recipients: list[str]) -> EmailMessage:
     """The mail about a document, which has its PDF with it."""
     document = invoice.document
-    context = {
+    names = ("total", "from_wallet", "due")
+    context: dict[str, Any] = {name: _amount(document, name) for name in names if name in document} | {
         "document": document,
         "tenant": invoice.tenant,
-        "total": pdf.amount(document["total"], document["currency"], document["language"]),
         "site_url": settings.SITE_URL,
         "invoice": invoice,
     }
@@ -82,3 +83,7 @@ def message(invoice: Invoice, recipients: list[str]) -> EmailMessage:
         mail = EmailMessage(subject, render_to_string("mail/invoice.txt", context), None, recipients)
     mail.attach(f"{invoice.number}.pdf", pdf.render(document), "application/pdf")
     return mail
+
+
+def _amount(document: Mapping[str, Any], name: str) -> str:
+    return pdf.amount(document[name], document["currency"], document["language"])

@@ -54,7 +54,7 @@ def sheet(document: Document, language: str | None = None) -> Sheet:
             "facts": _facts(document),
             "seller": _party(_("Seller"), document["seller"]),
             "buyer": _party(_("Customer"), document["buyer"]),
-            "bank": document["seller"]["bank"] if document["kind"] == "invoice" else "",
+            "bank": document["seller"]["bank"] if document["kind"] == "invoice" and document.get("due", True) else "",
             "bank_title": _("Payment to"),
             "balance_title": _("Balance"),
             "balance": _balance(document),
@@ -62,7 +62,7 @@ def sheet(document: Document, language: str | None = None) -> Sheet:
             "heads": [_("Item"), _("Quantity"), _("Unit price"), _("Amount (%s)") % document["currency"]],
             "groups": _groups(document),
             "foot": _foot(document),
-            "total": [_total_label(document), minor_amount(document["total"], document["currency"])],
+            "total": _total(document),
             "shares": _shares(document),
             "share_heads": [_("Requests"), _("Amount (%s)") % document["currency"]],
             "notes": _notes(document),
@@ -163,7 +163,11 @@ def _price(line: Mapping[str, Any], currency: str) -> str:
 
 
 def _foot(document: Document) -> list[list[str]]:
-    """The rows above the total; none where there is no tax."""
+    """The rows above what is in the end: none where there is no tax and nothing was paid before."""
+    return [*_taxes(document), *_paid_before(document)]
+
+
+def _taxes(document: Document) -> list[list[str]]:
     if not document["taxes"]:
         return []
     currency = document["currency"]
@@ -177,7 +181,21 @@ def _foot(document: Document) -> list[list[str]]:
     return rows
 
 
+def _paid_before(document: Document) -> list[list[str]]:
+    if "from_wallet" not in document:
+        return []
+    rows = ((_("Total"), document["total"]), (_("Paid from the wallet"), -document["from_wallet"]))
+    return [[label, minor_text(amount, document["currency"])] for label, amount in rows]
+
+
+def _total(document: Document) -> list[str]:
+    label, amount = _total_label(document), document.get("due", document["total"])
+    return [label, minor_amount(amount, document["currency"])]
+
+
 def _total_label(document: Document) -> str:
+    if "due" in document:
+        return _("Amount due")
     labels = {"invoice": _("Total"), "statement": _("Used, paid from the wallet"), "credit_note": _("Total credited")}
     return labels[document["kind"]]
 
@@ -203,11 +221,21 @@ def _notes(document: Document) -> list[str]:
         notes.append(_("Reason: %s") % document["reason"])
         notes.append(capfirst(str(CreditNote.Effect(document["effect"]).label)) + ".")
     if document["kind"] == "statement":
-        notes.append(_("Nothing is to be paid. The usage was taken from the wallet when it arose."))
+        notes.append(_standing(document))
+    if document.get("due") and document["from_wallet"] == document["subtotal"]:
+        notes.append(_("The wallet has paid for the usage; it pays no taxes."))
     if document["kind"] == "invoice" and document.get("exact_carried"):
         carried = amounts.format_amount(document["exact_carried"], document["currency"])
         notes.append(_("Rounded once: %s are carried over to the next invoice.") % carried)
     return notes
+
+
+def _standing(document: Document) -> str:
+    """Whether a statement leaves anything to be paid in."""
+    closing, currency = document["balance"]["closing"], document["currency"]
+    if closing < 0:
+        return _("The wallet is below zero: %s are to be paid in.") % minor_amount(-closing, currency)
+    return _("Nothing is to be paid. The usage was taken from the wallet when it arose.")
 
 
 def _note(note: str) -> str:

@@ -14,7 +14,7 @@ from fractions import Fraction
 from typing import Any, Final
 
 from accounts.models import User
-from billing.invoices import rounding
+from billing.invoices import prepaid, rounding
 from billing.invoices.rounding import Sum, Tax
 from billing.models import BillingPeriod, BillingProfile, Invoice, LegalEntity, TaxRate
 
@@ -67,7 +67,7 @@ def content(invoice: Invoice) -> dict[str, Any]:
     if is_statement:
         movements, usage = _movements(invoice)
     else:
-        movements, usage = [], rounding.to_minor(sum(line["exact"] for line in lines), invoice.currency)
+        movements, usage = [], prepaid.billed(invoice)
     shown = rounding.apportion([line["exact"] for line in lines], usage, invoice.currency)
     found: dict[str, Any] = {
         "lines": [line | {"amount": amount} for line, amount in zip(lines, shown, strict=True)],
@@ -138,8 +138,14 @@ def frozen(
         "net": sums.net,
         "taxes": tax_rows(sums),
         "total": sums.total,
+        **_due(invoice, sums.total),
         "notes": list(notes),
     }
+
+
+def _due(invoice: Invoice, total: int) -> dict[str, int]:
+    """Of an invoice that the wallet paid something of: how much, and what is left to be paid."""
+    return {"from_wallet": invoice.from_wallet, "due": total - invoice.from_wallet} if invoice.from_wallet else {}
 
 
 def tax_rows(sums: Sum) -> list[dict[str, Any]]:

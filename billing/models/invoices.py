@@ -181,9 +181,19 @@ class Invoice(models.Model):
         return self.state == self.State.DRAFT
 
     @property
+    def from_wallet(self) -> int:
+        """Of an invoice: what the wallet had paid before it was made, in minor units (billing/invoices/prepaid.py)."""
+        return int(self.content.get("from_wallet", 0))
+
+    @property
+    def due(self) -> int:
+        """Of what is final: what it asks for with taxes and before credit notes, in minor units; of a statement 0."""
+        return 0 if self.kind == self.Kind.STATEMENT else (self.total or 0) - self.from_wallet
+
+    @property
     def is_settled(self) -> bool:
-        """Whether its usage is paid for: a statement's was taken from the wallet when it was used."""
-        return self.kind == self.Kind.STATEMENT or self.state == self.State.PAID
+        """Whether it is paid for: a statement's usage, and an invoice's as far as there was credit, by the wallet."""
+        return self.state == self.State.PAID or (not self.is_draft and not self.due)
 
     @property
     def document(self) -> dict[str, Any]:
@@ -225,6 +235,12 @@ class CreditNote(AppendOnly):
 
     def __str__(self) -> str:
         return self.number
+
+    @property
+    def credited(self) -> int:
+        """What the wallet had paid for the lines, in minor units: without taxes that were added to them."""
+        lines: dict[str, int] = self.lines
+        return min(sum(lines.values()), self.total)
 
     @property
     def document(self) -> dict[str, Any]:

@@ -16,10 +16,10 @@ _LOOKS = {Invoice.State.FINAL: "accent", Invoice.State.PAID: "good", Invoice.Sta
 
 @register.simple_tag
 def invoice_state(invoice: Invoice) -> SafeString:
-    """The state of a final document as a badge."""
-    return format_html(
-        '<span class="badge {}">{}</span>', _LOOKS[Invoice.State(invoice.state)], invoice.get_state_display()
-    )
+    """The state of a final document as a badge; an invoice that the wallet paid as a whole is paid."""
+    is_paid = invoice.kind == Invoice.Kind.INVOICE and invoice.state == Invoice.State.FINAL and invoice.is_settled
+    state = Invoice.State.PAID if is_paid else Invoice.State(invoice.state)
+    return format_html('<span class="badge {}">{}</span>', _LOOKS[state], state.label)
 
 
 @register.simple_tag

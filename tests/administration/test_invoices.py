@@ -106,7 +106,7 @@ def test_paid_invoice_fills_the_wallet_by_whoever_noted_it(desk: Browser, draft:
     act(desk, draft, "It was paid", reason="bank 77")
 
     entry = LedgerEntry.objects.get(reference=f"invoice:{draft.pk}")
-    assert (entry.amount, entry.created_by) == (1000 * CENT, operator)
+    assert (entry.amount, entry.created_by) == (500 * CENT, operator)  # the wallet had five of the ten dollars
     assert "state: final → paid" in last_log()
 
 

@@ -58,6 +58,18 @@ def test_usage_of_an_hour_is_one_draw_for_each_lot_that_paid(purse: Purse) -> No
     ]  # fmt: skip
 
 
+def test_corrections_that_are_drawn_together_give_back_what_was_drawn_once(purse: Purse) -> None:
+    grant = purse.post(Kind.GRANT, 10)
+    purse.use(10)
+    purse.draw()
+    purse.post(Kind.ADJUSTMENT, 4)
+    second = purse.post(Kind.ADJUSTMENT, 8)
+
+    purse.draw()
+
+    assert (purse.rest(grant), purse.rest(second)) == (10, 2)
+
+
 def test_request_that_is_not_drawn_yet_is_paid_by_nobody_known(purse: Purse) -> None:
     purse.post(Kind.GRANT, 5)
     assert grants.paid_by(purse.use(5)) == []

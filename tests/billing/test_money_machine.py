@@ -448,7 +448,7 @@ class MoneyMachine(BooksMachine):
             except InvoiceConflict:
                 assert (document.state, document.kind) != ("final", "invoice")
                 return
-        net = paid.document["net"] - sum(paid.credit_notes.values_list("net", flat=True))
+        net = paid.document["subtotal"] - paid.from_wallet - sum(note.credited for note in paid.credit_notes.all())
         assert posted == ([("top_up", net * CENT)] if net > 0 else [])
 
     @rule(pick=PICK)
@@ -480,7 +480,7 @@ class MoneyMachine(BooksMachine):
             except InvoiceConflict:
                 assert rest.total <= 0 or not 0 < amount <= rest.lines[place] + 1
                 return
-        credited = note.total if document.is_settled else note.net
+        credited = note.total if document.is_settled else note.credited
         assert posted == ([("adjustment", credited * CENT)] if credited else [])
         assert 0 < note.total <= rest.total
 
