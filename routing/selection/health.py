@@ -33,7 +33,7 @@ ACCOUNT_REST: Final = 300.0
 CACHE_MEMORY_SECONDS: Final = 300.0
 MOST_PREFIXES: Final = 20_000
 MOST_ROUTES: Final = 10_000
-"""Of routes, and of channels, that are remembered at once; each takes less than a kilobyte."""
+"""Of routes, and of channels, that are remembered at once."""
 RETRY_SECONDS: Final = 10.0
 _SMOOTHING: Final = 0.1
 
