@@ -206,9 +206,8 @@ def _send(run: Run, route: RouteView, adapter: Adapter, upstream_call: UpstreamC
 async def _whole(run: Run, attempt: Attempt, form: Form, reader: Reader, answer: Answer) -> WholeReply:
     """Reads the answer to its end, makes it ours and settles it.
 
-    Some upstreams stream although nobody asked them to, others come whole where a stream was asked for.
-
-    A client that leaves meanwhile does not stop it: upstreams go on and charge, so the whole answer is billed.
+    Some upstreams stream although nobody asked them to, others answer whole where a stream was asked for. A client that
+    leaves meanwhile does not stop it: upstreams go on and charge, so the whole answer is billed.
     """
     call, first_byte = run.plan.call, time.monotonic()
     if answer.headers.get(b"content-type", b"").startswith(b"text/event-stream"):

@@ -36,7 +36,9 @@ class Lately:
 
     def _move_to(self, now: float) -> None:
         part = int(now / self._seconds)
+        if part <= self._part:  # nearly always: it is asked and told several times a request
+            return
         for begun in range(max(self._part, part - _PARTS) + 1, part + 1):
             self._sum -= self._counts[begun % _PARTS]
             self._counts[begun % _PARTS] = 0
-        self._part = max(part, self._part)
+        self._part = part
