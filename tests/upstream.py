@@ -444,7 +444,8 @@ def _reset(writer: asyncio.StreamWriter) -> None:
 def _listener(port: int) -> socket.socket:
     """A listening socket on this port, or on a free one below the ephemeral range."""
     while True:
-        sock = socket.socket()
+        # Its protocol said, or asyncio leaves Nagle's algorithm on and a reset takes away what still waits.
+        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             sock.bind(("127.0.0.1", port or free_port()))
