@@ -71,15 +71,9 @@ class Supervisor(MPServer):
 
     def _init_shared_socket(self) -> None:
         """One socket, which every process inherits; raises OSError if somebody else has the address."""
-        family = socket.AF_INET6 if ":" in self.bind_addr else socket.AF_INET
-        listener = socket.socket(family, socket.SOCK_STREAM)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((self.bind_addr, self.bind_port))
-        listener.listen(BACKLOG)
-        listener.setblocking(False)
-        self._listener = listener
+        self._listener = listening(self.bind_addr, self.bind_port)
         holder: Any = SocketHolder
-        self._ssp, self._sso, self._shd = None, None, holder(listener.fileno(), False, BACKLOG)
+        self._ssp, self._sso, self._shd = None, None, holder(self._listener.fileno(), False, BACKLOG)
 
     def _serve_loop(self, spawn_target: Spawn, target_loader: Any) -> None:
         while not self.interrupt_signal:
@@ -169,6 +163,22 @@ class Supervisor(MPServer):
             if worker.inner.pid not in self._ready:
                 worker.kill()  # it has no request yet, and no ear for signals
         super()._stop_workers()  # type: ignore[no-untyped-call]
+
+
+def listening(address: str, port: int) -> socket.socket:
+    """A socket whose connections send each piece at once; raises OSError if somebody else has the address.
+
+    Without TCP_NODELAY, which a connection inherits from it (tcp(7)), a stream's next piece waits until the client has
+    acknowledged the one before, which a client may put off (RFC 1122, section 4.2.3.2).
+    """
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    listener.bind((address, port))
+    listener.listen(BACKLOG)
+    listener.setblocking(False)
+    return listener
 
 
 def pause(failures: int) -> float:

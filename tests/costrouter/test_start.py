@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib
 import os
+import socket
 from pathlib import Path
 
+from costrouter.server import listening
 from tests.databases import SqliteDatabases
 from tests.gateway import Gateway
 
@@ -25,3 +27,10 @@ def test_every_thread_of_the_server_lets_the_others_finish(sqlite_databases: Sql
     finally:
         gateway.stop()
     assert (len(threads) > 3, policies) == (True, {os.SCHED_BATCH})
+
+
+def test_connections_send_each_piece_of_a_stream_at_once() -> None:
+    with listening("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
+        connection, _address = listener.accept()
+        with connection:
+            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
