@@ -9,7 +9,7 @@ PY := .venv/bin/python
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench bench-peers bench-records bench-growth month-end test-real fuzz long looks chaos soak messages clean
+.PHONY: help run test test-pooled check bench bench-peers bench-records bench-growth month-end test-real fuzz long looks chaos soak messages clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,6 +21,10 @@ run: .venv/synced ## start the demo on PORT (8000); REAL=1 adds a real small mod
 test: .venv/synced ## run the tests, with throw-away PostgreSQL and Redis; ARGS="-k word" narrows them
 	$(PY) -m bin.translations compile
 	$(PY) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
+
+test-pooled: .venv/synced ## the money core and the races with PgBouncer in transaction mode before PostgreSQL
+	$(PY) -m bin.translations compile
+	TESTS_POOLED=1 $(PY) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile tests/billing tests/chaos/test_races.py $(ARGS)
 
 check: .venv/synced ## lint, formats, types, layers, templates, Django's checks, missing migrations
 	$(PY) -m ruff check .

@@ -67,8 +67,11 @@ def database() -> Finding:
         if connection.vendor == "sqlite":
             cursor.execute("SELECT sqlite_version()")
             return note(f"SQLite {cursor.fetchone()[0]}, for one process. Set DATABASE_URL for an installation.")
-        cursor.execute("SHOW server_version")
-        return well(f"PostgreSQL {cursor.fetchone()[0]} answers.")
+        cursor.execute("SELECT current_setting('server_version'), pg_backend_pid()")
+        version, pid = cursor.fetchone()
+    if pid != connection.connection.info.backend_pid:
+        return well(f"PostgreSQL {version} answers, through a pooler. Migrations and dumps should go past it.")
+    return well(f"PostgreSQL {version} answers.")
 
 
 def migrations() -> Finding:

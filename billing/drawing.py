@@ -46,7 +46,7 @@ class Course:
         self._before = {row.pk: row.rest for row in rows}
         self._met: dict[int, lots.Draw] = {}
         """Earlier draws that were looked at: what this course moves of them, their rows do not say yet."""
-        self.pool.unpaid = list(_draws(_left(wallet).filter(lot=None).order_by("at", "pk")))
+        self.pool.unpaid = [_draw(row) for row in _left(wallet).filter(lot=None).order_by("at", "pk")]
 
     def advance(self, until: dt.datetime, *, open_since: dt.datetime | None = None) -> None:
         """Draws what settled before `until`, and the entries that were posted before it, in their order.
@@ -198,7 +198,15 @@ def _left(wallet: Balance) -> QuerySet[Draw]:
 
 
 def _draws(rows: QuerySet[Draw]) -> Iterator[lots.Draw]:
-    for row in rows.iterator(chunk_size=200):
-        cause = Cause(row.at, row.since, row.record, row.entry_id)
-        lot = None if row.lot is None else _lot(row.lot)
-        yield lots.Draw(lot, row.amount, cause, row.left, number=row.pk)  # type: ignore[attr-defined]  # annotated
+    """In portions that double, since each looks through all of them again; mostly the first one is enough."""
+    start, end = 0, 200
+    while portion := list(rows[start:end]):
+        yield from map(_draw, portion)
+        start, end = end, 2 * end
+
+
+def _draw(row: Draw) -> lots.Draw:
+    """Of a row of `_left`."""
+    cause = Cause(row.at, row.since, row.record, row.entry_id)
+    lot = None if row.lot is None else _lot(row.lot)
+    return lots.Draw(lot, row.amount, cause, row.left, number=row.pk)  # type: ignore[attr-defined]  # annotated

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from billing.models import Price, UsageRecord
+from billing.portions import in_portions
 from billing.prices import Tariff, cost, fee
 
 _AT_ONCE = 2000
@@ -25,14 +26,14 @@ class Repriced:
 
 
 def reprice(start: dt.datetime | None, end: dt.datetime | None) -> Iterator[Repriced]:
-    """Every record that was settled from `start` on and before `end`, oldest first; memory is constant."""
-    rows = UsageRecord.objects.defer("attempts", "decision").order_by("settled_at", "pk")
+    """Every record settled from `start` on and before `end`, in the order their requests began; memory is constant."""
+    rows = UsageRecord.objects.defer("attempts", "decision")
     if start is not None:
         rows = rows.filter(settled_at__gte=start)
     if end is not None:
         rows = rows.filter(settled_at__lt=end)
     tariffs: dict[int, Tariff] = {}
-    for record in rows.iterator(chunk_size=_AT_ONCE):
+    for record in in_portions(rows, _AT_ONCE):  # ids grow with time
         tariff = tariffs.get(record.price_id)
         if tariff is None:
             tariff = tariffs[record.price_id] = Price.objects.get(pk=record.price_id).tariff

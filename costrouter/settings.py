@@ -191,6 +191,8 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
 else:
     DATABASES["default"]["CONN_MAX_AGE"] = env.int("CONN_MAX_AGE", default=60)
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+    # A pooler would lose them between two transactions; what is long is read in portions (billing/portions.py).
+    DATABASES["default"]["DISABLE_SERVER_SIDE_CURSORS"] = True
     # A host that vanished is noticed within seconds; by itself TCP takes a quarter of an hour. Milliseconds, the last.
     vanishing = {"connect_timeout": 3, "keepalives_idle": 5, "tcp_user_timeout": 5000}
     DATABASES["default"]["OPTIONS"] = vanishing | DATABASES["default"].get("OPTIONS", {})

@@ -21,6 +21,7 @@ from billing.amounts import AmountField
 from billing.codes import CannotRedeem
 from billing.lots import Lot
 from billing.models import Balance, BalanceAlert, LedgerEntry
+from billing.portions import in_portions
 from billing.spreadsheets import guarded
 
 _MOST_ROWS: Final = 50
@@ -145,7 +146,7 @@ def ledger_csv(request: TenantRequest) -> HttpResponse:
     answer["Content-Disposition"] = 'attachment; filename="ledger.csv"'
     writer = csv.writer(answer)
     writer.writerow(["posted_at", "kind", "amount", "currency", "reference", "note", "expires_at"])
-    for entry in own.ledger_entries.order_by("pk").iterator():
+    for entry in in_portions(own.ledger_entries.all(), 2000):
         amount = money.to_json_number(entry.amount, own.currency)
         ends = entry.expires_at.isoformat() if entry.expires_at else ""
         row = [entry.created_at.isoformat(), entry.kind, amount, own.currency, guarded(entry.reference),

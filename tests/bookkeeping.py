@@ -36,6 +36,8 @@ def default_database(url: str, blocker: DjangoDbBlocker) -> Iterator[None]:
     configured = connections.configure_settings({"default": environ.Env.db_url_config(url)})["default"]
     if configured["ENGINE"].endswith("sqlite3"):
         configured["OPTIONS"] = {"timeout": 20, "transaction_mode": "IMMEDIATE"}
+    else:
+        configured["DISABLE_SERVER_SIDE_CURSORS"] = True  # as the settings have it
     connections.settings["default"] = configured
     del connections["default"]
     _forget_in(READERS, REPORTERS, KNOWN_KEYS, UNKNOWN_KEYS)

@@ -123,9 +123,35 @@ def _needs(server: str) -> None:
 @pytest.fixture(scope="session")
 def postgres_databases() -> Iterator[PostgresDatabases]:
     _needs("PostgreSQL")
-    made = PostgresDatabases(os.environ["DATABASE_URL"])
+    made = PostgresDatabases(servers.postgres_url, os.environ["DATABASE_URL"])
     yield made
     made.drop_all()
+
+
+@pytest.fixture(scope="session")
+def pooler(postgres_databases: PostgresDatabases) -> Iterator[int]:
+    """The port of a PgBouncer in transaction mode before the run's PostgreSQL (`servers.through(url, port)`)."""
+    try:
+        server = servers.start_pgbouncer(postgres_databases.server_url)
+    except servers.Unavailable as reason:
+        if servers.IN_CI:
+            raise
+        servers.missing["PgBouncer"] = str(reason)
+        pytest.skip(f"PgBouncer: {reason}")
+    yield servers.port_of(server.url)
+    server.process.stop()
+
+
+@pytest.fixture
+def pooled_postgres_url(migrated_postgres_url: Callable[[], str], pooler: int) -> Callable[[], str]:
+    """Makes a migrated PostgreSQL database and returns its URL through PgBouncer."""
+    return lambda: servers.through(migrated_postgres_url(), pooler)
+
+
+@pytest.fixture(scope="session")
+def django_db_keepdb() -> bool:
+    """The server is thrown away with it; a pooler's idle connections would keep it from being dropped."""
+    return servers.POOLED
 
 
 @pytest.fixture

@@ -31,24 +31,26 @@ def manage(*words: str, database_url: str, env: Mapping[str, str] | None = None)
 
 
 class PostgresDatabases:
-    """Makes databases on one server and drops them again."""
+    """Makes databases on one server and drops them again; `front_url` is where they are reached, itself or a pooler."""
 
-    def __init__(self, server_url: str) -> None:
+    def __init__(self, server_url: str, front_url: str = "") -> None:
         self.server_url = server_url
+        self.front_url = front_url or server_url
         self._made: list[str] = []
         self._template = ""
 
     def empty(self) -> str:
         """The URL of a new empty database."""
-        return self._create(template="template0")
+        return _at(self.front_url, self._create(template="template0"))
 
     def migrated(self) -> str:
         """The URL of a new database with all migrations, copied from one that is migrated once."""
         if not self._template:
-            url = self.empty()
-            manage("migrate", "-v0", database_url=url)
-            self._template = urlsplit(url).path.lstrip("/")
-        return self._create(template=self._template)
+            name = self._create(template="template0")
+            # Nobody may be connected to what is copied, and a pooler would stay.
+            manage("migrate", "-v0", database_url=_at(self.server_url, name))
+            self._template = name
+        return _at(self.front_url, self._create(template=self._template))
 
     def drop_all(self) -> None:
         for name in self._made:
@@ -58,11 +60,15 @@ class PostgresDatabases:
         name = f"own_{os.getpid()}_{next(_numbers)}"
         self._execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template)))
         self._made.append(name)
-        return urlunsplit(urlsplit(self.server_url)._replace(path=f"/{name}"))
+        return name
 
     def _execute(self, statement: sql.Composed) -> None:
         with psycopg.connect(self.server_url, autocommit=True) as connection:
             connection.execute(statement)
+
+
+def _at(server_url: str, name: str) -> str:
+    return urlunsplit(urlsplit(server_url)._replace(path=f"/{name}"))
 
 
 class SqliteDatabases:

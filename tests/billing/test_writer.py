@@ -595,7 +595,7 @@ def test_connection_that_the_server_ends_is_opened_anew(far: tuple[Desk, Wire]) 
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-            "WHERE application_name = 'costrouter-writer' AND datname = current_database()"
+            "WHERE application_name = 'costrouter-writer' AND datname = current_database() AND pid <> pg_backend_pid()"
         )
 
     assert desk.hold(rich.hold(10)).result(5) is HELD

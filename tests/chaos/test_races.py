@@ -52,6 +52,7 @@ def ask_at_once(
     [
         pytest.param("migrated_postgres_url", 4, False, id="postgresql with 4 processes"),
         pytest.param("migrated_postgres_url", 4, True, id="postgresql with 4 processes, streams"),
+        pytest.param("pooled_postgres_url", 4, False, id="postgresql behind pgbouncer with 4 processes"),
         pytest.param("migrated_sqlite_url", 1, False, id="sqlite with 1 process"),
     ],
 )

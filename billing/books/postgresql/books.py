@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import select
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from typing import Any, Final
 
@@ -46,12 +46,29 @@ from billing.books.rows import (
 )
 
 _FAILED: Final = frozenset((ExecStatus.FATAL_ERROR, ExecStatus.BAD_RESPONSE))
+_WAYS: Final = {
+    "statement_timeout": "10s",
+    "lock_timeout": "2s",
+    # Every statement here finds a few rows by their keys, in tables that grow and shrink too fast for statistics.
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "jit": "off",
+    "plan_cache_mode": "force_generic_plan",
+}
+"""What holds for the books' statements and for nobody else's."""
+_IN_THIS_TRANSACTION: Final = b"SELECT " + b", ".join(
+    f"set_config('{name}', '{way}', true)".encode() for name, way in _WAYS.items()
+)
 
 
 class PostgresBooks:
     """The books on PostgreSQL, on a connection of their own with prepared statements.
 
     `post` speaks to libpq itself (psycopg.pq): what psycopg does for a statement costs more than the statement.
+
+    Behind a pooler (PgBouncer in transaction mode) each transaction may run on another connection of the server.
+    Nothing is then left on one: statements are not prepared, and what holds for them is set for the transaction.
     """
 
     def __init__(self, alias: str = "default") -> None:
@@ -66,22 +83,24 @@ class PostgresBooks:
                 "application_name": "costrouter-writer",
                 **parameters,
                 "autocommit": True,
-                "prepare_threshold": 0,
+                "prepare_threshold": None,
             }
         )
-        self._connection.execute("SET TIME ZONE 'UTC'")
-        self._connection.execute("SET statement_timeout = '10s'")
-        self._connection.execute("SET lock_timeout = '2s'")
-        # Every statement here finds a few rows by their keys, in tables that grow and shrink too fast for statistics.
-        for method in ("seqscan", "hashjoin", "mergejoin"):
-            self._connection.execute(f"SET enable_{method} = off")
-        self._connection.execute("SET jit = off")
-        self._connection.execute("SET plan_cache_mode = force_generic_plan")
         self._pg = self._connection.pgconn
         self._poll = select.poll()
+        # A session's time zone is one of the few settings that a pooler carries over.
+        self._connection.execute("SET TIME ZONE 'UTC'")
+        self._is_pooled = _is_pooled(self._connection)
+        if not self._is_pooled:
+            self._prepare()
+
+    def _prepare(self) -> None:
+        self._connection.prepare_threshold = 0
+        for name, way in _WAYS.items():
+            self._connection.execute(f"SET {name} = '{way}'")
         with self._pipeline():
             for statement, text in PREPARED.items():
-                self._pg.send_prepare(statement, text.encode())
+                self._pg.send_prepare(statement, text)
             self._results()
 
     def post(
@@ -120,19 +139,37 @@ class PostgresBooks:
 
     @contextmanager
     def _pipeline(self) -> Iterator[None]:
+        """What is sent within runs in the books' ways."""
         self._pg.enter_pipeline_mode()
         try:
+            if self._is_pooled:
+                self._pg.send_query_params(_IN_THIS_TRANSACTION, None)
             yield
         finally:
             if self._pg.status == ConnStatus.OK:
                 self._pg.exit_pipeline_mode()
 
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """A transaction whose statements run in the books' ways."""
+        with self._connection.transaction():
+            if self._is_pooled:
+                self._connection.execute(_IN_THIS_TRANSACTION)
+            yield
+
+    def _alone(self) -> AbstractContextManager[None]:
+        """For a single statement: a transaction only where the books' ways would not reach it."""
+        return self._transaction() if self._is_pooled else nullcontext()
+
     def _send(self, statement: bytes, *parameters: str | bytes) -> None:
         values = [value.encode() if isinstance(value, str) else value for value in parameters]
-        self._pg.send_query_prepared(statement, values, result_format=Format.BINARY)
+        if self._is_pooled:
+            self._pg.send_query_params(PREPARED[statement], values, result_format=Format.BINARY)
+        else:
+            self._pg.send_query_prepared(statement, values, result_format=Format.BINARY)
 
     def _results(self) -> list[PGresult]:
-        """The answers to what was sent, once it is committed; raises the first error among them."""
+        """The answers to what `_send` sent, once it is committed; raises the first error among them."""
         pg, results = self._pg, []
         pg.pipeline_sync()
         self._poll.register(pg.socket, select.POLLIN | select.POLLOUT)
@@ -155,7 +192,7 @@ class PostgresBooks:
         for result in results:
             if result.status in _FAILED:
                 raise psycopg.errors.error_from_result(result, encoding="utf-8")
-        return results
+        return results[1:] if self._is_pooled else results
 
     def _settle_one_by_one(self, settlements: Sequence[Settlement]) -> set[str]:
         """For settlements that the statement of many left out; the ids of those whose reservation was open."""
@@ -168,7 +205,7 @@ class PostgresBooks:
 
     def _hold_one_by_one(self, holds: Sequence[Hold], owner: str) -> list[HoldOutcome]:
         """For holds on balances whose sum did not fit, and repetitions: under their rows' locks, in order."""
-        with self._connection.transaction():
+        with self._transaction():
             available = dict(self._connection.execute(SQL_LOCK, {"balances": _balances(holds)}).fetchall())
             keyed = [hold for hold in holds if hold.idempotency is not None]
             outcomes, taken = choose(holds, available, cache(self._tied_up), self._firsts(keyed) if keyed else None)
@@ -193,21 +230,31 @@ class PostgresBooks:
         return int(amount)
 
     def held_ids(self, ids: Sequence[str]) -> set[str]:
-        found = self._connection.execute("SELECT id FROM billing_reservation WHERE id = ANY(%s::uuid[])", [list(ids)])
-        return {row[0].hex for row in found}
+        with self._alone():
+            rows = self._connection.execute(
+                "SELECT id FROM billing_reservation WHERE id = ANY(%s::uuid[])", [list(ids)]
+            )
+            return {row[0].hex for row in rows}
 
     def release(self, id_: str) -> None:
-        with self._connection.transaction():
+        with self._transaction():
             found = self._connection.execute("SELECT legs FROM billing_reservation WHERE id = %s", [id_]).fetchone()
             if found is not None:
                 self._connection.execute(SQL_LOCK, {"balances": found[0]})
                 self._connection.execute(SQL_RELEASE, [id_])
 
     def note_progress(self, notes: Sequence[Progress]) -> None:
-        self._connection.execute(SQL_PROGRESS, {"rows": _document(notes)})
+        with self._alone():
+            self._connection.execute(SQL_PROGRESS, {"rows": _document(notes)})
 
     def close(self) -> None:
         self._connection.close()
+
+
+def _is_pooled(connection: psycopg.Connection[Any]) -> bool:
+    """Whether somebody stands between: the server's process is then another than the one we were told of."""
+    (pid,) = connection.execute("SELECT pg_backend_pid()").fetchone() or (0,)
+    return bool(pid != connection.info.backend_pid)
 
 
 def _have_one_leg(holds: Sequence[Hold]) -> bool:

@@ -212,11 +212,11 @@ WHERE v.id = n.id
 LOCK, SETTLE, SETTLE_BEYOND, HOLD = b"lock", b"settle", b"settle_beyond", b"hold"
 FREE_KEYS, HOLD_KEYED, HOLD_ONE_LEG = b"free_keys", b"hold_keyed", b"hold_one_leg"
 PREPARED: Final = {
-    LOCK: SQL_LOCK % {"balances": "$1"},
-    SETTLE: SQL_SETTLE % {"rows": "$1"},
-    SETTLE_BEYOND: SQL_SETTLE_BEYOND % {"rows": "$1"},
-    HOLD: SQL_HOLD % {"rows": "$1", "owner": "$2"},
-    HOLD_ONE_LEG: SQL_HOLD_ONE_LEG % {"rows": "$1", "owner": "$2"},
-    FREE_KEYS: SQL_FREE_KEYS % {"rows": "$1"},
-    HOLD_KEYED: SQL_HOLD_KEYED % {"rows": "$1", "owner": "$2"},
+    LOCK: (SQL_LOCK % {"balances": "$1"}).encode(),
+    SETTLE: (SQL_SETTLE % {"rows": "$1"}).encode(),
+    SETTLE_BEYOND: (SQL_SETTLE_BEYOND % {"rows": "$1"}).encode(),
+    HOLD: (SQL_HOLD % {"rows": "$1", "owner": "$2"}).encode(),
+    HOLD_ONE_LEG: (SQL_HOLD_ONE_LEG % {"rows": "$1", "owner": "$2"}).encode(),
+    FREE_KEYS: (SQL_FREE_KEYS % {"rows": "$1"}).encode(),
+    HOLD_KEYED: (SQL_HOLD_KEYED % {"rows": "$1", "owner": "$2"}).encode(),
 }

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from billing.invoices import jobs, pdf
 from billing.models import Invoice, ParkedTenant
+from billing.portions import in_portions
 
 
 class Command(BaseCommand):
@@ -58,7 +59,7 @@ class Command(BaseCommand):
             raise CommandError(f"{parked} are parked; `manage.py invoices show` says why")
 
     def _show(self) -> None:
-        for invoice in Invoice.objects.select_related("tenant", "period").iterator():
+        for invoice in in_portions(Invoice.objects.select_related("tenant", "period"), 1000):
             self.stdout.write(f"{invoice}\t{invoice.kind}\t{invoice.state}\t{invoice.period}\t{invoice.tenant}")
         for parked in ParkedTenant.objects.select_related("tenant"):
             self.stdout.write(f"parked: {parked.tenant}, {parked.step} since {parked.since:%F}: {parked.reason}")
