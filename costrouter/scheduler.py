@@ -1,9 +1,10 @@
 """The process's own jobs: its heartbeat, a fresh catalogue, the counts of refused calls, and closing what the dead
 left open.
 
-Every web process runs them in five threads beside the event loop, with or without Celery: they are cheap, and safe to
-run anywhere at the same time. What may take long (recovery after an outage, roll-ups) has a thread of its own, so that
-no heartbeat waits for it; so have mail and payments, which wait for others, and what a month's end brings.
+Every web process runs them in six threads beside the event loop, with or without Celery: they are cheap, and safe to
+run anywhere at the same time. The heartbeat has a thread of its own and waits for nothing, not even for a large
+catalogue; so has what may take long (recovery after an outage, roll-ups), mail and payments, which wait for others, and
+what a month's end brings.
 """
 
 from __future__ import annotations
@@ -78,7 +79,9 @@ class Scheduler:
             Job("invoices", INVOICE_SECONDS, invoices.run),
             Job("reconciliation", INVOICE_SECONDS, reconciliation.run_daily),
         ]
+        beat = [Job("heartbeat", settings.HEARTBEAT_SECONDS, lambda: processes.beat(self._owner))]
         threads = {
+            "heartbeat": beat,
             "scheduler": self._pressing(),
             "housekeeper": self._patient(),
             "mail": mail,
@@ -120,7 +123,6 @@ class Scheduler:
     def _pressing(self) -> list[Job]:
         return [
             Job("catalogue", CATALOGUE_SECONDS, self._gateway.catalogue.refresh),
-            Job("heartbeat", settings.HEARTBEAT_SECONDS, lambda: processes.beat(self._owner)),
             Job("audit", AUDIT_SECONDS, lambda: recovery.release_orphans(self._owner, self._writer.in_flight)),
             Job("refusals", REFUSALS_SECONDS, self._gateway.refusals.flush),
         ]

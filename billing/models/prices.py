@@ -123,6 +123,19 @@ class Price(Rates):
                 condition=models.Q(input__gte=0, output__gte=0, request_fee__gte=0), name="billing_price_not_negative"
             ),
         )
+        # Which version is in force, without reading those before (routing/catalogue/snapshot.py). The list has an index
+        # of its own: PostgreSQL does not take "is empty" for a value that an order may skip.
+        indexes = (
+            models.Index(
+                fields=["model", "currency", "effective_from", "version"],
+                condition=models.Q(plan=None),
+                name="billing_price_of_list",
+            ),
+            models.Index(
+                fields=["plan", "model", "currency", "effective_from", "version"], name="billing_price_of_plan"
+            ),
+            models.Index(fields=["effective_from"], name="billing_price_coming"),
+        )
 
     def __str__(self) -> str:
         return f"{self.model} v{self.version} {self.currency}"

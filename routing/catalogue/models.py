@@ -188,6 +188,10 @@ class CostPrice(Rates):
                 name="routing_costprice_not_negative",
             ),
         )
+        indexes = (
+            models.Index(fields=["route", "effective_from", "version"], name="routing_costprice_of_route"),
+            models.Index(fields=["effective_from"], name="routing_costprice_coming"),
+        )
 
     def __str__(self) -> str:
         return f"{self.route} v{self.version}"

@@ -1,24 +1,27 @@
 """The catalogue in memory: channels, routes, models and prices as an immutable snapshot.
 
 Each process rebuilds its snapshot when the catalogue's version number in the database moves, asked about once a
-second. A request keeps the snapshot, and so the price version, that it began with.
+second. A request keeps the snapshot, and so the price version, that it began with. What held before is in the database
+alone: a snapshot has the versions in force and those to come, so that making it costs the same after years of prices.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import logging
 import math
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
-from django.db.models import Min
+from django.db.models import Min, OuterRef, QuerySet, Subquery
 from django.utils import timezone
 
-from billing.models import Price
+from accounts.models import Tenant
+from billing.models import Price, PricePlan
 from billing.prices import DAY, Tariff
 from routing.catalogue.models import CatalogueModel, CatalogueVersion, Channel, CostPrice, Route
 from routing.catalogue.vault import SealBroken
@@ -31,6 +34,9 @@ from routing.wire.addresses import ForbiddenAddress, Origin
 from routing.wire.client import Timeouts
 
 log = logging.getLogger(__name__)
+
+_KEPT: Final = dt.timedelta(minutes=5)
+"""What held so long ago is still known: a request is priced by when it began, and its body may take a minute."""
 
 Prices = dict[tuple[str, int], list[tuple[float, Tariff]]]
 """Of one model: by currency and plan, from when on it is which."""
@@ -86,7 +92,10 @@ class RouteView:
 
 @dataclass(frozen=True, slots=True)
 class ModelView:
-    """A public model with its routes and, by currency and plan (0: the list), its price versions in order."""
+    """A public model with its routes and, by currency and plan (0: the list), its price versions in order.
+
+    Of those, what held five minutes before the snapshot was made and everything since: no request is older.
+    """
 
     name: str
     description: str
@@ -166,7 +175,7 @@ def build(version: int) -> Snapshot:
     for row in Route.objects.order_by("pk"):
         if row.channel_id in channels:  # else made since: the next version has it
             routes[row.model_id].append(_route(row, channels[row.channel_id], holding.get(row.pk)))
-    prices = _prices()
+    prices = _prices(now - _KEPT)
     models = {
         row.name: _model(row, tuple(routes[row.pk]), prices.get(row.name, {}))
         for row in CatalogueModel.objects.filter(is_enabled=True)
@@ -247,15 +256,33 @@ def _route(row: Route, channel: ChannelView, cost: Tariff | None) -> RouteView:
 
 
 def _latest_costs(now: dt.datetime) -> dict[int, Tariff]:
-    rows = CostPrice.objects.filter(effective_from__lte=now, withdrawal=None)
-    return {row.route_id: row.tariff for row in rows.order_by("effective_from", "version")}
+    """By route, the cost price in force."""
+    held = Route.objects.values(held=_in_force(CostPrice.objects.filter(route=OuterRef("pk")), now))
+    return {row.route_id: row.tariff for row in CostPrice.objects.filter(pk__in=held)}
 
 
-def _prices() -> dict[str, Prices]:
+def _prices(since: dt.datetime) -> dict[str, Prices]:
+    """By model, what was in force at this moment and has taken or will take effect afterwards."""
     found: dict[str, Prices] = defaultdict(lambda: defaultdict(list))
-    for row in Price.objects.in_use().order_by("effective_from", "version"):
+    coming = Price.objects.in_use().filter(effective_from__gt=since)
+    for row in (*_prices_in_force(since), *coming.order_by("effective_from", "version")):
         found[row.model][row.currency, row.plan_id or 0].append((row.effective_from.timestamp(), row.tariff))
     return found
+
+
+def _prices_in_force(moment: dt.datetime) -> Iterator[Price]:
+    """One of each enabled model, currency and plan."""
+    plans = [None, *PricePlan.objects.values_list("pk", flat=True)]
+    for currency, plan in itertools.product(Tenant.Currency.values, plans):
+        versions = Price.objects.filter(model=OuterRef("name"), currency=currency, plan=plan)
+        held = CatalogueModel.objects.filter(is_enabled=True).values(held=_in_force(versions, moment))
+        yield from Price.objects.filter(pk__in=held)
+
+
+def _in_force(versions: QuerySet[Any], moment: dt.datetime) -> Subquery:
+    """The id of the version that held at a moment: the first entry of an index, however many versions there are."""
+    held = versions.filter(effective_from__lte=moment, withdrawal=None)
+    return Subquery(held.order_by("-effective_from", "-version").values("pk")[:1])
 
 
 def _model(row: CatalogueModel, routes: tuple[RouteView, ...], prices: Prices) -> ModelView:

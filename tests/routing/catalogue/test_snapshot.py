@@ -13,7 +13,8 @@ from django.db import connection
 from django.utils import timezone
 from pytest_django.plugin import DjangoDbBlocker
 
-from billing.models import Price
+from billing.models import Price, PricePlan, PriceWithdrawal
+from routing.catalogue.models import CostPriceWithdrawal
 from routing.catalogue.snapshot import Catalogue, ChannelView, ModelView, RouteView, build, read_version
 from routing.models import CatalogueModel, Channel, CostPrice, Route
 from routing.wire.client import Timeouts
@@ -210,8 +211,34 @@ def test_price_is_by_currency_and_by_time() -> None:
         price = view.price(currency, 0, seconds)
         return None if price is None else price.input
 
-    assert [rate("USD", at + days * day) for days in (-3, -2, -1.5, -1, 0, 1, 9)] == [None, 1, 1, 2, 2, 3, 3]
+    assert [rate("USD", at + days * day) for days in (-1, 0, 0.9, 1, 9)] == [2, 2, 2, 3, 3]
     assert (rate("VND", at), rate("VND", at - 2 * day), rate("EUR", at)) == (9, None, None)
+
+
+def test_price_that_no_request_can_have_begun_with_is_not_kept() -> None:
+    row, now = route(cost=None), timezone.now()
+    plan = PricePlan.objects.create(name=f"plan {row.pk}")
+    for days, which in itertools.product(range(1, 40), (None, plan)):
+        since, rate = now - dt.timedelta(days=days), 100 + days
+        Price.objects.create(model=row.model.name, plan=which, input=rate, output=rate, effective_from=since)
+    for minutes in (-10, -1, 1):
+        since, rate = now + dt.timedelta(minutes=minutes), 10 + minutes
+        Price.objects.create(model=row.model.name, input=rate, output=rate, effective_from=since)
+    kept = {key: [each.input for _since, each in versions] for key, versions in seen(row.model).prices.items()}
+    assert kept == {("USD", 0): [0, 9, 11], ("USD", plan.pk): [101]}
+
+
+def test_later_version_of_the_same_moment_holds() -> None:
+    row, since = route(cost=None), timezone.now() - dt.timedelta(days=1)
+    for rate in (1, 2, 3):
+        Price.objects.create(model=row.model.name, input=rate, output=rate, effective_from=since)
+        CostPrice.objects.create(route=row, input=rate, output=rate, effective_from=since)
+    PriceWithdrawal.objects.create(price=Price.objects.get(model=row.model.name, version=3))
+    CostPriceWithdrawal.objects.create(price=CostPrice.objects.get(route=row, version=3))
+    price, cost = seen(row.model).price("USD", 0, time.time()), view_of(row).cost
+    assert price is not None
+    assert cost is not None
+    assert (price.input, cost.input) == (2, 2)
 
 
 def test_model_without_a_price_is_shown_without_one() -> None:
