@@ -24,17 +24,20 @@ StopText = Annotated[str, Meta(min_length=1, max_length=4096)]
 FunctionName = Annotated[str, Meta(max_length=64, pattern=r"^[a-zA-Z0-9_-]+$")]
 
 
-class ImageUrl(Struct):
+# `gc=False`, of what a body has thousands of: nothing of a body points back, and the collector need not look there.
+
+
+class ImageUrl(Struct, gc=False):
     url: str
     detail: str | None = None
 
 
-class InputAudio(Struct):
+class InputAudio(Struct, gc=False):
     data: str
     format: str
 
 
-class Part(Struct):
+class Part(Struct, gc=False):
     """One part of a message; kinds that we do not know are the upstream's to judge."""
 
     type: str
@@ -47,18 +50,18 @@ class Part(Struct):
 Content = str | Annotated[list[Part], Meta(min_length=1)]
 
 
-class CalledFunction(Struct):
+class CalledFunction(Struct, gc=False):
     name: str
     arguments: str
 
 
-class ToolCall(Struct):
+class ToolCall(Struct, gc=False):
     id: str
     type: str
     function: CalledFunction | None = None
 
 
-class Instruction(Struct, tag_field="role", tag="system"):
+class Instruction(Struct, gc=False, tag_field="role", tag="system"):
     content: Content
     name: str | None = None
 
@@ -67,12 +70,12 @@ class DeveloperInstruction(Instruction, tag_field="role", tag="developer"):
     pass
 
 
-class UserMessage(Struct, tag_field="role", tag="user"):
+class UserMessage(Struct, gc=False, tag_field="role", tag="user"):
     content: Content
     name: str | None = None
 
 
-class AssistantMessage(Struct, tag_field="role", tag="assistant"):
+class AssistantMessage(Struct, gc=False, tag_field="role", tag="assistant"):
     content: str | list[Part] | None = None
     refusal: str | None = None
     tool_calls: list[ToolCall] | None = None
@@ -81,12 +84,12 @@ class AssistantMessage(Struct, tag_field="role", tag="assistant"):
     name: str | None = None
 
 
-class ToolMessage(Struct, tag_field="role", tag="tool"):
+class ToolMessage(Struct, gc=False, tag_field="role", tag="tool"):
     content: Content
     tool_call_id: str
 
 
-class FunctionMessage(Struct, tag_field="role", tag="function"):
+class FunctionMessage(Struct, gc=False, tag_field="role", tag="function"):
     content: str | None
     name: str
 
@@ -201,6 +204,8 @@ _NEVER_NULL: Final = ("tools", "functions", "tool_choice", "function_call", "par
 """What the public schema allows to be absent but not to be null, and upstreams may refuse to be."""
 _LISTS_OF_TOOLS: Final = ("tools", "functions")
 _CALLABLE_TOOLS: Final = ("function", "custom")
+_SAID_BY_NAME: Final = frozenset(("text", "image_url", "input_audio", "refusal"))
+"""Parts whose content is the member that is called as their type is."""
 _HEARD: Final = frozenset(("input_audio", "audio_url"))
 """Parts of sound, as OpenAI and as vLLM name them."""
 _TEXT_ALONE: Final = frozenset(("text",))
@@ -293,12 +298,11 @@ def _check_messages(messages: list[Message]) -> None:
     for index, message in enumerate(messages):
         content = message.content
         if type(content) is list:
-            _check_parts(content, f"messages[{index}].content")
+            for part in content:
+                if part.type != "text" or part.text is None:
+                    _check_part(part, content, index)
         if type(message) is AssistantMessage:
-            known.update(call.id for call in message.tool_calls or ())
-            has_other = message.tool_calls or message.function_call or message.refusal or message.audio
-            if not has_other and content is None:
-                missing(f"messages[{index}].content")
+            _check_assistant(message, index, known)
         elif type(message) is ToolMessage and message.tool_call_id not in known:
             raise InvalidRequest(
                 "A message with role 'tool' must answer a preceding message's 'tool_calls'.",
@@ -306,12 +310,22 @@ def _check_messages(messages: list[Message]) -> None:
             )
 
 
-def _check_parts(parts: list[Part], at: str) -> None:
-    for index, part in enumerate(parts):
-        if part.type in {"text", "image_url", "input_audio", "refusal"} and getattr(part, part.type) is None:
-            missing(f"{at}[{index}].{part.type}")
-        if part.type in _HEARD:
-            raise UnsupportedParameter("Audio input has no price.", param="messages")
+def _check_assistant(message: AssistantMessage, index: int, known: set[str]) -> None:
+    """Notes its calls in `known`; an answer that says nothing must at least have called."""
+    calls = message.tool_calls
+    if calls:
+        known.update([call.id for call in calls])
+    elif message.content is None and not (message.function_call or message.refusal or message.audio):
+        missing(f"messages[{index}].content")
+
+
+def _check_part(part: Part, parts: list[Part], index: int) -> None:
+    """A part other than text, or without what its type promises."""
+    if part.type in _SAID_BY_NAME and getattr(part, part.type) is None:
+        place = next(place for place, each in enumerate(parts) if each is part)
+        missing(f"messages[{index}].content[{place}].{part.type}")
+    if part.type in _HEARD:
+        raise UnsupportedParameter("Audio input has no price.", param="messages")
 
 
 def _check_unpriced(request: ChatRequest) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from accounts.errors import InvalidRequest
 from routing.endpoints.chat.schema import ChatRequest, read
 
+TEXT = {"type": "text", "text": "x"}
 USER = {"role": "user", "content": "hi"}
 FUNCTION = {"type": "function", "function": {"name": "f"}}
 
@@ -172,6 +173,11 @@ def refusal_of(request: dict[str, Any]) -> tuple[str, str | None]:
             with_messages({"role": "user", "content": [{"type": "text"}]}),
             "missing_required_parameter",
             "messages[0].content[0].text",
+        ),
+        (
+            with_messages(USER, {"role": "user", "content": [TEXT, TEXT, {"type": "image_url"}, TEXT]}),
+            "missing_required_parameter",
+            "messages[1].content[2].image_url",
         ),
         (
             with_messages({"role": "user", "content": [{"type": "image_url", "image_url": {}}]}),
