@@ -23,7 +23,7 @@ from billing.books import Repeated
 from billing.kinds import Usage
 from billing.reservations import KeyStands
 from routing.catalogue.snapshot import RouteView
-from routing.endpoints.base import Assembler, Form
+from routing.endpoints.base import Form
 from routing.errors import IdempotencyKeyInUse, IdempotencyKeyMismatch, IdempotencyKeyUsed, NoAvailableChannel
 from routing.pipeline.admission import admit
 from routing.pipeline.attempt import Attempt, AttemptFailed
@@ -34,10 +34,11 @@ from routing.pipeline.outcomes import LEFT, SUCCESS
 from routing.pipeline.plan import resolve
 from routing.pipeline.run import ClientGone, Run
 from routing.pipeline.stream import ClientWatch, StreamReply
+from routing.pipeline.whole import read_whole
 from routing.providers import ADAPTERS, recognise
-from routing.providers.base import Adapter, End, MalformedAnswer, Reader, UpstreamCall
+from routing.providers.base import Adapter, MalformedAnswer, Reader, UpstreamCall
 from routing.wire import fake
-from routing.wire.client import MAX_BODY_BYTES, Answer
+from routing.wire.client import Answer
 
 _MOST_ERROR_BYTES = 64 * 1024
 _IN_PART = frozenset((206, 226))
@@ -210,10 +211,7 @@ async def _whole(run: Run, attempt: Attempt, form: Form, reader: Reader, answer:
     leaves meanwhile does not stop it: upstreams go on and charge, so the whole answer is billed.
     """
     call, first_byte = run.plan.call, time.monotonic()
-    if answer.headers.get(b"content-type", b"").startswith(b"text/event-stream"):
-        body = await _assemble(form.assembler(call.request), reader, answer)
-    else:
-        body = reader.whole(await answer.read())
+    body = await read_whole(form, call.request, reader, answer)
     form.check(call.request, body)
     answer.close()
     run.first_byte = first_byte
@@ -253,25 +251,3 @@ def _counted(run: Run, attempt: Attempt, form: Form, reader: Reader, body: dict[
     for remark in remarks(reader, most):
         attempt.remark(remark)
     return counted(reader, lambda: form.estimate(body, needs), most)
-
-
-async def _assemble(assembler: Assembler, reader: Reader, answer: Answer) -> dict[str, Any]:
-    """A whole answer from a stream; raises MalformedAnswer if the stream is not whole."""
-    end: End | None = None
-    data: bytes | None = b""
-    received = 0
-    while end is None and data is not None:
-        data = await answer.next()
-        received += len(data or b"")
-        if received > MAX_BODY_BYTES:
-            raise MalformedAnswer("the answer is too large")
-        for event in reader.feed(data):
-            if type(event) is dict:
-                assembler.add(event)
-            elif isinstance(event, End):
-                end = event
-    if end is not None and end.error is not None:
-        raise end.error
-    if end is None and not assembler.is_complete:
-        raise MalformedAnswer("the stream ended before the answer was whole")
-    return assembler.answer()

@@ -8,6 +8,7 @@ what was received. Memory is constant: what the client does not take, the upstre
 from __future__ import annotations
 
 import asyncio
+import codecs
 import logging
 import time
 from collections.abc import Awaitable, Callable
@@ -19,10 +20,12 @@ from routing.pipeline.attempt import Attempt
 from routing.pipeline.counts import counted, most_output, remarks
 from routing.pipeline.outcomes import LEFT, OF_FAULT, STOPPED, SUCCESS, Close, Consequence, error_of
 from routing.pipeline.run import ClientGone, Run
+from routing.pipeline.whole import MOST_LOOKED_AT
 from routing.providers.base import End, MalformedAnswer, Reader
 from routing.wire.client import PAUSE_BYTES, Answer, UpstreamFault
-from routing.wire.events import KEEP_ALIVE
+from routing.wire.events import KEEP_ALIVE, opens_json
 from routing.wire.frames import Again
+from routing.wire.values import Values
 
 log = logging.getLogger(__name__)
 
@@ -34,8 +37,6 @@ PROGRESS_SECONDS: Final = 5.0
 """How often a stream's usage so far is written down."""
 END_SECONDS: Final = 0.1
 """How long the upstream's clean end is waited for, after it has said that it is done."""
-_BLANK: Final = b" \t\r\n\xef\xbb\xbf"
-_OPENS_JSON: Final = (b"{", b"[")
 _TEXTS: Final = (b"application/json", b"application/problem", b"text/")
 """Types of answers that are none where other bytes than text were asked for."""
 
@@ -126,8 +127,10 @@ class StreamReply:
     async def begin(self) -> None:
         """Reads up to the first valid event. Raises UpstreamFault or MalformedAnswer: another route may be tried."""
         data = await self._answer.next()
-        if data is not None and self._is_whole(data):
-            self._take_whole(data + await self._answer.read())
+        if self.media and self._is_text():
+            self._take_whole((data or b"") + await self._answer.read())
+        elif data is not None and not self.media and opens_json(data):
+            await self._take_json(data)
         else:
             await self._take_events(data)
         self._run.first_byte = now = time.monotonic()
@@ -136,11 +139,24 @@ class StreamReply:
         self._watch.when_gone(self._on_gone)
         self.headers = self._run.headers()
 
-    def _is_whole(self, data: bytes) -> bool:
-        """Whether the upstream answers at once: no line of an event begins like JSON; of sound, its type says it."""
-        if self.media:
-            return self._answer.headers.get(b"content-type", b"").startswith(_TEXTS)
-        return data.lstrip(_BLANK)[:1] in _OPENS_JSON
+    def _is_text(self) -> bool:
+        """Whether no sound comes but words, which are the whole answer."""
+        return self._answer.headers.get(b"content-type", b"").startswith(_TEXTS)
+
+    async def _take_json(self, data: bytes) -> None:
+        """One object is an answer given at once, several are a stream's pieces: which it is shows what is behind it."""
+        body, values = bytearray(data), Values()
+        values.feed(data.removeprefix(codecs.BOM_UTF8))
+        while not values.are_pieces and len(body) < MOST_LOOKED_AT:
+            more = await self._answer.next()
+            if more is None:
+                break
+            body += more
+            values.feed(more)
+        if values.are_pieces:
+            await self._take_events(bytes(body))
+        else:
+            self._take_whole(bytes(body) + await self._answer.read())
 
     async def _take_events(self, data: bytes | None) -> None:
         passed = 0
@@ -264,7 +280,7 @@ class StreamReply:
             try:
                 data = await self._answer.next()
             except UpstreamFault:
-                if not self._relay.is_complete:
+                if not self._relay.is_complete or self._reader.is_doubtful:
                     raise
                 data = None  # nothing is missing but its end
             self._moves += 1

@@ -117,6 +117,10 @@ class Reader(Protocol):
     """The usage object as the upstream wrote it."""
 
     @property
+    def is_doubtful(self) -> bool:
+        """Whether what it has said of its end may mean nothing: then only a clean end makes a stream whole."""
+
+    @property
     def told_cost(self) -> int | None:
         """What the upstream says that the answer cost, in nano-dollars; None where it says nothing."""
 

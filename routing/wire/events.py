@@ -6,12 +6,16 @@ import codecs
 from collections.abc import Iterable
 from typing import Final
 
+from routing.wire.values import Values
+
 MAX_EVENT_BYTES: Final = 16 * 1024 * 1024
 DONE: Final = b"data: [DONE]\n\n"
 KEEP_ALIVE: Final = b": keep-alive\n\n"
 _FIELDS: Final = frozenset((b"data", b"event", b"id", b"retry", b""))
 _FAILURES: Final = frozenset((b"error", b"failure", b"exception", b"fatal"))
 """Names of events."""
+_BLANK: Final = b" \t\r\n\x1e"
+"""U+001E begins an object in a text sequence (RFC 7464)."""
 _MOST_NOISE: Final = 2000
 
 
@@ -32,10 +36,15 @@ class EventTooLarge(ValueError):
 
 
 class EventParser:
-    """Cuts a byte stream into events (WHATWG HTML, section 9.2.6): LF, CRLF or CR, in whatever pieces it comes."""
+    """Cuts a byte stream into events (WHATWG HTML, section 9.2.6): LF, CRLF or CR, in whatever pieces it comes.
+
+    Where JSON comes instead, each object is an event, until events come.
+    """
 
     _ended_in_cr = False
     _is_at_start = True
+    """As long as it is no stream of events yet."""
+    _values: Values | None = None
 
     def __init__(self) -> None:
         self._rest = bytearray()
@@ -44,6 +53,8 @@ class EventParser:
         """The data of each event that is complete now; comments come as `Comment`. Raises EventTooLarge."""
         if self._is_at_start:
             data = self._without_mark(data)
+            if self._is_at_start:
+                return self._feed_values(data)
         if not self._rest and data.endswith(b"\n\n") and b"\r" not in data:
             if data.startswith(b"data: ") and data.count(b"\n") == len(b"\n\n"):  # one event, as most pieces are
                 return [data[6:-2]]
@@ -61,13 +72,30 @@ class EventParser:
 
     def _without_mark(self, data: bytes) -> bytes:
         """The beginning without a byte order mark, of which there may be one (section 9.2.6), in whatever pieces."""
+        if self._values is not None:
+            return data
         data = bytes(self._rest) + data
         self._rest.clear()
         if len(data) < len(codecs.BOM_UTF8) and codecs.BOM_UTF8.startswith(data):
             self._rest += data
             return b""
-        self._is_at_start = False
-        return data.removeprefix(codecs.BOM_UTF8)
+        said = data.removeprefix(codecs.BOM_UTF8).lstrip(_BLANK)
+        if opens_json(said):
+            self._values = Values()
+        else:
+            self._is_at_start = not said
+        return said
+
+    def _feed_values(self, data: bytes) -> list[bytes]:
+        if self._values is None:
+            return []
+        found = self._values.feed(data)
+        if self._values.size > MAX_EVENT_BYTES:
+            raise EventTooLarge
+        if self._values.rest is not None:
+            self._is_at_start = False
+            found += self.feed(self._values.rest)
+        return found
 
     def _with_line_feeds(self, data: bytes) -> bytes:
         """The data with CRLF and CR as LF. A CR at the end is one at once; a LF that follows it is then dropped."""
@@ -80,9 +108,16 @@ class EventParser:
         return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
     def finish(self) -> list[bytes]:
-        """What is left when the stream has ended without a last blank line."""
+        """What is left when the stream has ended without a last blank line, or within an object."""
+        if self._values is not None and (begun := self._values.finish()):
+            return [begun]
         rest, self._rest = bytes(self._rest).rstrip(b"\n"), bytearray()
         return _read_blocks([rest]) if rest else []
+
+
+def opens_json(data: bytes) -> bool:
+    """Whether this is the beginning of an object or a list, as no event's is."""
+    return data.removeprefix(codecs.BOM_UTF8).lstrip(_BLANK).startswith((b"{", b"["))
 
 
 def _read_blocks(blocks: Iterable[bytes]) -> list[bytes]:
@@ -96,17 +131,20 @@ def _read_blocks(blocks: Iterable[bytes]) -> list[bytes]:
 
 
 def _read_lines(block: bytes) -> list[bytes]:
+    """What a block says. A field's name may have blanks around it: by the book it would be another's, and lost."""
     # A mark where two streams were joined is none of the event's.
     lines = block.removeprefix(codecs.BOM_UTF8).split(b"\n")
     comments: list[bytes] = [Comment(line) for line in lines if line.startswith(b":")]
-    data = [line[5:].removeprefix(b" ") for line in lines if line[:5].lower() == b"data:"]
-    if any(line[:6] == b"event:" and line[6:].strip().lower() in _FAILURES for line in lines):
+    fields = [(name.strip().lower(), value) for name, _colon, value in (line.partition(b":") for line in lines)]
+    data = [value.removeprefix(b" ") for name, value in fields if name == b"data"]
+    if any(name == b"event" and value.strip().lower() in _FAILURES for name, value in fields):
         return [*comments, Failure(b"\n".join(data))]
     if len(data) > 1 and all(map(_is_whole, data)):  # the blank lines between were left out
         return [*comments, *data]
     if data:
         return [*comments, b"\n".join(data)]
-    noise = next((line for line in lines if line.partition(b":")[0].lower() not in _FIELDS and line.strip()), None)
+    named = zip(lines, fields, strict=True)
+    noise = next((line for line, (name, _value) in named if name not in _FIELDS and line.strip()), None)
     return comments if noise is None else [*comments, Noise(noise[:_MOST_NOISE])]
 
 

@@ -40,6 +40,10 @@ class JsonScan:
                 self._depth -= 1
 
     @property
+    def is_in_text(self) -> bool:
+        return self._is_text
+
+    @property
     def is_whole(self) -> bool:
         """Whether an object, or a list, has begun and ended."""
         return self._has_begun and self._depth == 0 and not self._is_text

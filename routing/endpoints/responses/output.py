@@ -97,6 +97,8 @@ class Output:
         call = self._calls.get(index)
         if call is None:
             self._close_open("completed")
+            for earlier in self._calls.values():
+                earlier.begin()
             call = self._calls[index] = _Call(self)
         call.grow(part)
 
@@ -117,6 +119,10 @@ class Output:
 
     def callee(self, flat: str) -> Callee:
         return self._tools.callee(flat)
+
+    def is_name(self, flat: str) -> bool:
+        """Whether nothing more can come of this name, as far as the request tells."""
+        return self._tools.is_whole(flat)
 
     @property
     def shows_encrypted(self) -> bool:
@@ -248,11 +254,15 @@ class _Thought:
 
 
 class _Call:
-    """One call. It is told of once its tool is known; a custom tool's text, and a search, once they are whole."""
+    """One call. It is told of once its tool is known; a custom tool's text, and a search, once they are whole.
+
+    A name may come in pieces, until the arguments do.
+    """
 
     def __init__(self, output: Output) -> None:
         self._output = output
         self._callee: Callee | None = None
+        self._name = ""
         self._place = -1
         self._call_id = ""
         self._pieces: list[str] = []
@@ -264,15 +274,23 @@ class _Call:
             self._call_id = self._call_id or part["id"]
         arguments = function.get("arguments")
         arguments = arguments if type(arguments) is str else ""
-        if self._callee is None and type(function.get("name")) is str and function["name"]:
-            self._begin(self._output.callee(function["name"]))
-            arguments = "".join((*self._pieces, arguments))
-            self._pieces = []
+        if self._callee is None:
+            self._name += function["name"] if type(function.get("name")) is str else ""
+            if (arguments or self._output.is_name(self._name)) and self.begin():
+                arguments = "".join((*self._pieces, arguments))
+                self._pieces = []
         if not arguments:
             return
         self._pieces.append(arguments)
         if self._callee is not None and self._callee.kind == "function":
             self._output.tell("response.function_call_arguments.delta", self._place, {"delta": arguments})
+
+    def begin(self) -> bool:
+        """Tells of it, if it has a name and was not told of yet; whether it did."""
+        if self._callee is not None or not self._name:
+            return False
+        self._begin(self._output.callee(self._name))
+        return True
 
     def _begin(self, callee: Callee) -> None:
         self._callee = callee
@@ -292,6 +310,7 @@ class _Call:
             )
 
     def close(self, status: str) -> None:
+        self.begin()
         if self._callee is None:
             return  # without a name it is no call
         item, arguments = self._output.items[self._place], "".join(self._pieces)

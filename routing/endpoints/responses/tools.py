@@ -68,6 +68,10 @@ class ChatTools:
         """Whom a call of this function is for; a function that nobody has declared is one by its own name."""
         return self._callees.get(flat) or Callee("function", flat)
 
+    def is_whole(self, flat: str) -> bool:
+        """Whether this is a declared function's name, and none that more may come of."""
+        return flat in self._callees and not any(name != flat and name.startswith(flat) for name in self._callees)
+
     def functions(self, choice: Any) -> tuple[list[dict[str, Any]], Any]:
         """Chat's tools and tool choice; raises UnsupportedParameter for a choice that cannot be said."""
         if type(choice) is not dict:

@@ -21,6 +21,7 @@ from routing.providers.openai import loose
 from routing.providers.openai.costs import told_cost
 from routing.providers.openai.failures import raise_failure, refuse_noise, says_failure
 from routing.providers.openai.refusals import error_in, text_of
+from routing.providers.openai.wrapped import unwrapped
 from routing.wire.events import Comment, EventParser, EventTooLarge, Failure
 
 _DONE: Final = b"[DONE]"
@@ -42,6 +43,7 @@ class AnthropicReader:
     usage: Usage | None = None
     is_exact = True
     is_partial = False
+    is_doubtful = False
     abbreviates = False
     reported: Mapping[str, Any] = MappingProxyType({})
     _has_calls = False
@@ -173,7 +175,7 @@ class AnthropicReader:
             value = loose.without_halves(value)
             if value is None:
                 raise MalformedAnswer(f"an event is not JSON: {data[:120].decode('utf-8', 'replace')}") from None
-        return value if type(value) is dict else None
+        return unwrapped(value, "type") if type(value) is dict else None
 
     def _join_halves(self, delta: dict[str, Any], index: Any) -> None:
         """A letter beyond 16 bits that was cut in two between events is one again."""
@@ -185,7 +187,7 @@ class AnthropicReader:
                 delta[name] = text
 
     def whole(self, body: bytes) -> dict[str, Any]:
-        answer = _parse(body)
+        answer = unwrapped(_parse(body), "content")
         self._note_usage(answer)
         if says_failure(answer):
             raise_failure(answer)

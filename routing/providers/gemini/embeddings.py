@@ -29,6 +29,7 @@ class EmbeddingsReader:
     usage: Usage | None = None
     is_exact = True
     is_partial = False
+    is_doubtful = False
     abbreviates = False
     reported: Mapping[str, Any] = _NOTHING
     remark = ""

@@ -19,6 +19,7 @@ from routing.providers.gemini.words import blocked, finish_reason, is_said
 from routing.providers.openai import loose
 from routing.providers.openai.failures import raise_failure, says_failure
 from routing.providers.openai.reader import OpenAIReader
+from routing.providers.openai.wrapped import unwrapped
 
 _MOST_CANDIDATES: Final = 128
 _MOST_CALLS: Final = 1024
@@ -46,6 +47,7 @@ class GenerateReader(OpenAIReader):
             value = merged(value) if value else None
         if type(value) is not dict:
             return None
+        value = unwrapped(value, "candidates")
         has_usage, is_over = self._take(value), self._note_ends(value)
         says = any(map(_says_something, value["candidates"])) or bool(blocked(value))
         if has_usage:
@@ -57,8 +59,12 @@ class GenerateReader(OpenAIReader):
     def _note_ends(self, chunk: dict[str, Any]) -> bool:
         """Whether nothing is missing any more; raises MalformedAnswer for a candidate that failed."""
         for candidate in chunk["candidates"]:
-            if self._reason(candidate) is not None or is_said(candidate.get("finishReason")):
-                self._finished.add(candidate["index"])
+            reason = self._reason(candidate)
+            says = _brings(candidate)
+            if reason is not None or is_said(candidate.get("finishReason")):
+                is_doubtful = says and reason == "stop"
+                self.note_end(candidate["index"], is_doubtful=is_doubtful, has_said=self._has_said)
+            self._has_said = self._has_said or says
         if blocked(chunk) and not chunk["candidates"]:
             self._finished.update(range(self._answers))
         return len(self._finished) >= self._answers
@@ -77,7 +83,7 @@ class GenerateReader(OpenAIReader):
     # --- whole answers -----------------------------------------------------------------------------------------------
 
     def whole(self, body: bytes) -> dict[str, Any]:
-        answer = object_in(body)
+        answer = unwrapped(object_in(body), "candidates")
         self._take(answer)
         for candidate in answer["candidates"]:
             self._reason(candidate)
@@ -231,7 +237,11 @@ def _complete(candidate: dict[str, Any], place: int) -> None:
 
 
 def _says_something(candidate: Mapping[str, Any]) -> bool:
-    return is_said(candidate.get("finishReason")) or any(map(any, map(dict.values, candidate["content"]["parts"])))
+    return is_said(candidate.get("finishReason")) or _brings(candidate)
+
+
+def _brings(candidate: Mapping[str, Any]) -> bool:
+    return any(map(any, map(dict.values, candidate["content"]["parts"])))
 
 
 def _said(parts: list[dict[str, Any]]) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from routing.providers.openai.refusals import error_in, text_of
 from routing.providers.openai.repeats import Repeats
 from routing.providers.openai.tools import ToolCalls, place_of
 from routing.providers.openai.usage import usage_of
+from routing.providers.openai.wrapped import unwrapped
 from routing.wire.events import Comment, EventParser, EventTooLarge, Failure
 
 _DONE: Final = b"[DONE]"
@@ -36,6 +37,8 @@ _PLACES: Final = ("usageMetadata", "usage_metadata", "amazon-bedrock-invocationM
 _ELSEWHERE: Final = frozenset((*_PLACES, "x_groq", "error"))
 _BESIDE: Final = _ELSEWHERE | {"usage"}
 """What may stand in a chunk beside its choices and is ours to read."""
+_ANSWERS: Final = ("choices", "data", "results", "text")
+"""Members that hold the answer, of one endpoint or another."""
 _MOST_CHOICES: Final = 128
 _GOOD_ENDS: Final = frozenset(("tool_calls", "function_call", "stop"))
 _FAR_AWAY: Final = {"NaN": -9999.0, "-Infinity": -9999.0, "Infinity": 9999.0}
@@ -77,6 +80,10 @@ class OpenAIReader:
         """Whether every answer of a stream has come to its end."""
         return len(self._finished) >= self._answers
 
+    @property
+    def is_doubtful(self) -> bool:
+        return bool(self._doubted)
+
     # What only streams need.
 
     @cached_property
@@ -94,6 +101,11 @@ class OpenAIReader:
     @cached_property
     def _finished(self) -> set[int]:
         """Choices that have their finish reason."""
+        return set()
+
+    @cached_property
+    def _doubted(self) -> set[int]:
+        """Choices whose `stop` may be no end: it stood beside their first text, or beside more than one."""
         return set()
 
     @cached_property
@@ -156,7 +168,7 @@ class OpenAIReader:
 
     def _broken(self, error: MalformedAnswer) -> End:
         """After the last finish reason nothing makes a failure of a whole answer any more."""
-        return END if len(self._finished) >= self._answers else End(error)
+        return END if self.is_finished and not self.is_doubtful else End(error)
 
     def read_chunk(self, data: bytes) -> dict[str, Any] | None:
         """One chunk, None where there is nothing to show; raises MalformedAnswer."""
@@ -165,7 +177,8 @@ class OpenAIReader:
             return None
         choices = chunk.get("choices")
         if not choices or type(choices) is not list:
-            choices = chunk["choices"] = self._no_choices(choices, chunk)
+            chunk = unwrapped(chunk, "choices")
+            choices = chunk["choices"] = self._choices_of(chunk)
         has_usage = not _BESIDE.isdisjoint(chunk) and self._take_usage(chunk, choices)
         if not choices and (has_usage or not _is_chunk(chunk)):
             return None
@@ -182,8 +195,14 @@ class OpenAIReader:
             self.is_partial = True
         return chunk
 
-    def _no_choices(self, choices: Any, chunk: dict[str, Any]) -> list[Any]:
-        """Raises MalformedAnswer if an event without choices says a failure, or has something else in their place."""
+    def _choices_of(self, chunk: dict[str, Any]) -> list[Any]:
+        """None, or those of an envelope.
+
+        Raises MalformedAnswer if an event without choices says a failure, or has something else in their place.
+        """
+        choices = chunk.get("choices")
+        if type(choices) is list and choices:
+            return choices
         if choices:
             raise MalformedAnswer("the chunk has no choices")
         if says_failure(chunk):
@@ -228,6 +247,7 @@ class OpenAIReader:
         """Brings a choice into the canonical shape; raises MalformedAnswer."""
         if type(choice) is not dict:
             raise MalformedAnswer("a choice has no delta")
+        has_said = self._has_said
         delta = choice.get("delta")
         if type(delta) is not dict:
             delta = choice["delta"] = self._said_elsewhere(delta, choice)
@@ -245,18 +265,27 @@ class OpenAIReader:
         if "error" in choice:
             _refuse_failed(choice)
         if choice.get("finish_reason") is not None or "finishReason" in choice:
-            self._end_choice(choice, delta, index)
+            self._end_choice(choice, delta, index, has_said=has_said)
 
-    def _end_choice(self, choice: dict[str, Any], delta: dict[str, Any], index: int) -> None:
+    def _end_choice(self, choice: dict[str, Any], delta: dict[str, Any], index: int, *, has_said: bool) -> None:
+        """`has_said`: something came before this."""
         said = choice.pop("finishReason", None)
         reason = choice["finish_reason"] = self._finish_reason(choice.get("finish_reason") or said)
         if reason is None or not 0 <= index < _MOST_CHOICES:
             return
-        self._finished.add(index)
+        self.note_end(index, is_doubtful=reason == "stop" and bool(delta.get("content")), has_said=has_said)
         if reason in _GOOD_ENDS and index in self._calls:
             rest = self._calls[index].rest()
             if rest:
                 delta["tool_calls"] = [*(delta.get("tool_calls") or ()), *rest]
+
+    def note_end(self, index: int, *, is_doubtful: bool, has_said: bool) -> None:
+        """A choice has its finish reason; one beside a text may be in every chunk of its server's, and no end."""
+        if is_doubtful and (index in self._finished or not has_said):
+            self._doubted.add(index)
+        else:
+            self._doubted.discard(index)
+        self._finished.add(index)
 
     def _place(self, index: int) -> int:
         """The one answer that was asked for is the first that comes, whatever place its server gives it."""
@@ -338,6 +367,8 @@ class OpenAIReader:
         if usage.input == 0 and before is not None:
             output, reasoning, spoken = usage.output, usage.reasoning, usage.output_audio
             usage = msgspec.structs.replace(before, output=output, reasoning=reasoning, output_audio=spoken)
+        if is_total:
+            self._doubted.clear()  # nothing comes behind them
         if is_total and self._answers > 1:
             self._totals += 1
             if before is not None and 1 < self._totals <= self._answers:
@@ -347,6 +378,8 @@ class OpenAIReader:
 
     def whole(self, body: bytes) -> dict[str, Any]:
         answer = _parse(body)
+        if "choices" not in answer:
+            answer = unwrapped(answer, *_ANSWERS)
         if answer.get("error") or answer.get("object") == "error":
             raise_failure(answer)
         choices = answer.get("choices")
@@ -357,16 +390,22 @@ class OpenAIReader:
             if type(choice) is dict:
                 if type(choice.get("index")) is not int or place == len(choices) - 1 == 0:
                     choice["index"] = place
-                if "error" in choice:
-                    _refuse_failed(choice)
-                reason = choice.get("finish_reason") or choice.pop("finishReason", None)
-                if type(reason) is not str or reason not in OURS:
-                    choice["finish_reason"] = self._finish_reason(reason)
-                if not is_plain(choice):
-                    complete_whole(choice)
+                self._complete_whole(choice)
         self._take_usage_within(choices)
         self._take_usage(answer, [])
         return answer
+
+    def _complete_whole(self, choice: dict[str, Any]) -> None:
+        """Raises MalformedAnswer for a choice that failed, or that is the first piece of a stream and no more."""
+        if "error" in choice:
+            _refuse_failed(choice)
+        reason = choice.get("finish_reason") or choice.pop("finishReason", None)
+        if type(reason) is not str or reason not in OURS:
+            if not reason and "delta" in choice and "message" not in choice:
+                raise MalformedAnswer("a piece came where the whole answer should")
+            choice["finish_reason"] = self._finish_reason(reason)
+        if not is_plain(choice):
+            complete_whole(choice)
 
     def _take_usage_within(self, choices: list[Any]) -> None:
         """Usage in the choices of a whole answer, or in their messages; what stands beside them says more."""

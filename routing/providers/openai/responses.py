@@ -20,6 +20,7 @@ from routing.providers.openai.costs import told_cost
 from routing.providers.openai.failures import raise_failure, refuse_noise, says_failure
 from routing.providers.openai.thoughts import is_ours
 from routing.providers.openai.usage import usage_of
+from routing.providers.openai.wrapped import unwrapped
 from routing.wire.events import Comment, EventParser, EventTooLarge, Failure
 
 _DONE: Final = b"[DONE]"
@@ -52,6 +53,7 @@ class ResponsesReader:
     """One answer."""
 
     is_exact = True
+    is_doubtful = False
     abbreviates = False
     remark = ""
 
@@ -92,7 +94,7 @@ class ResponsesReader:
 
     def _read(self, data: bytes, events: list[Event]) -> None:
         """Raises MalformedAnswer for an event that cannot be read or says a failure."""
-        event = _parse(data)
+        event = unwrapped(_parse(data), "type")
         kind = event.get("type")
         response = event.get("response")
         if type(response) is dict and "usage" in response:
@@ -117,7 +119,7 @@ class ResponsesReader:
             self.usage, self.reported = usage, reported
 
     def whole(self, body: bytes) -> dict[str, Any]:
-        answer = _parse(body)
+        answer = unwrapped(_parse(body), "output")
         self._note(answer.pop("usage", None))
         if answer.get("error") or answer.get("status") in _BAD or ("output" not in answer and says_failure(answer)):
             raise_failure(answer)

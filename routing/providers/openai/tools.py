@@ -21,12 +21,25 @@ _ARGUMENTS: Final = ("parameters", "input")
 _NULL: Final = "null"
 _LONGEST_NAME: Final = 512
 """As much of an id or a name is kept to compare."""
+_LONGEST_TEXT: Final = 1024 * 1024
+"""Letters of arguments that wait for their end."""
 
 
 class _Call:
     """What one call has said so far, in a bounded form."""
 
-    __slots__ = ("_scan", "_seal", "has_arguments", "id", "is_custom", "name", "place")
+    __slots__ = (
+        "_held",
+        "_held_letters",
+        "_quotes",
+        "_scan",
+        "_seal",
+        "has_arguments",
+        "id",
+        "is_custom",
+        "name",
+        "place",
+    )
 
     def __init__(self, place: int, id_: str, *, is_custom: bool) -> None:
         self.place = place
@@ -37,6 +50,11 @@ class _Call:
         self.has_arguments = False
         self._scan = JsonScan()
         self._seal = (0, 0)
+        self._held: list[str] = []
+        """Pieces of arguments that are a text of their own, as long as it goes on."""
+        self._held_letters = 0
+        self._quotes: JsonScan | None = None
+        """Whether it does."""
 
     def add(self, name: str, arguments: str) -> None:
         self.name = (self.name + name)[:_LONGEST_NAME]
@@ -45,6 +63,28 @@ class _Call:
             if not self.is_custom:  # whose input is no JSON
                 self._scan.add(arguments)
                 self._seal = _seal(arguments, self._seal)
+
+    def plain(self, arguments: str) -> str:
+        """What goes out of these arguments. Where the object was written as a text once more, that waits for its end.
+
+        Raises MalformedAnswer for one that would fill the memory.
+        """
+        if self._quotes is None:
+            if self.has_arguments or self.is_custom or not _is_quoted(arguments):
+                return arguments
+            self._quotes = JsonScan()
+        self._quotes.add(arguments)
+        self._held.append(arguments)
+        self._held_letters += len(arguments)
+        if self._held_letters > _LONGEST_TEXT:
+            raise MalformedAnswer("a tool call's arguments are too long")
+        return "" if self._quotes.is_in_text else self.release()
+
+    def release(self) -> str:
+        """What was held back; empty if nothing was."""
+        text = "".join(self._held)
+        self._held, self._quotes = [], None
+        return unquoted(text)
 
     @property
     def is_whole(self) -> bool:
@@ -96,10 +136,13 @@ class ToolCalls:
 
     def rest(self) -> list[dict[str, Any]]:
         """What is still to be said, once, where an answer has come to a good end: no arguments are an empty object."""
-        bare = [call for call in self._calls if not call.has_arguments and not call.is_custom]
-        for call in bare:
-            call.add("", "{}")
-        return [{"index": call.place, "function": {"arguments": "{}"}} for call in bare]
+        said = []
+        for call in self._calls:
+            if not call.has_arguments and not call.is_custom:
+                arguments = call.release() or "{}"
+                call.add("", arguments)
+                said.append({"index": call.place, "function": {"arguments": arguments}})
+        return said
 
     def _complete(self, fragment: Any) -> dict[str, Any]:
         """Empty where it says nothing new."""
@@ -122,6 +165,7 @@ class ToolCalls:
                 inner[key] = ""
             if not _says_something(inner, fragment):
                 return {}
+        inner[key] = call.plain(inner[key])
         call.add(inner.get("name", ""), inner[key])
         self._latest = call
         if call.is_custom and kind != "custom":  # it said no more than what stands beside
@@ -181,7 +225,9 @@ def complete_calls(calls: Any) -> list[dict[str, Any]]:
         if type(call) is not dict:
             continue
         call.pop("index", None)
-        id_, kind, inner, _key = _take_apart(call, no_arguments="{}")
+        id_, kind, inner, key = _take_apart(call, no_arguments="{}")
+        if key == "arguments" and _is_quoted(inner.get(key, "")):
+            inner[key] = unquoted(inner[key])
         if id_ or inner.get("name") or any(call.values()):
             id_ = id_ if id_ and id_ not in found else _new_id()
             found[id_] = {"id": id_, "type": kind, kind: inner, **call}
@@ -237,6 +283,20 @@ def _take_apart(call: dict[str, Any], *, no_arguments: str) -> tuple[str, str, d
     elif type(arguments) is not str:
         inner[key] = _json_of(arguments) if arguments not in (None, {}) else no_arguments if key == "arguments" else ""
     return id_, kind, inner, key
+
+
+def _is_quoted(arguments: str) -> bool:
+    """Whether they begin as a text, which arguments never are: an object is."""
+    return arguments.startswith('"') or arguments.lstrip().startswith('"')
+
+
+def unquoted(arguments: str) -> str:
+    """The object that was written as a text once more; whatever else they are, the arguments as they came."""
+    try:
+        inner = orjson.loads(arguments)
+        return inner if type(inner) is str and type(orjson.loads(inner)) is dict else arguments
+    except orjson.JSONDecodeError:
+        return arguments
 
 
 def _json_of(value: Any) -> str:

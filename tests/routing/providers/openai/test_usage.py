@@ -524,7 +524,7 @@ def whole(choice: dict[str, Any] | None = None, message: dict[str, Any] | None =
         pytest.param(whole({"usage": U}, usage=told(0, 0)), id="in a choice, beside zeros"),
         pytest.param(whole({"usage": told(7, 7)}, usage=U), id="in two places"),
         pytest.param(whole(message={"usage": U}), id="in a message"),
-        pytest.param(orjson.dumps({"choices": [{"delta": {"content": "a", "usage": U}}]}), id="in a delta"),
+        pytest.param(whole({"message": None, "delta": {"content": "a", "usage": U}}), id="in a delta"),
         pytest.param(whole(x_groq={"id": "r", "usage": U}), id="in x_groq"),
         pytest.param(whole(x_groq="r", usageMetadata=GOOGLE), id="Google's place"),
         pytest.param(whole(usage_metadata=GOOGLE, error=None), id="Google's place in another spelling"),
