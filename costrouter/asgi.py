@@ -22,12 +22,12 @@ import django
 django.setup()
 
 from django.conf import settings
-from django.core.handlers.asgi import ASGIHandler
 
 from accounts.networks import parse_networks
 from costrouter.gateway import build
 from costrouter.guard import Guard
 from costrouter.health import PATHS, Health
+from costrouter.pages import Pages
 from costrouter.parent import end_server, end_with_parent, say_ready
 from costrouter.scheduler import Scheduler
 from costrouter.stopping import Stop
@@ -41,7 +41,9 @@ class Application:
     def __init__(self) -> None:
         self._api: ApiPlane | None = None
         self._health: Health | None = None
-        self._web = Guard(ASGIHandler(), parse_networks(settings.TRUSTED_PROXIES), settings.MAX_BODY_BYTES)
+        self._web = Guard(
+            Pages(settings.PAGES_AT_ONCE), parse_networks(settings.TRUSTED_PROXIES), settings.MAX_BODY_BYTES
+        )
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
         kind = scope["type"]
