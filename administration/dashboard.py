@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from django.db.models import Count, F, Q, Sum
 from django.http import HttpRequest
@@ -17,6 +17,10 @@ from billing import amounts
 from billing.models import Break, Reservation, UsageRecord
 from billing.payments import alarms
 from routing.models import Channel
+
+_RECORDS: Final = "billing.view_usagerecord"
+_REFUSED: Final = "accounts.view_refusedcall"
+_HELD: Final = "billing.view_reservation"
 
 
 def figures(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
@@ -52,31 +56,43 @@ def figures(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     channels = reverse("admin:routing_channel_changelist")
     breaks = reverse("admin:billing_break_changelist")
     context["figures"] = [
-        _figure(gettext("Requests today (UTC)"), records, _count(requests)),
-        _figure(gettext("Refused calls today (UTC)"), f"{refused_calls}?owner=known", _count(refused["known"] or 0)),
+        _figure(_RECORDS, gettext("Requests today (UTC)"), records, _count(requests)),
         _figure(
-            gettext("Calls with unknown keys today (UTC)"),
-            f"{refused_calls}?owner=nobody",
+            _REFUSED, gettext("Refused calls today (UTC)"), f"{refused_calls}?owner=known",
+            _count(refused["known"] or 0),
+        ),
+        _figure(
+            _REFUSED, gettext("Calls with unknown keys today (UTC)"), f"{refused_calls}?owner=nobody",
             _count(refused["unknown"] or 0),
         ),
-        _figure(gettext("Spent today (UTC)"), records, *_amounts(today, "spent")),
-        _figure(gettext("Passed their hold today (UTC)"), records, _share(passed, requests)),
-        _figure(gettext("Written off today (UTC)"), records, *_amounts(today, "unpaid")),
+        _figure(_RECORDS, gettext("Spent today (UTC)"), records, *_amounts(today, "spent")),
+        _figure(_RECORDS, gettext("Passed their hold today (UTC)"), records, _share(passed, requests)),
+        _figure(_RECORDS, gettext("Written off today (UTC)"), records, *_amounts(today, "unpaid")),
         _figure(
-            gettext("Open payment alarms"),
-            f"{reverse('admin:billing_paymentalarm_changelist')}?closed_at__isempty=1",
-            _count(alarms.open_count()),
+            "billing.view_paymentalarm", gettext("Open payment alarms"),
+            f"{reverse('admin:billing_paymentalarm_changelist')}?closed_at__isempty=1", _count(alarms.open_count()),
         ),
-        _figure(gettext("Open reservations"), reservations, _count(sum(row[1] for row in held))),
-        _figure(gettext("Held now"), reservations, *(amounts.format_amount(row[2], row[0]) for row in held)),
-        _figure(gettext("Open breaks in the books"), f"{breaks}?closed_at__isempty=1", _count(open_breaks)),
-        _figure(gettext("Disabled channels"), f"{channels}?status__exact=disabled", _count(disabled)),
-    ]
+        _figure(_HELD, gettext("Open reservations"), reservations, _count(sum(row[1] for row in held))),
+        _figure(
+            _HELD, gettext("Held now"), reservations, *(amounts.format_amount(row[2], row[0]) for row in held)
+        ),
+        _figure(
+            "billing.view_break", gettext("Open breaks in the books"), f"{breaks}?closed_at__isempty=1",
+            _count(open_breaks),
+        ),
+        _figure(
+            "routing.view_channel", gettext("Disabled channels"), f"{channels}?status__exact=disabled",
+            _count(disabled),
+        ),
+    ]  # fmt: skip
+    # What a figure links to says who may see it.
+    context["figures"] = [each for each in context["figures"] if request.user.has_perm(each["right"])]
     return context
 
 
-def _figure(label: str, link: str, *lines: str) -> dict[str, Any]:
-    return {"label": label, "link": link, "lines": lines or ("0",)}
+def _figure(right: str, label: str, link: str, *lines: str) -> dict[str, Any]:
+    """A figure for who has the right."""
+    return {"right": right, "label": label, "link": link, "lines": lines or ("0",)}
 
 
 def _amounts(rows: Sequence[Mapping[str, Any]], name: str) -> list[str]:

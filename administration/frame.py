@@ -22,6 +22,8 @@ from unfold import decorators
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.sites import UnfoldAdminSite
 
+from administration import second_factor
+
 # Unfold's pages hold Alpine expressions, which are compiled at run time, and style attributes. Scripts and style
 # sheets still come from our own host alone; no other page of ours has this exception.
 _POLICY = {"script-src": [SELF, UNSAFE_EVAL], "style-src-attr": [UNSAFE_INLINE]}
@@ -54,7 +56,7 @@ class AdministrationSite(UnfoldAdminSite):  # type: ignore[misc]
     index_template = "administration/index.html"
 
     def admin_view(self, view: Callable[..., HttpResponse], cacheable: bool = False) -> Callable[..., HttpResponse]:
-        framed: Any = csp_replace(_POLICY)(super().admin_view(view, cacheable))
+        framed: Any = csp_replace(_POLICY)(super().admin_view(second_factor.required(view), cacheable))
         return cast("Callable[..., HttpResponse]", framed)
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
@@ -113,7 +115,9 @@ def _logged(value: Any) -> str:
 
 
 class Inline(TabularInline):  # type: ignore[misc]
-    """The base of every table of rows inside another row's page."""
+    """The base of every table of rows inside another row's page: a hundred at once, however many there are."""
+
+    per_page = 100
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         """Named for screen readers: a column's head is no label."""

@@ -92,6 +92,7 @@ class IssueKeyForm(forms.Form):
 class MemberInline(Inline):
     model = Member
     extra = 0
+    ordering = ("pk",)
     autocomplete_fields = ("user",)
     fields = ("user", "role")
 

@@ -294,6 +294,9 @@ MFA_TOTP_ISSUER = "CostRouter"
 # Where nobody is asked to prove an address, a second factor must not wait for it.
 MFA_ALLOW_UNVERIFIED_EMAIL = ACCOUNT_EMAIL_VERIFICATION == "none"
 
+ADMIN_SECOND_FACTOR = env.bool("ADMIN_SECOND_FACTOR", default=not EMBEDDED)
+"""Whether operators need a second factor for the administration."""
+
 # --- the administration (django-unfold) ------------------------------------------------------------------------------
 
 

@@ -27,6 +27,9 @@ from billing.models import LedgerEntry
 # Throttles of pages are each test's own. What counts in Redis or in the database is tested there.
 settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
 
+# Operators of tests have no second factor; who needs one is tested there.
+settings.ADMIN_SECOND_FACTOR = False
+
 # What the shared modules assert is explained like what the tests assert, if this comes before their first import.
 pytest.register_assert_rewrite("tests.callers", "tests.envelopes", "tests.installation", "tests.pages")
 

@@ -299,3 +299,16 @@ def test_list_asks_the_same_number_of_queries(
         Route.objects.create(channel=channel, model=model, upstream_name="u")
     with django_assert_num_queries(5):
         desk.get(reverse(CHANNELS))
+
+
+def test_channel_with_a_thousand_routes_is_shown_a_hundred_at_once_and_saved(desk: Browser) -> None:
+    channel = Channel.objects.create(name="wide", provider="fake", base_url="fake://wide")
+    models = CatalogueModel.objects.bulk_create([CatalogueModel(name=f"m{number}") for number in range(1000)])
+    Route.objects.bulk_create([Route(channel=channel, model=model, upstream_name="u") for model in models])
+
+    page = desk.open(reverse("admin:routing_channel_change", args=(channel.pk,)))
+    answer = page.press("Save", name="wider")
+
+    channel.refresh_from_db()
+    assert len(page.text) < 600_000
+    assert (answer.status, channel.name, channel.routes.count()) == (302, "wider", 1000)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from django.contrib.auth.models import Permission
 from django.utils import timezone
 
-from accounts.models import Tenant
+from accounts.models import Tenant, User
 from billing.models import UsageRecord
 from tests.pages import Browser
 from tests.records import reservation, usage_record
@@ -42,3 +43,15 @@ def test_first_page_says_how_often_holds_are_passed_and_what_it_costs(desk: Brow
 def test_first_page_of_a_quiet_day(desk: Browser) -> None:
     figures = {figure["label"]: figure["lines"] for figure in desk.open("/admin/").response.context["figures"]}
     assert (figures["Passed their hold today (UTC)"], figures["Written off today (UTC)"]) == (("0.00 %",), ("0",))
+
+
+def test_first_page_shows_only_what_ones_rights_allow(db: None, record: UsageRecord) -> None:
+    helper = User.objects.create_user("henry@example.com", is_staff=True)
+    before = Browser(helper).open("/admin/").response.context["figures"]
+    helper.user_permissions.add(Permission.objects.get(codename="view_channel"))
+
+    page = Browser(helper).open("/admin/")
+
+    assert before == []
+    assert [figure["label"] for figure in page.response.context["figures"]] == ["Disabled channels"]
+    assert "0.0007876" not in page.text

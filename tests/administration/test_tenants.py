@@ -61,6 +61,18 @@ def test_member_gets_another_role_and_another_one_leaves(desk: Browser, tenant: 
     assert [member.role for member in tenant.members.all()] == ["admin"]
 
 
+def test_member_on_the_second_page_gets_another_role(desk: Browser, tenant: Tenant) -> None:
+    users = User.objects.bulk_create([User(email=f"member-{number}@example.com") for number in range(150)])
+    Member.objects.bulk_create([Member(tenant=tenant, user=user, role="developer") for user in users])
+
+    page = desk.open(reverse("admin:accounts_tenant_change", args=(tenant.pk,)) + "?members-page=2")
+    answer = page.press("Save", **{"members-50-role": "billing"})  # behind the owner
+
+    assert answer.status == 302
+    assert [member.user for member in tenant.members.filter(role="billing")] == [users[-1]]
+    assert tenant.members.filter(role="developer").count() == 149
+
+
 def test_currency_of_a_tenant_stays_against_a_forged_form(desk: Browser, tenant: Tenant) -> None:
     page = _page(desk, tenant)
     sent = page.values("Save") | {"name": ["Renamed"], "currency": ["VND"]}
