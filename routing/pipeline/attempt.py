@@ -98,8 +98,10 @@ class Attempt:
         match consequence.mark:
             case Mark.BAD:
                 self._state.failed(now)
+                self._health.note_trouble(self.route.id)
             case Mark.REST:
                 self._state.rest(now, refusal.retry_after if refusal else None)
+                self._health.note_trouble(self.route.id)
                 wait = self._state.resting_until - now
             case Mark.REST_CHANNEL:
                 self._rest_channel("refuses our key", status, CHANNEL_REST)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any
 
-from routing.catalogue.snapshot import ChannelView
+from routing.catalogue.snapshot import ChannelView, RouteView
 from routing.endpoints.base import Form
 from routing.endpoints.invalid import UnsupportedParameter
 from routing.pipeline.call import Call
@@ -16,10 +16,11 @@ from routing.selection.reasons import Reason
 class Forms:
     """One request in the formats that its routes want it in, each made once."""
 
-    __slots__ = ("_bodies", "_call", "_refusals", "lacking")
+    __slots__ = ("_bodies", "_call", "_refusals", "endpoint", "lacking")
 
     def __init__(self, call: Call) -> None:
         self._call = call
+        self.endpoint = call.endpoint
         self._bodies: dict[str, Mapping[str, Any]] = {call.endpoint.name: call.body}
         self._refusals: set[str] = set()
         """Formats that cannot say it."""
@@ -40,6 +41,11 @@ class Forms:
             self.lacking = self.lacking or lacking
             return Reason.NOT_EXPRESSIBLE
         return None
+
+    def kind(self, route: RouteView) -> Hashable:
+        """Routes of one kind have the same fault."""
+        form = route.channel.form(self.endpoint)
+        return None if form is None else (form.name, route.channel.provider, route.channel.options)
 
     def of(self, channel: ChannelView) -> tuple[Form, Mapping[str, Any]]:
         """The format for a channel that can be asked, and the body in it."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from typing import NoReturn
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final, NoReturn
 
 import msgspec
 
@@ -20,8 +22,9 @@ from routing.errors import ModelNotFound, NoAvailableChannel, NoMatchingRoute
 from routing.pipeline.call import Call, Option, Plan
 from routing.pipeline.forms import Forms
 from routing.selection.health import UNMET, UNMET_CHANNEL, Health
-from routing.selection.rank import Candidate, Decision, Demand, kept, rank
+from routing.selection.rank import Candidate, Decision, Demand, kept, misfit, rank
 from routing.selection.reasons import WORDS, Reason
+from routing.selection.shortlist import Faults, is_about_costs
 
 
 def resolve(call: Call, health: Health) -> Plan:
@@ -108,12 +111,15 @@ def _rank(
     now, forms = time.monotonic(), Forms(call)
     demand, provider = _demand(call.request, needs), call.request.provider
     decisions: list[Decision] = []
+    left_out: Counter[str] = Counter()
     options: list[Option] = []
     for model, price in models:
         asked = demand if provider is None else _over_max_price(demand, provider, price)
-        candidates = [_candidate(route, model, forms, needs.prefix, now, health) for route in model.routes]
+        considered, others = _considered(model, asked, forms, needs.prefix, now, health)
+        candidates = [_candidate(route, model, forms, needs.prefix, now, health) for route in considered]
         ranked = rank(asked, candidates)
         decisions.append(ranked)
+        left_out += others
         routes = model.routes_by_id
         usable = [routes[each.route] for each in ranked.candidates if each.state != "out"]
         options += [Option(route, model, price, *forms.of(route.channel)) for route in usable]
@@ -121,7 +127,21 @@ def _rank(
         _refuse_unroutable(models, decisions, forms, now, health)
     if provider is not None and provider.allow_fallbacks is False:
         options = options[:1]
-    return kept(decisions[0] if len(decisions) == 1 else _merged(decisions)), tuple(options)
+    return kept(decisions[0] if len(decisions) == 1 else _merged(decisions), left_out), tuple(options)
+
+
+def _considered(
+    model: ModelView, demand: Demand, forms: Forms, prefix: int, now: float, health: Health
+) -> tuple[Sequence[RouteView], Counter[str]]:
+    """The routes that are ranked: all, or of very many those that can come first; and how many others there are."""
+    if model.columns is None or not is_about_costs(demand) or misfit(demand, model) is not None:
+        return model.routes, _NONE
+    faults = Faults(forms.endpoint.name, forms.kind, lambda route: forms.fault(route.channel))
+    short = model.columns.shortlist(demand, prefix, now, health, faults)
+    return short.routes, short.left_out
+
+
+_NONE: Final[Counter[str]] = Counter()
 
 
 def _demand(request: EndpointRequest, needs: Needs) -> Demand:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -36,6 +37,8 @@ MOST_ROUTES: Final = 10_000
 """Of routes, and of channels, that are remembered at once."""
 RETRY_SECONDS: Final = 10.0
 _SMOOTHING: Final = 0.1
+_AS_NEW: Final = 1 - 1e-9
+"""Of answers that came; it is reached again by some two hundred in a row."""
 
 
 @dataclass(slots=True)
@@ -57,6 +60,10 @@ class RouteHealth:
     """The share of input tokens that came from the cache, where the route had served the prefix before."""
     dialect: str = ""
     """What its upstream was recognised to speak; empty: not met yet."""
+
+    def is_as_new(self, now: float) -> bool:
+        """Whether nothing tells it from a route that never failed, but its speed and caches."""
+        return self.success_rate > _AS_NEW and not self.opened and now >= self.resting_until
 
     def reason_out(self, now: float) -> Reason | None:
         if now < self.resting_until:
@@ -162,6 +169,22 @@ class Health:
         self._prefixes: OrderedDict[int, tuple[int, float]] = OrderedDict()
         self.learned = Learned()
         self.retries = RetryBudget(retry_share)
+        self._troubled: set[int] = set()
+        self.resting: set[int] = set()
+        """Channels that were sent to rest; some may be back."""
+
+    def note_trouble(self, route_id: int) -> None:
+        """The route has failed, or was told to rest."""
+        self._troubled.add(route_id)
+        if len(self._troubled) > MOST_ROUTES:
+            self._troubled.intersection_update(self.routes)
+
+    def troubled(self, route_ids: AbstractSet[int], now: float) -> list[int]:
+        """Those of these routes that failed or were told to rest, and are not as if new since."""
+        found = self._troubled & route_ids if self._troubled else ()
+        well = [route_id for route_id in found if self.routes.get(route_id, UNMET).is_as_new(now)]
+        self._troubled.difference_update(well)
+        return [route_id for route_id in found if route_id in self._troubled]
 
     def reason_out(self, route_id: int, channel_id: int, concurrency: int | None, now: float) -> Reason | None:
         """Why this process would not send a request there just now; `concurrency` is the channel's limit."""
@@ -176,8 +199,17 @@ class Health:
     def rest_channel(self, channel_id: int, seconds: float = CHANNEL_REST) -> None:
         """The upstream refuses us, whoever asks: no route of the channel is of use for a while."""
         self.channels[channel_id].resting_until = time.monotonic() + seconds
+        self.resting.add(channel_id)
+        if len(self.resting) > MOST_ROUTES:
+            self.resting.intersection_update(self.channels)
 
     # --- what conversations taught ---
+
+    def told_apart(self, route_ids: AbstractSet[int], prefix: int, now: float) -> list[int]:
+        """Those of these routes whose health changes what a request costs: in trouble, or with it in the cache."""
+        served = self._prefixes.get(prefix)
+        troubled = self.troubled(route_ids, now)
+        return troubled if served is None or served[0] not in route_ids else [served[0], *troubled]
 
     def cached_share(self, prefix: int, route_id: int, now: float) -> float:
         """The share of a conversation's input that this route likely has in its cache."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Protocol
 
 import msgspec
 
@@ -117,7 +117,8 @@ def rank(demand: Demand, candidates: Sequence[Candidate], draw: Callable[[], flo
         if reason is not None or candidate.cost is None:
             out.append(_verdict(candidate, "out", reason or Reason.NO_COST_PRICE, None))
         else:
-            ready.append((candidate, expected_cost(demand, candidate, candidate.cost)))
+            cost = expected_cost(demand, candidate.cost, candidate.success_rate, candidate.cached_share)
+            ready.append((candidate, cost))
     if not ready:
         return Decision(demand.strategy, Expected(demand.expected_input, 0, demand.expected_output), tuple(out))
     if len(ready) > 1:
@@ -137,13 +138,13 @@ MOST_OUT: Final = 2
 """Of each reason."""
 
 
-def kept(decision: Decision) -> Decision:
-    """As it is stored and shown: the best, a few of each reason, and how many more there were.
+def kept(decision: Decision, left_out: Mapping[str, int] = {}) -> Decision:
+    """As it is stored and shown: the best, a few of each reason, and how many more there were; `left_out` are others.
 
     A model with a thousand routes would write 180 kB with each of its requests, which takes PostgreSQL 90 times as
     long. What is left out follows from the catalogue, the demand and the health at that moment.
     """
-    if len(decision.candidates) <= MOST_READY + MOST_OUT:
+    if len(decision.candidates) <= MOST_READY + MOST_OUT and not left_out:
         return decision
     seen: Counter[str] = Counter()
     few: list[Verdict] = []
@@ -153,32 +154,47 @@ def kept(decision: Decision) -> Decision:
         if seen[name] <= (MOST_OUT if verdict.state == "out" else MOST_READY):
             few.append(verdict)
     few_of = Counter(verdict.reason or "ready" for verdict in few)
-    return msgspec.structs.replace(decision, candidates=tuple(few), left_out=dict(seen - few_of))
+    return msgspec.structs.replace(decision, candidates=tuple(few), left_out=dict(seen - few_of + Counter(left_out)))
 
 
-def expected_cost(demand: Demand, candidate: Candidate, cost: Tariff) -> int:
-    """Ledger units that this request is expected to cost on this route, its chance of failing included."""
+def expected_cost(demand: Demand, cost: Tariff, success_rate: float = 1.0, cached_share: float = 0.0) -> int:
+    """Ledger units that this request is expected to cost on a route, its chance of failing included."""
     if cost.tiers:
         cost = cost.for_input(demand.expected_input)
     tokens: float = demand.expected_input * cost.input + demand.expected_output * cost.output
     if demand.beside is not NOTHING:
         tokens += sum(line.exact_millionths for line in lines(demand.beside, cost))
-    if candidate.cached_share:
-        tokens += demand.expected_input * candidate.cached_share * (cost.rate("cached_input") - cost.input)
-    return int((tokens / PER_MILLION + cost.request_fee) / max(candidate.success_rate, 0.01))
+    if cached_share:
+        tokens += demand.expected_input * cached_share * (cost.rate("cached_input") - cost.input)
+    return int((tokens / PER_MILLION + cost.request_fee) / max(success_rate, 0.01))
+
+
+class Able(Protocol):
+    """What a route can do, which its model says."""
+
+    @property
+    def capabilities(self) -> frozenset[str]: ...
+    @property
+    def context_window(self) -> int: ...
+
+
+def misfit(demand: Demand, able: Able) -> Reason | None:
+    """The first thing in the request that no route of its model can do or is allowed to."""
+    if not demand.capabilities <= able.capabilities:
+        return next(LACKS[name] for name in LACKS if name in demand.capabilities - able.capabilities)
+    if able.context_window and demand.needs_context > able.context_window:
+        return Reason.CONTEXT_TOO_SHORT
+    return Reason.OVER_MAX_PRICE if demand.is_over_max_price else None
 
 
 def _misfit(demand: Demand, candidate: Candidate) -> Reason | None:
     """The first thing in the request that this route cannot do or is not allowed to."""
-    if not demand.capabilities <= candidate.capabilities:
-        return next(LACKS[name] for name in LACKS if name in demand.capabilities - candidate.capabilities)
-    if candidate.context_window and demand.needs_context > candidate.context_window:
-        return Reason.CONTEXT_TOO_SHORT
-    if demand.only or demand.ignore:
+    reason = misfit(demand, candidate)
+    if (demand.only or demand.ignore) and reason in {None, Reason.OVER_MAX_PRICE}:
         name = candidate.channel.lower()
         if name in demand.ignore or (demand.only and name not in demand.only):
             return Reason.EXCLUDED_BY_REQUEST
-    return Reason.OVER_MAX_PRICE if demand.is_over_max_price else None
+    return reason
 
 
 def _position(demand: Demand, candidate: Candidate, expected: int, draw: Callable[[], float]) -> tuple[Any, ...]:
@@ -186,8 +202,12 @@ def _position(demand: Demand, candidate: Candidate, expected: int, draw: Callabl
     name = candidate.channel.lower()
     asked = demand.order.index(name) if name in demand.order else len(demand.order)
     measure = candidate.latency if demand.strategy == "fastest" else expected
-    lot = draw() ** (1 / candidate.weight) if candidate.weight else 0.0
-    return (asked, -candidate.priority, measure, -lot)
+    return (asked, -candidate.priority, measure, -lot(candidate.weight, draw))
+
+
+def lot(weight: int, draw: Callable[[], float]) -> float:
+    """The highest of several wins with a chance in proportion to its weight (Efraimidis and Spirakis, 2006)."""
+    return draw() ** (1 / weight) if weight else 0.0
 
 
 def _verdict(

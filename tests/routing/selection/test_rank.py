@@ -37,32 +37,32 @@ def ranked(*candidates: Candidate, demand: Demand = DEMAND) -> Decision:
 
 
 def test_expected_cost_is_input_and_output_at_their_prices() -> None:
-    assert expected_cost(DEMAND, candidate(1), tariff(2, 8)) == 1000 * 2 + 500 * 8
+    assert expected_cost(DEMAND, tariff(2, 8)) == 1000 * 2 + 500 * 8
 
 
 def test_fee_is_part_of_the_expected_cost() -> None:
-    assert expected_cost(DEMAND, candidate(1), tariff(2, 8, request_fee=7)) == 6007
+    assert expected_cost(DEMAND, tariff(2, 8, request_fee=7)) == 6007
 
 
 def test_cached_share_is_counted_at_its_own_price() -> None:
     cost = tariff(2, 8, cached_input=500_000)
-    assert expected_cost(DEMAND, candidate(1, cached_share=0.5), cost) == 500 * 2 + 250 + 500 * 8
+    assert expected_cost(DEMAND, cost, cached_share=0.5) == 500 * 2 + 250 + 500 * 8
 
 
 def test_cached_share_without_a_price_of_its_own_costs_what_input_costs() -> None:
-    assert expected_cost(DEMAND, candidate(1, cached_share=0.5), tariff(2, 8)) == 6000
+    assert expected_cost(DEMAND, tariff(2, 8), cached_share=0.5) == 6000
 
 
 def test_cached_input_may_be_free() -> None:
-    assert expected_cost(DEMAND, candidate(1, cached_share=1.0), tariff(2, 8, cached_input=0)) == 4000
+    assert expected_cost(DEMAND, tariff(2, 8, cached_input=0), cached_share=1.0) == 4000
 
 
 def test_expected_cost_is_divided_by_the_chance_of_an_answer() -> None:
-    assert expected_cost(DEMAND, candidate(1, success_rate=0.5), tariff(2, 8)) == 12_000
+    assert expected_cost(DEMAND, tariff(2, 8), success_rate=0.5) == 12_000
 
 
 def test_route_that_never_answers_has_a_finite_cost() -> None:
-    assert expected_cost(DEMAND, candidate(1, success_rate=0.0), tariff(2, 8)) == 600_000
+    assert expected_cost(DEMAND, tariff(2, 8), success_rate=0.0) == 600_000
 
 
 # --- the choice ------------------------------------------------------------------------------------------------------
@@ -271,7 +271,11 @@ def is_usable(route: Candidate, demand: Demand) -> bool:
 
 
 def costs(routes: list[Candidate], demand: Demand) -> Iterator[int]:
-    return (expected_cost(demand, route, route.cost) for route in routes if route.cost is not None)
+    return (
+        expected_cost(demand, route.cost, route.success_rate, route.cached_share)
+        for route in routes
+        if route.cost is not None
+    )
 
 
 @given(demands, st.lists(candidates_, max_size=8, unique_by=lambda route: route.route_id), st.randoms())
