@@ -113,7 +113,7 @@ def google(caller: Caller, model: Offer, *, is_stream: bool) -> Said:
     assert chunks[-1]["candidates"][0]["finishReason"] == "STOP"
     parts = [part for chunk in chunks for part in chunk["candidates"][0]["content"]["parts"]]
     calls = [(part["functionCall"]["name"], part["functionCall"]["args"]) for part in parts if "functionCall" in part]
-    return Said("".join(part.get("text", "") for part in parts), calls)
+    return Said("".join(part.get("text", "") for part in parts if not part.get("thought")), calls)
 
 
 Client = Callable[..., Said]

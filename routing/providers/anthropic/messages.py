@@ -20,6 +20,8 @@ FORMAT: Final = "anthropic-claude-v1"
 _INSTRUCTIONS: Final = frozenset(("system", "developer"))
 _PLAIN_ID: Final = re.compile(r"[a-zA-Z0-9_-]+")
 _NOT_OF_AN_ID: Final = re.compile(r"[^a-zA-Z0-9_-]")
+_LONGEST_ID: Final = 200
+"""As much of an id is kept that has to be said in other letters; its checksum tells it from others."""
 _THOUGHTS: Final = frozenset(("thinking", "redacted_thinking"))
 
 Block = dict[str, Any]
@@ -135,7 +137,7 @@ def _id_of(id_: str) -> str:
     """An id that Anthropic takes; other vendors' have other characters, and get a sum that tells them apart."""
     if _PLAIN_ID.fullmatch(id_):
         return id_
-    return f"{_NOT_OF_AN_ID.sub('_', id_)}_{zlib.crc32(id_.encode('utf-8', 'replace')):08x}"
+    return f"{_NOT_OF_AN_ID.sub('_', id_[:_LONGEST_ID])}_{zlib.crc32(id_.encode('utf-8', 'replace')):08x}"
 
 
 def _result_of(message: dict[str, Any]) -> Block:

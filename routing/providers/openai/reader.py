@@ -273,11 +273,11 @@ class OpenAIReader:
         reason = choice["finish_reason"] = self._finish_reason(choice.get("finish_reason") or said)
         if reason is None or not 0 <= index < _MOST_CHOICES:
             return
-        self.note_end(index, is_doubtful=reason == "stop" and bool(delta.get("content")), has_said=has_said)
         if reason in _GOOD_ENDS and index in self._calls:
             rest = self._calls[index].rest()
             if rest:
                 delta["tool_calls"] = [*(delta.get("tool_calls") or ()), *rest]
+        self.note_end(index, is_doubtful=reason == "stop" and bool(delta.get("content")), has_said=has_said)
 
     def note_end(self, index: int, *, is_doubtful: bool, has_said: bool) -> None:
         """A choice has its finish reason; one beside a text may be in every chunk of its server's, and no end."""

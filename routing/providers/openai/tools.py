@@ -135,9 +135,14 @@ class ToolCalls:
         return [fragment for fragment in whole if fragment]
 
     def rest(self) -> list[dict[str, Any]]:
-        """What is still to be said, once, where an answer has come to a good end: no arguments are an empty object."""
+        """What is still to be said, once, where an answer has come to a good end: no arguments are an empty object.
+
+        Raises MalformedAnswer for a call whose name has never come: nobody could answer it.
+        """
         said = []
         for call in self._calls:
+            if not call.name:
+                raise MalformedAnswer("a tool was called without a name")
             if not call.has_arguments and not call.is_custom:
                 arguments = call.release() or "{}"
                 call.add("", arguments)
