@@ -67,12 +67,13 @@ def compiled() -> int:
 def written_within() -> Iterator[tuple[str, str, str | bytes, int]]:
     """Patterns that are written where they are used: a name, the way, the pattern and its flags."""
     for path, call in _calls_of_re():
-        pattern = call.args[0]
-        if isinstance(pattern, ast.Constant):
+        written = call.args[0].value if isinstance(call.args[0], ast.Constant) else None
+        if isinstance(written, str | bytes):
             module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
             flags = [getattr(re, ast.unparse(each.value).removeprefix("re.")) for each in call.keywords]
             way = ast.unparse(call.func).removeprefix("re.")
-            yield f"{module}: {pattern.value}", way, pattern.value, sum(flags)  # type: ignore[misc]  # a text
+            name = written if isinstance(written, str) else written.decode()
+            yield f"{module}: {name}", way, written, sum(flags)
 
 
 def _calls_of_re() -> Iterator[tuple[Path, ast.Call]]:
