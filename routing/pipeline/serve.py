@@ -225,17 +225,17 @@ async def _whole(run: Run, attempt: Attempt, form: Form, reader: Reader, answer:
         run.teach(usage)
     media = call.endpoint.media(call.request, answer.headers.get(b"content-type", b""))
     reply = WholeReply([*run.headers(), (b"x-costrouter-cost", bill.cost.encode())], whole, media)
-    close = LEFT if await _has_left(run) else SUCCESS
+    taken = time.monotonic() - call.started
+    close = LEFT if taken >= _WORTH_ASKING and await _has_left(run, taken) else SUCCESS
     run.settle(close, usage, source, reported_cost=reader.told_cost)
     if call.idempotency is not None:
         run.gateway.answers.keep(call.id, reply)
     return reply
 
 
-async def _has_left(run: Run) -> bool:
-    """Whether nobody waits for a whole answer any more. Not asked of quick ones: nobody leaves within them."""
-    taken = time.monotonic() - run.plan.call.started
-    if run.until_gone is None or taken < _WORTH_ASKING:
+async def _has_left(run: Run, taken: float) -> bool:
+    """Whether nobody waits for an answer that took so many seconds any more. Nobody leaves within quick ones."""
+    if run.until_gone is None:
         return False
     watch = ClientWatch(run.until_gone(), lambda: None)
     try:

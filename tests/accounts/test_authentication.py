@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from django.db import connection
@@ -73,10 +73,11 @@ class Headers(dict[str, str]):
 
 
 def ask(headers: dict[str, str], peer: str = "127.0.0.1") -> Caller:
-    """What the API plane does for a request with these headers, without a cache from before."""
+    """What the API plane does for a request with these headers, without a cache from before; and once more, with it."""
     gateway = SimpleNamespace(key_cache=KeyCache())
     request = SimpleNamespace(headers=Headers(headers), peer=peer, started_at=time.time(), gateway=gateway)
-    caller: Caller = run(lambda: ApiKeyAuthentication().authenticate(request))[0]
+    caller: Caller = run(lambda: cast("Awaitable[Any]", ApiKeyAuthentication().authenticate(request)))[0]
+    assert ApiKeyAuthentication().authenticate(request) == (caller, caller)
     return caller
 
 
