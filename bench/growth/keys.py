@@ -1,15 +1,10 @@
-"""How the gateway grows: what a request costs beside many keys, and what tenants notice of a flood of made-up ones.
-
-Each curve is printed as it is measured. The gateway has core 0 to itself; load and stores share core 1.
-"""
+"""Many keys, and what tenants notice of a flood of made-up ones."""
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -18,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from bench import command, machine, payloads, results
-from bench.gateways import Books, Running, open_books, open_stand, start_gateway
+from bench import machine, payloads
+from bench.gateways import Books, Running
 from bench.load import PATH
-from bench.processes import OTHER_CORE, Fleet, run
+from bench.processes import OTHER_CORE, run
 from bench.results import Bar
 
 FLOODS: Final = (0, 32, 512, 4000)
@@ -30,7 +25,7 @@ ACTIVE: Final = (1, 32, 1_000, 10_000)
 """Keys that take turns."""
 TABLE: Final = 1_000_000
 """Keys that nobody uses."""
-_SCRIPT: Final = Path(__file__).with_name("keys.lua")
+_SCRIPT: Final = Path(__file__).parent.with_name("keys.lua")
 _TENANTS: Final = 10
 _PER_SECOND: Final = 50
 
@@ -44,33 +39,19 @@ class Notice:
     statuses: Counter[int]
 
 
-def main() -> int:
-    made = command.parser("bench.growth", __doc__)
-    made.add_argument("--only", default="flood,active", help="flood, active, or table (a million idle keys as well)")
-    return command.run(made, _main)
+def measure_active(gateway: Running, files: Files, seconds: float, beside: str = "") -> Iterator[Bar]:
+    """Keys that take turns: what a request costs the gateway."""
+    costs: dict[int, float] = {}
+    load(gateway, files.issued(1), files.body, seconds=3)
+    for count in ACTIVE:
+        with machine.Meter(gateway.server) as meter:
+            statuses = load(gateway, files.issued(count), files.body, seconds=seconds)
+        costs[count] = meter.cpu_seconds * 1e6 / sum(statuses.values())
+        print(f"{count:8} active keys{beside}: {costs[count]:7.0f} us a request, {dict(statuses)}", flush=True)
+    yield Bar(f"{max(ACTIVE)} active keys, times one{beside}", costs[max(ACTIVE)] / costs[1], at_most=1.3)
 
 
-def _main(options: argparse.Namespace) -> int:
-    only, seconds = set(options.only.split(",")), 4 if options.quick else 10
-    nginx, stream, postgresql, redis, port = range(options.port, options.port + 5)
-    bars: list[Bar] = []
-    with Fleet() as fleet:
-        stand = open_stand(fleet, postgresql_port=postgresql, redis_port=redis, json_port=nginx, stream_port=stream)
-        books = open_books(fleet, stand)
-        files = _Files(fleet.folder, books)
-        gateway = start_gateway(fleet, books, port=port)
-        if "active" in only or "table" in only:
-            bars += _measure_active(gateway, files, seconds)
-        if "table" in only:
-            results.progress(f"{TABLE} idle keys")
-            books.checkout.run("-m", "bench.books", "idle", str(TABLE), env=books.env, seconds=600)
-            bars += _measure_active(gateway, files, seconds, beside=f", {TABLE} in the table")
-        if "flood" in only:
-            bars += _measure_floods(gateway, files, seconds)
-    return results.show_bars(bars)
-
-
-class _Files:
+class Files:
     """Keys and a body, as the load reads them."""
 
     def __init__(self, folder: Path, books: Books) -> None:
@@ -92,21 +73,10 @@ class _Files:
         return self._issued[:count]
 
 
-def _measure_active(gateway: Running, files: _Files, seconds: float, beside: str = "") -> Iterator[Bar]:
-    costs: dict[int, float] = {}
-    _load(gateway, files.issued(1), files.body, seconds=3)
-    for count in ACTIVE:
-        with machine.Meter(gateway.server) as meter:
-            statuses = _load(gateway, files.issued(count), files.body, seconds=seconds)
-        costs[count] = meter.cpu_seconds * 1e6 / sum(statuses.values())
-        print(f"{count:8} active keys{beside}: {costs[count]:7.0f} us a request, {dict(statuses)}", flush=True)
-    yield Bar(f"{max(ACTIVE)} active keys, times one{beside}", costs[max(ACTIVE)] / costs[1], at_most=1.3)
-
-
-def _measure_floods(gateway: Running, files: _Files, seconds: float) -> Iterator[Bar]:
+def measure_floods(gateway: Running, files: Files, seconds: float) -> Iterator[Bar]:
     notice = None
     for connections in FLOODS:
-        with _flood(gateway, files, connections, seconds):
+        with flood(gateway, files, connections, seconds):
             notice = asyncio.run(_tenants(gateway.target.port, files, seconds))
         print(
             f"{connections:8} connections with made-up keys: tenants' median {notice.p50:7.1f} ms, "
@@ -118,7 +88,7 @@ def _measure_floods(gateway: Running, files: _Files, seconds: float) -> Iterator
     yield Bar("tenants' requests refused in it", sum(notice.statuses.values()) - notice.statuses[200], at_most=0)
 
 
-def _load(gateway: Running, key_file: Path, body: Path, *, seconds: float) -> Counter[int]:
+def load(gateway: Running, key_file: Path, body: Path, *, seconds: float) -> Counter[int]:
     """A closed loop on 32 connections; how its answers' statuses were counted."""
     output = run(_wrk(gateway, key_file, body, 32, seconds), seconds=seconds + 60)
     return Counter({int(status): count for status, count in json.loads(output.partition("RESULT ")[2]).items()})
@@ -131,7 +101,7 @@ def _wrk(gateway: Running, key_file: Path, body: Path, connections: int, seconds
 
 
 @contextmanager
-def _flood(gateway: Running, files: _Files, connections: int, seconds: float) -> Iterator[None]:
+def flood(gateway: Running, files: Files, connections: int, seconds: float) -> Iterator[None]:
     """While the block lasts; it begins a little before."""
     if not connections:
         yield
@@ -143,7 +113,7 @@ def _flood(gateway: Running, files: _Files, connections: int, seconds: float) ->
         print("        ", (flood.communicate()[0].partition("RESULT ")[2] or "").strip(), "answered to the flood")
 
 
-async def _tenants(port: int, files: _Files, seconds: float) -> Notice:
+async def _tenants(port: int, files: Files, seconds: float) -> Notice:
     """Ten tenants' apps, fifty requests a second together, each on a connection of its own."""
     taken: list[float] = []
     statuses: Counter[int] = Counter()
@@ -176,7 +146,3 @@ async def _app(
         statuses[int(answer[9:12])] += 1
         due = max(due + pause, began)
     writer.close()
-
-
-if __name__ == "__main__":
-    sys.exit(main())
