@@ -16,7 +16,9 @@ from tests import responding, schemas
 from tests import upstream as up
 from tests.callers import Caller
 from tests.grammar import assert_whole, events_in
-from tests.installation import Offer
+from tests.installation import Offer, Shape, Via
+from tests.routing.providers.anthropic import streams
+from tests.worlds import World
 
 USAGE = {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110}
 COST = 100 * 2_000 + 10 * 8_000
@@ -388,3 +390,90 @@ def test_call_that_is_cut_within_its_quotes_is_broken(caller: Caller, model: Off
     caller.upstream.on(model.upstream, up.stream(*parts, up.DONE))
 
     assert client(caller, model, is_stream=True).is_broken
+
+
+# --- cuts in other formats -------------------------------------------------------------------------------------------
+
+CLAUDE = Shape(vias=(Via(provider="anthropic"),))
+GEMINI = Shape(vias=(Via(provider="gemini"),))
+WRITES = Shape(endpoints=("completions",))
+BREAKS = pytest.mark.parametrize("is_clean", [False, True], ids=["broken off", "ended"])
+MESSAGE = [
+    streams.begins({"input_tokens": 100, "output_tokens": 1}), streams.opens(), streams.brings("text", text="Hello"),
+    streams.brings("text", text=" there"), streams.closes(), streams.ends(usage={"output_tokens": 10}), streams.STOP,
+]  # fmt: skip
+
+
+def cut(parts: list[bytes], *, is_clean: bool) -> up.Reply:
+    if is_clean:
+        return up.stream(*parts)
+    return up.stream(*parts, up.Pause(0.05), end=up.End.RESET, is_terminated=False)
+
+
+@pytest.mark.parametrize("client", [chat, messages], ids=["chat", "messages"])
+@pytest.mark.parametrize("length", range(1, len(MESSAGE) - 1))
+@BREAKS
+def test_anthropics_stream_that_is_cut_between_events_is_broken(
+    world: World, caller: Caller, length: int, client: Client, is_clean: bool
+) -> None:
+    model = world.offer(CLAUDE)
+    caller.upstream.on(model.upstream, cut(MESSAGE[:length], is_clean=is_clean))
+
+    assert client(caller, model, is_stream=True).is_broken
+    assert caller.only_record().outcome == "upstream_error"
+
+
+def candidate(text: str, **members: Any) -> bytes:
+    told = {"content": {"role": "model", "parts": [{"text": text}]}, "index": 0, **members}
+    return up.event({"candidates": [told], "usageMetadata": {"promptTokenCount": 100, "candidatesTokenCount": 10}})
+
+
+@pytest.mark.parametrize("client", [chat, google], ids=["chat", "google"])
+@pytest.mark.parametrize(
+    ("parts", "is_whole"),
+    [
+        pytest.param([candidate("Hello")], False, id="before the end"),
+        pytest.param([candidate("Hello", finishReason="STOP")], False, id="stop in the first"),
+        pytest.param([candidate(text, finishReason="STOP") for text in ("Hello", " there")], False, id="stop in each"),
+        pytest.param([candidate("Hello"), candidate(" there", finishReason="STOP")], True, id="stop in the last"),
+    ],
+)
+def test_googles_stream_that_is_broken_off_is_whole_only_where_its_end_can_be_believed(
+    world: World, caller: Caller, parts: list[bytes], client: Client, is_whole: bool
+) -> None:
+    model = world.offer(GEMINI)
+    caller.upstream.on(model.upstream, cut(parts, is_clean=False))
+
+    said = client(caller, model, is_stream=True)
+
+    assert said == Said("Hello there") if is_whole else said.is_broken
+
+
+def written(text: str, finish: str | None = None) -> bytes:
+    choice = {"text": text, "index": 0, "logprobs": None, "finish_reason": finish}
+    return up.event({"id": "own", "object": "text_completion", "model": "hidden-name", "choices": [choice]})
+
+
+@pytest.mark.parametrize(
+    ("parts", "is_clean"),
+    [
+        pytest.param([written("One")], True, id="one, ended"),
+        pytest.param([written("One"), written(" two")], True, id="two, ended"),
+        pytest.param([written("One")], False, id="one, broken off"),
+        pytest.param([written("One"), written(" two")], False, id="two, broken off"),
+        pytest.param([written("One", "stop"), written(" two", "stop")], False, id="stop in each"),
+    ],
+)
+def test_text_completion_that_is_cut_is_broken(
+    world: World, caller: Caller, parts: list[bytes], is_clean: bool
+) -> None:
+    model = world.offer(WRITES)
+    caller.upstream.on(model.upstream, cut(parts, is_clean=is_clean))
+
+    response = caller.client.post(
+        "/v1/completions", json={"model": model.name, "prompt": "Say", "max_tokens": 9, "stream": True}
+    )
+
+    assert b'"error"' in response.content
+    assert b"[DONE]" not in response.content
+    assert caller.only_record().outcome == "upstream_error"
