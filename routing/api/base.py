@@ -132,6 +132,7 @@ class GatewayView(APIView):
             handler = self._handlers.get(request.method)
             if handler is None:
                 return await self._unhandled(request)
+            request.headers.check_repetitions()
             for authenticator in self._authenticators:
                 found: Any = authenticator.authenticate(request)  # type: ignore[arg-type]
                 if type(found) is CoroutineType:

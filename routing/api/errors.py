@@ -16,6 +16,17 @@ class UnknownUrl(GatewayError):
         super().__init__(f"Unknown request URL. {hint}")
 
 
+class HeaderSaidTwice(GatewayError):
+    """Readers differ in which one they take."""
+
+    status = 400
+    type = "invalid_request_error"
+    code = "duplicate_header"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"The header '{name}' must not come more than once.")
+
+
 class MethodNotSupported(GatewayError):
     status = 405
     type = "invalid_request_error"

@@ -15,11 +15,13 @@ from django.conf import settings
 from django.urls import Resolver404, ResolverMatch, get_resolver
 from django.utils.translation import get_language_from_path
 
+from accounts.errors import GatewayError
 from billing.reservations import new_id
 from routing.api import cors
 from routing.api.base import ApiRequest, ApiResponse, refuse
 from routing.api.body import RequestTooLarge
 from routing.api.doors import Doors, Stopping
+from routing.api.envelopes import envelope_at
 from routing.api.errors import RequestTimeout, UnknownUrl
 from routing.api.headers import Headers, RequestHeaders
 from routing.api.paths import nearest
@@ -33,6 +35,11 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 BODY_SECONDS: Final = 60.0
 _NO_CONTENT: Final = 204
+_REFUSED: Final = 400
+_SMALL: Final = 64 * 1024
+"""Bytes of a body that is read even where its request is refused."""
+_A_MOMENT: Final = 0.1
+"""Seconds that its end is waited for."""
 _JSON: Final = (b"content-type", b"application/json")
 _AS_IT_COMES: Final = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
 _STREAM_HEAD: Final = [(b"content-type", b"text/event-stream; charset=utf-8"), *_AS_IT_COMES]
@@ -71,12 +78,12 @@ class ApiPlane:
         doors.inside[task] = None
         try:
             try:
-                response = await (self._answer(request) if refusal is None else refuse(refusal, request))
+                response = await (self._answer(request) if refusal is None else self._refuse(refusal, request))
             except asyncio.CancelledError:
                 if not doors.is_cut(task):
                     raise
                 task.uncancel()
-                response = await refuse(Stopping(), request)
+                response = await self._refuse(Stopping(), request)
             await self._send(response, request, send, task)
         except ClientGone:
             return
@@ -87,11 +94,15 @@ class ApiPlane:
         try:
             return self._view(request.path)(request)
         except UnknownUrl as error:
-            return refuse(error, request)
+            return self._refuse(error, request)
+
+    def _refuse(self, error: GatewayError, request: ApiRequest) -> Awaitable[ApiResponse]:
+        """What is refused before a view has it reads as the view's own refusals do."""
+        return refuse(error, request, envelope_at(request.path))
 
     async def _send(self, response: ApiResponse, request: ApiRequest, send: Send, task: asyncio.Task[Any]) -> None:
         response.headers.append((b"x-request-id", b"req_" + request.id.encode()))
-        if self._doors.is_leaving:
+        if self._doors.is_leaving or (response.status >= _REFUSED and await _is_body_left(request)):
             response.headers.append((b"connection", b"close"))
         origin = request.headers.by_name.get(b"origin")
         if origin is not None:
@@ -127,10 +138,10 @@ class ApiPlane:
         most = self._gateway.options.most_body_bytes
         declared = headers.by_name.get(b"content-length")
         if declared is None:
-            return self._slow_bodies.read(read_parts(receive, most))
+            return self._slow_bodies.read(read_parts(receive, most, headers=headers))
         if not declared.isdigit() or int(declared) > most:
             raise RequestTooLarge(most)
-        return self._slow_bodies.read(read_parts(receive, most, int(declared)))
+        return self._slow_bodies.read(read_parts(receive, most, int(declared), headers))
 
     def _resolved(self, path: str) -> ResolverMatch | None:
         try:
@@ -150,8 +161,11 @@ class ApiPlane:
         return view
 
 
-async def read_parts(receive: Receive, most: int, length: int = -1) -> bytes:
-    """The body, whole as soon as `length` bytes are here: the server would say so in a message of its own."""
+async def read_parts(receive: Receive, most: int, length: int = -1, headers: RequestHeaders | None = None) -> bytes:
+    """The body, whole as soon as `length` bytes are here: the server would say so in a message of its own.
+
+    That it has come is noted with its `headers`.
+    """
     parts: list[bytes] = []
     size = 0
     while True:
@@ -163,8 +177,29 @@ async def read_parts(receive: Receive, most: int, length: int = -1) -> bytes:
         if size > most:
             raise RequestTooLarge(most)
         if size == length or not message.get("more_body"):
+            if headers is not None:
+                headers.is_body_read = True
             return b"".join((*parts, part)) if parts else part
         parts.append(part)
+
+
+async def _is_body_left(request: ApiRequest) -> bool:
+    """Whether some of a body is still to come that nobody will read: the server hangs up on it.
+
+    A small one, which is here already or nearly so, is read after all, so that the connection can go on.
+    """
+    headers = request.headers
+    if headers.is_body_read or not headers.announce_a_body:
+        return False
+    length = headers.by_name.get(b"content-length", b"")
+    if not length.isdigit() or int(length) > _SMALL or b"expect" in headers.by_name:
+        return True
+    try:
+        async with asyncio.timeout(_A_MOMENT):
+            await request.read_body()
+    except (TimeoutError, GatewayError):
+        return True
+    return False
 
 
 class SlowBodies:

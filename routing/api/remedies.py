@@ -67,6 +67,7 @@ REMEDIES: Final = {
         "Drop the condition that the message names, such as a price limit or a chosen provider, or use another model."
     ),
     "generation_not_found": _("Ask for the id of an answer that this key's organisation got, as the answer gave it."),
+    "duplicate_header": _("Send each header once; a proxy or a wrapper around the client may add it a second time."),
     "method_not_supported": _("Use the method that the API reference names, mostly POST."),
     "request_timeout": _(
         "Send the whole body within a minute; look for a slow connection or a proxy that holds it back."
