@@ -241,6 +241,18 @@ def test_response_names_errors_of_its_own_status(code: str, status: int) -> None
     assert [row["status"] for row in DOCUMENT["x-errors"] if row["code"] == code] == [status]
 
 
+def _refusals_of_messages() -> Iterator[Any]:
+    for path in ("/messages", "/messages/count_tokens"):
+        for status, response in DOCUMENT["paths"][path]["post"]["responses"].items():
+            if status != "200":
+                yield pytest.param(response, id=f"{path} {status}")
+
+
+@pytest.mark.parametrize("response", list(_refusals_of_messages()))
+def test_refusal_of_messages_has_the_shape_of_its_clients(response: dict[str, Any]) -> None:
+    assert response["content"]["application/json"]["schema"] == DOCUMENT["components"]["schemas"]["MessagesError"]
+
+
 # --- the pages -------------------------------------------------------------------------------------------------------
 
 SLUGS: Final = ("", "errors/", *(f"{endpoint.slug}/" for endpoint in document.endpoints("en")))
