@@ -49,8 +49,13 @@ class SharedCache(BaseCache):
         self._own.clear()
         self._ask(lambda cache: cache.clear())
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether Redis answered when it was last asked."""
+        return time.monotonic() >= self._back_at
+
     def _ask(self, question: Callable[[BaseCache], Any]) -> Any:
-        if time.monotonic() >= self._back_at:
+        if self.is_shared:
             try:
                 return question(self._shared)
             except RedisError as error:

@@ -125,6 +125,8 @@ def page_throttles() -> Finding:
     cache.set("doctor", "well", 10)
     if cache.get("doctor") != "well":
         return wrong("The shared cache does not keep what is put in: throttles of sign-in would not count.")
+    if not getattr(cache, "is_shared", True):
+        return wrong("Redis is away: each process throttles sign-in by itself, until it answers again.")
     return well("Sign-in is throttled over all processes.")
 
 

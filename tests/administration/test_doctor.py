@@ -75,3 +75,18 @@ def test_server_that_is_away_is_told_in_words(settings: Settings) -> None:
 
     assert found.state is State.WRONG
     assert found.words.startswith("does not answer: ")
+
+
+@pytest.mark.parametrize(
+    ("is_there", "state"), [pytest.param(True, State.WELL, id="there"), pytest.param(False, State.WRONG, id="away")]
+)
+def test_throttles_are_not_well_while_redis_is_away(
+    settings: Settings, redis_url: str, is_there: bool, state: State
+) -> None:
+    location = redis_url if is_there else "redis://127.0.0.1:1/0"
+    options = {"socket_connect_timeout": 1}
+    settings.CACHES = {
+        "default": {"BACKEND": "accounts.shared_cache.SharedCache", "LOCATION": location, "OPTIONS": options}
+    }
+
+    assert doctor.page_throttles().state is state
