@@ -8,7 +8,7 @@ from accounts.authentication import KeyCache
 from accounts.limits import Limiter
 from accounts.networks import parse_networks
 from accounts.origins import Origins
-from billing import balances
+from billing.legs import legs_of_keys
 from billing.reservations import Reservations
 from billing.writer import Writer
 from routing.catalogue.snapshot import Catalogue
@@ -30,7 +30,7 @@ def build() -> Gateway:
             keep_alive_seconds=settings.KEEP_ALIVE_SECONDS,
             most_body_bytes=settings.MAX_BODY_BYTES,
         ),
-        key_cache=KeyCache(balances.legs_of, parse_networks(settings.TRUSTED_PROXIES)),
+        key_cache=KeyCache(legs_of_keys, parse_networks(settings.TRUSTED_PROXIES)),
         origins=Origins(),
         limiter=Limiter(settings.REDIS_URL),
         writer=writer,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from pytest_django.plugin import DjangoDbBlocker
 
-from billing import balances
+from billing import legs
 from billing.books import Books, open_books
 from tests.bookkeeping import Account, account, default_database
 from tests.databases import PostgresDatabases, SqliteDatabases
@@ -48,6 +48,6 @@ def other(database: str) -> Account:
 @pytest.fixture(autouse=True)
 def _nothing_remembered() -> Iterator[None]:
     """Ids of one test's database say nothing in another."""
-    balances._wallet_ids.clear()
+    legs._wallet_ids.clear()
     yield
-    balances._wallet_ids.clear()
+    legs._wallet_ids.clear()

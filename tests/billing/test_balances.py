@@ -11,6 +11,7 @@ from accounts import keys
 from accounts.authentication import NO_LEGS, Legs
 from accounts.models import ApiKey, Tenant
 from billing import balances
+from billing.legs import legs_of_key
 from billing.models import Balance
 from tests.bookkeeping import Account
 
@@ -26,8 +27,8 @@ def test_wallet_is_opened_once(database: str) -> None:
 
 
 def test_legs_of_a_request_are_its_tenants_wallet(rich: Account, other: Account) -> None:
-    assert balances.legs(key_of(rich.tenant)) == Legs((rich.wallet.pk,))
-    assert balances.legs(key_of(other.tenant)) == Legs((other.wallet.pk,))
+    assert legs_of_key(key_of(rich.tenant)) == Legs((rich.wallet.pk,))
+    assert legs_of_key(key_of(other.tenant)) == Legs((other.wallet.pk,))
 
 
 def key_of(tenant: Tenant) -> ApiKey:
@@ -36,21 +37,21 @@ def key_of(tenant: Tenant) -> ApiKey:
 
 def test_wallet_is_looked_up_once(rich: Account) -> None:
     one, another = key_of(rich.tenant), key_of(rich.tenant)
-    balances.legs(one)
+    legs_of_key(one)
 
     with CaptureQueriesContext(connection) as queries:
-        assert balances.legs(another) == Legs((rich.wallet.pk,))
+        assert legs_of_key(another) == Legs((rich.wallet.pk,))
     assert len(queries) == 1  # its plan and its quotas
 
 
 def test_absent_wallet_is_looked_for_again(database: str) -> None:
     tenant = Tenant.objects.create(name="Bare")
     api_key = key_of(tenant)
-    assert (balances.legs(api_key), balances.wallet_of(tenant)) == (NO_LEGS, None)
+    assert (legs_of_key(api_key), balances.wallet_of(tenant)) == (NO_LEGS, None)
 
     wallet = balances.open_wallet(tenant)
 
-    assert balances.legs(api_key) == Legs((wallet.pk,))
+    assert legs_of_key(api_key) == Legs((wallet.pk,))
 
 
 def test_balance_cannot_be_deleted(rich: Account) -> None:

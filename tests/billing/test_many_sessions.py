@@ -19,6 +19,7 @@ from pytest_django.plugin import DjangoDbBlocker
 from accounts import keys
 from accounts.models import ApiKey, Member, Tenant, User
 from billing import balances, notices, quotas, statements
+from billing.legs import legs_of_key
 from billing.models import Balance, Quota
 from tests.bookkeeping import default_database
 from tests.databases import PostgresDatabases
@@ -87,9 +88,9 @@ ASKED: dict[str, Callable[[Old], Any]] = {
     "administration: key": admin("admin:accounts_apikey_change", "api_key"),
     "administration: quota": admin("admin:billing_quota_change", "per_session"),
     "GET /v1/key": lambda old: statements.of_key(
-        old.api_key.pk, balances.legs(old.api_key).ids, balances.legs(old.api_key).session_quotas
+        old.api_key.pk, legs_of_key(old.api_key).ids, legs_of_key(old.api_key).session_quotas
     ),
-    "legs of a request": lambda old: balances.legs(old.api_key),
+    "legs of a request": lambda old: legs_of_key(old.api_key),
     "session that goes on": lambda old: quotas.session_limit(old.per_session, "c4ca4238a0b923820dcc509a6f75849b"),
     "session that begins": lambda old: quotas.session_limit(old.per_session, "0" * 40),
     "poll for notices": lambda _old: notices.send(),

@@ -20,7 +20,7 @@ from pytest_django.plugin import DjangoDbBlocker
 
 from accounts import keys
 from accounts.models import Tenant, User
-from billing import balances, grants, ledger, months, rollups
+from billing import balances, grants, ledger, legs, months, rollups
 from billing.books import Books
 from billing.models import ArchivedUse, LedgerEntry, Price, Reservation, UsageArchive, UsageRecord, UsageRollup
 from tests.bookkeeping import assert_books_add_up, default_database, race
@@ -36,9 +36,9 @@ def database(postgres_databases: PostgresDatabases, django_db_blocker: DjangoDbB
     """A PostgreSQL database of this test alone, because tables are made and taken out."""
     url = postgres_databases.migrated()
     with default_database(url, django_db_blocker):
-        balances._wallet_ids.clear()
+        legs._wallet_ids.clear()
         yield url
-        balances._wallet_ids.clear()
+        legs._wallet_ids.clear()
 
 
 class World:

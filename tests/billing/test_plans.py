@@ -15,6 +15,7 @@ from django.utils import timezone
 from accounts import keys
 from accounts.models import Tenant
 from billing import balances, plans, terms
+from billing.legs import legs_of_key
 from billing.models import Price, PricePlan, PriceWithdrawal
 from billing.plans import TooLateToWithdraw
 from billing.terms import Term
@@ -134,12 +135,12 @@ def test_tenant_is_on_one_plan_and_its_keys_are_told() -> None:
     balances.open_wallet(tenant)
     api_key = keys.issue(tenant=tenant, created_by=None, name="a key").api_key
     first, second = plan(), plan()
-    assert balances.legs(api_key).price_plan == 0
+    assert legs_of_key(api_key).price_plan == 0
     plans.put_on(tenant, first)
     plans.put_on(tenant, second)
-    assert balances.legs(api_key).price_plan == second.pk
+    assert legs_of_key(api_key).price_plan == second.pk
     plans.put_on(tenant, None)
-    assert balances.legs(api_key).price_plan == 0
+    assert legs_of_key(api_key).price_plan == 0
 
 
 def test_cost_price_is_withdrawn_before_it_takes_effect() -> None:

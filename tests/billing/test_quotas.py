@@ -13,8 +13,9 @@ from django.db import IntegrityError
 
 from accounts import keys
 from accounts.models import ApiKey, Member, Tenant, User
-from billing import balances, quotas
+from billing import quotas
 from billing.books import HELD, Books, Refused, open_books
+from billing.legs import legs_of_key
 from billing.models import Balance, Quota, QuotaDefault
 from billing.quotas import SOFT_LINE, Period, Preview
 from tests.bookkeeping import Account, account, assert_books_add_up, race
@@ -36,7 +37,7 @@ def key_of(rich: Account, user: User | None = None) -> ApiKey:
 
 
 def hold(rich: Account, books: Books, api_key: ApiKey, amount: int) -> Any:
-    held = rich.hold(amount, legs=balances.legs(api_key).ids, api_key_id=api_key.pk)
+    held = rich.hold(amount, legs=legs_of_key(api_key).ids, api_key_id=api_key.pk)
     (outcome,), _settled = books.post([held], [], OWNER)
     return outcome if outcome is not HELD else held
 
@@ -115,19 +116,19 @@ def test_key_draws_on_its_own_its_makers_and_its_tenants_quotas(rich: Account, o
     quotas.grant(other.tenant, amount=1, period="day")
 
     assert (quotas.of_key(mine), quotas.of_key(his)) == ([tenants, members, keys_own], [tenants])
-    legs = balances.legs(mine)
+    legs = legs_of_key(mine)
     assert len(legs.ids) == 4
     assert list(legs.ids) == sorted(legs.ids)
     assert {(limit.subject, limit.period, limit.amount) for limit in legs.limits.values()} == {
         ("tenant", "month", 900), ("member", "week", 500), ("key", "day", 300)
     }  # fmt: skip
     assert legs.until == min(limit.ends_at or 0.0 for limit in legs.limits.values())
-    assert balances.legs(his).ids == (rich.wallet.pk, quotas.balance_of(tenants, dt.datetime.now(dt.UTC)).pk)
+    assert legs_of_key(his).ids == (rich.wallet.pk, quotas.balance_of(tenants, dt.datetime.now(dt.UTC)).pk)
 
 
 def test_legs_without_an_end_hold_for_ever(rich: Account) -> None:
     quotas.grant(rich.tenant, amount=900, period="total")
-    assert balances.legs(key_of(rich)).until is None
+    assert legs_of_key(key_of(rich)).until is None
 
 
 def test_quota_that_has_ended_is_no_leg(rich: Account) -> None:
@@ -135,7 +136,7 @@ def test_quota_that_has_ended_is_no_leg(rich: Account) -> None:
     api_key = key_of(rich)
     quotas.end(quota)
 
-    assert balances.legs(api_key).ids == (rich.wallet.pk,)
+    assert legs_of_key(api_key).ids == (rich.wallet.pk,)
     assert quotas.grant(rich.tenant, amount=1, period="total").pk != quota.pk
 
 
@@ -180,7 +181,7 @@ def test_race_passes_no_quota(rich: Account) -> None:
         quotas.grant(rich.tenant, amount=500, period="month"),
         quotas.grant(rich.tenant, amount=300, period="total", api_key=api_key),
     ]
-    legs = balances.legs(api_key).ids
+    legs = legs_of_key(api_key).ids
     got: list[Any] = []
 
     def story(mine: Books) -> None:
@@ -234,7 +235,7 @@ def test_change_between_hard_and_soft_loses_no_use(books: Books, rich: Account) 
 
 def test_changes_and_holds_at_once_lose_nothing(rich: Account) -> None:
     quota = quotas.grant(rich.tenant, amount=500, period="total")
-    legs = balances.legs(key_of(rich)).ids
+    legs = legs_of_key(key_of(rich)).ids
     got: list[str] = []
     amounts = itertools.cycle((400, 600, 500))
 
@@ -339,7 +340,7 @@ def test_quota_of_nothing_refuses_everything(books: Books) -> None:
 
 def session_of(rich: Account, books: Books, api_key: ApiKey, quota: Quota, digest: str, amount: int) -> Any:
     balance, _limit = quotas.session_limit(quota, digest)
-    held = rich.hold(amount, legs=tuple(sorted((*balances.legs(api_key).ids, balance))), api_key_id=api_key.pk)
+    held = rich.hold(amount, legs=tuple(sorted((*legs_of_key(api_key).ids, balance))), api_key_id=api_key.pk)
     (outcome,), _settled = books.post([held], [], OWNER)
     return outcome
 
@@ -347,8 +348,8 @@ def session_of(rich: Account, books: Books, api_key: ApiKey, quota: Quota, diges
 def test_each_session_is_a_period_of_its_own(rich: Account, books: Books) -> None:
     api_key = key_of(rich)
     quota = quotas.grant(rich.tenant, amount=100, period="session", api_key=api_key)
-    assert balances.legs(api_key).session_quotas == (quota.pk,)
-    assert quota.pk not in balances.legs(api_key).limits
+    assert legs_of_key(api_key).session_quotas == (quota.pk,)
+    assert quota.pk not in legs_of_key(api_key).limits
     assert session_of(rich, books, api_key, quota, "a", 100) is HELD
     assert isinstance(session_of(rich, books, api_key, quota, "a", 1), Refused)
     assert session_of(rich, books, api_key, quota, "b", 60) is HELD

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pytest
 from pytest_django.plugin import DjangoDbBlocker
 
-from billing import balances, processes
+from billing import legs, processes
 from costrouter import gateway as wiring
 from routing.pipeline.gateway import Gateway
 from tests.bookkeeping import default_database
@@ -28,7 +28,7 @@ class Stage:
 def stage(sqlite_databases: SqliteDatabases, django_db_blocker: DjangoDbBlocker) -> Iterator[Stage]:
     """A gateway that keeps its books in a SQLite database of its own."""
     with default_database(sqlite_databases.migrated(), django_db_blocker), asyncio.Runner() as runner:
-        balances._wallet_ids.clear()  # another module's database had the same ids
+        legs._wallet_ids.clear()  # another module's database had the same ids
         gateway, owner = wiring.build(), processes.register()
         writer = gateway.writer
 
