@@ -1,8 +1,9 @@
 """The few of a model's many routes that can come first, found without a close look at each.
 
-A route that is well, can say the request and lets it in differs from its neighbours in its price alone. So the prices
-of a model's routes stand in columns, and what a request costs on each is one pass over them; only routes that are in
-trouble, limited or in another dialect are looked at one by one. What comes of it is ranked as ever (rank.py).
+A route that is well, can say the request and lets it in differs from its neighbours in its price alone. So a model's
+routes are kept by their prices, and the dear ones are not looked at: behind a price, output costs nowhere less than its
+`least_output`. Routes in trouble, limited, or in another dialect are looked at one by one. What comes of it is ranked
+as ever (rank.py), but that a lot is only drawn among the routes of one price where many cost the same after rounding.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import heapq
 import random
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from itertools import groupby
+from collections.abc import Set as AbstractSet
 from typing import Final, Generic, Protocol, TypeVar
 
 import msgspec
@@ -73,28 +74,68 @@ class Faults(msgspec.Struct, Generic[W], frozen=True):
     of: Callable[[W], Reason | None]
 
 
+class _Price(msgspec.Struct, frozen=True):
+    """One cost price of one priority, and the places of the routes that have it."""
+
+    cost: Tariff
+    places: list[int]
+    is_even: bool
+    """Whether they have the same weight."""
+    least_output: int
+    """Of this price and of those behind it."""
+    least_fee: int
+
+    def expected(self, asked: int, said: int) -> int:
+        cost = self.cost.for_input(asked) if self.cost.tiers else self.cost
+        return (asked * cost.input + said * cost.output) // PER_MILLION + cost.request_fee
+
+    def least(self, asked: int, said: int) -> int:
+        """What no route of this price, or of one behind it, costs less than."""
+        return (asked * self.cost.input + said * self.least_output) // PER_MILLION + self.least_fee
+
+
+class _Tied(msgspec.Struct, frozen=True):
+    """Places that cost the same, and `least`: what those that come behind cost at least, negative if nobody knows."""
+
+    cost: int
+    places: list[int]
+    is_even: bool
+    least: int
+
+
 class Field(Generic[W]):
-    """A model's routes in columns, made once for a catalogue."""
+    """A model's routes by their prices, made once for a catalogue."""
 
     def __init__(self, routes: Sequence[W]) -> None:
-        usable = [route for route in routes if route.fault is None and route.cost is not None]
-        # Nearly in the order of what they will cost, so that sorting what they cost is quick.
-        usable.sort(key=lambda route: (-route.channel.priority, _rates(route)))
-        self._usable = usable
+        self._usable = usable = [route for route in routes if route.fault is None and route.cost is not None]
         self._never = [(route.fault or Reason.NO_COST_PRICE, route) for route in routes if route not in usable]
         self._places = {route.id: place for place, route in enumerate(usable)}
-        self._terms = [(cost.input, cost.output, cost.request_fee * PER_MILLION) for cost in map(_cost, usable)]
         self._has_tiers = any(_cost(route).tiers for route in usable)
-        self._groups = [
-            range(places[0], places[-1] + 1)
-            for _priority, same in groupby(range(len(usable)), key=lambda place: usable[place].channel.priority)
-            for places in [list(same)]
-        ]
+        by_priority: defaultdict[int, list[int]] = defaultdict(list)
         self._of_channel: defaultdict[int, list[int]] = defaultdict(list)
         for place, route in enumerate(usable):
+            by_priority[route.channel.priority].append(place)
             self._of_channel[route.channel.id].append(place)
+        self._groups = [
+            (priority, self._prices(by_priority[priority])) for priority in sorted(by_priority, reverse=True)
+        ]
         self._limited = [place for place, route in enumerate(usable) if route.channel.concurrency is not None]
         self._alike: dict[str, list[list[int]]] = {}
+
+    def _prices(self, places: list[int]) -> list[_Price]:
+        """The prices of some routes, by what input costs."""
+        by_terms: defaultdict[Hashable, list[int]] = defaultdict(list)
+        for place in places:
+            cost = _cost(self._usable[place])
+            by_terms[cost.input, cost.output, cost.request_fee, cost.tiers].append(place)
+        prices: list[_Price] = []
+        for alike in sorted(by_terms.values(), key=lambda alike: -_cost(self._usable[alike[0]]).input):
+            cost, behind = _cost(self._usable[alike[0]]), prices[-1:]
+            weights = {self._usable[place].channel.weight for place in alike}
+            least_output = min([cost.output, *(each.least_output for each in behind)])
+            least_fee = min([cost.request_fee, *(each.least_fee for each in behind)])
+            prices.append(_Price(cost, alike, len(weights) == 1, least_output, least_fee))
+        return prices[::-1]
 
     def shortlist(
         self,
@@ -107,11 +148,14 @@ class Field(Generic[W]):
     ) -> Shortlist[W]:
         """What a demand that is about costs alone (`is_about_costs`), and fits the model, is ranked over."""
         out = self._out(now, health, faults)
-        costs = self._costs(demand, prefix, now, health)
+        apart = self._apart(demand, prefix, now, health)
         ready: list[int] = []
-        for group in self._groups:
-            places = [place for place in group if place not in out] if out else group
-            ready += self._cheapest(places, costs, WANTED - len(ready), draw)
+        for priority, prices in self._groups:
+            own = {
+                place: cost for place, cost in apart.items() if self._priority(place) == priority and place not in out
+            }
+            tied = self._tied(prices, demand, own, out.keys() | apart.keys())
+            ready += self._cheapest(tied, WANTED - len(ready), draw)
             if len(ready) >= WANTED:
                 break
         shown, left_out = self._few(out)
@@ -162,36 +206,56 @@ class Field(Generic[W]):
         for channel_id in health.resting & self._of_channel.keys():
             yield from self._of_channel[channel_id]
 
-    def _costs(self, demand: Demand, prefix: int, now: float, health: Health) -> list[int]:
-        """By place, the ledger units that the request is expected to cost."""
-        asked, said = demand.expected_input, demand.expected_output
-        costs = (
-            [expected_cost(demand, _cost(route)) for route in self._usable]
-            if self._has_tiers
-            else [(asked * input_ + said * output + fee) // PER_MILLION for input_, output, fee in self._terms]
-        )
+    def _apart(self, demand: Demand, prefix: int, now: float, health: Health) -> dict[int, int]:
+        """By place, what the request is expected to cost where that is not what the price says."""
+        costs: dict[int, int] = {}
         for route_id in health.told_apart(self._places.keys(), prefix, now):
             place, state = self._places[route_id], health.routes.get(route_id, UNMET)
             share = health.cached_share(prefix, route_id, now)
             costs[place] = expected_cost(demand, _cost(self._usable[place]), state.success_rate, share)
         return costs
 
-    def _cheapest(
-        self, places: Sequence[int], costs: Sequence[int], wanted: int, draw: Callable[[], float]
-    ) -> list[int]:  # fmt: skip
-        """So many of one priority; of those that cost as much as the dearest of them, some by lot."""
-        if len(places) <= wanted:
-            return [*places]
-        most = sorted([costs[place] for place in places])[wanted - 1]
-        found = [place for place in places if costs[place] <= most]
-        if len(found) <= wanted:
-            return found
-        cheaper = [place for place in found if costs[place] < most]
-        tied = [place for place in found if costs[place] == most]
-        return cheaper + heapq.nlargest(wanted - len(cheaper), tied, key=lambda place: self._lot(place, draw))
+    def _tied(
+        self, prices: list[_Price], demand: Demand, own: Mapping[int, int], without: AbstractSet[int]
+    ) -> Iterator[_Tied]:
+        """The routes of one priority by what the request costs there: those with a cost of their own, then by price."""
+        asked, said = demand.expected_input, demand.expected_output
+        for place, cost in own.items():
+            yield _Tied(cost, [place], is_even=True, least=-1)
+        for price in prices:
+            places = [place for place in price.places if place not in without] if without else price.places
+            least = -1 if self._has_tiers else price.least(asked, said)
+            yield _Tied(price.expected(asked, said), places, price.is_even, least)
 
-    def _lot(self, place: int, draw: Callable[[], float]) -> float:
-        return lot(self._usable[place].channel.weight, draw)
+    def _cheapest(self, tied: Iterator[_Tied], wanted: int, draw: Callable[[], float]) -> list[int]:
+        """So many of one priority; of those that cost as much as the dearest of them, some by lot."""
+        found: defaultdict[int, list[_Tied]] = defaultdict(list)
+        nearest: list[int] = []
+        for some in tied:
+            if len(nearest) == wanted and some.least >= nearest[-1]:
+                break
+            if some.places and (len(nearest) < wanted or some.cost <= nearest[-1]):
+                found[some.cost].append(some)
+                nearest = sorted([*nearest, *[some.cost] * min(len(some.places), wanted)])[:wanted]
+        chosen: list[int] = []
+        for cost in sorted(set(nearest)):
+            places = [place for some in found[cost] for place in some.places]
+            room = wanted - len(chosen)
+            is_even = len(found[cost]) == 1 and found[cost][0].is_even
+            chosen += places if len(places) <= room else self._drawn(places, room, draw, is_even=is_even)
+        return chosen
+
+    def _priority(self, place: int) -> int:
+        return self._usable[place].channel.priority
+
+    def _drawn(self, tied: list[int], wanted: int, draw: Callable[[], float], *, is_even: bool) -> list[int]:
+        """So many by lot: a partial shuffle where all have the same weight."""
+        if not is_even:
+            return heapq.nlargest(wanted, tied, key=lambda place: lot(self._usable[place].channel.weight, draw))
+        for first in range(wanted):
+            other = first + int(draw() * (len(tied) - first))
+            tied[first], tied[other] = tied[other], tied[first]
+        return tied[:wanted]
 
 
 def is_about_costs(demand: Demand) -> bool:
@@ -204,8 +268,3 @@ def _cost(route: Way) -> Tariff:
     cost = route.cost
     assert cost is not None  # noqa: S101 - asked of usable routes alone
     return cost
-
-
-def _rates(route: Way) -> int:
-    cost = _cost(route)
-    return cost.input + cost.output
