@@ -11,7 +11,7 @@ Headers = list[tuple[bytes, bytes]]
 
 ONCE: Final = frozenset(
     (b"authorization", b"x-api-key", b"x-goog-api-key", b"content-type", b"content-encoding", b"content-length",
-     b"host", b"expect", b"idempotency-key")
+     b"host", b"expect")
 )  # fmt: skip
 """What one reader takes the first of, and another the last: said twice, it is refused."""
 

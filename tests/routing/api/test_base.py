@@ -19,6 +19,7 @@ from accounts.authentication import Caller
 from accounts.pacing import Pace
 from accounts.refusals import Refusals
 from routing.api.base import ApiRequest, ApiResponse, GatewayView, json_response
+from routing.api.headers import RequestHeaders
 from tests.callers import decoded
 
 ALICE = Caller(7, 3, "USD", True, True, None, frozenset(), (), ())
@@ -71,7 +72,7 @@ def view(**contracts: Any) -> Any:
 
 def ask(dispatch: Any, *, name: str = "alice", method: str = "GET") -> ApiResponse:
     request = SimpleNamespace(
-        id="1", method=method, headers={"x-name": name}, user=None, auth=None, caller=ALICE,
+        id="1", method=method, headers=RequestHeaders([(b"x-name", name.encode())]), user=None, auth=None, caller=ALICE,
         META={"REMOTE_ADDR": "127.0.0.1"},
         path="/v1/things", values=None, started_at=0.0, address="127.0.0.1",
         gateway=SimpleNamespace(refusals=Refusals(), key_cache=SimpleNamespace(pace=Pace())),
