@@ -107,6 +107,7 @@ def _run(folder: Path, database: str, *words: str) -> str:
         **os.environ,
         "DATABASE_URL": database,
         "REDIS_URL": "",
+        "ADMIN_SECOND_FACTOR": "0",
         "COSTROUTER_VAR": str(folder / "var"),
         "DJANGO_SETTINGS_MODULE": "costrouter.settings",
     }
