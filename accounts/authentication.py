@@ -215,19 +215,20 @@ class KeyCache:
 
     async def find(self, secret: str) -> Caller | None:
         """The caller behind a secret, or None. Raises ServiceUnavailable if it must be read and cannot be."""
+        caller = self.at_hand(secret)
+        if caller is not None:
+            return caller
         digest = self._digest(secret)
         known = self._callers.get(digest)
         if known is None:
             return await self._find_unknown(digest, secret)
         loaded_at, caller = known
-        age = time.monotonic() - loaded_at
-        if age > FRESH_SECONDS or caller.is_of_past_period:
-            reading = self._known_lane.ask(secret) if secret in self._known_lane else self._renew(digest, secret)
-            if age > STALE_SECONDS or caller.is_of_past_period:
-                found = (await asyncio.shield(reading))[1]
-                if found is None:
-                    return None
-                caller = found
+        reading = self._known_lane.ask(secret) if secret in self._known_lane else self._renew(digest, secret)
+        if time.monotonic() - loaded_at > STALE_SECONDS or caller.is_of_past_period:
+            found = (await asyncio.shield(reading))[1]
+            if found is None:
+                return None
+            caller = found
         self._used.add(caller.key_id)
         return caller
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -26,6 +27,13 @@ _HELD: Final = "billing.view_reservation"
 def figures(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """The index page's context with its figures; today is the day in UTC."""
     midnight = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
+    shown = (*_of_today(midnight), *_of_this_moment())
+    # What a figure links to says who may see it.
+    context["figures"] = [each for each in shown if request.user.has_perm(each["right"])]
+    return context
+
+
+def _of_today(midnight: dt.datetime) -> list[dict[str, Any]]:
     today = list(
         UsageRecord.objects.filter(
             tenant__in=Tenant.objects.values("pk"), started_at__gte=midnight
@@ -39,43 +47,42 @@ def figures(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
             unpaid=Sum(F("claimed_cost") - F("cost")),
         )
     )
+    refused = RefusedCall.objects.filter(minute__gte=midnight).aggregate(
+        known=Sum("count", filter=Q(tenant__isnull=False)), unknown=Sum("count", filter=Q(tenant=None))
+    )
+    requests, passed = (sum(row[name] for row in today) for name in ("requests", "passed"))
+    records, calls = reverse("admin:billing_usagerecord_changelist"), reverse("admin:accounts_refusedcall_changelist")
+    known, unknown = (_count(refused[name] or 0) for name in ("known", "unknown"))
+    return [
+        _figure(_RECORDS, gettext("Requests today (UTC)"), records, _count(requests)),
+        _figure(_REFUSED, gettext("Refused calls today (UTC)"), f"{calls}?owner=known", known),
+        _figure(_REFUSED, gettext("Calls with unknown keys today (UTC)"), f"{calls}?owner=nobody", unknown),
+        _figure(_RECORDS, gettext("Spent today (UTC)"), records, *_amounts(today, "spent")),
+        _figure(_RECORDS, gettext("Passed their hold today (UTC)"), records, _share(passed, requests)),
+        _figure(_RECORDS, gettext("Written off today (UTC)"), records, *_amounts(today, "unpaid")),
+    ]
+
+
+def _of_this_moment() -> list[dict[str, Any]]:
     held = list(
         Reservation.objects.order_by("tenant__currency")
         .values_list("tenant__currency")
         .annotate(Count("pk"), Sum("amount"))
     )
-    requests, passed = (sum(row[name] for row in today) for name in ("requests", "passed"))
+    open_holds, sums = sum(row[1] for row in held), [amounts.format_amount(row[2], row[0]) for row in held]
     open_breaks = Break.objects.filter(closed_at=None).count()
     disabled = Channel.objects.filter(status=Channel.Status.DISABLED).count()
-    refused = RefusedCall.objects.filter(minute__gte=midnight).aggregate(
-        known=Sum("count", filter=Q(tenant__isnull=False)), unknown=Sum("count", filter=Q(tenant=None))
+    reservations, breaks, alarms_, channels = (
+        reverse(f"admin:{name}_changelist")
+        for name in ("billing_reservation", "billing_break", "billing_paymentalarm", "routing_channel")
     )
-    refused_calls = reverse("admin:accounts_refusedcall_changelist")
-    records = reverse("admin:billing_usagerecord_changelist")
-    reservations = reverse("admin:billing_reservation_changelist")
-    channels = reverse("admin:routing_channel_changelist")
-    breaks = reverse("admin:billing_break_changelist")
-    context["figures"] = [
-        _figure(_RECORDS, gettext("Requests today (UTC)"), records, _count(requests)),
+    return [
         _figure(
-            _REFUSED, gettext("Refused calls today (UTC)"), f"{refused_calls}?owner=known",
-            _count(refused["known"] or 0),
+            "billing.view_paymentalarm", gettext("Open payment alarms"), f"{alarms_}?closed_at__isempty=1",
+            _count(alarms.open_count()),
         ),
-        _figure(
-            _REFUSED, gettext("Calls with unknown keys today (UTC)"), f"{refused_calls}?owner=nobody",
-            _count(refused["unknown"] or 0),
-        ),
-        _figure(_RECORDS, gettext("Spent today (UTC)"), records, *_amounts(today, "spent")),
-        _figure(_RECORDS, gettext("Passed their hold today (UTC)"), records, _share(passed, requests)),
-        _figure(_RECORDS, gettext("Written off today (UTC)"), records, *_amounts(today, "unpaid")),
-        _figure(
-            "billing.view_paymentalarm", gettext("Open payment alarms"),
-            f"{reverse('admin:billing_paymentalarm_changelist')}?closed_at__isempty=1", _count(alarms.open_count()),
-        ),
-        _figure(_HELD, gettext("Open reservations"), reservations, _count(sum(row[1] for row in held))),
-        _figure(
-            _HELD, gettext("Held now"), reservations, *(amounts.format_amount(row[2], row[0]) for row in held)
-        ),
+        _figure(_HELD, gettext("Open reservations"), reservations, _count(open_holds)),
+        _figure(_HELD, gettext("Held now"), reservations, *sums),
         _figure(
             "billing.view_break", gettext("Open breaks in the books"), f"{breaks}?closed_at__isempty=1",
             _count(open_breaks),
@@ -85,9 +92,6 @@ def figures(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
             _count(disabled),
         ),
     ]  # fmt: skip
-    # What a figure links to says who may see it.
-    context["figures"] = [each for each in context["figures"] if request.user.has_perm(each["right"])]
-    return context
 
 
 def _figure(right: str, label: str, link: str, *lines: str) -> dict[str, Any]:

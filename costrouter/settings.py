@@ -73,8 +73,9 @@ TRUSTED_PROXIES = env.list("TRUSTED_PROXIES", default=[])
 CHANNEL_NETWORKS = env.list("CHANNEL_NETWORKS", default=["127.0.0.0/8", "::1/128"] if EMBEDDED else [])
 """Networks that are not public but that channels may still reach, also by plain http."""
 MAX_OPEN_REQUESTS = env.int("MAX_OPEN_REQUESTS", default=4000)
-PAGES_AT_ONCE = env.int("PAGES_AT_ONCE", default=8)
 """Requests that a process has open at once; the next ones are refused with 503."""
+PAGES_AT_ONCE = env.int("PAGES_AT_ONCE", default=8)
+"""Pages that a process makes at once; the next ones wait for their turn."""
 DRAIN_SECONDS = env.float("DRAIN_SECONDS", default=60.0)
 """How long a stopping process lets what is open go on."""
 SHOW_CHANNELS = env.bool("SHOW_CHANNELS", default=True)

@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import Final
 
 from routing.api.base import Envelope
-from routing.endpoints.generate import GENERATE
+from routing.endpoints.generate import ACTIONS, GENERATE
 from routing.endpoints.messages import MESSAGES
 
-_ACTIONS: Final = (":generateContent", ":streamGenerateContent", ":countTokens")
+_ENDS: Final = tuple(f":{action}" for action in ACTIONS)
 
 
 def envelope_at(path: str) -> Envelope | None:
     """Anthropic's below its endpoint, Google's below its version or behind its actions; None is OpenAI's."""
     if path.startswith("/v1/messages"):
         return MESSAGES.envelope
-    if path.startswith("/v1beta/") or path.endswith(_ACTIONS):
+    if path.startswith("/v1beta/") or path.endswith(_ENDS):
         return GENERATE.envelope
     return None

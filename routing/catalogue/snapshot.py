@@ -36,7 +36,7 @@ from routing.endpoints.base import Endpoint, Form
 from routing.providers import ADAPTERS, read_options
 from routing.providers.base import NO_OPTIONS, Options
 from routing.selection.reasons import LACKS, Reason
-from routing.selection.shortlist import MANY, Field
+from routing.selection.shortlist import MANY, RoutesByPrice
 from routing.wire import addresses
 from routing.wire.addresses import ForbiddenAddress, Origin
 from routing.wire.client import Timeouts
@@ -123,13 +123,13 @@ class ModelView:
     """Whether any route could ever answer while this snapshot holds; routes that rest or are broken count."""
     header: bytes = field(init=False)
     """The name as a response header can carry it."""
-    columns: Field[RouteView] | None = field(init=False, repr=False, compare=False)
-    """Its routes in columns, where it has many."""
+    routes_by_price: RoutesByPrice[RouteView] | None = field(init=False, repr=False, compare=False)
+    """Where there are many."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "header", _header_text(self.name))
         object.__setattr__(self, "routes_by_id", {route.id: route for route in self.routes})
-        object.__setattr__(self, "columns", Field(self.routes) if len(self.routes) > MANY else None)
+        object.__setattr__(self, "routes_by_price", RoutesByPrice(self.routes) if len(self.routes) > MANY else None)
         object.__setattr__(self, "is_served", any(route.fault is None for route in self.routes))
 
     def price(self, currency: str, plan: int, now: float) -> Tariff | None:

@@ -111,7 +111,7 @@ def _rank(
     now, forms = time.monotonic(), Forms(call)
     demand, provider = _demand(call.request, needs), call.request.provider
     decisions: list[Decision] = []
-    left_out: Counter[str] = Counter()
+    left_out = _NONE
     options: list[Option] = []
     for model, price in models:
         asked = demand if provider is None else _over_max_price(demand, provider, price)
@@ -119,7 +119,8 @@ def _rank(
         candidates = [_candidate(route, model, forms, needs.prefix, now, health) for route in considered]
         ranked = rank(asked, candidates)
         decisions.append(ranked)
-        left_out += others
+        if others:
+            left_out = left_out + others
         routes = model.routes_by_id
         usable = [routes[each.route] for each in ranked.candidates if each.state != "out"]
         options += [Option(route, model, price, *forms.of(route.channel)) for route in usable]
@@ -134,10 +135,10 @@ def _considered(
     model: ModelView, demand: Demand, forms: Forms, prefix: int, now: float, health: Health
 ) -> tuple[Sequence[RouteView], Counter[str]]:
     """The routes that are ranked: all, or of very many those that can come first; and how many others there are."""
-    if model.columns is None or not is_about_costs(demand) or misfit(demand, model) is not None:
+    if model.routes_by_price is None or not is_about_costs(demand) or misfit(demand, model) is not None:
         return model.routes, _NONE
     faults = Faults(forms.endpoint.name, forms.kind, lambda route: forms.fault(route.channel))
-    short = model.columns.shortlist(demand, prefix, now, health, faults)
+    short = model.routes_by_price.shortlist(demand, prefix, now, health, faults)
     return short.routes, short.left_out
 
 

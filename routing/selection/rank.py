@@ -169,7 +169,7 @@ def expected_cost(demand: Demand, cost: Tariff, success_rate: float = 1.0, cache
     return int((tokens / PER_MILLION + cost.request_fee) / max(success_rate, 0.01))
 
 
-class Able(Protocol):
+class Abilities(Protocol):
     """What a route can do, which its model says."""
 
     @property
@@ -178,7 +178,7 @@ class Able(Protocol):
     def context_window(self) -> int: ...
 
 
-def misfit(demand: Demand, able: Able) -> Reason | None:
+def misfit(demand: Demand, able: Abilities) -> Reason | None:
     """The first thing in the request that no route of its model can do or is allowed to."""
     if not demand.capabilities <= able.capabilities:
         return next(LACKS[name] for name in LACKS if name in demand.capabilities - able.capabilities)

@@ -30,8 +30,8 @@ WANTED: Final = MOST_READY + 4
 """So many are ranked: some may go out while others are tried."""
 
 
-class Lane(Protocol):
-    """What a channel is to this."""
+class ChannelFacts(Protocol):
+    """What is asked of a channel."""
 
     @property
     def id(self) -> int: ...
@@ -43,35 +43,35 @@ class Lane(Protocol):
     def concurrency(self) -> int | None: ...
 
 
-class Way(Protocol):
-    """What a route is to this; `fault` says why it can never be used."""
+class RouteFacts(Protocol):
+    """What is asked of a route; one without a cost price has a fault, which says why it can never be used."""
 
     @property
     def id(self) -> int: ...
     @property
-    def channel(self) -> Lane: ...
+    def channel(self) -> ChannelFacts: ...
     @property
     def cost(self) -> Tariff | None: ...
     @property
     def fault(self) -> Reason | None: ...
 
 
-W = TypeVar("W", bound=Way)
+R = TypeVar("R", bound=RouteFacts)
 
 
-class Shortlist(msgspec.Struct, Generic[W], frozen=True):
+class Shortlist(msgspec.Struct, Generic[R], frozen=True):
     """The routes to rank, those that are out among them, and how many more there are, by reason or "ready"."""
 
-    routes: list[W]
+    routes: list[R]
     left_out: Counter[str]
 
 
-class Faults(msgspec.Struct, Generic[W], frozen=True):
+class Faults(msgspec.Struct, Generic[R], frozen=True):
     """Why a route cannot be asked for this request at its endpoint; those of one kind have the same reason."""
 
     endpoint: str
-    kind: Callable[[W], Hashable]
-    of: Callable[[W], Reason | None]
+    kind: Callable[[R], Hashable]
+    of: Callable[[R], Reason | None]
 
 
 class _Price(msgspec.Struct, frozen=True):
@@ -84,10 +84,6 @@ class _Price(msgspec.Struct, frozen=True):
     least_output: int
     """Of this price and of those behind it."""
     least_fee: int
-
-    def expected(self, asked: int, said: int) -> int:
-        cost = self.cost.for_input(asked) if self.cost.tiers else self.cost
-        return (asked * cost.input + said * cost.output) // PER_MILLION + cost.request_fee
 
     def least(self, asked: int, said: int) -> int:
         """What no route of this price, or of one behind it, costs less than."""
@@ -103,12 +99,12 @@ class _Tied(msgspec.Struct, frozen=True):
     least: int
 
 
-class Field(Generic[W]):
+class RoutesByPrice(Generic[R]):
     """A model's routes by their prices, made once for a catalogue."""
 
-    def __init__(self, routes: Sequence[W]) -> None:
-        self._usable = usable = [route for route in routes if route.fault is None and route.cost is not None]
-        self._never = [(route.fault or Reason.NO_COST_PRICE, route) for route in routes if route not in usable]
+    def __init__(self, routes: Sequence[R]) -> None:
+        self._usable = usable = [route for route in routes if route.fault is None]
+        self._never = [(route.fault, route) for route in routes if route.fault is not None]
         self._places = {route.id: place for place, route in enumerate(usable)}
         self._has_tiers = any(_cost(route).tiers for route in usable)
         by_priority: defaultdict[int, list[int]] = defaultdict(list)
@@ -143,9 +139,9 @@ class Field(Generic[W]):
         prefix: int,
         now: float,
         health: Health,
-        faults: Faults[W],
+        faults: Faults[R],
         draw: Callable[[], float] = random.random,
-    ) -> Shortlist[W]:
+    ) -> Shortlist[R]:
         """What a demand that is about costs alone (`is_about_costs`), and fits the model, is ranked over."""
         out = self._out(now, health, faults)
         apart = self._apart(demand, prefix, now, health)
@@ -162,18 +158,18 @@ class Field(Generic[W]):
         more = len(self._usable) - len(out) - len(ready)
         return Shortlist([*map(self._usable.__getitem__, ready), *shown], left_out + Counter(ready=more))
 
-    def _few(self, out: Mapping[int, Reason]) -> tuple[list[W], Counter[str]]:
+    def _few(self, out: Mapping[int, Reason]) -> tuple[list[R], Counter[str]]:
         """A few of the routes that are out for each reason, and how many more there are."""
         shut = [(out[place], self._usable[place]) for place in sorted(out)]
         seen: Counter[str] = Counter()
-        few: list[W] = []
+        few: list[R] = []
         for reason, route in (*shut, *self._never):
             seen[reason] += 1
             if seen[reason] <= MOST_OUT:
                 few.append(route)
         return few, Counter({reason: count - MOST_OUT for reason, count in seen.items() if count > MOST_OUT})
 
-    def _out(self, now: float, health: Health, faults: Faults[W]) -> dict[int, Reason]:
+    def _out(self, now: float, health: Health, faults: Faults[R]) -> dict[int, Reason]:
         """By place, why a route cannot be used just now."""
         usable = self._usable
         out: dict[int, Reason] = {}
@@ -188,7 +184,7 @@ class Field(Generic[W]):
                 out.setdefault(place, reason)
         return out
 
-    def _kinds(self, faults: Faults[W]) -> list[list[int]]:
+    def _kinds(self, faults: Faults[R]) -> list[list[int]]:
         """The places of each kind of route at an endpoint."""
         found = self._alike.get(faults.endpoint)
         if found is None:
@@ -225,7 +221,7 @@ class Field(Generic[W]):
         for price in prices:
             places = [place for place in price.places if place not in without] if without else price.places
             least = -1 if self._has_tiers else price.least(asked, said)
-            yield _Tied(price.expected(asked, said), places, price.is_even, least)
+            yield _Tied(expected_cost(demand, price.cost), places, price.is_even, least)
 
     def _cheapest(self, tied: Iterator[_Tied], wanted: int, draw: Callable[[], float]) -> list[int]:
         """So many of one priority; of those that cost as much as the dearest of them, some by lot."""
@@ -264,7 +260,7 @@ def is_about_costs(demand: Demand) -> bool:
     return not names_channels and demand.strategy == "cheapest" and demand.beside is NOTHING
 
 
-def _cost(route: Way) -> Tariff:
+def _cost(route: RouteFacts) -> Tariff:
     cost = route.cost
     assert cost is not None  # noqa: S101 - asked of usable routes alone
     return cost

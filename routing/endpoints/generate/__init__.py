@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from routing.endpoints.generate.endpoint import GENERATE
 
-__all__ = ["GENERATE"]
+ACTIONS: Final = ("generateContent", "streamGenerateContent", "countTokens")
+"""What can be asked of a model, behind a colon in the path."""
+
+__all__ = ["ACTIONS", "GENERATE"]

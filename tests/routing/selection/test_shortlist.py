@@ -15,7 +15,7 @@ from billing.prices import Tariff
 from routing.selection.health import Health, RouteHealth
 from routing.selection.rank import MOST_OUT, MOST_READY, Candidate, Decision, Demand, kept, rank
 from routing.selection.reasons import Reason
-from routing.selection.shortlist import WANTED, Faults, Field, is_about_costs
+from routing.selection.shortlist import WANTED, Faults, RoutesByPrice, is_about_costs
 
 NOW = 1_000_000.0
 PREFIX = 7
@@ -60,7 +60,7 @@ def by_all(demand: Demand, routes: list[Route], health: Health, none: Faults[Rou
 
 
 def by_few(demand: Demand, routes: list[Route], health: Health, none: Faults[Route]) -> Decision:
-    short = Field(routes).shortlist(demand, PREFIX, NOW, health, none, lambda: 0.5)
+    short = RoutesByPrice(routes).shortlist(demand, PREFIX, NOW, health, none, lambda: 0.5)
     return kept(rank(demand, [_candidate(each, health, none) for each in short.routes], lambda: 0.5), short.left_out)
 
 
@@ -145,7 +145,7 @@ def test_few_are_looked_at_and_the_others_counted() -> None:
     routes = [route(number, 1_000_000 + 10_000 * number) for number in range(500)]
     routes += [route(number, fault=Reason.CHANNEL_DISABLED) for number in range(500, 600)]
 
-    short = Field(routes).shortlist(DEMAND, PREFIX, NOW, Health(0.2), faults())
+    short = RoutesByPrice(routes).shortlist(DEMAND, PREFIX, NOW, Health(0.2), faults())
 
     assert [each.id for each in short.routes] == [*range(WANTED), 500, 501]
     assert short.left_out == {"ready": 500 - WANTED, Reason.CHANNEL_DISABLED: 100 - MOST_OUT}
@@ -155,14 +155,14 @@ def test_lower_priorities_fill_what_the_higher_ones_leave() -> None:
     routes = [route(number, 9_000_000, priority=5) for number in range(3)]
     routes += [route(number, 1_000_000 + 10_000 * number) for number in range(10, 90)]
 
-    short = Field(routes).shortlist(DEMAND, PREFIX, NOW, Health(0.2), faults())
+    short = RoutesByPrice(routes).shortlist(DEMAND, PREFIX, NOW, Health(0.2), faults())
 
     assert [each.id for each in short.routes] == [0, 1, 2, *range(10, 10 + WANTED - 3)]
 
 
 def test_of_those_that_cost_the_same_all_have_their_turn_by_weight() -> None:
     routes = [route(number, weight=3 if number < 50 else 1) for number in range(100)]
-    field, lots = Field(routes), random.Random(5)
+    field, lots = RoutesByPrice(routes), random.Random(5)
 
     met = Counter(
         each.id
@@ -179,7 +179,7 @@ def test_cheaper_one_never_loses_its_place_to_a_lot() -> None:
     routes = [route(0, 999_000), *(route(number) for number in range(1, 200))]
 
     for _time in range(50):
-        assert 0 in [each.id for each in Field(routes).shortlist(DEMAND, 0, NOW, Health(0.2), faults()).routes]
+        assert 0 in [each.id for each in RoutesByPrice(routes).shortlist(DEMAND, 0, NOW, Health(0.2), faults()).routes]
 
 
 def test_price_by_length_counts_as_for_this_request() -> None:
@@ -187,10 +187,10 @@ def test_price_by_length_counts_as_for_this_request() -> None:
     tiered = Route(1, Channel(1), Tariff(1, "USD", input=1, output=1, tiers=((500, long),)))
     routes = [tiered, *(route(number) for number in range(2, 60))]
 
-    short = Field(routes).shortlist(DEMAND, PREFIX, NOW, Health(0.2), faults())
+    short = RoutesByPrice(routes).shortlist(DEMAND, PREFIX, NOW, Health(0.2), faults())
 
     assert tiered not in short.routes
-    assert tiered in Field(routes).shortlist(Demand(100, 100), PREFIX, NOW, Health(0.2), faults()).routes
+    assert tiered in RoutesByPrice(routes).shortlist(Demand(100, 100), PREFIX, NOW, Health(0.2), faults()).routes
 
 
 def test_route_that_has_recovered_is_no_longer_looked_at() -> None:
@@ -207,7 +207,7 @@ def test_route_that_has_recovered_is_no_longer_looked_at() -> None:
 
 def test_channel_that_was_sent_to_rest_shuts_its_routes_out_and_lets_them_in_again() -> None:
     health = Health(0.2)
-    field = Field([route(number, 1_000_000 + 10_000 * number) for number in range(60)])
+    field = RoutesByPrice([route(number, 1_000_000 + 10_000 * number) for number in range(60)])
     health.rest_channel(0, -1.0)
     back = health.channels[0].resting_until
 
