@@ -53,10 +53,8 @@ class Size:
     """How much longer than in quiet 95 of 100 whole answers may take."""
 
 
-HAS_ROOM: Final = (os.cpu_count() or 1) >= 8
-"""Load, upstream, attacker and stores beside the processes that are measured: on two cores they wait for each other."""
 SHORT = Size(1, 4, 30, 10, 200, pause=0.2, p95_times=100)
-LONG = Size(10, 60, 500, 50, 4_500, pause=0.5, p95_times=2 if HAS_ROOM else 100)
+LONG = Size(10, 60, 500, 50, 4_500, pause=0.5, p95_times=2)
 
 
 @dataclass(slots=True)
