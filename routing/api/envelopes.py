@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from routing.api.base import Envelope
-from routing.endpoints.generate import ACTIONS, GENERATE
+from routing.endpoints.generate import GENERATE, MODEL_ACTIONS
 from routing.endpoints.messages import MESSAGES
 
-_ENDS: Final = tuple(f":{action}" for action in ACTIONS)
+_ENDS: Final = tuple(f":{action}" for action in MODEL_ACTIONS)
 
 
 def envelope_at(path: str) -> Envelope | None:

@@ -16,7 +16,7 @@ from routing.endpoints.base import Endpoint
 from routing.endpoints.chat import CHAT
 from routing.endpoints.completions import COMPLETIONS
 from routing.endpoints.embeddings import EMBEDDINGS
-from routing.endpoints.generate import ACTIONS, GENERATE
+from routing.endpoints.generate import GENERATE, MODEL_ACTIONS
 from routing.endpoints.generate.needs import Weight
 from routing.endpoints.generate.schema import read as read_generate
 from routing.endpoints.images import IMAGES
@@ -229,6 +229,7 @@ class GenerateView(EndpointView):
 
     endpoint = GENERATE
     authentication_classes = [QueryKeyAuthentication]
+    ACTIONS: ClassVar = MODEL_ACTIONS
 
     async def get(self, request: ApiRequest, model_id: str) -> ApiResponse:
         snapshot = request.gateway.catalogue.snapshot
@@ -236,7 +237,7 @@ class GenerateView(EndpointView):
 
     async def post(self, request: ApiRequest, **named: str) -> ApiResponse:
         model, _colon, action = named["model_id"].rpartition(":")
-        if action not in ACTIONS:
+        if action not in self.ACTIONS:
             raise UnknownUrl
         if action == "countTokens":
             return await self._count(request, model)
@@ -282,7 +283,7 @@ class ForEither(GatewayView):
         names = request.headers.by_name
         if b"anthropic-version" in names:
             return await _of_anthropic(request, **kwargs)
-        is_action = request.path.rpartition(":")[2] in ACTIONS
+        is_action = request.path.rpartition(":")[2] in MODEL_ACTIONS
         if is_action or b"x-goog-api-key" in names or b"x-goog-api-client" in names:
             return await (_generate if kwargs else _generate_models)(request, **kwargs)
         return await super().dispatch(request, **kwargs)

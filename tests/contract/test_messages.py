@@ -430,9 +430,14 @@ def test_pages_of_models_are_whole(caller: Caller, model: Offer, double: Offer) 
         whole: dict[str, Any] = response.json()
         return whole
 
-    everything = page()
-    names = [each["id"] for each in everything["data"]]
-    assert (everything["has_more"], everything["first_id"], everything["last_id"]) == (False, names[0], names[-1])
+    pages = [page(limit=1000)]
+    while pages[-1]["has_more"]:
+        pages.append(page(limit=1000, after_id=pages[-1]["last_id"]))
+    assert all((one["first_id"], one["last_id"]) == (one["data"][0]["id"], one["data"][-1]["id"]) for one in pages)
+    assert page() == pages[0]
+    names = [each["id"] for one in pages for each in one["data"]]
+    assert len({*names}) == len(names)
+    assert {model.name, double.name} <= {*names}
     first, last = page(limit=1), page(after_id=names[-2])
     assert ([each["id"] for each in first["data"]], first["has_more"]) == (names[:1], True)
     assert ([each["id"] for each in last["data"]], last["has_more"]) == (names[-1:], False)

@@ -6,7 +6,7 @@ from typing import Final
 
 from routing.endpoints.generate.endpoint import GENERATE
 
-ACTIONS: Final = ("generateContent", "streamGenerateContent", "countTokens")
+MODEL_ACTIONS: Final = ("generateContent", "streamGenerateContent", "countTokens")
 """What can be asked of a model, behind a colon in the path."""
 
-__all__ = ["ACTIONS", "GENERATE"]
+__all__ = ["GENERATE", "MODEL_ACTIONS"]
