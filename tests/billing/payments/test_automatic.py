@@ -362,6 +362,14 @@ def test_order_that_nobody_was_sent_to_pay_expires(gateway: StandIn, shop: Accou
     assert order.state == "expired"
 
 
+def test_card_order_can_be_paid_for_an_hour_and_is_looked_at_after_five_minutes(
+    gateway: StandIn, order: PaymentOrder
+) -> None:
+    assert order.expires_at - order.created_at == dt.timedelta(hours=1)
+    assert order.look_at is not None
+    assert order.look_at - order.created_at == dt.timedelta(minutes=5)
+
+
 # --- the saved card --------------------------------------------------------------------------------------------------
 
 

@@ -215,6 +215,8 @@ def test_pending_refund_is_done_when_the_gateway_says_so(
     tell(gateway, "refund.created", sent)
     made.refresh_from_db()
     assert (made.state, made.external_id, state(paid)) == ("sent", sent["id"], ("paid", 2000))
+    assert made.look_at is not None
+    assert dt.timedelta(minutes=59) < made.look_at - timezone.now() <= dt.timedelta(hours=1)
 
     sent["status"] = "succeeded"
     tell(gateway, "refund.updated", sent)
@@ -222,6 +224,17 @@ def test_pending_refund_is_done_when_the_gateway_says_so(
     made.refresh_from_db()
     assert (made.state, state(paid)) == ("done", ("refunded", 2000))
     assert entries(shop) == [PAID, ("refund", -20 * DOLLAR)]
+
+
+def test_dashboard_refund_of_what_is_left_lets_a_waiting_one_stand(
+    gateway: StandIn, paid: PaymentOrder, shop: Account, clerk: User
+) -> None:
+    waiting = refunds.request(paid, amount=500, reason="waits", by=clerk)
+
+    tell(gateway, "refund.created", gateway.give_back(str(paid.payment_id), 1500))
+
+    waiting.refresh_from_db()
+    assert (waiting.state, state(paid)) == ("requested", ("partly_refunded", 2000))
 
 
 @pytest.mark.parametrize("type_", ["charge.refunded", "refund.created"])
