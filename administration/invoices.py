@@ -19,7 +19,12 @@ from django.utils.safestring import SafeString
 from django.utils.translation import get_language, gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
-from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidget
+from unfold.widgets import (
+    UnfoldAdminDecimalFieldWidget,
+    UnfoldAdminIntegerFieldWidget,
+    UnfoldAdminSelectWidget,
+    UnfoldBooleanWidget,
+)
 
 from accounts.errors import GatewayError
 from administration.decisions import ReasonForm, operator
@@ -31,6 +36,15 @@ from billing.invoices import crediting, finalising, pdf, sheets
 from billing.invoices.finalising import CannotFinalise
 from billing.invoices.sheets import minor_amount
 from billing.models import BillingProfile, CreditNote, Invoice, LegalEntity, NumberSeries, ParkedTenant, TaxRate
+
+
+class PayForm(ReasonForm):
+    is_besides = forms.BooleanField(
+        label=_("Other money came"),
+        help_text=_("It was paid by money that is not in the wallet yet, whatever was paid in since."),
+        required=False,
+        widget=UnfoldBooleanWidget(),
+    )
 
 
 class CreditForm(ReasonForm):
@@ -95,7 +109,7 @@ class InvoiceAdmin(ReadOnlyAdmin):
     def finalise_now(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return self._act(
             request, object_id, _("Make it final"),
-            lambda invoice, reason: finalising.finalise(invoice.pk),
+            lambda invoice, form: finalising.finalise(invoice.pk),
             explanation=_("It gets its number now, before its days of review are over, and cannot be changed again."),
         )  # fmt: skip
 
@@ -103,7 +117,7 @@ class InvoiceAdmin(ReadOnlyAdmin):
     def void(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return self._act(
             request, object_id, _("Void it"),
-            lambda invoice, reason: finalising.void(invoice.pk, reason=reason),
+            lambda invoice, form: finalising.void(invoice.pk, reason=form["reason"]),
             explanation=_("On the day of its issue, unpaid. Its number stays used, and its period is drafted anew."),
         )  # fmt: skip
 
@@ -111,29 +125,34 @@ class InvoiceAdmin(ReadOnlyAdmin):
     def pay(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return self._act(
             request, object_id, _("It was paid"),
-            lambda invoice, reason: finalising.pay(invoice.pk, reason=reason, by=operator(request)),
-            explanation=_("What is due of its lines is posted to the wallet, less what was credited."),
+            lambda invoice, form: finalising.pay(
+                invoice.pk, reason=form["reason"], is_besides=form["is_besides"], by=operator(request)
+            ),
+            explanation=_(
+                "What was paid into the wallet since then pays for it first; the rest of what is due of its lines is "
+                "posted, less what was credited."
+            ),
+            form=PayForm,
         )  # fmt: skip
 
     def _act(
-        self, request: HttpRequest, object_id: str, title: Any, run: Callable[[Invoice, str], Invoice], *,
-        explanation: Any,
+        self, request: HttpRequest, object_id: str, title: Any, run: Callable[[Invoice, dict[str, Any]], Invoice], *,
+        explanation: Any, form: type[ReasonForm] = ReasonForm,
     ) -> HttpResponse:  # fmt: skip
         """Asks for the reason, does it, and keeps the state before and after in the log."""
         invoice = get_object_or_404(Invoice, pk=object_id)
-        form = ReasonForm(request.POST or None)
-        if request.method == "POST" and form.is_valid():
-            reason = form.cleaned_data["reason"]
+        asked = form(request.POST or None)
+        if request.method == "POST" and asked.is_valid():
             try:
                 with transaction.atomic():
-                    done = run(invoice, reason)
-                    self._log(request, invoice, done, reason)
+                    done = run(invoice, asked.cleaned_data)
+                    self._log(request, invoice, done, asked.cleaned_data["reason"])
             except (GatewayError, CannotFinalise) as error:
                 messages.error(request, str(error))
             else:
                 messages.success(request, f"{done}: {done.get_state_display()}")
             return back_to(self, invoice)
-        return form_page(self, request, title=str(title), form=form, original=invoice, submit=str(title),
+        return form_page(self, request, title=str(title), form=asked, original=invoice, submit=str(title),
                          explanation=str(explanation))  # fmt: skip
 
     def _log(self, request: HttpRequest, before: Invoice, after: Invoice, reason: str) -> None:

@@ -16,7 +16,7 @@ from django.db.models import Sum
 from django.utils import timezone
 
 from accounts.models import Tenant
-from billing.invoices import calendar
+from billing.invoices import calendar, prepaid
 from billing.models import (
     ArchivedUse,
     Balance,
@@ -46,13 +46,16 @@ def close_months(wallet: Balance, now: dt.datetime | None = None) -> Iterator[Bi
 
 
 def close_at_threshold(wallet: Balance, threshold: int, now: dt.datetime | None = None) -> BillingPeriod | None:
-    """Ends a post-paid wallet's period now if more than `threshold` ledger units were used in it; None if not.
+    """Ends a post-paid wallet's period now if more than `threshold` ledger units of it are to be billed; None if not.
 
-    What it ends is billed once: the next one counts from here.
+    That is what was used in it and the wallet did not pay. What it ends is billed once: the next one counts from here.
+    The periods before have to be drafted.
     """
     now = now or timezone.now()
     last = last_period(wallet)
     if not last.ends_at < now < next_end(last, wallet.tenant):
+        return None
+    if prepaid.unbilled(wallet) <= threshold:
         return None
     rows = UsageRecord.objects.filter(tenant=wallet.tenant_id, settled_at__gte=last.ends_at)
     if (rows.aggregate(total=Sum("cost"))["total"] or 0) <= threshold:

@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import Count, Sum
 from django.utils import timezone
 
-from billing.invoices import counts, prepaid, rounding, snapshots
-from billing.models import BillingPeriod, EmptyPeriod, Invoice, LedgerEntry, PeriodEntry
+from billing.invoices import closing, counts, prepaid, rounding, snapshots
+from billing.models import Balance, BillingPeriod, EmptyPeriod, Invoice, LedgerEntry, PeriodEntry
+
+
+def bring_up_to_date(wallet: Balance, now: dt.datetime | None = None) -> list[Invoice]:
+    """Closes the wallet's months that are over, and returns the new drafts."""
+    for _period in closing.close_months(wallet, now):
+        pass
+    return draft_all(wallet)
+
+
+def draft_all(wallet: Balance) -> list[Invoice]:
+    """The new drafts of the periods that had none."""
+    made = [draft(period) for period in undrafted(wallet.pk)]
+    return [invoice for invoice in made if invoice is not None]
 
 
 def undrafted(wallet_id: int) -> list[BillingPeriod]:

@@ -85,12 +85,10 @@ def _thresholds(**of: int) -> dict[int, int]:
 
 def close(wallet: Balance, threshold: int | None = None, now: dt.datetime | None = None) -> list[Invoice]:
     """Closes the wallet's months that are over, and its period if the threshold is passed; returns the new drafts."""
-    for _period in closing.close_months(wallet, now):
-        pass
-    if threshold is not None:
-        closing.close_at_threshold(wallet, threshold, now)
-    made = [drafts.draft(period) for period in drafts.undrafted(wallet.pk)]
-    return [invoice for invoice in made if invoice is not None]
+    made = drafts.bring_up_to_date(wallet, now)
+    if threshold is not None and closing.close_at_threshold(wallet, threshold, now):
+        made += drafts.draft_all(wallet)
+    return made
 
 
 def finalise_all(now: dt.datetime | None = None) -> Iterator[tuple[int, bool]]:

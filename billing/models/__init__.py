@@ -10,7 +10,15 @@ from billing.models.cards import AutomaticTopUp, SavedCard
 from billing.models.codes import Code, CodeBatch, CodeTry
 from billing.models.corrections import Correction
 from billing.models.grants import Draw, Drawing, Lot
-from billing.models.invoices import BillingPeriod, CreditNote, EmptyPeriod, Invoice, InvoiceMail, PeriodEntry
+from billing.models.invoices import (
+    BillingPeriod,
+    CreditNote,
+    EmptyPeriod,
+    Invoice,
+    InvoiceMail,
+    InvoicePayment,
+    PeriodEntry,
+)
 from billing.models.jobs import JobRun, ParkedTenant
 from billing.models.keys import IdempotencyKey
 from billing.models.ledger import LedgerEntry
@@ -58,6 +66,7 @@ __all__ = [
     "IdempotencyKey",
     "Invoice",
     "InvoiceMail",
+    "InvoicePayment",
     "JobRun",
     "LedgerEntry",
     "LegalEntity",

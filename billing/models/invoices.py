@@ -202,6 +202,30 @@ class Invoice(models.Model):
         return values
 
 
+class InvoicePayment(AppendOnly):
+    """What settled an invoice, once. Ledger units: `from_wallet` was in the wallet already, `posted` came in for it."""
+
+    invoice = models.OneToOneField(Invoice, models.PROTECT, related_name="payment", verbose_name=_("document"))
+    after = models.ForeignKey(BillingPeriod, models.PROTECT, related_name="+", verbose_name=_("billing period"))
+    """The wallet's latest closed period at that moment: only documents of later ones know of it."""
+    from_wallet = models.BigIntegerField(_("paid from the wallet"))
+    posted = models.BigIntegerField(_("posted to the wallet"))
+    created_by = models.ForeignKey(User, models.SET_NULL, null=True, blank=True, related_name="+")
+    created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
+
+    class Meta:
+        verbose_name = _("payment of an invoice")
+        verbose_name_plural = _("payments of invoices")
+        constraints = (
+            models.CheckConstraint(
+                condition=models.Q(from_wallet__gte=0, posted__gte=0), name="billing_invoice_payment_amounts"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.invoice_id}"
+
+
 class CreditNote(AppendOnly):
     """What is given back of a final document; final from the beginning."""
 

@@ -13,6 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import ApiKey, Tenant, User
+from billing import ledger
 from billing.invoices import drafts, finalising, jobs
 from billing.models import (
     Balance,
@@ -50,8 +51,8 @@ def page_of(desk: Browser, invoice: Invoice) -> Page:
     return desk.open(reverse("admin:billing_invoice_change", args=[invoice.pk]))
 
 
-def act(desk: Browser, invoice: Invoice, link: str, reason: str = "a good one") -> Page:
-    return page_of(desk, invoice).click(link).press(link, reason=reason).landed()
+def act(desk: Browser, invoice: Invoice, link: str, reason: str = "a good one", **fields: str) -> Page:
+    return page_of(desk, invoice).click(link).press(link, reason=reason, **fields).landed()
 
 
 def last_log() -> str:
@@ -108,6 +109,28 @@ def test_paid_invoice_fills_the_wallet_by_whoever_noted_it(desk: Browser, draft:
     entry = LedgerEntry.objects.get(reference=f"invoice:{draft.pk}")
     assert (entry.amount, entry.created_by) == (500 * CENT, operator)  # the wallet had five of the ten dollars
     assert "state: final → paid" in last_log()
+
+
+def test_top_up_since_the_invoice_pays_for_it_unless_other_money_came(desk: Browser, draft: Invoice) -> None:
+    finalising.finalise(draft.pk)
+    wallet = draft.period.wallet
+    ledger.post(balance=wallet, kind=LedgerEntry.Kind.TOP_UP, amount=500 * CENT, reference="card")
+
+    act(desk, draft, "It was paid", reason="card")
+
+    draft.refresh_from_db()
+    assert (draft.state, draft.payment.from_wallet, draft.payment.posted) == ("paid", 500 * CENT, 0)
+    assert not LedgerEntry.objects.filter(reference=f"invoice:{draft.pk}").exists()
+
+
+def test_other_money_is_posted_where_the_operator_says_that_it_came(desk: Browser, draft: Invoice) -> None:
+    finalising.finalise(draft.pk)
+    wallet = draft.period.wallet
+    ledger.post(balance=wallet, kind=LedgerEntry.Kind.TOP_UP, amount=500 * CENT, reference="card")
+
+    act(desk, draft, "It was paid", reason="bank 78", is_besides="on")
+
+    assert LedgerEntry.objects.get(reference=f"invoice:{draft.pk}").amount == 500 * CENT
 
 
 def test_credit_note_is_issued_once_however_often_its_form_is_sent(desk: Browser, draft: Invoice) -> None:

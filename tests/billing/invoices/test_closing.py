@@ -227,7 +227,8 @@ def test_e28_request_that_is_told_of_again_at_another_time_is_the_same_request(d
 
 def test_settling_while_periods_are_closed_leaves_no_request_out_and_none_in_two(database: str) -> None:
     """Close against settle, by a closer whose clock is an hour ahead: what is closed does not change any more."""
-    one = account(10**9)
+    one = account(0)
+    ledger.set_credit_line(balance=one.wallet, credit_line=10**9)
     wallet, seen, cut, done = wallet_of(one), {}, threading.Event(), threading.Event()
 
     def settle(books: Books) -> None:
@@ -314,6 +315,17 @@ def test_e25_threshold_ends_the_period_once_and_its_usage_is_not_billed_again(po
         (202603, "threshold", now),
         (202603, "month", utc(2026, 4, 1)),
     ]
+
+
+@pytest.mark.parametrize("at", [utc(2026, 3, 20), utc(2026, 4, 1)], ids=["where it ended last", "the month's end"])
+def test_threshold_makes_no_period_without_length_and_leaves_the_end_of_a_month_to_it(
+    postpaid: Customer, at: dt.datetime
+) -> None:
+    postpaid.spend(600)
+    assert closing.close_at_threshold(wallet_of(postpaid), 1, utc(2026, 3, 20)) is not None
+    postpaid.spend(600, at=utc(2026, 3, 20, 1))
+
+    assert closing.close_at_threshold(wallet_of(postpaid), 1, at) is None
 
 
 def test_threshold_does_not_end_a_month_that_is_over(postpaid: Customer) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import uuid
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from billing import reconciliation
 from billing.invoices import crediting, drafts, finalising, jobs, mails, pdf, prepaid, rounding, sheets
 from billing.invoices.finalising import InvoiceConflict
-from billing.models import Balance, CreditNote, Invoice, LedgerEntry, TaxRate
+from billing.models import Balance, CreditNote, Invoice, LedgerEntry, Reservation, TaxRate
 from tests.billing.invoices.customers import APRIL, CENT, Customer, customer, utc
 
 Kind = LedgerEntry.Kind
@@ -319,3 +320,180 @@ def test_dues_and_wallet_are_the_same_sum_in_any_order_of_money_and_usage(
 
     assert one.available - LINE > -CENT * len(months)
     assert breaks(one) == []
+
+
+# --- what settles an invoice settles it once -------------------------------------------------------------------------
+
+
+def test_invoice_that_a_top_up_has_paid_is_not_credited_again(postpaid: Customer) -> None:
+    used(postpaid, 3000)
+    invoice = invoice_of(postpaid, 3)
+    paid_in(postpaid, 3000, month=4)
+
+    finalising.pay(invoice.pk, reason="by card, as the dashboard says", now=utc(2026, 4, 9))
+
+    assert postpaid.available == LINE
+    used(postpaid, 2000, month=4)
+    assert (invoice_of(postpaid, 4).due, breaks(postpaid)) == (2000, [])
+
+
+@pytest.mark.parametrize(
+    ("top_up", "available"),
+    [pytest.param(1200, 0, id="part of it"), pytest.param(5000, 2000, id="more than it")],
+)
+def test_top_up_pays_its_part_of_an_invoice_and_the_rest_is_posted(
+    postpaid: Customer, top_up: int, available: int
+) -> None:
+    used(postpaid, 3000)
+    invoice = invoice_of(postpaid, 3)
+    paid_in(postpaid, top_up, month=4)
+
+    finalising.pay(invoice.pk, reason="card and bank", now=utc(2026, 4, 9))
+
+    assert postpaid.available == LINE + available * CENT
+
+
+def test_money_that_came_besides_is_posted_whatever_the_wallet_has(postpaid: Customer) -> None:
+    used(postpaid, 3000)
+    invoice = invoice_of(postpaid, 3)
+    paid_in(postpaid, 3000, month=4)
+
+    finalising.pay(invoice.pk, reason="bank 78", is_besides=True, now=utc(2026, 4, 9))
+
+    assert postpaid.available == LINE + 3000 * CENT
+    used(postpaid, 2000, month=4)
+    assert (invoice_of(postpaid, 4).due, breaks(postpaid)) == (0, [])
+
+
+def test_top_up_that_billed_usage_has_spent_pays_no_invoice_before_it(postpaid: Customer) -> None:
+    used(postpaid, 3000)
+    march = invoice_of(postpaid, 3)
+    paid_in(postpaid, 3000, month=4)
+    used(postpaid, 2000, month=4)
+    april = invoice_of(postpaid, 4)
+    assert (april.due, april.from_wallet) == (0, 2000)
+
+    finalising.pay(march.pk, reason="bank", now=utc(2026, 5, 9))
+
+    assert (march.payment.from_wallet, march.payment.posted) == (1000 * CENT, 2000 * CENT)
+    assert postpaid.available == LINE
+    assert breaks(postpaid) == []
+
+
+def test_one_top_up_pays_one_of_two_invoices(postpaid: Customer) -> None:
+    used(postpaid, 3000)
+    march = invoice_of(postpaid, 3)
+    used(postpaid, 2000, month=4)
+    april = invoice_of(postpaid, 4)
+    paid_in(postpaid, 3000, month=5)
+
+    for invoice in (march, april):
+        finalising.pay(invoice.pk, reason="card, then bank", now=utc(2026, 5, 9))
+
+    assert [each.payment.posted for each in (march, april)] == [0, 2000 * CENT]
+    assert postpaid.available == LINE
+
+
+def test_top_up_that_was_refunded_pays_nothing(postpaid: Customer) -> None:
+    used(postpaid, 3000)
+    invoice = invoice_of(postpaid, 3)
+    paid_in(postpaid, 3000, month=4)
+    postpaid.post(Kind.REFUND, -2000 * CENT, utc(2026, 4, 5))
+
+    finalising.pay(invoice.pk, reason="card and bank", now=utc(2026, 4, 9))
+
+    assert postpaid.available == LINE
+
+
+def test_e33_granted_credit_after_an_invoice_does_not_pay_it(postpaid: Customer) -> None:
+    used(postpaid, 3000)
+    invoice = invoice_of(postpaid, 3)
+    postpaid.post(Kind.GRANT, 3000 * CENT, utc(2026, 4, 5))
+
+    finalising.pay(invoice.pk, reason="bank", now=utc(2026, 4, 9))
+
+    assert postpaid.available == LINE + 3000 * CENT
+
+
+def test_credit_note_lowers_what_a_top_up_has_to_pay(postpaid: Customer) -> None:
+    used(postpaid, 3000)
+    invoice = invoice_of(postpaid, 3)
+    crediting.credit(invoice.pk, lines={0: 1000}, effect=CreditNote.Effect.OFFSET, reason="an outage")
+    paid_in(postpaid, 2000, month=4)
+
+    finalising.pay(invoice.pk, reason="card", now=utc(2026, 4, 9))
+
+    assert postpaid.available == LINE
+
+
+# --- thresholds ------------------------------------------------------------------------------------------------------
+
+
+def threshold_passed(one: Customer, cents: int, now: dt.datetime) -> bool:
+    wallet = Balance.objects.select_related("tenant").get(pk=one.wallet.pk)
+    return bool(jobs.close(wallet, cents * CENT, now))
+
+
+def test_threshold_does_not_count_what_the_wallet_has_paid(postpaid: Customer) -> None:
+    paid_in(postpaid, 5000)
+    used(postpaid, 5600)
+
+    assert not threshold_passed(postpaid, 600, utc(2026, 3, 20))
+
+    postpaid.spend(CENT, at=utc(2026, 3, 21))
+    assert threshold_passed(postpaid, 600, utc(2026, 3, 22))
+    invoice = Invoice.objects.get(tenant=postpaid.tenant)
+    assert (invoice.from_wallet, prepaid.asked(invoice)) == (5000, 601)
+
+
+def test_threshold_does_not_count_what_an_invoice_asks_for(postpaid: Customer) -> None:
+    used(postpaid, 3000)
+    invoice_of(postpaid, 3)
+    used(postpaid, 600, month=4)
+
+    assert not threshold_passed(postpaid, 600, utc(2026, 4, 20))
+
+    postpaid.spend(CENT, at=utc(2026, 4, 21))
+    assert threshold_passed(postpaid, 600, utc(2026, 4, 22))
+
+
+def test_threshold_knows_the_month_that_closes_with_it(postpaid: Customer) -> None:
+    used(postpaid, 3000)
+    paid_in(postpaid, 100, month=4)
+    postpaid.spend(700 * CENT, at=utc(2026, 4, 1, 5))
+
+    wallet = Balance.objects.select_related("tenant").get(pk=postpaid.wallet.pk)
+    made = jobs.close(wallet, 600 * CENT, utc(2026, 4, 2, 5))
+
+    assert [invoice.period.cut for invoice in made] == ["month"]
+
+
+def test_threshold_does_not_count_what_is_held(postpaid: Customer) -> None:
+    used(postpaid, 600)
+    Balance.objects.filter(pk=postpaid.wallet.pk).update(available=postpaid.available - 50 * CENT)
+    held = Reservation.objects.create(
+        id=uuid.uuid4(), owner=uuid.uuid4(), tenant=postpaid.tenant, legs=[postpaid.wallet.pk], amount=50 * CENT,
+        api_key_id=postpaid.key.pk, endpoint="chat.completions", model="m", price_id=1, is_stream=False,
+        created_at=utc(2026, 3, 19),
+    )  # fmt: skip
+
+    assert not threshold_passed(postpaid, 600, utc(2026, 3, 20))
+
+    held.delete()
+    Balance.objects.filter(pk=postpaid.wallet.pk).update(available=postpaid.available + 50 * CENT)
+
+
+def test_payment_after_a_month_that_is_not_closed_yet_closes_it_first(postpaid: Customer) -> None:
+    used(postpaid, 3000)
+    march = invoice_of(postpaid, 3)
+    paid_in(postpaid, 3000, month=4)
+    used(postpaid, 2000, month=4)
+
+    finalising.pay(march.pk, reason="card", now=utc(2026, 5, 1, 1))
+    april = invoice_of(postpaid, 4)
+    used(postpaid, 100, month=5)
+    may = invoice_of(postpaid, 5)
+
+    assert (march.payment.from_wallet, april.from_wallet) == (1000 * CENT, 2000)
+    assert (april.due, may.due, postpaid.available) == (0, 100, LINE - 100 * CENT)
+    assert breaks(postpaid) == []

@@ -14,11 +14,15 @@ from django.test import Client
 from accounts.errors import GatewayError
 from accounts.models import User
 from billing.books import Books
+from billing.invoices import finalising
+from billing.invoices.finalising import InvoiceConflict
 from billing.models import AutomaticTopUp, ExchangeRate, Gateway, LedgerEntry, PaymentEvent, PaymentOrder, SavedCard
 from billing.payments import automatic, orders, refunds, transfers
+from billing.payments.events import Outcome
 from billing.reservations import new_id
 from tests import payers
-from tests.billing.payments.conftest import DOLLAR, entries, ordered, tell
+from tests.billing.invoices.customers import customer, seller
+from tests.billing.payments.conftest import DOLLAR, entries, member, ordered, tell
 from tests.billing.payments.test_transfers import post, told_of
 from tests.bookkeeping import Account, account, race
 from tests.payers import StandIn
@@ -200,3 +204,45 @@ def test_top_up_while_requests_hold_money(gateway: StandIn, payer: User, databas
 
     assert busy.available == DOLLAR + 25 * DOLLAR - 60 * 7
     assert LedgerEntry.objects.filter(balance=busy.wallet, kind="top_up").count() == 5
+
+
+def test_invoice_that_is_paid_by_card_while_operators_note_it_is_credited_once(
+    gateway: StandIn, clerk: User, boss: User
+) -> None:
+    """What the card paid is never posted a second time, whoever comes first; who comes too early is told to wait."""
+    seller()
+    one = customer(postpaid=True)
+    one.spend(20 * DOLLAR)
+    invoice = one.final()
+    shop = Account(one.tenant, one.wallet, one.price())
+    order = ordered(shop, member(shop))
+    intent = gateway.pay(str(order.session_id))
+
+    def settle(number: int) -> object:
+        if number % 2:
+            return tell(gateway, "payment_intent.succeeded", intent, id_=f"evt_{order.pk}_{number}")
+        return finalising.pay(invoice.pk, reason="by card", by=(clerk, boss)[number // 2 % 2]).state
+
+    answers = Counter(at_once(12, settle))
+    with contextlib.suppress(InvoiceConflict):
+        finalising.pay(invoice.pk, reason="by card", by=clerk)  # where all of them came too early
+
+    invoice.refresh_from_db()
+    assert answers[Outcome.BOOKED] == 6
+    assert answers["InvoiceConflict"] >= 5
+    assert (invoice.state, entries(shop)) == ("paid", [("top_up", 20 * DOLLAR)])
+    assert (invoice.payment.from_wallet, invoice.payment.posted) == (20 * DOLLAR, 0)
+
+
+def test_two_operators_note_a_payment_at_once_and_it_is_posted_once(database: str, clerk: User, boss: User) -> None:
+    seller()
+    one = customer(postpaid=True)
+    one.spend(20 * DOLLAR)
+    invoice = one.final()
+
+    answers = Counter(
+        at_once(8, lambda number: finalising.pay(invoice.pk, reason="bank", by=(clerk, boss)[number % 2]).state)
+    )
+
+    assert answers == {"paid": 1, "InvoiceConflict": 7}
+    assert entries(Account(one.tenant, one.wallet, one.price())) == [("top_up", 20 * DOLLAR)]
