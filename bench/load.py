@@ -145,16 +145,18 @@ def check_stream(target: Target) -> None:
     """One stream, read and compared chunk by chunk; raises BenchmarkError if the upstream's text did not arrive."""
     shape = payloads.SHORT
     answer = _post(target, target.stream_port, payloads.request_body(shape.model, stream=True))
-    expected = [_content(event) for event in payloads.stream_events(shape, with_usage=False)[:-1]]
+    expected = _contents(payloads.stream_events(shape, with_usage=False))
     # _post has removed the chunked framing: put one frame around it for the common reader.
     events = sse_events(b"\r\n\r\n%x\r\n%s\r\n" % (len(answer), answer))
-    if [_content(event) for event in events[:-1]] != expected or events[-1] != b"data: [DONE]":
+    if _contents(events) != expected or events[-1] != b"data: [DONE]":
         raise BenchmarkError(f"{target.name}: another stream than the upstream's: {answer[:500]!r}")
     target.completed += 1
 
 
-def _content(event: bytes) -> str:
-    return str(json.loads(event.removeprefix(b"data: "))["choices"][0]["delta"]["content"])
+def _contents(events: list[bytes]) -> list[str]:
+    """The texts of a stream's chunks before `[DONE]`; a chunk that only says why the answer ended has none."""
+    deltas = (json.loads(event.removeprefix(b"data: "))["choices"][0]["delta"] for event in events[:-1])
+    return [delta["content"] for delta in deltas if "content" in delta]
 
 
 def _post(target: Target, port: int, body: bytes, path: str = PATH) -> bytes:

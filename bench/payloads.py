@@ -37,8 +37,8 @@ class StreamShape:
 
     @property
     def events(self) -> int:
-        """`data:` events that a client sees which did not ask for usage: the chunks and `[DONE]`."""
-        return self.chunks + 1
+        """`data:` events that a client sees which did not ask for usage: the chunks, why it ended, and `[DONE]`."""
+        return self.chunks + 2
 
     @property
     def seconds(self) -> float:
@@ -105,8 +105,12 @@ def answer_to(request: bytes) -> bytes:
 
 
 def stream_events(shape: StreamShape, *, with_usage: bool) -> list[bytes]:
-    """The upstream's stream, one server-sent event an item: the content chunks, usage if asked for, `[DONE]`."""
-    events = [_event(number, shape.chunks) for number in range(shape.chunks)]
+    """The upstream's stream, one server-sent event an item, as OpenAI's API sends them.
+
+    The content chunks, one without text that says why the answer ended, usage if asked for, `[DONE]`.
+    """
+    events = [_event(number) for number in range(shape.chunks)]
+    events.append(b"data: %s\n\n" % _compact(_chunk([_choice({}, "stop")])))
     if with_usage:
         usage = {"prompt_tokens": 180, "completion_tokens": shape.chunks, "total_tokens": 180 + shape.chunks}
         events.append(b"data: %s\n\n" % _compact(_chunk([]) | {"usage": usage}))
@@ -120,11 +124,14 @@ def shape_of(body: bytes) -> StreamShape | None:
     return StreamShape(int(found[1]), int(found[2])) if found else None
 
 
-def _event(number: int, count: int) -> bytes:
+def _event(number: int) -> bytes:
     delta = {"content": ""} if number else {"role": "assistant", "content": ""}
-    finish = "stop" if number == count - 1 else None
-    document = _chunk([{"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}])
+    document = _chunk([_choice(delta, None)])
     return b"data: %s\n\n" % _padded(document, delta, EVENT_BYTES - len(b"data: \n\n"))
+
+
+def _choice(delta: dict[str, Any], finish: str | None) -> dict[str, Any]:
+    return {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
 
 
 def _chunk(choices: list[dict[str, Any]]) -> dict[str, Any]:

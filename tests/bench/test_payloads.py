@@ -33,14 +33,16 @@ def test_embeddings_have_their_sizes() -> None:
 def test_stream_has_chunks_of_one_size_and_ends_with_done() -> None:
     events = payloads.stream_events(StreamShape(3, 20), with_usage=False)
 
-    assert [len(event) for event in events] == [273, 273, 273, len(b"data: [DONE]\n\n")]
+    ended = json.loads(events[3].removeprefix(b"data: "))["choices"][0]
+    assert [len(event) for event in events[:3]] == [273, 273, 273]
+    assert (ended["delta"], ended["finish_reason"]) == ({}, "stop")
     assert events[-1] == b"data: [DONE]\n\n"
 
 
 def test_usage_comes_in_an_event_of_its_own_before_done() -> None:
     events = payloads.stream_events(StreamShape(3, 20), with_usage=True)
 
-    usage = json.loads(events[3].removeprefix(b"data: "))
+    usage = json.loads(events[4].removeprefix(b"data: "))
     assert usage["choices"] == []
     assert usage["usage"] == {"prompt_tokens": 180, "completion_tokens": 3, "total_tokens": 183}
 
