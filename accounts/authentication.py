@@ -112,6 +112,8 @@ class Caller:
     """Of the legs that are quotas."""
     allowed_origins: frozenset[str] = frozenset()
     """Web origins whose scripts may use it; empty allows none."""
+    says_payment_required: bool = False
+    """What its wallet cannot pay for is refused with 402, as its tenant has chosen."""
 
     is_authenticated: Final = True
 
@@ -324,6 +326,7 @@ def _caller(row: KeyRow, legs: Legs) -> Caller:
         session_quotas=legs.session_quotas,
         spending_limits=legs.limits,
         allowed_origins=frozenset(row.allowed_origins),
+        says_payment_required=row.says_payment_required,
     )
 
 

@@ -17,7 +17,8 @@ _COLUMNS: Final = (
     "k.digest, k.id, k.tenant_id, k.created_by_id, k.status, k.expires_at, "
     "k.allowed_models, k.allowed_networks, k.allowed_origins, "
     "k.requests_per_minute, k.tokens_per_minute, k.concurrency, "
-    "t.status, t.currency, t.requests_per_minute, t.tokens_per_minute, t.concurrency"
+    "t.status, t.currency, t.requests_per_minute, t.tokens_per_minute, t.concurrency, "
+    "t.says_payment_required"
 )
 Rates = tuple[int | None, int | None, int | None]
 """Requests and tokens a minute, and requests in flight."""
@@ -39,6 +40,7 @@ class KeyRow(msgspec.Struct, frozen=True):
     tenant_status: str
     currency: str
     tenant_rates: Rates
+    says_payment_required: bool
 
 
 def by_digest(digests: Sequence[str]) -> list[KeyRow]:
@@ -73,6 +75,7 @@ def _row(values: Any) -> KeyRow:
     return KeyRow(
         digest, pk, tenant_id, created_by, status, _seconds(expires_at), _texts(models), _texts(networks),
         _texts(origins), values[9:12], tenant_status, currency, values[14:17],
+        bool(values[17]),
     )  # fmt: skip
 
 

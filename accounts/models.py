@@ -99,6 +99,12 @@ class Tenant(RateLimits):
     status = models.CharField(_("status"), max_length=12, choices=Status, default=Status.ACTIVE)
     currency = models.CharField(_("currency"), max_length=3, choices=Currency, default=Currency.USD)
     time_zone = models.CharField(_("time zone"), max_length=64, default="UTC")
+    says_payment_required = models.BooleanField(
+        _("402 when the money is used up"),
+        default=False,
+        db_default=False,
+        help_text=_("What the wallet cannot pay for is refused with the status 402 Payment Required instead of 429."),
+    )
     created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
 
     class Meta:

@@ -48,7 +48,10 @@ class TenantForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptabl
 
     class Meta:
         model = Tenant
-        fields = ("name", "status", "currency", "time_zone", "requests_per_minute", "tokens_per_minute", "concurrency")
+        fields = (
+            "name", "status", "currency", "time_zone", "says_payment_required", "requests_per_minute",
+            "tokens_per_minute", "concurrency",
+        )  # fmt: skip
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -130,7 +133,7 @@ class TenantAdmin(Admin):
     actions_detail = ({"title": _("Actions"), "icon": "bolt", "items": ("post_entry", "set_credit_line", "issue_key")},)
     fieldsets = (
         (None, {"fields": ("name", "status", "currency", "time_zone", "plan")}),
-        (_("Wallet"), {"fields": ("shown_available", "shown_credit_line")}),
+        (_("Wallet"), {"fields": ("shown_available", "shown_credit_line", "says_payment_required")}),
         (_("Limits"), {"fields": ("requests_per_minute", "tokens_per_minute", "concurrency"),
                        "description": _("Of the tenant as a whole; empty means unlimited.")}),
     )  # fmt: skip

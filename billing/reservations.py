@@ -46,6 +46,12 @@ class InsufficientQuota(GatewayError):
         self.balance = balance
 
 
+class PaymentRequired(InsufficientQuota):
+    """The same of a wallet, whose tenant has chosen this status for it."""
+
+    status = 402
+
+
 class QuotaExceeded(InsufficientQuota):
     """The balance is a quota: there may be money, but no more of it may be spent in this period."""
 

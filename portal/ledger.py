@@ -1,4 +1,4 @@
-"""The wallet's page: what is there and where it came from, codes, the alert of a low balance, and the ledger."""
+"""The wallet's page: what is there and where it came from, codes, the alert, the refusals' status, and the ledger."""
 
 from __future__ import annotations
 
@@ -58,6 +58,20 @@ class AlertForm(forms.Form):
         return amounts.ledger_units(typed, self.tenant.currency) if typed else None
 
 
+class RefusalsForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable at run time
+    """With which status apps are told that the money is used up."""
+
+    class Meta:
+        model = Tenant
+        fields = ("says_payment_required",)
+        labels = {"says_payment_required": _("Answer 402 Payment Required")}
+        help_texts = {
+            "says_payment_required": _(
+                "Otherwise 429, as OpenAI does. Some clients try again after a 429 and stop at a 402."
+            )
+        }
+
+
 @dataclass(frozen=True, slots=True)
 class Grant:
     """A line of the list of grants: what is left of it, and what it was given for."""
@@ -101,6 +115,14 @@ def alert(request: TenantRequest) -> HttpResponse:
     return _page(request, alert_form=form)
 
 
+@require_http_methods(["POST"])
+@billing_page
+def refusals(request: TenantRequest) -> HttpResponse:
+    RefusalsForm(request.POST, instance=request.tenant).save(commit=False).save(update_fields=RefusalsForm.Meta.fields)
+    messages.success(request, gettext("The status is saved. It holds everywhere within two seconds."))
+    return redirect("portal:billing")
+
+
 def _page(request: TenantRequest, **forms_: forms.Form) -> HttpResponse:
     own = balances.open_wallet(request.tenant)
     standing = grants.standing(own)
@@ -113,6 +135,7 @@ def _page(request: TenantRequest, **forms_: forms.Form) -> HttpResponse:
         "is_first": "after" not in request.GET,
         "redeem_form": RedeemForm(),
         "alert_form": AlertForm(initial={"threshold": _threshold(own)}, tenant=request.tenant),
+        "refusals_form": RefusalsForm(instance=request.tenant),
     }
     return render(request, "portal/wallet.html", context | forms_)
 

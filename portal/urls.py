@@ -32,6 +32,7 @@ urlpatterns = [
     path("billing/", ledger.wallet, name="billing"),
     path("billing/redeem/", ledger.redeem, name="billing_redeem"),
     path("billing/alert/", ledger.alert, name="billing_alert"),
+    path("billing/refusals/", ledger.refusals, name="billing_refusals"),
     path("billing/ledger.csv", ledger.ledger_csv, name="billing_csv"),
     path("topups/", topups.top_ups, name="topups"),
     path("topups/card/", topups.save_card, name="topup_card"),

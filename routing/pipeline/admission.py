@@ -11,7 +11,7 @@ from accounts.authentication import SpendingLimit
 from accounts.limits import Standing
 from billing.books import Hold
 from billing.money import PER_MILLION, to_json_number
-from billing.reservations import FundsInFlight, InsufficientQuota, QuotaExceeded, timestamp
+from billing.reservations import FundsInFlight, InsufficientQuota, PaymentRequired, QuotaExceeded, timestamp
 from routing.endpoints.base import LEAST_USEFUL_OUTPUT, ceiling_of
 from routing.pipeline.call import Plan
 from routing.pipeline.gateway import Gateway
@@ -147,7 +147,8 @@ def _insufficient(plan: Plan, refused: InsufficientQuota, affordable: int) -> In
         message += f", which affords {affordable} output tokens. Lower max_tokens or add credit."
     else:
         message += ". Add credit."
-    return InsufficientQuota(
+    refusal = PaymentRequired if caller.says_payment_required else InsufficientQuota
+    return refusal(
         message, available=refused.available, tied_up=refused.tied_up, balance=refused.balance
     )  # fmt: skip
 

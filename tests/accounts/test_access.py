@@ -49,7 +49,7 @@ MANAGE = ["portal:key_create"]
 OF_A_KEY = ["portal:key", "portal:key_revoke"]
 OF_A_QUOTA = ["portal:quota", "portal:quota_end"]
 OF_A_DEFAULT = ["portal:quota_default_end"]
-OF_BILLING = ["portal:billing_redeem", "portal:billing_alert"]
+OF_BILLING = ["portal:billing_redeem", "portal:billing_alert", "portal:billing_refusals"]
 OF_AN_ORDER = ["portal:topup", "portal:topup_live"]
 CHANGE_THE_CARD = ["portal:topup_card", "portal:topup_card_forget", "portal:topup_automatic"]
 OF_AN_INVOICE = ["portal:invoice", "portal:invoice_pdf", "portal:invoice_csv"]
@@ -166,11 +166,15 @@ def test_owners_and_admins_alone_change_what_is_paid(
     (code,) = codes.make(CodeBatch(label="x", amount=7, currency="USD", number=1))
     browser = Browser(request.getfixturevalue(who) if who else None)
 
-    assert browser.forge(reverse(name), {"code": code, "threshold": "1"}).status == status
+    assert (
+        browser.forge(reverse(name), {"code": code, "threshold": "1", "says_payment_required": "on"}).status == status
+    )
 
     alice_may = who == "alice"
     assert BalanceAlert.objects.filter(balance__tenant=tenant).exists() is (alice_may and name == OF_BILLING[1])
     assert Code.objects.filter(tenant=tenant).exists() is (alice_may and name == OF_BILLING[0])
+    tenant.refresh_from_db()
+    assert tenant.says_payment_required is (alice_may and name == OF_BILLING[2])
 
 
 @pytest.fixture

@@ -56,6 +56,12 @@ def test_change_keeps_the_members(desk: Browser, tenant: Tenant, bob: User) -> N
     assert (tenant.name, tenant.members.count()) == ("Renamed", 2)
 
 
+def test_status_for_an_empty_wallet_is_chosen(desk: Browser, tenant: Tenant) -> None:
+    _page(desk, tenant).press("Save", says_payment_required=True)
+    tenant.refresh_from_db()
+    assert tenant.says_payment_required
+
+
 def test_member_gets_another_role_and_another_one_leaves(desk: Browser, tenant: Tenant, bob: User) -> None:
     _page(desk, tenant).press("Save", **{"members-0-role": "admin", "members-1-DELETE": True})
     assert [member.role for member in tenant.members.all()] == ["admin"]

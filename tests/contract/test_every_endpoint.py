@@ -16,7 +16,7 @@ from tests import upstream as up
 from tests.callers import Caller
 from tests.contract import test_generate, test_messages
 from tests.contract.test_quotas import grant
-from tests.envelopes import assert_error
+from tests.envelopes import assert_error, assert_final
 from tests.faults import CANARY
 from tests.installation import DOLLAR, SINGLE, Offer, Shape, Tariff
 from tests.worlds import World
@@ -38,7 +38,7 @@ def in_anthropics_form(response: httpx.Response, status: int, kind: str, code: s
 
 
 def in_googles_form(response: httpx.Response, status: int, kind: str, code: str) -> None:
-    own = {502: "UNAVAILABLE", 429: "RESOURCE_EXHAUSTED", 404: "NOT_FOUND"}[status]
+    own = {502: "UNAVAILABLE", 402: "FAILED_PRECONDITION", 429: "RESOURCE_EXHAUSTED", 404: "NOT_FOUND"}[status]
     param = "model" if status == 404 else None
     test_generate.assert_refused(response, status, own, code.upper(), param)
     assert CANARY not in response.text
@@ -150,6 +150,15 @@ def test_empty_wallet_is_refused_and_changes_nothing(world: World, name: str) ->
     with poor.nothing_changes():
         response = send(poor, ENDPOINTS[name], model)
     ROWS[name].refused(response, 429, "insufficient_quota", "insufficient_quota")
+
+
+@every_endpoint
+def test_empty_wallet_is_refused_with_the_status_that_its_tenant_has_chosen(world: World, name: str) -> None:
+    poor, model = world.caller(funds="0", tenant={"says_payment_required": True}), world.offer(ROWS[name].shape)
+    with poor.nothing_changes():
+        response = send(poor, ENDPOINTS[name], model)
+    ROWS[name].refused(response, 402, "insufficient_quota", "insufficient_quota")
+    assert_final(response)
 
 
 @every_endpoint

@@ -121,10 +121,21 @@ def test_alert_that_is_no_amount_is_refused(alices: Browser, wallet: Balance, ty
     assert not BalanceAlert.objects.exists()
 
 
+def test_status_of_refusals_is_chosen_shown_and_taken_back(alices: Browser, tenant: Tenant) -> None:
+    alices.open(reverse(PAGE)).press("Save the status", says_payment_required=True)
+    tenant.refresh_from_db()
+    assert tenant.says_payment_required
+    page = alices.open(reverse(PAGE))
+    assert page.values("Save the status")["says_payment_required"] == ["on"]
+    page.press("Save the status", says_payment_required=False)
+    tenant.refresh_from_db()
+    assert not tenant.says_payment_required
+
+
 def test_who_may_not_change_sees_no_forms(bob: User) -> None:
     page = Browser(bob).open(reverse(PAGE))
     assert "Ledger" in page.text
-    assert not {"Redeem", "Save"} & set(page.buttons)
+    assert not {"Redeem", "Save", "Save the status"} & set(page.buttons)
 
 
 # --- the ledger ------------------------------------------------------------------------------------------------------
