@@ -32,7 +32,7 @@ from administration.frame import Admin, ReadOnlyAdmin, action, back_to, display,
 from administration.lists import NewestPaginator
 from billing import amounts, money
 from billing.amounts import AmountField
-from billing.invoices import crediting, finalising, pdf, sheets
+from billing.invoices import crediting, finalising, paying, pdf, sheets
 from billing.invoices.finalising import CannotFinalise
 from billing.invoices.sheets import minor_amount
 from billing.models import BillingProfile, CreditNote, Invoice, LegalEntity, NumberSeries, ParkedTenant, TaxRate
@@ -90,15 +90,29 @@ class InvoiceAdmin(ReadOnlyAdmin):
     list_filter_submit = True
     search_fields = ("number", "tenant__name")
     search_help_text = _("A document's number, or the name of a tenant.")
-    actions_detail = ("finalise_now", "draw", "pay", "void", "credit")
+    actions_detail = ("finalise_now", "draw", "pay", "pay_once", "void", "credit")
     fieldsets = (
-        (None, {"fields": ("shown_number", "kind", "tenant", "shown_period", "state", "reason", "shown_notes")}),
+        (
+            None,
+            {
+                "fields": (
+                    "shown_number",
+                    "kind",
+                    "tenant",
+                    "shown_period",
+                    "state",
+                    "reason",
+                    "shown_payment",
+                    "shown_notes",
+                )
+            },
+        ),
         (_("What it says"), {"fields": ("shown_facts", "shown_balance", "shown_lines", "shown_total")}),
         (_("Evidence"), {"fields": ("content_hash", "snapshot_hash", "shown_mail")}),
     )
     readonly_fields = (
         "shown_number", "shown_period", "shown_total", "shown_facts", "shown_balance", "shown_lines", "shown_notes",
-        "shown_mail",
+        "shown_mail", "shown_payment",
     )  # fmt: skip
 
     def has_operate_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
@@ -125,14 +139,26 @@ class InvoiceAdmin(ReadOnlyAdmin):
     def pay(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return self._act(
             request, object_id, _("It was paid"),
-            lambda invoice, form: finalising.pay(
+            lambda invoice, form: paying.pay(
                 invoice.pk, reason=form["reason"], is_besides=form["is_besides"], by=operator(request)
             ),
             explanation=_(
-                "What was paid into the wallet since then pays for it first; the rest of what is due of its lines is "
-                "posted, less what was credited."
+                "What was paid into the wallet since then pays for it first, and for its taxes; the rest of what is "
+                "due of its lines is posted, less what was credited."
             ),
             form=PayForm,
+        )  # fmt: skip
+
+    @action(description=_("It was paid once"), permissions=["operate"], url_path="pay-once")
+    def pay_once(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return self._act(
+            request, object_id, _("It was paid once"),
+            lambda invoice, form: paying.pay_once(invoice.pk, reason=form["reason"], by=operator(request)),
+            explanation=_(
+                "It was noted as paid, and the same money was paid into the wallet besides: as much of what was noted "
+                "is taken out again. Where both came, leave it: what is left pays the next invoice, or goes back by a "
+                "refund of its order."
+            ),
         )  # fmt: skip
 
     def _act(
@@ -270,6 +296,10 @@ class InvoiceAdmin(ReadOnlyAdmin):
             for note in invoice.credit_notes.all()
         ]
         return table([gettext("number"), gettext("total"), gettext("reason")], rows) if rows else "\N{EN DASH}"
+
+    @display(description=_("payment"))
+    def shown_payment(self, invoice: Invoice) -> str:
+        return paying.told(invoice) or amounts.ABSENT
 
     @display(description=_("mail"))
     def shown_mail(self, invoice: Invoice) -> str:

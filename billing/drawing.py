@@ -79,7 +79,7 @@ class Course:
         lot = self.pool.lots.get(entry.of_id or 0)
         rest = -entry.amount - (self.pool.take(lot, -entry.amount, cause) if lot else 0)
         if rest:
-            order = lots.refund_order if entry.kind == Kind.REFUND else lots.spending_order
+            order = lots.refund_order if entry.takes_money else lots.spending_order
             self.pool.spend(rest, cause, order=order)
 
     def _use(self, until: dt.datetime, open_: list[UUID]) -> None:

@@ -34,8 +34,6 @@ class Unfit(Exception):
     """A posting that says too little, or of an entry that it cannot be of; nothing was changed."""
 
 
-# The kinds that may take a wallet below zero: money that has left already.
-_MAY_OVERDRAW: Final = frozenset({LedgerEntry.Kind.REFUND})
 _NEED_A_REASON: Final = frozenset({LedgerEntry.Kind.ADJUSTMENT, LedgerEntry.Kind.WRITE_OFF})
 
 
@@ -58,7 +56,7 @@ def post(
     side, where it is not the kind's usual one. `of` is the entry that this one takes back. `priority` and `expires_at`
     are a grant's (billing/grants.py).
 
-    Raises InsufficientFunds if a posting other than a refund would take more than is available, and Unfit if a person
+    Raises InsufficientFunds if a posting of other than money would take more than is available, and Unfit if a person
     gives no reason for an adjustment or a write-off, or corrects a correction or another wallet's entry.
     """
     if created_by is not None and kind in _NEED_A_REASON and not note.strip():
@@ -73,7 +71,7 @@ def post(
                 balance=balance, kind=kind, amount=amount, contra=contra, reference=reference, note=note, of=of,
                 priority=priority, expires_at=expires_at, created_by=created_by,
             )  # fmt: skip
-            _move(balance, amount, may_overdraw=kind in _MAY_OVERDRAW)
+            _move(balance, amount, may_overdraw=entry.takes_money)
     except IntegrityError:
         earlier = LedgerEntry.objects.filter(reference=reference, balance=balance, kind=kind, amount=amount).first()
         if earlier is None:

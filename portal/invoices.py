@@ -15,7 +15,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.access import TenantRequest, billing_page, tenant_page
 from accounts.models import Tenant
-from billing.invoices import pdf, sheets, tables
+from billing.invoices import paying, pdf, sheets, tables
 from billing.models import BillingProfile, CreditNote, Invoice
 
 _ON_A_PAGE = 24
@@ -54,6 +54,7 @@ def invoice_detail(request: TenantRequest, invoice_id: int) -> HttpResponse:
         "invoice": invoice,
         "sheet": sheets.sheet(invoice.document, get_language()),
         "notes": invoice.credit_notes.all(),
+        "paid": paying.told(invoice),
     }
     return render(request, "portal/invoice.html", context)
 

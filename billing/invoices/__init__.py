@@ -2,6 +2,6 @@
 
 A period is closed (closing.py), counted (counts.py) and drafted (drafts.py); after some days its document becomes
 final (finalising.py) with a number (numbers.py) and a snapshot (snapshots.py), from which every view of it is made
-(pdf.py, tables.py). Corrections are credit notes (crediting.py). jobs.py does all of it for every tenant, parking.py
-keeps what waits for a person.
+(pdf.py, tables.py). What settles it is noted once (paying.py), corrections are credit notes (crediting.py). jobs.py
+does all of it for every tenant, parking.py keeps what waits for a person.
 """

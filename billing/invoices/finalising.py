@@ -1,13 +1,13 @@
-"""Becoming final, and what may follow: paid, or void.
+"""Becoming final, or void again; what is paid: paying.py.
 
 One transaction takes the number, freezes the snapshot and notes that a mail is due; whoever comes second finds it done
-and writes nothing. A wallet counts before taxes: what an invoice adds of them was never in it.
+and writes nothing.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any, Final
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -15,23 +15,15 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts.errors import GatewayError
-from accounts.models import User
-from billing import breaks, ledger
-from billing.invoices import drafts, numbers, prepaid, snapshots, taxes
+from billing import breaks
+from billing.invoices import numbers, snapshots, taxes
 from billing.models import (
-    Balance,
-    BillingPeriod,
     BillingProfile,
     Invoice,
     InvoiceMail,
-    InvoicePayment,
-    LedgerEntry,
     LegalEntity,
     NumberSeries,
-    PaymentOrder,
 )
-
-_OPEN: Final = PaymentOrder.State.OPEN
 
 
 class CannotFinalise(Exception):
@@ -119,55 +111,6 @@ def void(invoice_id: int, *, reason: str, now: dt.datetime | None = None) -> Inv
         invoice.state, invoice.voided_at, invoice.reason = Invoice.State.VOID, now, reason
         invoice.save(update_fields=("state", "voided_at", "reason"))
     return invoice
-
-
-def pay(
-    invoice_id: int, *, reason: str, by: User | None = None, is_besides: bool = False, now: dt.datetime | None = None
-) -> Invoice:
-    """Notes that an invoice was paid, and posts to the wallet what it asked of it and the wallet did not get since.
-
-    That is its lines without what the wallet had paid of them before, less what was credited, and less what was paid
-    in since, which was for this; with `is_besides` other money came and all of it is posted. Taxes that were added
-    never were in the wallet. What is closed is drafted before, so that what usage had is known. Raises InvoiceConflict
-    for anything but a final invoice of which something is due, and while a payment of the tenant's is under way, which
-    may be for it.
-    """
-    wallet = Balance.objects.select_related("tenant").get(periods__invoices=invoice_id)
-    drafts.bring_up_to_date(wallet, now)
-    with transaction.atomic():
-        invoice = locked(invoice_id)
-        if invoice.state != Invoice.State.FINAL or invoice.kind != Invoice.Kind.INVOICE:
-            raise InvoiceConflict(str(_("Only a final invoice can be paid.")))
-        if invoice.is_settled:
-            raise InvoiceConflict(str(_("Nothing of it is due: the wallet has paid for it.")))
-        # Under this lock whatever is paid in is posted: it is in the wallet by now, or its order is still open.
-        Balance.objects.select_for_update().get(pk=invoice.period.wallet_id)
-        if drafts.undrafted(invoice.period.wallet_id):
-            raise InvoiceConflict(str(_("Its wallet's month is being closed; try again.")))
-        if not is_besides and PaymentOrder.objects.filter(tenant=invoice.tenant_id, state=_OPEN).exists():
-            raise InvoiceConflict(str(_("A payment of this tenant is under way; wait until it is paid or over.")))
-        invoice.state, invoice.paid_at, invoice.reason = Invoice.State.PAID, now or timezone.now(), reason
-        invoice.save(update_fields=("state", "paid_at", "reason"))
-        payment = _settle(invoice, is_besides=is_besides, by=by)
-        if payment.posted:
-            ledger.post(
-                balance=invoice.period.wallet,
-                kind=LedgerEntry.Kind.TOP_UP,
-                amount=payment.posted,
-                reference=f"invoice:{invoice.pk}",
-                note=f"{invoice.number}: {reason}"[:300],
-                created_by=by,
-            )
-    return invoice
-
-
-def _settle(invoice: Invoice, *, is_besides: bool, by: User | None) -> InvoicePayment:
-    rest = prepaid.rest(invoice)
-    from_wallet = 0 if is_besides else min(rest, prepaid.paid_in_since(invoice))
-    last = BillingPeriod.objects.filter(wallet=invoice.period.wallet_id).order_by("-pk")[0]
-    return InvoicePayment.objects.create(
-        invoice=invoice, after=last, from_wallet=from_wallet, posted=rest - from_wallet, created_by=by
-    )
 
 
 def locked(invoice_id: int) -> Invoice:

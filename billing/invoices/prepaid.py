@@ -43,6 +43,13 @@ def rest(invoice: Invoice) -> int:
     return max(0, rounding.to_ledger(asked(invoice) - credited, invoice.currency))
 
 
+def taxes(invoice: Invoice) -> int:
+    """The taxes that are added to its lines, less what was taken off them before it was paid, in ledger units."""
+    added = (invoice.total or 0) - billed(invoice)
+    offsets = invoice.credit_notes.filter(effect=CreditNote.Effect.OFFSET)
+    return max(0, rounding.to_ledger(added - sum(note.total - note.credited for note in offsets), invoice.currency))
+
+
 def paid_in_since(invoice: Invoice) -> int:
     """Ledger units that were paid in since its period, and that no usage that is billed and no invoice has had.
 
@@ -51,7 +58,9 @@ def paid_in_since(invoice: Invoice) -> int:
     wallet_id = invoice.period.wallet_id
     last = _documents(wallet_id).order_by("-period").select_related("period")[0]
     balance = last.closing + _sum(_entries_after(last.period))
-    came = _entries_after(invoice.period).filter(contra__in=_CASH).exclude(reference__startswith="invoice:")
+    came = (
+        _entries_after(invoice.period).filter(contra__in=_CASH).exclude(reference__startswith=LedgerEntry.OF_INVOICES)
+    )
     return max(0, min(balance + _asked_for(wallet_id), _sum(came)))
 
 
@@ -86,7 +95,9 @@ def _asked_for(wallet_id: int, period: BillingPeriod | None = None) -> int:
     settling = LedgerEntry.objects.filter(balance=wallet_id).order_by()
     if period is not None:
         earlier, settling = earlier.filter(period__lt=period.pk), settling.filter(period__period__lte=period.pk)
-    settling = settling.filter(Q(reference__startswith="invoice:") | Q(reference__startswith="credit-note:"))
+    settling = settling.filter(
+        Q(reference__startswith=LedgerEntry.OF_INVOICES) | Q(reference__startswith="credit-note:")
+    )
     posted = dict(settling.values_list("reference", "amount"))
     return sum(max(0, _lacking(invoice, posted) - _had(invoice, period)) for invoice in earlier)
 
@@ -100,6 +111,6 @@ def _had(invoice: Invoice, period: BillingPeriod | None) -> int:
 
 def _lacking(invoice: Invoice, posted: dict[str, int]) -> int:
     offsets = [note.pk for note in invoice.credit_notes.all() if note.effect == CreditNote.Effect.OFFSET]
-    references = [f"invoice:{invoice.pk}", *(f"credit-note:{pk}" for pk in offsets)]
+    references = [f"{LedgerEntry.OF_INVOICES}{invoice.pk}", *(f"credit-note:{pk}" for pk in offsets)]
     done = sum(posted.get(reference, 0) for reference in references)
     return rounding.to_ledger(asked(invoice), invoice.currency) - done

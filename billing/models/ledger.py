@@ -40,6 +40,9 @@ class LedgerEntry(AppendOnly):
         EXPIRED = "expired", _("expired credit")
         WRITE_OFFS = "write_offs", _("write-offs")
 
+    OF_INVOICES = "invoice:"
+    """How references of entries begin that settle an invoice (billing/invoices/paying.py)."""
+
     balance = models.ForeignKey(Balance, models.PROTECT, related_name="ledger_entries", verbose_name=_("balance"))
     kind = models.CharField(_("kind"), max_length=12, choices=Kind)
     amount = models.BigIntegerField(_("amount"))
@@ -88,6 +91,11 @@ class LedgerEntry(AppendOnly):
     def save(self, *args: Any, **kwargs: Any) -> None:
         self.contra = self.contra or CONTRA[self.kind]
         super().save(*args, **kwargs)
+
+    @property
+    def takes_money(self) -> bool:
+        """Whether what it takes is money that was paid in, and has left already, rather than credit that was given."""
+        return self.amount < 0 and (self.kind == self.Kind.REFUND or self.reference.startswith(self.OF_INVOICES))
 
     @property
     def debit(self) -> Account:

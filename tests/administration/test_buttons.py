@@ -134,6 +134,7 @@ LINKS: Final = {
         "Make it final": "/admin/billing/invoice/{pk}/finalise/",
         "PDF": "/admin/billing/invoice/{pk}/draw/",
         "It was paid": "/admin/billing/invoice/{pk}/pay/",
+        "It was paid once": "/admin/billing/invoice/{pk}/pay-once/",
         "Void it": "/admin/billing/invoice/{pk}/void/",
         "Issue a credit note": "/admin/billing/invoice/{pk}/credit/",
     },

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from accounts.models import ApiKey, Tenant, User
 from billing import ledger
-from billing.invoices import drafts, finalising, jobs
+from billing.invoices import drafts, finalising, jobs, paying
 from billing.models import (
     Balance,
     BillingProfile,
@@ -133,9 +133,22 @@ def test_other_money_is_posted_where_the_operator_says_that_it_came(desk: Browse
     assert LedgerEntry.objects.get(reference=f"invoice:{draft.pk}").amount == 500 * CENT
 
 
+def test_noted_money_that_never_came_is_taken_out_by_whoever_says_so(desk: Browser, draft: Invoice) -> None:
+    finalising.finalise(draft.pk)
+    act(desk, draft, "It was paid", reason="bank 77")
+    wallet = draft.period.wallet
+    ledger.post(balance=wallet, kind=LedgerEntry.Kind.TOP_UP, amount=500 * CENT, reference="card")
+
+    act(desk, draft, "It was paid once", reason="by card alone")
+
+    assert LedgerEntry.objects.get(reference=f"invoice:{draft.pk}:once").amount == -500 * CENT
+    assert "Reason: by card alone" in last_log()
+    assert "5.00 USD from the wallet, 0.80 USD by other money" in page_of(desk, draft).text.replace("\xa0", " ")
+
+
 def test_credit_note_is_issued_once_however_often_its_form_is_sent(desk: Browser, draft: Invoice) -> None:
     finalising.finalise(draft.pk)
-    finalising.pay(draft.pk, reason="bank")
+    paying.pay(draft.pk, reason="bank")
     place = next(n for n, line in enumerate(draft_lines(draft)) if line["amount"] == 1000)
     form = page_of(desk, draft).click("Issue a credit note")
 

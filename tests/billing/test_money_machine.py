@@ -31,7 +31,7 @@ from accounts.models import Tenant, User
 from billing import codes, grants, ledger, reconciliation, rollups
 from billing.drawing import Course
 from billing.grants import Conflict
-from billing.invoices import closing, crediting, drafts, finalising, jobs, rounding
+from billing.invoices import closing, crediting, drafts, finalising, jobs, paying, rounding
 from billing.invoices.finalising import InvoiceConflict
 from billing.ledger import InsufficientFunds
 from billing.models import (
@@ -444,7 +444,7 @@ class MoneyMachine(BooksMachine):
             return
         with self._posting() as posted:
             try:
-                paid = finalising.pay(document.pk, reason="test", now=self.clock)
+                paid = paying.pay(document.pk, reason="test", now=self.clock)
             except InvoiceConflict:
                 is_payable = (document.state, document.kind, document.is_settled) == ("final", "invoice", False)
                 assert not is_payable or PaymentOrder.objects.filter(tenant=document.tenant, state="open").exists()

@@ -11,7 +11,7 @@ from typing import Any
 from django.db.models import F
 
 from accounts.models import ApiKey, Tenant
-from billing import balances
+from billing import balances, reconciliation
 from billing.invoices import finalising, jobs
 from billing.kinds import KINDS, Usage
 from billing.models import Balance, BillingPeriod, BillingProfile, Invoice, LedgerEntry, LegalEntity, Price, UsageRecord
@@ -22,6 +22,8 @@ APRIL = dt.datetime(2026, 4, 3, tzinfo=dt.UTC)
 """After March is over and its days of review are."""
 CENT = 10_000_000
 MARCH = dt.datetime(2026, 3, 1, 9, tzinfo=dt.UTC)
+LINE = 10**15
+"""The credit line that customers have, in ledger units."""
 _numbers = itertools.count(1)
 
 
@@ -104,7 +106,7 @@ def customer(*, since: dt.datetime = MARCH, postpaid: bool = False, **fields: An
     profile = {name: fields.pop(name) for name in list(fields) if name in _PROFILE}
     tenant = Tenant.objects.create(**({"name": f"customer {number}"} | fields))
     wallet = balances.open_wallet(tenant)
-    Balance.objects.filter(pk=wallet.pk).update(created_at=since, credit_line=10**15, available=10**15)
+    Balance.objects.filter(pk=wallet.pk).update(created_at=since, credit_line=LINE, available=LINE)
     key = ApiKey.objects.create(
         tenant=tenant, name=f"app {number}", digest=secrets.token_hex(16), prefix="sk-cr-ab", last_four="wxyz"
     )
@@ -114,3 +116,24 @@ def customer(*, since: dt.datetime = MARCH, postpaid: bool = False, **fields: An
 
 
 _PROFILE = {"address", "country", "tax_id", "email", "language", "threshold", "tax_exemption", "entity"}
+
+
+def breaks(of: Customer) -> list[str]:
+    """What reconciliation finds in the customer's books."""
+    found = (each for result in reconciliation.compared() for each in result.findings)
+    return [each.subject for each in found if each.tenant_id == of.tenant.pk]
+
+
+def paid_in(one: Customer, cents: int, month: int = 3) -> None:
+    """On the second of the month."""
+    one.post(LedgerEntry.Kind.TOP_UP, cents * CENT, utc(2026, month, 2))
+
+
+def used(one: Customer, cents: int, month: int = 3) -> None:
+    """In the midst of the month."""
+    one.spend(cents * CENT, at=utc(2026, month, 15))
+
+
+def invoice_of(one: Customer, month: int) -> Invoice:
+    """The invoice of that month, final."""
+    return one.final(utc(2026, month + 1, 3))

@@ -10,7 +10,7 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.db import DatabaseError
 
-from billing.invoices import crediting, finalising
+from billing.invoices import crediting, finalising, paying
 from billing.invoices.finalising import InvoiceConflict
 from billing.kinds import Usage
 from billing.models import CreditNote, Invoice, LedgerEntry, NumberSeries, TaxRate
@@ -23,7 +23,7 @@ Effect = CreditNote.Effect
 def paid(one: Customer, *amounts: int, percent: int = 0) -> Invoice:
     """A paid invoice with a line of each of these amounts in cents."""
     invoice = due(one, *amounts, percent=percent)
-    return finalising.pay(invoice.pk, reason="bank", now=APRIL)
+    return paying.pay(invoice.pk, reason="bank", now=APRIL)
 
 
 def due(one: Customer, *amounts: int, percent: int = 0) -> Invoice:
@@ -57,7 +57,7 @@ def test_note_on_what_is_not_paid_lowers_what_is_due_and_gives_the_wallet_what_i
     before = postpaid.available
 
     note = crediting.credit(invoice.pk, lines={0: 400}, effect=Effect.OFFSET, reason="an outage")
-    finalising.pay(invoice.pk, reason="the rest", now=APRIL)
+    paying.pay(invoice.pk, reason="the rest", now=APRIL)
 
     assert note.total == 440
     assert postpaid.available == before + 400 * CENT + 600 * CENT == 10**15

@@ -11,7 +11,7 @@ from django.db import DatabaseError, connection, transaction
 
 from accounts.models import User
 from billing import breaks
-from billing.invoices import drafts, finalising, numbers, snapshots
+from billing.invoices import drafts, finalising, numbers, paying, snapshots
 from billing.invoices.finalising import CannotFinalise, InvoiceConflict
 from billing.models import (
     BillingProfile,
@@ -382,7 +382,7 @@ def test_e6_draft_paid_and_voided_documents_cannot_be_voided(postpaid: Customer)
     with pytest.raises(InvoiceConflict):
         finalising.void(draft.pk, reason="again", now=APRIL)
     again = postpaid.final()
-    finalising.pay(again.pk, reason="bank", now=APRIL)
+    paying.pay(again.pk, reason="bank", now=APRIL)
     with pytest.raises(InvoiceConflict):
         finalising.void(again.pk, reason="paid", now=APRIL)
 
@@ -429,7 +429,7 @@ def test_paid_invoice_gives_the_wallet_what_was_used_and_keeps_what_is_finer(pos
     postpaid.spend(100 * CENT + 3)
     invoice = postpaid.final()
 
-    finalising.pay(invoice.pk, reason="bank transfer 77", now=APRIL)
+    paying.pay(invoice.pk, reason="bank transfer 77", now=APRIL)
 
     entry = LedgerEntry.objects.get(reference=f"invoice:{invoice.pk}")
     assert (entry.kind, entry.amount) == ("top_up", 100 * CENT)
@@ -440,12 +440,12 @@ def test_invoice_is_paid_once_and_a_statement_never(postpaid: Customer, prepaid:
     for one in (postpaid, prepaid):
         one.spend(CENT)
     invoice, statement = postpaid.final(), prepaid.final()
-    finalising.pay(invoice.pk, reason="bank", now=APRIL)
+    paying.pay(invoice.pk, reason="bank", now=APRIL)
     available = postpaid.available, prepaid.available
 
     for each in (invoice, statement):
         with pytest.raises(InvoiceConflict):
-            finalising.pay(each.pk, reason="again", now=APRIL)
+            paying.pay(each.pk, reason="again", now=APRIL)
 
     assert (postpaid.available, prepaid.available) == available
 
@@ -468,11 +468,11 @@ def test_e7_void_of_a_statement_mints_nothing(prepaid: Customer) -> None:
 def test_e19_invoice_is_paid_once(postpaid: Customer) -> None:
     postpaid.spend(1000 * CENT)
     invoice = postpaid.final()
-    finalising.pay(invoice.pk, reason="bank 1", now=APRIL)
+    paying.pay(invoice.pk, reason="bank 1", now=APRIL)
     before = postpaid.available
 
     with pytest.raises(InvoiceConflict):
-        finalising.pay(invoice.pk, reason="bank 2", now=APRIL)
+        paying.pay(invoice.pk, reason="bank 2", now=APRIL)
 
     assert postpaid.available == before
     assert LedgerEntry.objects.filter(balance=postpaid.wallet, kind="top_up").count() == 1

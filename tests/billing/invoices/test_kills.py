@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from billing.invoices import finalising
+from billing.invoices import paying
 from billing.models import Invoice, InvoiceMail, LedgerEntry, LegalEntity
 from tests.billing.invoices.customers import APRIL, CENT, Customer, customer
 from tests.billing.invoices.forks import Forks
@@ -54,7 +54,7 @@ def _assert_once(one: Customer, cents: int) -> None:
 
 def test_credit_that_is_killed_at_any_statement_is_there_wholly_or_not_at_all(postpaid: Customer, forks: Forks) -> None:
     postpaid.spend(10_000 * CENT)
-    invoice = finalising.pay(postpaid.final().pk, reason="bank", now=APRIL)
+    invoice = paying.pay(postpaid.final().pk, reason="bank", now=APRIL)
     before = postpaid.available
 
     kills = 0

@@ -10,38 +10,26 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from billing import reconciliation
-from billing.invoices import crediting, drafts, finalising, jobs, mails, pdf, prepaid, rounding, sheets
+from billing.invoices import crediting, drafts, finalising, jobs, mails, paying, pdf, prepaid, rounding, sheets
 from billing.invoices.finalising import InvoiceConflict
 from billing.models import Balance, CreditNote, Invoice, LedgerEntry, Reservation, TaxRate
-from tests.billing.invoices.customers import APRIL, CENT, Customer, customer, utc
-
-Kind = LedgerEntry.Kind
-LINE = 10**15
-"""The credit line of these customers."""
+from tests.billing.invoices.customers import (
+    APRIL,
+    CENT,
+    LINE,
+    Customer,
+    breaks,
+    customer,
+    invoice_of,
+    paid_in,
+    used,
+    utc,
+)  # fmt: skip
 
 
 def foot(invoice: Invoice) -> tuple[list[list[str]], list[str]]:
     sheet = sheets.sheet(invoice.document, "en")
     return sheet["foot"], sheet["total"]
-
-
-def breaks(of: Customer) -> list[str]:
-    found = (each for result in reconciliation.compared() for each in result.findings)
-    return [each.subject for each in found if each.tenant_id == of.tenant.pk]
-
-
-def paid_in(one: Customer, cents: int, month: int = 3) -> None:
-    one.post(Kind.TOP_UP, cents * CENT, utc(2026, month, 2))
-
-
-def used(one: Customer, cents: int, month: int = 3) -> None:
-    one.spend(cents * CENT, at=utc(2026, month, 15))
-
-
-def invoice_of(one: Customer, month: int) -> Invoice:
-    """The invoice of that month, final."""
-    return one.final(utc(2026, month + 1, 3))
 
 
 # --- golden documents ------------------------------------------------------------------------------------------------
@@ -128,7 +116,7 @@ def test_wallet_pays_usage_and_no_taxes_that_are_added(
     assert ("The wallet has paid for the usage; it pays no taxes." in notes) == bool(due)
     available = postpaid.available
     if due:
-        finalising.pay(invoice.pk, reason="the tax by bank", now=utc(2026, 4, 9))
+        paying.pay(invoice.pk, reason="the tax by bank", now=utc(2026, 4, 9))
     assert postpaid.available == available == LINE + 2000 * CENT
 
 
@@ -178,14 +166,14 @@ def test_credit_after_an_invoice_pays_for_the_next_one(postpaid: Customer) -> No
 
     assert (march.due, april.due, april.from_wallet) == (3000, 1500, 500)
     for invoice in (march, april):
-        finalising.pay(invoice.pk, reason="bank", now=utc(2026, 5, 9))
+        paying.pay(invoice.pk, reason="bank", now=utc(2026, 5, 9))
     assert postpaid.available == LINE
     assert breaks(postpaid) == []
 
 
 def test_paid_invoice_leaves_nothing_to_the_next_one(postpaid: Customer) -> None:
     used(postpaid, 3000)
-    finalising.pay(invoice_of(postpaid, 3).pk, reason="bank", now=utc(2026, 4, 9))
+    paying.pay(invoice_of(postpaid, 3).pk, reason="bank", now=utc(2026, 4, 9))
     used(postpaid, 2000, month=4)
 
     assert invoice_of(postpaid, 4).due == 2000
@@ -209,7 +197,7 @@ def test_invoice_that_the_wallet_paid_cannot_be_paid_again(postpaid: Customer) -
     available = postpaid.available
 
     with pytest.raises(InvoiceConflict):
-        finalising.pay(invoice.pk, reason="again", now=APRIL)
+        paying.pay(invoice.pk, reason="again", now=APRIL)
 
     assert postpaid.available == available
 
@@ -218,7 +206,7 @@ def test_payment_of_a_mixed_month_brings_the_wallet_to_zero(postpaid: Customer) 
     paid_in(postpaid, 1200)
     used(postpaid, 3000)
 
-    finalising.pay(invoice_of(postpaid, 3).pk, reason="bank", now=APRIL)
+    paying.pay(invoice_of(postpaid, 3).pk, reason="bank", now=APRIL)
 
     assert postpaid.available == LINE
 
@@ -234,7 +222,7 @@ def test_credit_note_is_taken_off_what_is_due_and_the_rest_stays_in_the_wallet(
     invoice = invoice_of(postpaid, 3)
 
     crediting.credit(invoice.pk, lines={0: credited}, effect=CreditNote.Effect.OFFSET, reason="an outage")
-    finalising.pay(invoice.pk, reason="the rest by bank", now=APRIL)
+    paying.pay(invoice.pk, reason="the rest by bank", now=APRIL)
 
     assert postpaid.available == LINE + left * CENT
 
@@ -245,7 +233,7 @@ def test_inclusive_tax_of_a_paid_invoice_leaves_no_debt(postpaid: Customer) -> N
     invoice = invoice_of(postpaid, 3)
     crediting.credit(invoice.pk, lines={0: 1100}, effect=CreditNote.Effect.OFFSET, reason="an outage")
 
-    finalising.pay(invoice.pk, reason="bank", now=APRIL)
+    paying.pay(invoice.pk, reason="bank", now=APRIL)
 
     assert postpaid.available == LINE
 
@@ -300,7 +288,7 @@ def test_dues_and_wallet_are_the_same_sum_in_any_order_of_money_and_usage(
     one = customer(postpaid=True)
     for number, (ahead, spent, is_paid, percent) in enumerate(months, start=3):
         if ahead:
-            one.post(Kind.TOP_UP, ahead, utc(2026, number, 2))
+            one.post(LedgerEntry.Kind.TOP_UP, ahead, utc(2026, number, 2))
         if spent:
             one.spend(spent, at=utc(2026, number, 15))
         for draft in one.close(utc(2026, number + 1, 3)):
@@ -312,118 +300,14 @@ def test_dues_and_wallet_are_the_same_sum_in_any_order_of_money_and_usage(
                 if amount:
                     crediting.credit(invoice.pk, lines={0: amount}, effect=CreditNote.Effect.OFFSET, reason="test")
             if is_paid and not invoice.is_settled:
-                finalising.pay(invoice.pk, reason="test", now=utc(2026, number + 1, 4))
+                paying.pay(invoice.pk, reason="test", now=utc(2026, number + 1, 4))
 
     for invoice in Invoice.objects.filter(tenant=one.tenant, state="final"):
         if not invoice.is_settled:
-            finalising.pay(invoice.pk, reason="test", now=APRIL)
+            paying.pay(invoice.pk, reason="test", now=APRIL)
 
     assert one.available - LINE > -CENT * len(months)
     assert breaks(one) == []
-
-
-# --- what settles an invoice settles it once -------------------------------------------------------------------------
-
-
-def test_invoice_that_a_top_up_has_paid_is_not_credited_again(postpaid: Customer) -> None:
-    used(postpaid, 3000)
-    invoice = invoice_of(postpaid, 3)
-    paid_in(postpaid, 3000, month=4)
-
-    finalising.pay(invoice.pk, reason="by card, as the dashboard says", now=utc(2026, 4, 9))
-
-    assert postpaid.available == LINE
-    used(postpaid, 2000, month=4)
-    assert (invoice_of(postpaid, 4).due, breaks(postpaid)) == (2000, [])
-
-
-@pytest.mark.parametrize(
-    ("top_up", "available"),
-    [pytest.param(1200, 0, id="part of it"), pytest.param(5000, 2000, id="more than it")],
-)
-def test_top_up_pays_its_part_of_an_invoice_and_the_rest_is_posted(
-    postpaid: Customer, top_up: int, available: int
-) -> None:
-    used(postpaid, 3000)
-    invoice = invoice_of(postpaid, 3)
-    paid_in(postpaid, top_up, month=4)
-
-    finalising.pay(invoice.pk, reason="card and bank", now=utc(2026, 4, 9))
-
-    assert postpaid.available == LINE + available * CENT
-
-
-def test_money_that_came_besides_is_posted_whatever_the_wallet_has(postpaid: Customer) -> None:
-    used(postpaid, 3000)
-    invoice = invoice_of(postpaid, 3)
-    paid_in(postpaid, 3000, month=4)
-
-    finalising.pay(invoice.pk, reason="bank 78", is_besides=True, now=utc(2026, 4, 9))
-
-    assert postpaid.available == LINE + 3000 * CENT
-    used(postpaid, 2000, month=4)
-    assert (invoice_of(postpaid, 4).due, breaks(postpaid)) == (0, [])
-
-
-def test_top_up_that_billed_usage_has_spent_pays_no_invoice_before_it(postpaid: Customer) -> None:
-    used(postpaid, 3000)
-    march = invoice_of(postpaid, 3)
-    paid_in(postpaid, 3000, month=4)
-    used(postpaid, 2000, month=4)
-    april = invoice_of(postpaid, 4)
-    assert (april.due, april.from_wallet) == (0, 2000)
-
-    finalising.pay(march.pk, reason="bank", now=utc(2026, 5, 9))
-
-    assert (march.payment.from_wallet, march.payment.posted) == (1000 * CENT, 2000 * CENT)
-    assert postpaid.available == LINE
-    assert breaks(postpaid) == []
-
-
-def test_one_top_up_pays_one_of_two_invoices(postpaid: Customer) -> None:
-    used(postpaid, 3000)
-    march = invoice_of(postpaid, 3)
-    used(postpaid, 2000, month=4)
-    april = invoice_of(postpaid, 4)
-    paid_in(postpaid, 3000, month=5)
-
-    for invoice in (march, april):
-        finalising.pay(invoice.pk, reason="card, then bank", now=utc(2026, 5, 9))
-
-    assert [each.payment.posted for each in (march, april)] == [0, 2000 * CENT]
-    assert postpaid.available == LINE
-
-
-def test_top_up_that_was_refunded_pays_nothing(postpaid: Customer) -> None:
-    used(postpaid, 3000)
-    invoice = invoice_of(postpaid, 3)
-    paid_in(postpaid, 3000, month=4)
-    postpaid.post(Kind.REFUND, -2000 * CENT, utc(2026, 4, 5))
-
-    finalising.pay(invoice.pk, reason="card and bank", now=utc(2026, 4, 9))
-
-    assert postpaid.available == LINE
-
-
-def test_e33_granted_credit_after_an_invoice_does_not_pay_it(postpaid: Customer) -> None:
-    used(postpaid, 3000)
-    invoice = invoice_of(postpaid, 3)
-    postpaid.post(Kind.GRANT, 3000 * CENT, utc(2026, 4, 5))
-
-    finalising.pay(invoice.pk, reason="bank", now=utc(2026, 4, 9))
-
-    assert postpaid.available == LINE + 3000 * CENT
-
-
-def test_credit_note_lowers_what_a_top_up_has_to_pay(postpaid: Customer) -> None:
-    used(postpaid, 3000)
-    invoice = invoice_of(postpaid, 3)
-    crediting.credit(invoice.pk, lines={0: 1000}, effect=CreditNote.Effect.OFFSET, reason="an outage")
-    paid_in(postpaid, 2000, month=4)
-
-    finalising.pay(invoice.pk, reason="card", now=utc(2026, 4, 9))
-
-    assert postpaid.available == LINE
 
 
 # --- thresholds ------------------------------------------------------------------------------------------------------
@@ -481,19 +365,3 @@ def test_threshold_does_not_count_what_is_held(postpaid: Customer) -> None:
 
     held.delete()
     Balance.objects.filter(pk=postpaid.wallet.pk).update(available=postpaid.available + 50 * CENT)
-
-
-def test_payment_after_a_month_that_is_not_closed_yet_closes_it_first(postpaid: Customer) -> None:
-    used(postpaid, 3000)
-    march = invoice_of(postpaid, 3)
-    paid_in(postpaid, 3000, month=4)
-    used(postpaid, 2000, month=4)
-
-    finalising.pay(march.pk, reason="card", now=utc(2026, 5, 1, 1))
-    april = invoice_of(postpaid, 4)
-    used(postpaid, 100, month=5)
-    may = invoice_of(postpaid, 5)
-
-    assert (march.payment.from_wallet, april.from_wallet) == (1000 * CENT, 2000)
-    assert (april.due, may.due, postpaid.available) == (0, 100, LINE - 100 * CENT)
-    assert breaks(postpaid) == []

@@ -14,7 +14,7 @@ from django.test import Client
 from accounts.errors import GatewayError
 from accounts.models import User
 from billing.books import Books
-from billing.invoices import finalising
+from billing.invoices import paying
 from billing.invoices.finalising import InvoiceConflict
 from billing.models import AutomaticTopUp, ExchangeRate, Gateway, LedgerEntry, PaymentEvent, PaymentOrder, SavedCard
 from billing.payments import automatic, orders, refunds, transfers
@@ -221,11 +221,11 @@ def test_invoice_that_is_paid_by_card_while_operators_note_it_is_credited_once(
     def settle(number: int) -> object:
         if number % 2:
             return tell(gateway, "payment_intent.succeeded", intent, id_=f"evt_{order.pk}_{number}")
-        return finalising.pay(invoice.pk, reason="by card", by=(clerk, boss)[number // 2 % 2]).state
+        return paying.pay(invoice.pk, reason="by card", by=(clerk, boss)[number // 2 % 2]).state
 
     answers = Counter(at_once(12, settle))
     with contextlib.suppress(InvoiceConflict):
-        finalising.pay(invoice.pk, reason="by card", by=clerk)  # where all of them came too early
+        paying.pay(invoice.pk, reason="by card", by=clerk)  # where all of them came too early
 
     invoice.refresh_from_db()
     assert answers[Outcome.BOOKED] == 6
@@ -241,7 +241,7 @@ def test_two_operators_note_a_payment_at_once_and_it_is_posted_once(database: st
     invoice = one.final()
 
     answers = Counter(
-        at_once(8, lambda number: finalising.pay(invoice.pk, reason="bank", by=(clerk, boss)[number % 2]).state)
+        at_once(8, lambda number: paying.pay(invoice.pk, reason="bank", by=(clerk, boss)[number % 2]).state)
     )
 
     assert answers == {"paid": 1, "InvoiceConflict": 7}

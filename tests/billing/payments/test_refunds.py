@@ -12,11 +12,14 @@ from pytest_django.fixtures import Settings
 
 from accounts.models import User
 from billing import grants, ledger
+from billing.invoices import paying
+from billing.invoices.finalising import InvoiceConflict
 from billing.ledger import InsufficientFunds
 from billing.models import Gateway, LedgerEntry, PaymentOrder, PaymentRefund
 from billing.payments import orders, refunds, stripe_api
 from billing.payments.errors import PaymentRefused, PaymentsAway
-from tests.billing.payments.conftest import DOLLAR, alarms, entries, ordered, tell
+from tests.billing.invoices.customers import customer, seller
+from tests.billing.payments.conftest import DOLLAR, alarms, entries, member, ordered, tell
 from tests.bookkeeping import Account
 from tests.payers import StandIn
 
@@ -48,6 +51,28 @@ def test_whole_refund_takes_all_that_was_credited(
     assert LedgerEntry.objects.get(kind="refund", balance=shop.wallet).reference == f"refund:{made.pk}"
     assert state(paid) == ("refunded", 2000)
     assert [(each["amount"], each["payment_intent"]) for each in gateway.refunds()] == [(2000, paid.payment_id)]
+
+
+def test_card_that_paid_an_invoice_a_second_time_gets_its_money_back(gateway: StandIn, clerk: User) -> None:
+    """Noted as paid while no order was there: the invoice is settled once, and what is left is the card's."""
+    seller()
+    one = customer(postpaid=True)
+    ledger.set_credit_line(balance=one.wallet, credit_line=20 * DOLLAR)
+    one.spend(20 * DOLLAR)
+    invoice = one.final()
+    paying.pay(invoice.pk, reason="bank 77", by=clerk)
+    shop = Account(one.tenant, one.wallet, one.price())
+    order = ordered(shop, member(shop))
+    tell(gateway, "payment_intent.succeeded", gateway.pay(str(order.session_id)))
+    order.refresh_from_db()
+
+    made = refund(order, 2000, clerk)
+
+    invoice.refresh_from_db()
+    assert (made.state, invoice.state, shop.available) == ("done", "paid", 20 * DOLLAR)
+    assert entries(shop) == [PAID, PAID, ("refund", -20 * DOLLAR)]
+    with pytest.raises(InvoiceConflict):
+        paying.pay_once(invoice.pk, reason="nothing is left", by=clerk)
 
 
 def test_partial_refunds_add_up_to_the_unit(settings: Settings, gateway: StandIn, shop: Account, payer: User,
