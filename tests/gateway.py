@@ -55,6 +55,12 @@ class Gateway:
         children = (int(pid) for pid in _children(self._process.pid))
         return sorted(pid for pid in children if b"resource_tracker" not in _command_line(pid))
 
+    @property
+    def resident_bytes(self) -> int:
+        """Memory of the largest worker."""
+        pages = max(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in self.pids)
+        return pages * os.sysconf("SC_PAGE_SIZE")
+
     def kill(self, pid: int) -> None:
         """Ends a worker as a crash would: signal 9."""
         os.kill(pid, signal.SIGKILL)

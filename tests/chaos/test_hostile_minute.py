@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -210,12 +209,6 @@ def _open_files(world: World) -> int:
     return max(len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in world.gateway.pids)
 
 
-def _resident_mib(world: World) -> float:
-    """Of the largest process."""
-    pages = max(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in world.gateway.pids)
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
-
-
 @pytest.mark.parametrize(
     "size",
     [pytest.param(SHORT, id="short", marks=pytest.mark.long), pytest.param(LONG, id="minute", marks=pytest.mark.chaos)],
@@ -233,7 +226,7 @@ def test_tenants_hardly_notice(
     world.upstream.on(loud.upstream, _shout)
 
     quiet = asyncio.run(Load(_port(world), callers, model, size, size.quiet_seconds).run())
-    files, resident = _open_files(world), _resident_mib(world)
+    files, resident = _open_files(world), world.gateway.resident_bytes
     before = set(world.gateway.pids)
     trouble = Trouble(world, size.hostile_seconds)
     with attacked(world, mallory, loud, size):
@@ -253,7 +246,7 @@ def test_tenants_hardly_notice(
     assert "verified" in databases.manage("verify", database_url=url)
     # Connections to upstreams are kept for a while; each stream may have left one.
     assert _within(20, lambda: _open_files(world) <= files + size.streams + 30), (files, _open_files(world))
-    assert _resident_mib(world) <= resident + 40, (resident, _resident_mib(world))
+    assert world.gateway.resident_bytes <= resident + 40 * 2**20
 
 
 async def _beside(trouble: Trouble, load: Load) -> Notice:

@@ -12,9 +12,10 @@ import pytest
 
 from routing.endpoints import ENDPOINTS
 from routing.endpoints.base import Endpoint
+from tests import generating
 from tests import upstream as up
 from tests.callers import Caller
-from tests.contract import test_generate, test_messages
+from tests.contract import test_messages
 from tests.contract.test_quotas import grant
 from tests.envelopes import assert_error, assert_final
 from tests.faults import CANARY
@@ -40,7 +41,7 @@ def in_anthropics_form(response: httpx.Response, status: int, kind: str, code: s
 def in_googles_form(response: httpx.Response, status: int, kind: str, code: str) -> None:
     own = {502: "UNAVAILABLE", 402: "FAILED_PRECONDITION", 429: "RESOURCE_EXHAUSTED", 404: "NOT_FOUND"}[status]
     param = "model" if status == 404 else None
-    test_generate.assert_refused(response, status, own, code.upper(), param)
+    generating.assert_refused(response, status, own, code.upper(), param)
     assert CANARY not in response.text
 
 

@@ -1,11 +1,10 @@
-"""Google's format, both ways: its clients before any upstream, any client before a Gemini upstream."""
+"""Clients of Google's format before any upstream, the google-genai package among them."""
 
 from __future__ import annotations
 
 import base64
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -16,100 +15,28 @@ from google.genai import errors, types
 
 from tests import upstream as up
 from tests.callers import Caller, decoded, record_id
-from tests.installation import CHEAP, DEAR, SINGLE, Offer, Shape, Via
+from tests.generating import (
+    ARGUMENTS,
+    ASK,
+    TOLD,
+    TOOL,
+    assert_refused,
+    chunks_of,
+    generate,
+    text_of,
+    validated,
+    whole,
+)
+from tests.installation import SINGLE, Offer, Shape, Via
 from tests.worlds import World
 
-ASK: dict[str, Any] = {"contents": [{"role": "user", "parts": [{"text": "Hi"}]}]}
 GOOGLE = Shape(vias=(Via(provider="gemini"),))
-EITHER = Shape(vias=tuple(replace(via, provider="gemini") for via in (CHEAP, DEAR)))
-USAGE = {"promptTokenCount": 12, "candidatesTokenCount": 3, "thoughtsTokenCount": 2, "totalTokenCount": 17}
-TOOL = {
-    "functionDeclarations": [
-        {"name": "get_weather", "parameters": {"type": "OBJECT", "properties": {"city": {"type": "STRING"}}}}
-    ]
-}
-ARGUMENTS = '{"city": "Huế", "days": [1, 2.50], "note": null}'
-
-
-# --- what a Gemini upstream sends -----------------------------------------------------------------------------------
-
-
-def candidate(*parts: dict[str, Any], finish: str | None = "STOP", index: int = 0) -> dict[str, Any]:
-    end = {} if finish is None else {"finishReason": finish}
-    return {"content": {"parts": list(parts), "role": "model"}, **end, "index": index}
-
-
-def response(*candidates: dict[str, Any], usage: Any = USAGE, **members: Any) -> dict[str, Any]:
-    told = {} if usage is None else {"usageMetadata": usage}
-    return {
-        "candidates": list(candidates),
-        **told,
-        "modelVersion": "hidden-model",
-        "responseId": "hidden-id",
-        **members,
-    }
-
-
-def whole(*parts: dict[str, Any], **members: Any) -> up.Reply:
-    return up.plain(200, response(candidate(*parts), **members))
-
-
-def events(*chunks: dict[str, Any]) -> list[bytes]:
-    return [b"data: " + json.dumps(chunk).encode() + b"\r\n\r\n" for chunk in chunks]
-
-
-TOLD = events(
-    response(candidate({"text": "Hello"}, finish=None), usage={"promptTokenCount": 12, "totalTokenCount": 12}),
-    response(candidate({"text": " there!"}, finish=None), usage={"promptTokenCount": 12, "candidatesTokenCount": 2}),
-    response(candidate({"text": ""}), usage=USAGE),
-)
-
-
-# --- how clients ask -------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def google(world: World) -> Offer:
     """A model on one Gemini upstream."""
     return world.offer(GOOGLE)
-
-
-def generate(caller: Caller, model: Offer | str, action: str = "generateContent", **members: Any) -> httpx.Response:
-    name = model if isinstance(model, str) else model.name
-    with httpx.Client(base_url=caller.installation.gateway_url, timeout=10) as client:
-        headers = {"x-goog-api-key": caller.secret}
-        return client.post(f"/v1beta/models/{name}:{action}", json={**ASK, **members}, headers=headers)
-
-
-def chunks_of(response: httpx.Response) -> list[dict[str, Any]]:
-    assert response.headers["content-type"].startswith("text/event-stream")
-    blocks = [block for block in response.text.split("\r\n\r\n") if block and not block.startswith(":")]
-    return [decoded(block.removeprefix("data: ")) for block in blocks]
-
-
-def validated(answer: dict[str, Any]) -> types.GenerateContentResponse:
-    """As Google's own types have it, to the letter, but for the cost that is ours."""
-    plain = json.loads(json.dumps(answer, default=float))
-    for name in ("cost", "costDetails"):
-        plain.get("usageMetadata", {}).pop(name, None)
-    return types.GenerateContentResponse.model_validate(plain)
-
-
-def text_of(answer: types.GenerateContentResponse) -> str:
-    return answer.text or ""
-
-
-def assert_refused(response: httpx.Response, code: int, status: str, reason: str, param: str | None = None) -> Any:
-    """Google's error, whole."""
-    error = response.json()["error"]
-    info = error["details"][0]
-    assert (response.status_code, error["code"], error["status"], info["reason"]) == (code, code, status, reason)
-    assert info.get("metadata", {}).get("param") == param
-    assert errors.APIError(code, response.json()).message == error["message"]
-    return error
-
-
-# --- its clients, before upstreams of chat's format ------------------------------------------------------------------
 
 
 def test_answer_is_googles_and_costs_what_chats_would(caller: Caller, model: Offer) -> None:
@@ -402,243 +329,6 @@ def test_models_are_listed_in_googles_shape(world: World, caller: Caller, model:
     assert_refused(wrong, 400, "INVALID_ARGUMENT", "INVALID_VALUE", "pageSize")
 
 
-# --- a Gemini upstream -----------------------------------------------------------------------------------------------
-
-
-def test_googles_format_goes_up_as_it_came_but_for_the_cap(caller: Caller, google: Offer) -> None:
-    caller.upstream.on(google.upstream, whole({"text": "Hello", "thoughtSignature": "c2ln"}))
-    config: dict[str, Any] = {"temperature": 0.5, "thinkingConfig": {"includeThoughts": True}}
-    answer = decoded(generate(caller, google, generationConfig=config, labels={"a_b": "c"}).content)
-    (asked,) = caller.upstream.received(google.upstream)
-
-    assert asked.path == f"/v1/models/{google.upstream}:generateContent"
-    assert (asked.header("x-goog-api-key"), asked.header("authorization")) == (google.secrets[0], None)
-    assert asked.json == {**ASK, "labels": {"a_b": "c"}, "generationConfig": {**config, "maxOutputTokens": 4096}}
-    assert answer["candidates"] == [candidate({"text": "Hello", "thoughtSignature": "c2ln"})]
-    assert (answer["modelVersion"], "hidden" in json.dumps(answer, default=str)) == (google.name, False)
-    usage = validated(answer).usage_metadata
-    assert usage is not None
-    assert (usage.prompt_token_count, usage.candidates_token_count, usage.thoughts_token_count) == (12, 3, 2)
-    assert (caller.only_record().output_tokens, caller.only_record().cost) == (5, 12 * 2_000 + 5 * 8_000)
-
-
-def test_stream_in_googles_format_goes_through(caller: Caller, google: Offer) -> None:
-    caller.upstream.on(google.upstream, up.stream(*TOLD))
-    chunks = chunks_of(generate(caller, google, "streamGenerateContent?alt=sse"))
-    (asked,) = caller.upstream.received(google.upstream)
-
-    assert asked.path == f"/v1/models/{google.upstream}:streamGenerateContent?alt=sse"
-    assert "".join(text_of(validated(chunk)) for chunk in chunks) == "Hello there!"
-    assert [chunk["candidates"][0].get("finishReason") for chunk in chunks] == [None, None, "STOP"]
-    assert chunks[-1]["usageMetadata"]["totalTokenCount"] == 17
-    assert (caller.only_record().output_tokens, caller.only_record().usage_source) == (5, "upstream")
-
-
-def test_chat_goes_up_in_googles_format(caller: Caller, google: Offer) -> None:
-    caller.upstream.on(google.upstream, whole({"text": "Think", "thought": True}, {"text": "Hello there!"}))
-    body = decoded(caller.ask(google, max_tokens=50).content)
-    (asked,) = caller.upstream.received(google.upstream)
-
-    assert asked.json["generationConfig"] == {"maxOutputTokens": 50}
-    assert [content["role"] for content in asked.json["contents"]] == ["user"]
-    message = body["choices"][0]["message"]
-    assert (message["content"], message["reasoning_content"]) == ("Hello there!", "Think")
-    usage = body["usage"]
-    assert (usage["prompt_tokens"], usage["completion_tokens"], usage["total_tokens"]) == (12, 5, 17)
-    assert usage["completion_tokens_details"]["reasoning_tokens"] == 2
-
-
-@pytest.mark.parametrize("cut", range(len(TOLD)))
-def test_stream_that_is_cut_is_an_error_for_either_client(caller: Caller, google: Offer, cut: int) -> None:
-    caller.upstream.on(google.upstream, up.stream(*TOLD[:cut]))
-    chat = caller.listen(google)
-    native = generate(caller, google, "streamGenerateContent?alt=sse")
-
-    if cut == 0:
-        assert (chat.status, native.status_code) == (502, 502)
-    else:
-        assert chat.error["code"] == "upstream_error"
-        assert not chat.is_done
-        *_others, last = chunks_of(native)
-        assert (last["error"]["code"], last["error"]["status"]) == (502, "UNAVAILABLE")
-    caller.wait_until_settled()
-    assert {record.outcome for record in caller.records} == {"upstream_error"}
-
-
-def test_prompt_that_is_blocked_is_an_answer(caller: Caller, google: Offer) -> None:
-    blocked: dict[str, Any] = {
-        "promptFeedback": {"blockReason": "PROHIBITED_CONTENT"},
-        "usageMetadata": {"promptTokenCount": 9},
-    }
-    caller.upstream.on(google.upstream, up.plain(200, blocked))
-    chat = decoded(caller.ask(google).content)
-    native = validated(decoded(generate(caller, google).content))
-    assert (chat["choices"][0]["finish_reason"], chat["choices"][0]["message"]["content"]) == ("content_filter", None)
-    assert native.prompt_feedback is not None
-    assert native.prompt_feedback.block_reason == types.BlockedReason.PROHIBITED_CONTENT
-
-
-BROKEN: dict[str, up.Reply] = {
-    "an error": up.plain(500, {"error": {"code": 500, "message": "no", "status": "INTERNAL"}}),
-    "an error in a list": up.plain(503, [{"error": {"code": 503, "message": "no", "status": "UNAVAILABLE"}}]),
-    "an error as an answer": up.plain(200, {"error": {"code": 500, "message": "no", "status": "INTERNAL"}}),
-    "a malformed call": up.plain(200, response(candidate(finish="MALFORMED_FUNCTION_CALL"))),
-    "no candidates": up.plain(200, response()),
-    "no JSON": up.plain(200, b"<html>"),
-    "a wrong key": up.plain(
-        400,
-        {
-            "error": {
-                "code": 400,
-                "message": "API key not valid. Please pass a valid API key.",
-                "status": "INVALID_ARGUMENT",
-                "details": [
-                    {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID"},
-                ],
-            }
-        },
-    ),
-}
-
-
-@pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN.keys())
-@pytest.mark.parametrize("action", ["generateContent", "streamGenerateContent?alt=sse"])
-def test_first_channel_that_fails_is_invisible(world: World, caller: Caller, broken: up.Reply, action: str) -> None:
-    offer = world.offer(EITHER)
-    caller.upstream.on(offer.upstreams[0], broken)
-    good = up.stream(*TOLD) if "stream" in action else whole({"text": "Hello there!"})
-    caller.upstream.on(offer.upstreams[1], good)
-
-    assert generate(caller, offer, action).status_code == 200
-    record = caller.only_record()
-    assert (record.channel, len(record.attempts), record.cost) == (offer.channels[1], 2, 64_000)
-
-
-def test_words_of_a_refusal_reach_the_client(caller: Caller, google: Offer) -> None:
-    refused = [{"error": {"code": 400, "message": "Invalid value at 'contents[0]'", "status": "INVALID_ARGUMENT"}}]
-    caller.upstream.on(google.upstream, up.plain(400, refused))
-    before = caller.available
-    response = generate(caller, google)
-    error = assert_refused(response, 400, "INVALID_ARGUMENT", "UPSTREAM_ERROR")
-    assert error["message"] == "Invalid value at 'contents[0]'"
-    assert (caller.only_record().cost, caller.available) == (0, before)
-
-
-LACKING: dict[str, tuple[dict[str, Any], str]] = {
-    "a bias": ({"logit_bias": {"5": 1}}, "logit_bias"),
-    "one call at a time": ({"parallel_tool_calls": False, "tools": [{"type": "function", "function": {"name": "f"}}]},
-                           "parallel_tool_calls"),
-    "a member of others": ({"min_p": 0.1}, "min_p"),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize(("members", "param"), LACKING.values(), ids=LACKING.keys())
-def test_what_google_has_no_word_for_is_refused_by_name(
-    caller: Caller, google: Offer, members: dict[str, Any], param: str
-) -> None:
-    with caller.nothing_changes():
-        response = caller.ask(google, **members)
-    assert (response.status_code, response.json()["error"]["code"]) == (400, "unsupported_parameter")
-    assert response.json()["error"]["param"] == param
-
-
-def test_embeddings_of_a_gemini_upstream(world: World, caller: Caller) -> None:
-    offer = world.offer(Shape(vias=(Via(provider="gemini"),), endpoints=("embeddings",)))
-    vectors = {"embeddings": [{"values": [0.5, 1.0]}, {"values": [2.0, 3.0]}], "usageMetadata": {"promptTokenCount": 7}}
-    caller.upstream.on(offer.upstream, up.plain(200, vectors))
-    body = {"model": offer.name, "input": ["a", "b"], "dimensions": 2}
-    answer = decoded(caller.client.post("/v1/embeddings", json=body).content)
-    (asked,) = caller.upstream.received(offer.upstream)
-    assert asked.path == f"/v1/models/{offer.upstream}:batchEmbedContents"
-    assert asked.json["requests"][1] == {
-        "model": f"models/{offer.upstream}", "content": {"parts": [{"text": "b"}]}, "outputDimensionality": 2,
-    }  # fmt: skip
-    assert [each["embedding"] for each in answer["data"]] == [[0.5, 1.0], [2.0, 3.0]]
-    assert answer["usage"]["prompt_tokens"] == 7
-
-
-# --- every pair ------------------------------------------------------------------------------------------------------
-
-CHAT_CALL = {"id": "c1", "type": "function", "function": {"name": "get_weather", "arguments": ARGUMENTS}}
-CHAT_USAGE = {**up.USAGE, "completion_tokens_details": {"reasoning_tokens": 2}}
-GOOGLES_CALL = {"functionCall": {"id": "c1", "name": "get_weather", "args": json.loads(ARGUMENTS)}}
-SAME_WHOLE = {
-    "openai": up.answer(
-        "Let me see.", finish_reason="tool_calls", message={"tool_calls": [CHAT_CALL]}, usage=CHAT_USAGE
-    ),
-    "gemini": whole({"text": "Let me see."}, GOOGLES_CALL),
-}
-SAME_STREAM = {
-    "openai": up.stream(
-        *map(
-            up.event,
-            [
-                up.chunk({"role": "assistant", "content": "Let me"}),
-                up.chunk({"content": " see."}),
-                up.chunk({"tool_calls": [{"index": 0, **CHAT_CALL}]}),
-                up.chunk({}, finish_reason="tool_calls"),
-                up.usage_chunk(CHAT_USAGE),
-            ],
-        ),
-        up.DONE,
-    ),
-    "gemini": up.stream(
-        *events(
-            response(candidate({"text": "Let me"}, finish=None), usage=None),
-            response(candidate({"text": " see."}, finish=None), usage=None),
-            response(candidate(GOOGLES_CALL)),
-        )
-    ),
-}
-SAME = ("Let me see.", "get_weather", json.loads(ARGUMENTS), (12, 3, 2))
-CHATS_TOOL = {"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object"}}}
-
-
-def said_in_chat(caller: Caller, offer: Offer, *, is_stream: bool) -> Any:
-    if is_stream:
-        seen = caller.listen(offer, tools=[CHATS_TOOL], stream_options={"include_usage": True})
-        assert seen.is_done
-        calls = [
-            call for chunk in seen.chunks for each in chunk["choices"] for call in each["delta"].get("tool_calls", ())
-        ]
-        text, usage = seen.text(), seen.usages[-1]
-        name = "".join(call["function"].get("name", "") for call in calls)
-        arguments = "".join(call["function"].get("arguments", "") for call in calls)
-    else:
-        body = decoded(caller.ask(offer, tools=[CHATS_TOOL]).content)
-        message, usage = body["choices"][0]["message"], body["usage"]
-        text, function = message["content"], message["tool_calls"][0]["function"]
-        name, arguments = function["name"], function["arguments"]
-    thought = usage["completion_tokens_details"]["reasoning_tokens"]
-    return text, name, json.loads(arguments), (usage["prompt_tokens"], usage["completion_tokens"] - thought, thought)
-
-
-def said_in_googles(caller: Caller, offer: Offer, *, is_stream: bool) -> Any:
-    if is_stream:
-        answers = chunks_of(generate(caller, offer, "streamGenerateContent?alt=sse", tools=[TOOL]))
-    else:
-        answers = [decoded(generate(caller, offer, tools=[TOOL]).content)]
-    parts = [part for each in answers for part in validated(each).parts or ()]
-    usage = validated(answers[-1]).usage_metadata
-    assert usage is not None
-    (call,) = [part.function_call for part in parts if part.function_call]
-    counts = usage.prompt_token_count, usage.candidates_token_count, usage.thoughts_token_count
-    return "".join(part.text or "" for part in parts), call.name, call.args, counts
-
-
-@pytest.mark.parametrize("is_stream", [False, True], ids=["whole", "stream"])
-@pytest.mark.parametrize("shape", [SINGLE, GOOGLE], ids=["chat upstream", "gemini upstream"])
-@pytest.mark.parametrize("said_by", [said_in_chat, said_in_googles], ids=["chat client", "gemini client"])
-def test_every_pair_says_the_same(world: World, caller: Caller, said_by: Any, shape: Shape, *, is_stream: bool) -> None:
-    offer = world.offer(shape)
-    answers = SAME_STREAM if is_stream else SAME_WHOLE
-    caller.upstream.on(offer.upstream, answers[shape.vias[0].provider])
-
-    assert said_by(caller, offer, is_stream=is_stream) == SAME
-    record = caller.only_record()
-    assert (record.usage.input, record.usage.output, record.usage.reasoning) == (12, 5, 2)
-
-
 # --- the google-genai package, unchanged -----------------------------------------------------------------------------
 
 
@@ -679,12 +369,22 @@ def test_the_sdk_streams(sdk: genai.Client, caller: Caller, behind: Offer) -> No
     assert caller.only_record().outcome == "success"
 
 
-@pytest.mark.parametrize("shape", [SINGLE, GOOGLE], ids=["chat upstream", "gemini upstream"])
-def test_the_sdk_calls_functions(sdk: genai.Client, world: World, caller: Caller, shape: Shape) -> None:
+CALL: dict[str, Any] = {
+    "id": "c1", "type": "function", "function": {"name": "get_weather", "arguments": ARGUMENTS},
+}  # fmt: skip
+GOOGLES_CALL = {"functionCall": {"id": "c1", "name": "get_weather", "args": json.loads(ARGUMENTS)}}
+CALLING = {
+    "chat upstream": (SINGLE, (up.answer(None, message={"tool_calls": [CALL]}), up.answer("It is 21 C."))),
+    "gemini upstream": (GOOGLE, (whole(GOOGLES_CALL), whole({"text": "It is 21 C."}))),
+}
+
+
+@pytest.mark.parametrize(("shape", "replies"), CALLING.values(), ids=CALLING.keys())
+def test_the_sdk_calls_functions(
+    sdk: genai.Client, world: World, caller: Caller, shape: Shape, replies: tuple[up.Reply, ...]
+) -> None:
     offer = world.offer(shape)
-    last = {"openai": up.answer("It is 21 C."), "gemini": whole({"text": "It is 21 C."})}
-    provider = shape.vias[0].provider
-    caller.upstream.on(offer.upstream, SAME_WHOLE[provider], last[provider])
+    caller.upstream.on(offer.upstream, *replies)
     seen: list[Any] = []
 
     def get_weather(city: str, days: list[float], note: str | None) -> str:

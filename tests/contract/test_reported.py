@@ -8,7 +8,8 @@ import pytest
 
 from tests import upstream as up
 from tests.callers import Caller
-from tests.contract.test_upstreams import USAGE, Client, Said, each_client
+from tests.clients import Client, Said
+from tests.contract.test_upstreams import USAGE, each_client
 from tests.installation import Offer
 
 GITHUB = "https://github.com"

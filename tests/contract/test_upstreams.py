@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
-from tests import responding, schemas
 from tests import upstream as up
 from tests.callers import Caller
-from tests.grammar import assert_whole, events_in
+from tests.clients import CLIENTS, Client, Said, chat, google, messages
 from tests.installation import Offer, Shape, Via
 from tests.routing.providers.anthropic import streams
 from tests.worlds import World
@@ -24,102 +22,6 @@ USAGE = {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110}
 COST = 100 * 2_000 + 10 * 8_000
 TEXT = [up.chunk({"role": "assistant", "content": "Hello"}), up.chunk({"content": " there"}), up.FINISH]
 PARAMETERS = {"type": "object", "properties": {}}
-
-
-@dataclass
-class Said:
-    """What a client has understood."""
-
-    text: str = ""
-    calls: list[tuple[str, Any]] = field(default_factory=list)
-    is_broken: bool = False
-    """An error event came at the end, or an error instead of an answer."""
-
-
-def chat(caller: Caller, model: Offer, *, is_stream: bool) -> Said:
-    tools = [{"type": "function", "function": {"name": name, "parameters": PARAMETERS}} for name in ("get", "get_it")]
-    if not is_stream:
-        response = caller.ask(model, tools=tools)
-        if response.status_code != 200:
-            return Said(is_broken=response.status_code == 502)
-        assert schemas.faults(schemas.COMPLETION, response.json()) == []
-        message = response.json()["choices"][0]["message"]
-        functions = [call["function"] for call in message.get("tool_calls", ())]
-        return Said(
-            message["content"] or "", [(each["name"], json.loads(each["arguments"])) for each in functions]
-        )  # fmt: skip
-    seen = caller.listen(model, tools=tools)
-    if seen.status != 200 or not seen.is_done:
-        return Said(seen.text(), is_broken=seen.status == 502 or bool(seen.error["code"]))
-    assert [fault for chunk in seen.chunks for fault in schemas.faults(schemas.CHUNK, chunk)] == []
-    found: dict[int, list[str]] = {}
-    for chunk in seen.chunks:
-        for call in chunk["choices"][0]["delta"].get("tool_calls", ()) if chunk["choices"] else ():
-            pieces = found.setdefault(call["index"], ["", ""])
-            pieces[0] += call["function"].get("name", "")
-            pieces[1] += call["function"].get("arguments", "")
-    return Said(seen.text(), [(name, json.loads(arguments)) for name, arguments in found.values()])
-
-
-def messages(caller: Caller, model: Offer, *, is_stream: bool) -> Said:
-    tools = [{"name": name, "input_schema": PARAMETERS} for name in ("get", "get_it")]
-    asked = {"model": model.name, "max_tokens": 50, "messages": [{"role": "user", "content": "hi"}], "tools": tools}
-    response = caller.client.post("/v1/messages", json={**asked, "stream": is_stream})
-    if response.status_code != 200:
-        return Said(is_broken=response.status_code == 502)
-    if is_stream:
-        events = events_in(response.content)
-        if events[-1]["type"] == "error":
-            return Said(is_broken=True)
-        blocks = assert_whole(events)["content"]
-        calls = [(block["name"], json.loads(block["arguments"])) for block in blocks if block["type"] == "tool_use"]
-    else:
-        blocks = response.json()["content"]
-        calls = [(block["name"], block["input"]) for block in blocks if block["type"] == "tool_use"]
-    return Said("".join(block["text"] for block in blocks if block["type"] == "text"), calls)
-
-
-def responses(caller: Caller, model: Offer, *, is_stream: bool) -> Said:
-    tools = [{"type": "function", "name": name, "parameters": PARAMETERS} for name in ("get", "get_it")]
-    if is_stream:
-        heard = responding.listen(caller, model, tools=tools)
-        if heard.status != 200 or heard.kinds[-1] == "error":
-            return Said(is_broken=True)
-        responding.assert_grammar(heard)
-        output = heard.response["output"]
-    else:
-        response = responding.respond(caller, model, tools=tools)
-        if response.status_code != 200:
-            return Said(is_broken=response.status_code == 502)
-        output = response.json()["output"]
-    texts = [part["text"] for item in output if item["type"] == "message" for part in item["content"]]
-    calls = [(item["name"], json.loads(item["arguments"])) for item in output if item["type"] == "function_call"]
-    return Said("".join(texts), calls)
-
-
-def google(caller: Caller, model: Offer, *, is_stream: bool) -> Said:
-    tools = [{"functionDeclarations": [{"name": name, "parameters": PARAMETERS} for name in ("get", "get_it")]}]
-    action = "streamGenerateContent?alt=sse" if is_stream else "generateContent"
-    asked = {"contents": [{"role": "user", "parts": [{"text": "hi"}]}], "tools": tools}
-    response = caller.client.post(f"/v1beta/models/{model.name}:{action}", json=asked)
-    if response.status_code != 200:
-        return Said(is_broken=response.status_code == 502)
-    blocks = response.text.replace("\r\n", "\n").split("\n\n")
-    chunks = (
-        [json.loads(block.removeprefix("data: ")) for block in blocks if block.startswith("data")]
-        if is_stream
-        else [response.json()]
-    )
-    if "error" in chunks[-1]:
-        return Said(is_broken=True)
-    assert chunks[-1]["candidates"][0]["finishReason"] == "STOP"
-    parts = [part for chunk in chunks for part in chunk["candidates"][0]["content"]["parts"]]
-    calls = [(part["functionCall"]["name"], part["functionCall"]["args"]) for part in parts if "functionCall" in part]
-    return Said("".join(part.get("text", "") for part in parts if not part.get("thought")), calls)
-
-
-Client = Callable[..., Said]
-CLIENTS = [chat, messages, responses, google]
 each_client = pytest.mark.parametrize("client", CLIENTS, ids=[client.__name__ for client in CLIENTS])
 
 
