@@ -18,7 +18,7 @@ from typing import Any
 from bench import command, load, machine, network, peers, results
 from bench.gateways import OURS, Books, Checkout, Running, Stand, open_books, open_stand, start_gateway, start_null
 from bench.load import Target
-from bench.payloads import EMBEDDINGS
+from bench.payloads import EMBEDDINGS, MESSAGES_STREAM
 from bench.peers import PEERS, Peer
 from bench.peers.setting import Setting
 from bench.processes import BenchmarkError, Fleet
@@ -28,7 +28,10 @@ from bench.windows import SLOW_STREAMS, Plan, Windows
 
 _GATEWAY = OURS.name
 _BEFORE = "before"
-_STREAM_FIGURES = ("paced_cpu_us_per_chunk", "burst_cpu_us_per_chunk", "added_ttfb_ms", "kib_per_open_stream")
+_STREAM_FIGURES = (
+    "paced_cpu_us_per_chunk", "burst_cpu_us_per_chunk", "messages_paced_cpu_us_per_chunk", "added_ttfb_ms",
+    "kib_per_open_stream",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +124,8 @@ def bars(document: dict[str, Any]) -> list[Bar]:
         measured = document["stream"]
         found.append(Bar("paced stream, CPU us a chunk", measured["paced_cpu_us_per_chunk"], at_most=130))
         found.append(Bar("burst stream, CPU us a chunk", measured["burst_cpu_us_per_chunk"], at_most=30))
+        translated = measured["messages_paced_cpu_us_per_chunk"]
+        found.append(Bar("messages over chat, paced chunk, CPU us", translated, at_most=200))
         found.append(Bar("memory of an open stream, KiB", measured["kib_per_open_stream"], at_most=60))
     return found
 
@@ -185,6 +190,7 @@ def _run_rounds(windows: Windows, candidates: Candidates, only: set[str]) -> Non
         if "stream" in only:
             for running in candidates.versions:
                 windows.streams(running)
+            windows.messages(candidates.ours)
         if candidates.before:
             windows.compare(candidates.ours, candidates.before)
 
@@ -198,6 +204,8 @@ def _warm_up(windows: Windows, candidates: Candidates, *, streams: bool) -> None
     for peer, running in candidates.peers:
         windows.warm_up(running, streams=False, seconds=peer.warm_up)
     load.check_embeddings(candidates.ours.target)
+    if streams:
+        load.check_stream(candidates.ours.target, MESSAGES_STREAM)
 
 
 def _json_round(windows: Windows, candidates: Candidates) -> None:

@@ -10,9 +10,10 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from bench import payloads
-from bench.payloads import Question, StreamShape
+from bench.payloads import Question, StreamForm, StreamShape
 from bench.processes import OTHER_CORE, BenchmarkError, run
 from bench.stream_client import sse_events
 
@@ -94,16 +95,16 @@ def stream_load(
     seconds: float,
     ramp: float = 0,
     when_open: Callable[[], None] | None = None,
+    form: StreamForm = payloads.CHAT_STREAM,
 ) -> StreamLoad:
     """Streams of one shape, `connections` at a time; `when_open` is called while all of the first wave are open."""
     limit = seconds + ramp + shape.seconds * 2 + 30
+    order = stream_order(target, shape, form) | {
+        "connections": connections, "seconds": seconds, "ramp": ramp, "limit": limit
+    }  # fmt: skip
     with _stream_client(root) as client:
         assert client.stdin is not None
         assert client.stdout is not None
-        order = {
-            "port": target.stream_port, "request": _stream_request(target, shape).decode(), "events": shape.events,
-            "connections": connections, "seconds": seconds, "ramp": ramp, "limit": limit,
-        }  # fmt: skip
         client.stdin.write(json.dumps(order))
         client.stdin.close()
         if client.stdout.readline().strip() == "open" and when_open:
@@ -119,6 +120,14 @@ def stream_load(
         first_byte_p50_ms=result["first_byte_ms"]["p50"],
         first_byte_p99_ms=result["first_byte_ms"]["p99"],
     )
+
+
+def stream_order(target: Target, shape: StreamShape, form: StreamForm) -> dict[str, Any]:
+    """What a stream client sends, and by what it knows a whole answer."""
+    request = _stream_request(target, shape, form).decode()
+    return {
+        "port": target.stream_port, "request": request, "events": form.events(shape), "last": form.last.decode()
+    }  # fmt: skip
 
 
 def check(target: Target) -> None:
@@ -141,22 +150,22 @@ def check_embeddings(target: Target) -> None:
     target.completed += 1
 
 
-def check_stream(target: Target) -> None:
+def check_stream(target: Target, form: StreamForm = payloads.CHAT_STREAM) -> None:
     """One stream, read and compared chunk by chunk; raises BenchmarkError if the upstream's text did not arrive."""
     shape = payloads.SHORT
-    answer = _post(target, target.stream_port, payloads.request_body(shape.model, stream=True))
-    expected = _contents(payloads.stream_events(shape, with_usage=False))
+    answer = _post(target, target.stream_port, form.body(shape.model), form.path)
+    expected = _texts(payloads.stream_events(shape, with_usage=False), payloads.CHAT_STREAM)
     # _post has removed the chunked framing: put one frame around it for the common reader.
     events = sse_events(b"\r\n\r\n%x\r\n%s\r\n" % (len(answer), answer))
-    if _contents(events) != expected or events[-1] != b"data: [DONE]":
+    is_whole = len(events) == form.events(shape) and events[-1].startswith(form.last)
+    if not is_whole or _texts(events, form) != expected:
         raise BenchmarkError(f"{target.name}: another stream than the upstream's: {answer[:500]!r}")
     target.completed += 1
 
 
-def _contents(events: list[bytes]) -> list[str]:
-    """The texts of a stream's chunks before `[DONE]`; a chunk that only says why the answer ended has none."""
-    deltas = (json.loads(event.removeprefix(b"data: "))["choices"][0]["delta"] for event in events[:-1])
-    return [delta["content"] for delta in deltas if "content" in delta]
+def _texts(events: list[bytes], form: StreamForm) -> list[str]:
+    """What a stream's chunks say, before the event that ends it."""
+    return form.texts([json.loads(event.removeprefix(b"data: ")) for event in events[:-1]])
 
 
 def _post(target: Target, port: int, body: bytes, path: str = PATH) -> bytes:
@@ -169,8 +178,8 @@ def _post(target: Target, port: int, body: bytes, path: str = PATH) -> bytes:
     return answer
 
 
-def _stream_request(target: Target, shape: StreamShape) -> bytes:
-    body = payloads.request_body(shape.model, stream=True)
+def _stream_request(target: Target, shape: StreamShape, form: StreamForm) -> bytes:
+    body = form.body(shape.model)
     headers = {
         "host": f"127.0.0.1:{target.stream_port}",
         "content-type": "application/json",
@@ -179,7 +188,7 @@ def _stream_request(target: Target, shape: StreamShape) -> bytes:
         **target.headers,
     }
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    return f"POST {PATH} HTTP/1.1\r\n{lines}\r\n".encode() + body
+    return f"POST {form.path} HTTP/1.1\r\n{lines}\r\n".encode() + body
 
 
 @contextlib.contextmanager

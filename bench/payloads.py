@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -34,11 +35,6 @@ class StreamShape:
     @property
     def model(self) -> str:
         return f"bench-stream-{self.chunks}-every-{self.every_ms}ms"
-
-    @property
-    def events(self) -> int:
-        """`data:` events that a client sees which did not ask for usage: the chunks, why it ended, and `[DONE]`."""
-        return self.chunks + 2
 
     @property
     def seconds(self) -> float:
@@ -69,6 +65,20 @@ def request_body(model: str, *, stream: bool = False) -> bytes:
     if stream:
         document["stream"] = True
     return _padded(document, document["messages"][1], REQUEST_BYTES)
+
+
+def messages_body(model: str) -> bytes:
+    """A request for a stream in Anthropic's format, of exactly REQUEST_BYTES bytes."""
+    turn = {"role": "user", "content": ""}
+    document = {
+        "model": model,
+        "system": "You are a careful assistant.",
+        "messages": [turn],
+        "temperature": 0.7,
+        "max_tokens": 256,
+        "stream": True,
+    }
+    return _padded(document, turn, REQUEST_BYTES)
 
 
 def embeddings_request() -> bytes:
@@ -124,6 +134,16 @@ def shape_of(body: bytes) -> StreamShape | None:
     return StreamShape(int(found[1]), int(found[2])) if found else None
 
 
+def _chat_texts(events: list[Any]) -> list[str]:
+    """Those of a stream's chunks; one that only says why the answer ended has none."""
+    deltas = [event["choices"][0]["delta"] for event in events]
+    return [delta["content"] for delta in deltas if "content" in delta]
+
+
+def _messages_texts(events: list[Any]) -> list[str]:
+    return [event["delta"]["text"] for event in events if event["type"] == "content_block_delta"]
+
+
 def _event(number: int) -> bytes:
     delta = {"content": ""} if number else {"role": "assistant", "content": ""}
     document = _chunk([_choice(delta, None)])
@@ -164,6 +184,39 @@ class Question:
     body: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class StreamForm:
+    """How a client asks for a stream, and what it sees of one."""
+
+    path: str
+    body: Callable[[str], bytes]
+    """For a model."""
+    beside: int
+    """`data:` events that a client sees beside those of the content."""
+    last: bytes
+    """How the last of them begins."""
+    texts: Callable[[list[Any]], list[str]]
+    """What the content of these events says."""
+
+    def events(self, shape: StreamShape) -> int:
+        """How many a whole stream has."""
+        return shape.chunks + self.beside
+
+
+CHAT_STREAM: Final = StreamForm(
+    path="/v1/chat/completions",
+    body=lambda model: request_body(model, stream=True),
+    beside=2,  # why it ended, and [DONE]
+    last=b"data: [DONE]",
+    texts=_chat_texts,
+)
+MESSAGES_STREAM: Final = StreamForm(
+    path="/v1/messages",
+    body=messages_body,
+    beside=5,  # the message begins, its block begins and ends, why it ended, and that it has
+    last=b'data: {"type":"message_stop"',
+    texts=_messages_texts,
+)
 CHAT: Final = Question("", "/v1/chat/completions", request_body(JSON_MODEL))
 EMBEDDINGS: Final = Question("embeddings_", "/v1/embeddings", embeddings_request())
 _ANSWER: Final[dict[str, Any]] = json.loads(answer())

@@ -2,7 +2,7 @@
 
 `python -m bench.stream_client` reads one JSON object from standard input (see Order), prints `open` once as many
 streams have begun as there are connections, and ends with one JSON line: streams, events and time to the first byte.
-It exits with an error unless every answer was 200 with exactly the events its shape promises, `[DONE]` last.
+It exits with an error unless every answer was 200 with exactly the events its shape promises, the right one last.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ class Order:
     port: int
     request: bytes
     events: int
+    last: bytes
+    """How the last event of a whole answer begins."""
     connections: int
     seconds: float
     ramp: float
@@ -88,7 +90,7 @@ class StreamClient(asyncio.Protocol):
 
     def _end(self) -> None:
         events = sse_events(b"".join(self._parts))
-        if len(events) != self._order.events or events[-1] != b"data: [DONE]":
+        if len(events) != self._order.events or not events[-1].startswith(self._order.last):
             self._fail(f"{len(events)} events instead of {self._order.events}, the last {events[-1:]!r}")
             return
         self._tally.streams += 1
@@ -105,7 +107,7 @@ class StreamClient(asyncio.Protocol):
 
 
 def sse_events(answer: bytes) -> list[bytes]:
-    """The `data:` events of a whole chunked HTTP answer; comments and blank lines are left out."""
+    """The `data:` lines of a whole chunked HTTP answer; comments, events' names and blank lines are left out."""
     rest = answer.partition(b"\r\n\r\n")[2]
     body = []
     while rest:
@@ -113,7 +115,7 @@ def sse_events(answer: bytes) -> list[bytes]:
         length = int(size, 16)
         body.append(rest[:length])
         rest = rest[length + 2 :]
-    return [event for event in b"".join(body).split(b"\n\n") if event.startswith(b"data: ")]
+    return [line for line in b"".join(body).split(b"\n") if line.startswith(b"data: ")]
 
 
 async def load(order: Order) -> Tally:
@@ -136,7 +138,7 @@ async def load(order: Order) -> Tally:
 
 async def main() -> None:
     document: dict[str, Any] = json.load(sys.stdin)
-    order = Order(**document | {"request": document["request"].encode()})
+    order = Order(**document | {name: document[name].encode() for name in ("request", "last")})
     tally = await asyncio.wait_for(load(order), order.limit)
     percentiles = statistics.quantiles(tally.first_bytes, n=100, method="inclusive")
     print(

@@ -12,7 +12,18 @@ from typing import Final
 from bench import load, machine
 from bench.gateways import ROOT, Running
 from bench.load import Target
-from bench.payloads import BURST, CHAT, PACED, SHORT, SLOW, Question, StreamShape
+from bench.payloads import (
+    BURST,
+    CHAT,
+    CHAT_STREAM,
+    MESSAGES_STREAM,
+    PACED,
+    SHORT,
+    SLOW,
+    Question,
+    StreamForm,
+    StreamShape,
+)
 from bench.processes import Fleet
 from bench.samples import Samples
 from bench.stores import STORES
@@ -114,6 +125,13 @@ class Windows:
         self._chunks("burst", running, BURST, BURST_STREAMS, ramp=0)
         self._first_byte(running)
 
+    def messages(self, running: Running) -> None:
+        """Paced streams for clients of Anthropic's format, from the upstream that speaks OpenAI's.
+
+        A chunk is the upstream's, as in the other figures; the client sees three events more.
+        """
+        self._chunks("messages_paced", running, PACED, PACED_STREAMS, ramp=1, form=MESSAGES_STREAM)
+
     def compare(self, running: Running, before: Running) -> None:
         """What each CPU figure of this round is of the same of another version, measured right after it."""
         for figure in CPU_FIGURES:
@@ -177,10 +195,19 @@ class Windows:
             f"{name} added_ttfb_p99_ms", through.first_byte_p99_ms - direct.first_byte_p99_ms, meter.probe_us
         )
 
-    def _chunks(self, kind: str, running: Running, shape: StreamShape, streams: int, *, ramp: float) -> None:
+    def _chunks(
+        self,
+        kind: str,
+        running: Running,
+        shape: StreamShape,
+        streams: int,
+        *,
+        ramp: float,
+        form: StreamForm = CHAT_STREAM,
+    ) -> None:
         with machine.Meter(running.server) as meter:
             done = load.stream_load(
-                running.target, shape, root=ROOT, connections=streams, seconds=self.plan.streams, ramp=ramp
+                running.target, shape, root=ROOT, connections=streams, seconds=self.plan.streams, ramp=ramp, form=form
             )
-        cpu_us = meter.cpu_seconds * 1e6 / done.events
+        cpu_us = meter.cpu_seconds * 1e6 / (done.streams * CHAT_STREAM.events(shape))
         self.samples.add(f"{running.target.name} {kind}_cpu_us_per_chunk", cpu_us, meter.probe_us)

@@ -15,6 +15,13 @@ def test_every_request_has_the_same_size(model: str, stream: bool) -> None:
     assert json.loads(body)["model"] == model
 
 
+def test_request_in_anthropics_format_has_the_same_size() -> None:
+    body = payloads.messages_body(payloads.PACED.model)
+
+    assert len(body) == 877
+    assert payloads.shape_of(body) == payloads.PACED
+
+
 def test_answer_has_its_size_and_is_a_completion() -> None:
     answer = payloads.answer()
 

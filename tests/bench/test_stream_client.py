@@ -8,6 +8,12 @@ def test_events_are_read_across_http_chunks() -> None:
     assert sse_events(answer) == [b"data: 1", b"data: [DONE]"]
 
 
+def test_named_events_are_their_data() -> None:
+    answer = b"HTTP/1.1 200 OK\r\n\r\n1d\r\nevent: ping\ndata: 1\n\ndata: 2\n\n\r\n0\r\n\r\n"
+
+    assert sse_events(answer) == [b"data: 1", b"data: 2"]
+
+
 def test_comments_are_not_events() -> None:
     answer = b"HTTP/1.1 200 OK\r\n\r\n1f\r\n: keep-alive\n\ndata: [DONE]\n\n\n\n\n\r\n0\r\n\r\n"
 
