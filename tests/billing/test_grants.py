@@ -98,6 +98,16 @@ def test_grant_that_has_expired_is_refused(purse: Purse) -> None:
     assert purse.entries() == []
 
 
+@pytest.mark.parametrize("ends", [None, dt.timedelta(minutes=1)], ids=str)
+def test_grant_that_can_be_spent_is_given_with_its_end(purse: Purse, ends: dt.timedelta | None) -> None:
+    expires_at = ends and timezone.now() + ends
+    entry = grants.give(
+        balance=purse.wallet, amount=10, reference=f"g:{purse.wallet.pk}", priority=2, expires_at=expires_at
+    )
+    assert (entry.kind, entry.amount, entry.priority, entry.expires_at) == ("grant", 10, 2, expires_at)
+    assert purse.available == 10
+
+
 def test_e20_wallet_of_another_tenant_and_currency_is_untouched(purse: Purse) -> None:
     other = Purse(currency="VND")
     other.post(Kind.GRANT, 50)
@@ -345,6 +355,17 @@ def test_two_grants_that_expire_are_two_entries(purse: Purse) -> None:
     assert (purse.rest(one), purse.rest(two)) == (0, 0)
 
 
+def test_job_counts_the_entries_of_its_expiries_and_takes_of_each_grant_what_is_free(purse: Purse) -> None:
+    ends = purse.now + dt.timedelta(minutes=1)
+    one, two = (purse.post(Kind.GRANT, amount, expires_at=ends) for amount in (3, 4))
+    purse.hold(2)
+    purse.wait(60)
+
+    assert grants.expire_due(purse.now) == 2
+
+    assert (purse.rest(one), purse.rest(two), purse.available) == (0, 2, 0)
+
+
 def test_e35_expiries_at_once_book_once(purse: Purse) -> None:
     purse.post(Kind.GRANT, 10, expires_at=purse.now + dt.timedelta(minutes=1))
     purse.wait(60)
@@ -366,6 +387,11 @@ def test_e18_void_gives_back_what_is_unused_at_that_moment(purse: Purse) -> None
 
     assert (entry.amount, entry.kind, entry.of, entry.credit) == (-6, "grant", grant, "promotions")
     assert (purse.available, purse.rest(grant)) == (0, 0)
+
+
+def test_grant_is_voided_at_the_databases_time_where_none_is_said(purse: Purse) -> None:
+    grant = purse.post(Kind.GRANT, 10)
+    assert grants.void(grant, note="test", created_by=None).amount == -10
 
 
 def test_e35_void_twice_is_one_entry(purse: Purse) -> None:
@@ -506,6 +532,37 @@ def test_standing_of_a_wallet_says_how_it_is_before_anything_is_drawn(purse: Pur
     assert [(lot.id, lot.rest) for lot in found.grants] == [(grant.pk, 15), (late.pk, 10)]
     assert not Lot.objects.filter(balance=purse.wallet).exists()
     assert bought.amount == 100
+
+
+def test_standing_knows_what_settled_this_instant(purse: Purse) -> None:
+    grant = purse.post(Kind.GRANT, 10)
+    purse.now = timezone.now()
+    purse.use(4)
+    assert (purse.standing().granted, grants.left_of(grant)) == (6, 6)
+
+
+def test_what_is_left_is_asked_of_what_brought_money_in(purse: Purse) -> None:
+    used, bought = purse.post(Kind.GRANT, 4), purse.post(Kind.TOP_UP, 10)
+    purse.use(6)
+    refund = purse.post(Kind.REFUND, -1)
+    assert [grants.left_of(entry) for entry in (used, bought, refund)] == [0, 7, None]
+
+
+def test_request_is_not_said_to_be_paid_by_the_lot_that_ended_before_it(purse: Purse) -> None:
+    grant, bought = purse.post(Kind.GRANT, 10), purse.post(Kind.TOP_UP, 10)
+    first, second = purse.use(10), purse.use(5, after=0.01)
+    purse.draw()
+    assert [grants.paid_by(record) for record in (first, second)] == [[(grant.pk, 10)], [(bought.pk, 5)]]
+
+
+def test_wallet_that_owes_adds_up_before_and_after_a_part_was_paid(purse: Purse) -> None:
+    purse.allow(50)
+    purse.use(20)
+    purse.draw()
+    assert grants.differences(of=purse.wallet) == []
+    purse.post(Kind.TOP_UP, 5)
+    purse.draw()
+    assert (grants.differences(of=purse.wallet), purse.standing().owed) == ([], 15)
 
 
 def test_archived_usage_is_drawn_at_the_end_of_its_archive(purse: Purse) -> None:

@@ -138,9 +138,23 @@ def test_tenant_is_on_one_plan_and_its_keys_are_told() -> None:
     assert legs_of_key(api_key).price_plan == 0
     plans.put_on(tenant, first)
     plans.put_on(tenant, second)
-    assert legs_of_key(api_key).price_plan == second.pk
+    assert (legs_of_key(api_key).price_plan, plans.plan_of(tenant.pk)) == (second.pk, second.pk)
     plans.put_on(tenant, None)
-    assert legs_of_key(api_key).price_plan == 0
+    assert (legs_of_key(api_key).price_plan, plans.plan_of(tenant.pk)) == (0, 0)
+
+
+def test_what_a_plan_would_pay_by_the_list_is_told_of_its_model_and_of_the_price_in_force() -> None:
+    name, other, coming, special = model(), model(), model(), plan("10")
+    listed(other, 500)
+    row = listed(name)
+    listed(name, 2000, since=HOUR)
+    listed(coming, since=HOUR)
+
+    found = plans.as_listed(special, name, "USD")
+
+    assert found is not None
+    assert (found.pk, found.model, found.input, found.copy_of) == (None, name, 1100, row)
+    assert [plans.as_listed(special, *each) for each in ((name, "VND"), (coming, "USD"), ("none", "USD"))] == [None] * 3
 
 
 def test_cost_price_is_withdrawn_before_it_takes_effect() -> None:

@@ -352,6 +352,15 @@ def test_threshold_knows_the_month_that_closes_with_it(postpaid: Customer) -> No
     assert [invoice.period.cut for invoice in made] == ["month"]
 
 
+def test_threshold_is_passed_by_usage_and_not_by_an_adjustment(postpaid: Customer) -> None:
+    used(postpaid, 600)
+    postpaid.post(LedgerEntry.Kind.ADJUSTMENT, -100 * CENT, utc(2026, 3, 16))
+
+    assert not threshold_passed(postpaid, 600, utc(2026, 3, 20))
+    postpaid.spend(CENT, at=utc(2026, 3, 21))
+    assert threshold_passed(postpaid, 600, utc(2026, 3, 22))
+
+
 def test_threshold_does_not_count_what_is_held(postpaid: Customer) -> None:
     used(postpaid, 600)
     Balance.objects.filter(pk=postpaid.wallet.pk).update(available=postpaid.available - 50 * CENT)
