@@ -6,21 +6,22 @@ networks more.
 
 from __future__ import annotations
 
+import datetime as dt
 from decimal import Decimal
 from typing import Final
 
 from django.conf import settings
-from django.core.cache import cache
 from django.db import transaction
+from django.utils import timezone
 
 from accounts.mailboxes import digest_of
 from accounts.models import Tenant, User
 from billing import balances, ledger
-from billing.models import Balance, LedgerEntry, Trial, TrialPerson
+from billing.models import Balance, LedgerEntry, Trial, TrialPerson, TrialPlace
 from billing.money import from_decimal
 
 State = Trial.State
-_DAY: Final = 86_400
+_DAY: Final = dt.timedelta(days=1)
 _AT_ONCE: Final = 500
 
 
@@ -100,9 +101,18 @@ def _grant_or_queue(trial: Trial) -> State:
 
 
 def _takes_place(network: str) -> bool:
-    """Whether one of the network's places of a day was free; each is taken by the `add` that finds it so."""
-    places = range(settings.TRIALS_PER_NETWORK)
-    return any(cache.add(f"trial:{network}:{place}", 1, _DAY) for place in places)
+    """Whether one of the network's places of a day was free; it is taken together with the credit, or not at all."""
+    now = timezone.now()
+    return any(_takes(network, number, now) for number in range(settings.TRIALS_PER_NETWORK))
+
+
+def _takes(network: str, number: int, now: dt.datetime) -> bool:
+    """Who comes while another takes it waits for what becomes of that: everybody asks in the order of numbers."""
+    expired = TrialPlace.objects.filter(network=network, number=number, taken_at__lte=now - _DAY)
+    if expired.update(taken_at=now):
+        return True
+    _place, is_new = TrialPlace.objects.get_or_create(network=network, number=number, defaults={"taken_at": now})
+    return is_new
 
 
 def _move(trial: Trial, state: State) -> State:

@@ -39,7 +39,7 @@ from billing.models.reservations import Process, Reservation
 from billing.models.rollups import RollupState, UsageRollup
 from billing.models.sellers import LegalEntity, NumberSeries, TaxRate
 from billing.models.transfers import BankTransfer, ExchangeRate
-from billing.models.trials import Trial, TrialPerson
+from billing.models.trials import Trial, TrialPerson, TrialPlace
 from billing.models.usage import UsageRecord
 from billing.models.wallets import BalanceAlert, PostingRequest
 
@@ -95,6 +95,7 @@ __all__ = [
     "TenantPlan",
     "Trial",
     "TrialPerson",
+    "TrialPlace",
     "UsageArchive",
     "UsageRecord",
     "UsageRollup",

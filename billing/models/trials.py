@@ -43,6 +43,22 @@ class Trial(models.Model):
         return f"{self.tenant_id}: {self.state}"
 
 
+class TrialPlace(models.Model):
+    """One of the places that a network has for credits, and when it was last taken: for a day."""
+
+    network = models.CharField(max_length=64)
+    number = models.PositiveIntegerField()
+    taken_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name = _("place for a trial credit")
+        verbose_name_plural = _("places for trial credits")
+        constraints = (models.UniqueConstraint(fields=("network", "number"), name="billing_trial_place_once"),)
+
+    def __str__(self) -> str:
+        return f"{self.network}: {self.number}"
+
+
 class TrialPerson(models.Model):
     """A mailbox that was confirmed by somebody with a trial credit; it never gets another one."""
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import itertools
 import secrets
 import threading
 from collections.abc import Iterator
 
 import pytest
-from django.core.cache import cache
 from django.core.management import call_command
+from django.db import transaction
+from django.utils import timezone
 from pytest_django import Settings
 from pytest_django.plugin import DjangoDbBlocker
 
@@ -17,7 +19,7 @@ from accounts.mailboxes import digest_of
 from accounts.models import Tenant, User
 from accounts.tenants import open_tenant
 from billing import balances, trials
-from billing.models import LedgerEntry, Trial, TrialPerson
+from billing.models import LedgerEntry, Trial, TrialPerson, TrialPlace
 from billing.trials import State
 from tests.bookkeeping import assert_books_add_up, default_database, race
 from tests.databases import PostgresDatabases, SqliteDatabases
@@ -47,6 +49,11 @@ def confirm_together(users: list[User]) -> None:
         trials.confirm(user, user.email)
 
     race(story, len(users))
+
+
+def pass_days(network: str, days: int) -> None:
+    """The network's places were taken so much earlier."""
+    TrialPlace.objects.filter(network=network).update(taken_at=timezone.now() - dt.timedelta(days=days))
 
 
 def states(users: list[User]) -> list[str]:
@@ -88,7 +95,7 @@ def test_queue_served_by_many_at_once_gives_no_more_than_the_network_has(databas
     users = [signed_up(network) for _each in range(8)]
     for user in users:
         trials.confirm(user, user.email)
-    cache.clear()
+    pass_days(network, 1)
 
     race(lambda _books: trials.grant_queued(), 4)
 
@@ -96,15 +103,34 @@ def test_queue_served_by_many_at_once_gives_no_more_than_the_network_has(databas
     assert_books_add_up()
 
 
-def test_places_of_a_network_are_counted_in_the_database_too(database: str, network: str, settings: Settings) -> None:
-    settings.CACHES = {
-        "default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "costrouter_cache"}
-    }
-    users = [signed_up(network) for _each in range(6)]
+def test_network_that_had_its_credits_a_day_ago_has_no_more_than_as_many_again(database: str, network: str) -> None:
+    before = [signed_up(network) for _each in range(3)]
+    confirm_together(before)
+    pass_days(network, 1)
+    users = [signed_up(network) for _each in range(8)]
 
     confirm_together(users)
 
-    assert (states(users), granted(users)) == (["granted"] * 3 + ["queued"] * 3, 3)
+    assert (states(before), states(users)) == (["granted"] * 3, ["granted"] * 3 + ["queued"] * 5)
+
+
+def test_place_of_a_credit_that_was_not_granted_is_not_lost(database: str, network: str) -> None:
+    users = [signed_up(network) for _each in range(4)]
+
+    with transaction.atomic():
+        assert trials.confirm(users[0], users[0].email) == State.GRANTED
+        transaction.set_rollback(True)
+
+    assert not TrialPlace.objects.filter(network=network).exists()
+    assert [trials.confirm(user, user.email) for user in users] == [State.GRANTED] * 3 + [State.QUEUED]
+
+
+def test_no_cache_is_asked_where_money_is_granted(database: str, network: str, settings: Settings) -> None:
+    nobody = "redis://127.0.0.1:1/0"
+    settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": nobody}}
+    user = signed_up(network)
+
+    assert trials.confirm(user, user.email) == State.GRANTED
 
 
 @pytest.fixture(params=["postgres_databases", "sqlite_databases"], ids=["postgresql", "sqlite"])
