@@ -100,7 +100,7 @@ def test_grant_that_has_expired_is_refused(purse: Purse) -> None:
 
 @pytest.mark.parametrize("ends", [None, dt.timedelta(minutes=1)], ids=str)
 def test_grant_that_can_be_spent_is_given_with_its_end(purse: Purse, ends: dt.timedelta | None) -> None:
-    expires_at = ends and timezone.now() + ends
+    expires_at = None if ends is None else timezone.now() + ends
     entry = grants.give(
         balance=purse.wallet, amount=10, reference=f"g:{purse.wallet.pk}", priority=2, expires_at=expires_at
     )

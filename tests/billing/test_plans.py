@@ -153,7 +153,8 @@ def test_what_a_plan_would_pay_by_the_list_is_told_of_its_model_and_of_the_price
     found = plans.as_listed(special, name, "USD")
 
     assert found is not None
-    assert (found.pk, found.model, found.input, found.copy_of) == (None, name, 1100, row)
+    assert not Price.objects.filter(plan=special, input=found.input, effective_from=found.effective_from).exists()
+    assert (found.model, found.input, found.copy_of) == (name, 1100, row)
     assert [plans.as_listed(special, *each) for each in ((name, "VND"), (coming, "USD"), ("none", "USD"))] == [None] * 3
 
 
