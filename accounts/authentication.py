@@ -184,7 +184,7 @@ def _no_legs(_rows: Sequence[KeyRow]) -> Mapping[int, Legs]:
 class KeyCache:
     """Callers by the full digest of their key, read once for however many requests ask at the same time.
 
-    The digest is this process's own, under a key that nobody else has: cheaper than the database's. What is read goes
+    The digest is this process's own, under a salt that nobody else has: cheaper than the database's. What is read goes
     in batches (accounts/batches.py), on two lanes: keys that were found before never wait behind those that nobody
     knows. A key that was not there is remembered apart, so that a flood of made-up ones drives out no other.
     """
@@ -195,7 +195,7 @@ class KeyCache:
         self.trusted_proxies = trusted_proxies
         """Networks whose `X-Forwarded-For` is believed."""
         self.pace = Pace()
-        self._pepper = secrets.token_bytes(32)
+        self._pepper = secrets.token_bytes(blake2b.SALT_SIZE)
         self._callers: dict[bytes, tuple[float, Caller]] = {}
         """The longest unused first, once there are as many as are kept."""
         self._unknown: dict[bytes, float] = {}
@@ -206,14 +206,14 @@ class KeyCache:
 
     def at_hand(self, secret: str) -> Caller | None:
         """The caller behind a secret, where he was read a moment ago."""
-        known = self._callers.get(self._digest(secret))
+        known = self._callers.get(blake2b(secret.encode(), salt=self._pepper).digest())
         if known is None or time.monotonic() - known[0] > FRESH_SECONDS or known[1].is_of_past_period:
             return None
         self._used.add(known[1].key_id)
         return known[1]
 
     def _digest(self, secret: str) -> bytes:
-        return blake2b(secret.encode(), key=self._pepper).digest()
+        return blake2b(secret.encode(), salt=self._pepper).digest()
 
     async def find(self, secret: str) -> Caller | None:
         """The caller behind a secret, or None. Raises ServiceUnavailable if it must be read and cannot be."""

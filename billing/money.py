@@ -41,9 +41,6 @@ def from_decimal(value: Decimal, currency: str) -> int:
     return int(amount)
 
 
-_TEN_TO: Final = tuple(10**places for places in range(32))
-
-
 def to_json_number(amount: int, currency: str) -> str:
     """Ledger units as an exact decimal number without exponent or trailing zeros, as JSON may carry it.
 
@@ -57,5 +54,6 @@ def decimal_text(number: int, places: int) -> str:
     """`number` times ten to the minus `places`, without exponent or trailing zeros."""
     if number < 0:
         return "-" + decimal_text(-number, places)
-    whole, fraction = divmod(number, _TEN_TO[places])
-    return f"{whole}.{str(fraction).zfill(places)}".rstrip("0") if fraction else str(whole)
+    digits = str(number).zfill(places + 1)
+    fraction = digits[-places:].rstrip("0") if places else ""
+    return f"{digits[:-places]}.{fraction}" if fraction else digits[: len(digits) - places]

@@ -151,7 +151,8 @@ _WITHIN: Final = tuple((_PLACES[kind.name], _PLACES[kind.within]) for kind in KI
 
 def lines(usage: Usage, tariff: Tariff) -> list[Line]:
     """The terms of a request's price, the kinds that were not used left out; the flat fee is not among them."""
-    tariff = tariff.for_input(usage.input)
+    if tariff.tiers:
+        tariff = tariff.for_input(usage.input)
     quantities: Sequence[int] = msgspec.structs.astuple(usage)
     if sum(quantities) > usage.input + usage.output:  # there are others, which may be within these
         quantities = left = [*quantities]
@@ -177,7 +178,7 @@ def _cost(usage: Usage, tariff: Tariff) -> int:
 
 def fee(usage: Usage, tariff: Tariff) -> int:
     """The flat fee of a request with this usage, in ledger units."""
-    return tariff.for_input(usage.input).request_fee
+    return (tariff.for_input(usage.input) if tariff.tiers else tariff).request_fee
 
 
 def ceiling(input_tokens: int, output_tokens: int, tariff: Tariff, beside: Usage = NOTHING) -> int:

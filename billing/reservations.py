@@ -22,7 +22,7 @@ from typing import Final
 import msgspec
 
 from accounts.errors import GatewayError
-from billing.books import Hold, Progress, Refused, Repeated, Settlement
+from billing.books import Hold, Refused, Repeated, Settlement
 from billing.journal import Journal
 
 MOST_LEDGER_UNITS: Final = 2**62
@@ -102,6 +102,10 @@ class Reservations:
 
     def __init__(self, journal: Journal) -> None:
         self.journal = journal
+        self.keep = journal.keep
+        """Keeps how far an answer has come, before that is handed to the client: a killed process loses nothing."""
+        self.note = journal.note
+        """Writes down how far a stream has come; the notes of a process share one statement."""
 
     async def hold(self, wanted: Hold) -> None:
         """Holds the amount on every leg; returns when that is committed.
@@ -133,14 +137,6 @@ class Reservations:
         if max(settlement.claimed_cost, settlement.provider_cost or 0) > MOST_LEDGER_UNITS:
             settlement = _within_columns(settlement)
         self.journal.settle(settlement)
-
-    def keep(self, progress: Progress) -> None:
-        """Keeps how far an answer has come, before that is handed to the client: a killed process loses nothing."""
-        self.journal.keep(progress)
-
-    def note(self, progress: Progress) -> None:
-        """Writes down how far a stream has come; the notes of a process share one statement."""
-        self.journal.note(progress)
 
 
 def _within_columns(settlement: Settlement) -> Settlement:

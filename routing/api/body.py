@@ -12,11 +12,13 @@ import json
 from collections import Counter
 from collections.abc import Generator, Iterator
 from itertools import accumulate, chain, compress
-from typing import Any, ClassVar, Final, Never
+from typing import Any, ClassVar, Final, Never, TypeVar
 
 import orjson
 
 from accounts.errors import GatewayError, InvalidRequest
+
+T = TypeVar("T")
 
 MAX_DEPTH: Final = 64
 MAX_NODES: Final = 200_000
@@ -39,6 +41,7 @@ _MOST_VALUES: Final = 8_000
 """In a text that is read twice: the second, strict reading calls back for each object and integer."""
 _CONTAINERS: Final = 10_000
 """So many are looked through in one go."""
+_NO_OBJECT: Final = "The request body must be a JSON object."
 _KINDS: Final = frozenset((dict, list))
 """What a value that holds others is."""
 
@@ -98,10 +101,28 @@ def parse(raw: bytes) -> dict[str, Any]:
 
     Meant for bodies up to `AT_ONCE`; a larger one keeps the event loop for as long as it takes (`parse_in_turns`).
     """
-    reading = _Reading(raw)
-    for _step in reading:
-        pass
-    return reading.body
+    if len(raw) > LARGE:
+        return _at_once(_parsing(raw))
+    try:
+        body = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return _at_once(_parsing(raw))  # which says what is wrong
+    if type(body) is not dict:
+        raise InvalidJson(_NO_OBJECT)
+    outline = None if _is_kept(raw, body) else _at_once(_reading_again(raw))
+    if outline is not None or _brackets(raw) > MAX_DEPTH:
+        _at_once(_measuring(raw, body, outline))
+    return body
+
+
+def _at_once(steps: Generator[None, None, T]) -> T:
+    """What comes of the steps."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            found: T = end.value
+            return found
 
 
 async def parse_in_turns(raw: bytes) -> dict[str, Any]:
@@ -134,7 +155,7 @@ def _parsing(raw: bytes) -> Generator[None, None, dict[str, Any]]:
         reason = str(error)
     else:
         if type(body) is not dict:
-            raise InvalidJson("The request body must be a JSON object.")
+            raise InvalidJson(_NO_OBJECT)
         yield from _proving(raw, body, outline)
         return body
     if outline is None and "UTF-8" not in reason:
@@ -146,18 +167,33 @@ def _proving(raw: bytes, body: dict[str, Any], outline: Outline | None) -> Gener
     """Raises InvalidRequest if the parser dropped or changed something, or if the body is too deep."""
     yield
     if outline is None and not _is_kept(raw, body):
-        yield
-        if raw.count(b"{") > _MOST_OBJECTS or raw.count(b",") > _MOST_VALUES:
-            outline = yield from _outlining(raw)
-        else:
-            _read_strictly(raw)
+        outline = yield from _reading_again(raw)
+    yield from _measuring(raw, body, outline)
+
+
+def _reading_again(raw: bytes) -> Generator[None, None, Outline | None]:
+    """Reads strictly what the parser may have changed; what would take long gets an outline instead."""
+    yield
+    if raw.count(b"{") > _MOST_OBJECTS or raw.count(b",") > _MOST_VALUES:
+        return (yield from _outlining(raw))
+    _read_strictly(raw)
+    return None
+
+
+def _measuring(raw: bytes, body: dict[str, Any], outline: Outline | None) -> Generator[None]:
+    """Raises InvalidRequest if there are fewer members than in the text's outline, or if the body is too deep."""
     if outline is not None:
         if outline.has_nul:
             raise InvalidUnicode
         if outline.pairs != (yield from _surveying(body)):  # a duplicate was dropped by the parser, with its colon
             raise DuplicateKey("A member name appears more than once in one object.")
     else:
-        yield from _fathoming(body, raw.count(b"{") + raw.count(b"["))
+        yield from _fathoming(body, _brackets(raw))
+
+
+def _brackets(raw: bytes) -> int:
+    """How many are opened, those in strings included. (Leaving them out is three times as quick as `count`.)"""
+    return 2 * len(raw) - len(raw.replace(b"{", b"")) - len(raw.replace(b"[", b""))
 
 
 def _is_kept(raw: bytes, body: dict[str, Any]) -> bool:
@@ -172,7 +208,7 @@ def _is_kept(raw: bytes, body: dict[str, Any]) -> bool:
         return False
     if again != raw and (len(again) >= len(raw) or raw.translate(None, _BLANKS) != again.translate(None, _BLANKS)):
         return False
-    return _NUL not in raw
+    return raw.find(b"\\") < 0 or raw.find(_NUL) < 0
 
 
 def _read_strictly(raw: bytes) -> None:

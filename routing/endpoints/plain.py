@@ -76,7 +76,7 @@ class InputOnly(Unstreamed):
     smallest_cap = 0
 
     def has_produced(self, usage: Usage) -> bool:
-        return bool(usage.input)
+        return usage.input > 0
 
     def estimate(self, answer: Mapping[str, Any], needs: Needs) -> Usage:
         return Usage(input=max(1, needs.expected_input))

@@ -48,9 +48,10 @@ def refuse_wishes(body: dict[str, Any]) -> None:
     `data_collection`, `zdr`, `quantizations`, `enforce_distillable_text`, or whatever comes next) must not be served as
     if it were granted.
     """
-    for name in sorted(_WISHES.intersection(body)):
-        if body.pop(name):
-            _refuse(name)
+    if not _WISHES.isdisjoint(body):
+        for name in sorted(_WISHES.intersection(body)):
+            if body.pop(name):
+                _refuse(name)
     provider = body.get("provider")
     if provider:
         for name in provider.keys() - _KNOWN:

@@ -29,7 +29,7 @@ class Forms:
 
     def fault(self, channel: ChannelView) -> Reason | None:
         """Why this channel cannot be asked, None if it can."""
-        form = channel.form(self._call.endpoint)
+        form = channel.form(self.endpoint)
         if form is None:
             return Reason.NO_ENDPOINT
         if form.name not in self._bodies:
@@ -49,7 +49,7 @@ class Forms:
 
     def of(self, channel: ChannelView) -> tuple[Form, Mapping[str, Any]]:
         """The format for a channel that can be asked, and the body in it."""
-        form = channel.form(self._call.endpoint)
+        form = channel.forms[self.endpoint.name]
         assert form is not None  # noqa: S101 - its fault was asked first
         return form, self._bodies[form.name]
 

@@ -116,14 +116,15 @@ def _rank(
     for model, price in models:
         asked = demand if provider is None else _over_max_price(demand, provider, price)
         considered, others = _considered(model, asked, forms, needs.prefix, now, health)
-        candidates = [_candidate(route, model, forms, needs.prefix, now, health) for route in considered]
-        ranked = rank(asked, candidates)
+        ranked = rank(asked, [_candidate(route, model, forms, needs.prefix, now, health) for route in considered])
         decisions.append(ranked)
         if others:
             left_out = left_out + others
-        routes = model.routes_by_id
-        usable = [routes[each.route] for each in ranked.candidates if each.state != "out"]
-        options += [Option(route, model, price, *forms.of(route.channel)) for route in usable]
+        for each in ranked.candidates:
+            if each.state == "out":
+                break  # so are all that come behind
+            route = model.routes_by_id[each.route]
+            options.append(Option(route, model, price, *forms.of(route.channel)))
     if not options:
         _refuse_unroutable(models, decisions, forms, now, health)
     if provider is not None and provider.allow_fallbacks is False:

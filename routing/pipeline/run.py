@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import msgspec
-import orjson
+from orjson import Fragment
 
 from accounts.errors import GatewayError
 from accounts.limits import Standing
@@ -184,10 +184,10 @@ class Run(msgspec.Struct):
             return Bill(usage, reported, "0", details)
         places = EXPONENT[currency] + 6
         for line in lines(usage, price):
-            details[line.kind.rate] = orjson.Fragment(decimal_text(line.exact_millionths, places))
+            details[line.kind.rate] = Fragment(decimal_text(line.quantity * line.rate, places))
         flat = fee(usage, price)
         if flat:
-            details["request_fee"] = orjson.Fragment(to_json_number(flat, currency))
+            details["request_fee"] = Fragment(to_json_number(flat, currency))
         return Bill(usage, reported, to_json_number(claimed, currency), details)
 
     def headers(self) -> list[tuple[bytes, bytes]]:

@@ -110,6 +110,8 @@ def rank(demand: Demand, candidates: Sequence[Candidate], draw: Callable[[], flo
 
     `draw` returns a number in [0, 1) and only settles ties, in proportion to the weights.
     """
+    if len(candidates) == 1:
+        return _alone(demand, candidates[0])
     ready: list[tuple[Candidate, int]] = []
     out: list[Verdict] = []
     for candidate in candidates:
@@ -130,6 +132,18 @@ def rank(demand: Demand, candidates: Sequence[Candidate], draw: Callable[[], flo
     cached = int(demand.expected_input * chosen.cached_share)
     use = Expected(demand.expected_input, cached, demand.expected_output)
     return Decision(demand.strategy, use, (*verdicts, *out))
+
+
+def _alone(demand: Demand, candidate: Candidate) -> Decision:
+    """The same where there is nothing to choose from."""
+    reason = candidate.fault or _misfit(demand, candidate)
+    if reason is not None or candidate.cost is None:
+        verdict, cached = _verdict(candidate, "out", reason or Reason.NO_COST_PRICE, None), 0
+    else:
+        expected = expected_cost(demand, candidate.cost, candidate.success_rate, candidate.cached_share)
+        verdict = _verdict(candidate, "chosen", None, expected)
+        cached = int(demand.expected_input * candidate.cached_share)
+    return Decision(demand.strategy, Expected(demand.expected_input, cached, demand.expected_output), (verdict,))
 
 
 MOST_READY: Final = 8

@@ -167,16 +167,17 @@ def _complete_tokens(tokens: Any) -> list[dict[str, Any]] | None:
 def public_usage(bill: Bill) -> dict[str, Any]:
     """The usage object for the client: OpenAI's fields, what else the upstream counted, and the exact cost."""
     usage, reported = bill.usage, bill.reported
-    prompt, completion = reported.get("prompt_tokens_details"), reported.get("completion_tokens_details")
+    prompt, completion = {"cached_tokens": usage.cached_input}, {"reasoning_tokens": usage.reasoning}
+    if "prompt_tokens_details" in reported:
+        prompt = {**public_counts(reported["prompt_tokens_details"]), **prompt}
+    if "completion_tokens_details" in reported:
+        completion = {**public_counts(reported["completion_tokens_details"]), **completion}
     public = {
         "prompt_tokens": usage.input,
         "completion_tokens": usage.output,
         "total_tokens": usage.input + usage.output,
-        "prompt_tokens_details": {**(public_counts(prompt) if prompt else {}), "cached_tokens": usage.cached_input},
-        "completion_tokens_details": {
-            **(public_counts(completion) if completion else {}),
-            "reasoning_tokens": usage.reasoning,
-        },
+        "prompt_tokens_details": prompt,
+        "completion_tokens_details": completion,
         "cost": orjson.Fragment(bill.cost),  # digit by digit
         "cost_details": bill.details,
     }

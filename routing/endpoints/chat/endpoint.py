@@ -33,7 +33,7 @@ class Chat(Plain):
         check_answer(answer)
 
     def has_produced(self, usage: Usage) -> bool:
-        return bool(usage.output or usage.images)
+        return usage.output > 0 or usage.images > 0
 
     def estimate(self, answer: Mapping[str, Any], needs: Needs) -> Usage:
         return Usage(input=needs.expected_input, output=estimate_output(answer))

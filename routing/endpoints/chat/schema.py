@@ -173,7 +173,7 @@ class ChatRequest(Struct):
 
     @property
     def is_stream(self) -> bool:
-        return bool(self.stream)
+        return self.stream is True
 
     @property
     def wants_usage(self) -> bool:
@@ -195,8 +195,11 @@ class ChatRequest(Struct):
 
     def images(self) -> list[ImageUrl]:
         """Every image of every message."""
-        contents = [message.content for message in self.messages if type(message.content) is list]
-        return [part.image_url for parts in contents for part in parts if part.image_url]
+        found: list[ImageUrl] = []
+        for message in self.messages:  # no comprehension: most messages are text, and of most requests all are
+            if type(message.content) is list:
+                found += [part.image_url for part in message.content if part.image_url]
+        return found
 
 
 _NEVER_NULL: Final = ("tools", "functions", "tool_choice", "function_call", "parallel_tool_calls", "response_format",

@@ -63,7 +63,9 @@ class OpenAI:
         return endpoint not in _OF_OTHERS | _SELDOM if has is None else endpoint in has
 
     def lacks(self, endpoint: str, body: Mapping[str, Any], options: Any) -> str:
-        return lacking(vendor_of("", options), body) if endpoint == _CHAT else ""
+        if endpoint != _CHAT or not getattr(options, "vendor", ""):
+            return ""
+        return lacking(vendor_of("", options), body)
 
     def recognises(self, headers: Mapping[bytes, bytes]) -> bool:
         return False

@@ -59,6 +59,8 @@ class OpenAIReader:
     _totals = 0
     _noise = b""
     """The first line that was no field of an event."""
+    _doubted: frozenset[int] = frozenset()
+    """Choices whose `stop` may be no end: it stood beside their first text, or beside more than one."""
     _has_begun = False
     _has_said = False
     """A delta brought something."""
@@ -101,11 +103,6 @@ class OpenAIReader:
     @cached_property
     def _finished(self) -> set[int]:
         """Choices that have their finish reason."""
-        return set()
-
-    @cached_property
-    def _doubted(self) -> set[int]:
-        """Choices whose `stop` may be no end: it stood beside their first text, or beside more than one."""
         return set()
 
     @cached_property
@@ -282,9 +279,9 @@ class OpenAIReader:
     def note_end(self, index: int, *, is_doubtful: bool, has_said: bool) -> None:
         """A choice has its finish reason; one beside a text may be in every chunk of its server's, and no end."""
         if is_doubtful and (index in self._finished or not has_said):
-            self._doubted.add(index)
+            self._doubted |= {index}
         else:
-            self._doubted.discard(index)
+            self._doubted -= {index}
         self._finished.add(index)
 
     def _place(self, index: int) -> int:
@@ -368,7 +365,7 @@ class OpenAIReader:
             output, reasoning, spoken = usage.output, usage.reasoning, usage.output_audio
             usage = msgspec.structs.replace(before, output=output, reasoning=reasoning, output_audio=spoken)
         if is_total:
-            self._doubted.clear()  # nothing comes behind them
+            self._doubted = frozenset()  # nothing comes behind them
         if is_total and self._answers > 1:
             self._totals += 1
             if before is not None and 1 < self._totals <= self._answers:
@@ -391,7 +388,7 @@ class OpenAIReader:
                 if type(choice.get("index")) is not int or place == len(choices) - 1 == 0:
                     choice["index"] = place
                 self._complete_whole(choice)
-        self._take_usage_within(choices)
+                self._take_usage_within(choice)
         self._take_usage(answer, [])
         return answer
 
@@ -407,15 +404,13 @@ class OpenAIReader:
         if not is_plain(choice):
             complete_whole(choice)
 
-    def _take_usage_within(self, choices: list[Any]) -> None:
-        """Usage in the choices of a whole answer, or in their messages; what stands beside them says more."""
-        for choice in choices:
-            if type(choice) is dict:
-                message = choice.get("message")
-                if type(message) is dict and "usage" in message:
-                    self.note_usage(message.pop("usage"), is_total=False)
-                if "usage" in choice:
-                    self.note_usage(choice.pop("usage"), is_total=False)
+    def _take_usage_within(self, choice: dict[str, Any]) -> None:
+        """Usage in a choice of a whole answer, or in its message; what stands beside the choices says more."""
+        message = choice.get("message")
+        if type(message) is dict and "usage" in message:
+            self.note_usage(message.pop("usage"), is_total=False)
+        if "usage" in choice:
+            self.note_usage(choice.pop("usage"), is_total=False)
 
 
 def _usage_elsewhere(chunk: dict[str, Any]) -> list[Any]:
