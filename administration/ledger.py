@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse
@@ -15,25 +15,24 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdo
 from accounts.models import User
 from administration import postings
 from administration.decisions import ReasonForm, operator
-from administration.frame import ReadOnlyAdmin, action, back_to, display, form_page
-from administration.lists import NewestPaginator
+from administration.frame import action, back_to, display, form_page
+from administration.lists import DayFilter, NewestAdmin
 from billing import amounts, grants
 from billing.grants import Conflict
 from billing.models import LedgerEntry, Lot
 
 
 @admin.register(LedgerEntry)
-class LedgerEntryAdmin(ReadOnlyAdmin):
+class LedgerEntryAdmin(NewestAdmin):
     list_display = ("created_at", "tenant", "kind", "shown_amount", "shown_left", "shown_debit", "shown_credit", "note",
                     "reference", "author")  # fmt: skip
     list_display_links = ("created_at", "reference")
     list_select_related = ("balance__tenant", "created_by", "lot")
-    list_filter = (("kind", ChoicesDropdownFilter), ("balance__tenant", AutocompleteSelectFilter))
+    list_filter = (DayFilter, ("kind", ChoicesDropdownFilter), ("balance__tenant", AutocompleteSelectFilter))
     list_filter_submit = True
     search_fields = ("=reference", "balance__tenant__name")
-    date_hierarchy = "created_at"
-    paginator = NewestPaginator
-    show_full_result_count = False
+    sortable_by = ("created_at", "shown_amount")
+    served: ClassVar[dict[str, str]] = {"day": "pk", "balance__tenant__id__exact": "pk"}
     actions_detail = ("void",)
     fields = ("tenant", "kind", "shown_amount", "shown_now", "shown_debit", "shown_credit", "priority", "expires_at",
               "of", "reference", "note", "author", "created_at")  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.db.models import QuerySet
@@ -17,7 +17,8 @@ from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, DropdownFilter
 
 from accounts.models import RefusedCall
-from administration.frame import ReadOnlyAdmin, display
+from administration.frame import display
+from administration.lists import DayFilter, NewestAdmin
 from routing.api.remedies import REMEDIES, WITH_RECORD
 
 
@@ -45,14 +46,20 @@ class OwnerFilter(DropdownFilter):  # type: ignore[misc]
         return queryset.filter(tenant__isnull=self.value() == "nobody") if self.value() else queryset
 
 
+class MinuteFilter(DayFilter):
+    column = "minute"
+
+
 @admin.register(RefusedCall)
-class RefusedCallAdmin(ReadOnlyAdmin):
+class RefusedCallAdmin(NewestAdmin):
     list_display = ("last_at", "tenant", "key_name", "shown_code", "calls", "message", "model")
-    list_filter = (("tenant", AutocompleteSelectFilter), ("api_key", AutocompleteSelectFilter), CodeFilter, OwnerFilter)
+    list_filter = (MinuteFilter, ("tenant", AutocompleteSelectFilter), ("api_key", AutocompleteSelectFilter),
+                   CodeFilter, OwnerFilter)  # fmt: skip
     list_filter_submit = True
     ordering = ("-minute", "-pk")
-    show_full_result_count = False
-    show_facets = admin.ShowFacets.NEVER
+    sortable_by = ("last_at", "calls")
+    newest = "minute"
+    served: ClassVar[dict[str, str]] = {"day": "minute", "tenant__id__exact": "minute"}
     fields = ("minute", "last_at", "tenant", "key_name", "status", "code", "calls", "message", "remedy", "param",
               "model", "path")  # fmt: skip
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 import uuid
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.db.models import OuterRef, QuerySet, Subquery
@@ -18,8 +18,8 @@ from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter, FieldTextFilter
 
 from accounts.models import ApiKey
-from administration.frame import ReadOnlyAdmin, display, table
-from administration.lists import DayFilter, NewestChanges, NewestPaginator
+from administration.frame import display, table
+from administration.lists import NewestAdmin, RequestDayFilter
 from billing import amounts, corrections, money, prices
 from billing.models import UsageRecord
 from routing.endpoints import public_id
@@ -35,11 +35,11 @@ STATES = {"chosen": _("chosen"), "ready": _("ready"), "out": _("out")}
 
 
 @admin.register(UsageRecord)
-class UsageRecordAdmin(ReadOnlyAdmin):
+class UsageRecordAdmin(NewestAdmin):
     list_display = ("began", "tenant", "model", "channel", "shown_outcome", "tokens", "shown_cost", "duration_ms")
     list_select_related = ("tenant",)
     list_filter = (
-        DayFilter,
+        RequestDayFilter,
         ("outcome", ChoicesDropdownFilter),
         ("tenant", AutocompleteSelectFilter),
         ("model", FieldTextFilter),
@@ -50,12 +50,10 @@ class UsageRecordAdmin(ReadOnlyAdmin):
     list_filter_submit = True
     # By the ids, which begin with the time: an index by time alone would cost every record that is written.
     ordering = ("-id",)
-    paginator = NewestPaginator
+    sortable_by = ("began", "shown_cost", "duration_ms")
+    served: ClassVar[dict[str, str]] = {"day": "pk", "tenant__id__exact": "started_at"}
     search_fields = ("=id",)
     search_help_text = _("A request id (chatcmpl-…), or the exact name of a model.")
-    # Millions of rows: nothing here counts them all.
-    show_full_result_count = False
-    show_facets = admin.ShowFacets.NEVER
     fieldsets = (
         (None, {"fields": ("public_id", "tenant", "api_key_name", "endpoint", "requested_model", "model", "channel",
                            "upstream_model", "is_stream", "outcome", "status", "error_code")}),
@@ -72,11 +70,8 @@ class UsageRecordAdmin(ReadOnlyAdmin):
         rows: QuerySet[UsageRecord] = super().get_queryset(request)
         return rows.annotate(key_name=Subquery(names))
 
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[NewestChanges]:
-        return NewestChanges
-
     def is_indexed(self, term: str) -> bool:
-        """Whether the search term is an id, for which nothing has to be looked through."""
+        """Whether the search term is an id."""
         return _PUBLIC_ID.fullmatch(term.strip()) is not None
 
     def get_search_results(
@@ -104,7 +99,7 @@ class UsageRecordAdmin(ReadOnlyAdmin):
     def shown_outcome(self, record: UsageRecord) -> tuple[str, str]:
         return record.outcome, record.get_outcome_display()
 
-    @display(description=_("started at (UTC)"), ordering="id")
+    @display(description=_("started at (UTC)"), ordering="started_at")
     def began(self, record: UsageRecord) -> SafeString:
         moment = record.started_at.astimezone(dt.UTC).strftime("%Y-%m-%d %H:%M:%S")
         return format_html('<span class="amount">{}</span>', moment)

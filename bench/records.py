@@ -41,6 +41,7 @@ def main(options: argparse.Namespace) -> int:
             "KEY_PEPPERS": secrets.token_urlsafe(48),
             "MASTER_KEYS": f"bench:{base64.b64encode(os.urandom(32)).decode()}",
             "COSTROUTER_VAR": str(fleet.folder / "var"),
+            "ADMIN_SECOND_FACTOR": "false",
         }
         run = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
         subprocess.run(run, env={**os.environ, **env}, cwd=ROOT, check=True)

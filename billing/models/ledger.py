@@ -68,6 +68,7 @@ class LedgerEntry(AppendOnly):
         verbose_name_plural = _("ledger entries")
         ordering = ("-id",)
         indexes = (
+            models.Index(fields=("created_at",), name="billing_ledger_time"),
             models.Index(
                 fields=("expires_at",), condition=models.Q(expires_at__isnull=False), name="billing_ledger_expiring"
             ),

@@ -319,3 +319,30 @@ def test_tenants_about_to_run_dry_are_found(
 
 def test_forged_number_of_days_is_no_filter(desk: Browser, tenant: Tenant) -> None:
     assert "Alice Ltd" in desk.open(reverse("admin:accounts_tenant_changelist", query={"dry": "x"})).text
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ({"day": "2026-03-01"}, [True, True, False]),
+        ({"day": "2026-03-01 23"}, [False, True, False]),
+        ({"day": "2026-03-02", "kind__exact": "grant"}, [False, False, True]),
+        ({"q": "entry-1"}, [False, True, False]),
+        ({"day": "soon"}, [False, False, False]),
+    ],
+    ids=["day", "hour", "day and kind", "reference", "no day"],
+)
+def test_entries_are_found_by_day_and_hour(
+    desk: Browser, tenant: Tenant, asked: dict[str, str], expected: list[bool]
+) -> None:
+    wallet = balances.open_wallet(tenant)
+    moments = (dt.datetime(2026, 3, day, hour, tzinfo=dt.UTC) for day, hour in ((1, 22), (1, 23), (2, 0)))
+    entries = [
+        LedgerEntry.objects.create(
+            balance=wallet, kind="grant", contra="promotions", amount=1, reference=f"entry-{place}", created_at=moment
+        )
+        for place, moment in enumerate(moments)
+    ]  # fmt: skip
+    page = desk.open(reverse("admin:billing_ledgerentry_changelist"), data=asked).text
+    links = [reverse("admin:billing_ledgerentry_change", args=(entry.pk,)) for entry in entries]
+    assert [link in page for link in links] == expected

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
+from collections.abc import Iterator
 
 import pytest
 from django.urls import reverse
 
 from accounts.models import ApiKey
 from administration import lists
+from administration.lists import NewestChanges
 from billing.models import UsageRecord
 from tests.pages import Browser
 from tests.records import usage_record
@@ -106,12 +108,19 @@ def _shown(desk: Browser, records: list[UsageRecord], **data: str) -> list[bool]
     return [reverse("admin:billing_usagerecord_change", args=(record.pk,)) in page for record in records]
 
 
-def test_records_of_a_day_are_found_by_it(desk: Browser, record: UsageRecord) -> None:
-    older = _records(record, 3)
-    assert _shown(desk, older, day=f"{older[1].started_at:%Y-%m-%d}") == [False, True, False]
+@pytest.mark.parametrize("is_of_one", [False, True], ids=["all", "of a tenant"])
+def test_records_of_a_day_and_of_an_hour_are_found_by_it(desk: Browser, record: UsageRecord, is_of_one: bool) -> None:
+    older, of = _records(record, 3), {"tenant__id__exact": str(record.tenant_id)} if is_of_one else {}
+    began = older[1].started_at
+    assert _shown(desk, older, day=f"{began:%Y-%m-%d}", **of) == [False, True, False]
+    assert _shown(desk, older, day=f"{began:%Y-%m-%d %H}", **of) == [False, True, False]
+    assert _shown(desk, older, day=f"{began + dt.timedelta(hours=1):%Y-%m-%d %H}", **of) == [False, False, False]
 
 
-@pytest.mark.parametrize("typed", ["31.12.2026", "2026-02-30", "yesterday", "0001-01-01", "9999-12-31", "\0"])
+@pytest.mark.parametrize(
+    "typed",
+    ["31.12.2026", "2026-02-30", "2026-12-31 24", "2026-12-31 ten", "yesterday", "0001-01-01", "9999-12-31", "\0"],
+)
 def test_what_is_no_day_finds_nothing_and_says_how_one_is_written(
     desk: Browser, record: UsageRecord, typed: str
 ) -> None:
@@ -132,14 +141,63 @@ def test_list_ends_with_the_newest_rows(record: UsageRecord) -> None:
     assert Three(UsageRecord.objects.filter(pk=older[0].pk), 2).count == 1
 
 
-@pytest.mark.parametrize("is_of_one", [False, True], ids=["all", "of a tenant"])
-def test_filters_without_an_index_see_the_newest_alone(record: UsageRecord, is_of_one: bool) -> None:
+@pytest.mark.parametrize("newest", ["pk", "started_at"])
+def test_among_the_newest_is_what_is_left_of_them(record: UsageRecord, newest: str) -> None:
     older = _records(record, 5, channel="rare")
-    rows, of = UsageRecord.objects.filter(channel="rare"), str(record.tenant_id) if is_of_one else ""
-    newest = UsageRecord.objects.order_by("-started_at")[:4].values_list("pk", flat=True)
+    everything = UsageRecord.objects.filter(tenant=record.tenant)
+    rows = everything.filter(channel="rare")
 
-    found, is_all = lists.among_newest(rows, UsageRecord.objects.all(), of, 4)
-    assert (set(found), is_all) == ({row for row in older if row.pk in set(newest)}, False)
+    found, is_all = lists.among_newest(rows, everything, newest, 4)
+    assert (set(found), is_all) == (set(older[:3]), False)
 
-    found, is_all = lists.among_newest(rows, UsageRecord.objects.all(), of, 100)
+    found, is_all = lists.among_newest(rows, everything, newest, 100)
     assert (set(found), is_all) == (set(older), True)
+
+
+@pytest.fixture
+def short_lists() -> Iterator[None]:
+    """Lists that look through three rows and list two of what they find."""
+    before = NewestChanges.looked_through, NewestChanges.found
+    NewestChanges.looked_through, NewestChanges.found = 3, 2
+    yield
+    NewestChanges.looked_through, NewestChanges.found = before
+
+
+@pytest.mark.usefixtures("short_lists")
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ({}, [True, True, True, True]),
+        ({"channel__icontains": "rare"}, [True, True, False, False]),
+        ({"channel__icontains": "rare", "tenant__id__exact": "{tenant}"}, [True, True, False, False]),
+        ({"channel__icontains": "rare", "day": "{day}"}, [False, False, False, True]),
+        ({"q": "demo-small"}, [True, False, False, False]),
+        ({"q": "{id}"}, [False, False, False, True]),
+        ({"tenant__id__exact": "{tenant}"}, [True, True, True, True]),
+        ({"day": "{day}"}, [False, False, False, True]),
+    ],
+    ids=["all", "channel", "channel of a tenant", "channel on a day", "model", "id", "tenant", "day"],
+)
+def test_filters_without_an_index_see_the_newest_of_what_has_one(
+    desk: Browser, record: UsageRecord, asked: dict[str, str], expected: list[bool]
+) -> None:
+    older = _records(record, 4, channel="rare")
+    said = {"tenant": record.tenant_id, "day": f"{older[3].started_at:%Y-%m-%d}", "id": older[3].pk}
+    assert _shown(desk, older, **{name: value.format(**said) for name, value in asked.items()}) == expected
+
+
+@pytest.mark.usefixtures("short_lists")
+def test_page_says_what_it_left_out(desk: Browser, record: UsageRecord) -> None:
+    _records(record, 4)
+    page = desk.open(reverse(RECORDS), data={"o": "6"}).text
+    assert "Looked for among the newest 3 alone" in page
+    assert "There are more than 2" in page
+
+
+def test_orders_that_are_not_offered_are_no_orders(desk: Browser, record: UsageRecord) -> None:
+    """Column 3 is the channel, 0 the time; only the latter is offered."""
+    older = _records(record, 2, channel="a")
+    links = [reverse("admin:billing_usagerecord_change", args=(row.pk,)) for row in (record, *older)]
+    by_channel, by_time = (desk.open(reverse(RECORDS), data={"o": order}).text for order in ("3", "0"))
+    assert sorted(links, key=by_channel.index) == links
+    assert sorted(links, key=by_time.index) == links[::-1]

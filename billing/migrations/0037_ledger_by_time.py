@@ -1,0 +1,10 @@
+"""The administration's list of ledger entries is asked for by day. One entry is written for each posting, not request."""
+
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    dependencies = [("billing", "0036_invoice_payments")]
+    operations = [
+        migrations.AddIndex("ledgerentry", models.Index(fields=["created_at"], name="billing_ledger_time")),
+    ]
