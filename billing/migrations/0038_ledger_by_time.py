@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("billing", "0036_invoice_payments")]
+    dependencies = [("billing", "0037_trial_places")]
     operations = [
         migrations.AddIndex("ledgerentry", models.Index(fields=["created_at"], name="billing_ledger_time")),
     ]
