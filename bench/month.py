@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
+import random
 import time
 from collections.abc import Callable
 from functools import partial
 from typing import Final
 from uuid import UUID
 
-from django.db import connection
+from django.db import connection, connections
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -17,18 +19,25 @@ from django.utils import timezone
 from accounts import keys
 from accounts.models import Tenant, User
 from billing import balances, ledger, reconciliation, reports, rollups, spending
-from billing.books import Hold, Settlement, open_books
+from billing.books import Books, Hold, Settlement, open_books
 from billing.invoices import jobs as invoices
 from billing.kinds import Usage
 from billing.models import Balance, LedgerEntry, LegalEntity, Price
 from billing.reports import Filter
 from billing.reservations import new_id, timestamp
 
-_BATCH: Final = 500
+_BATCH: Final = 16
+_BATCHES: Final = 40
 _OWNER: Final = "0" * 32
 _KEYS: Final = 5
 _MODELS: Final = 4
 
+_ATTEMPTS: Final = [{"channel": "channel", "upstream_model": "upstream", "outcome": "answered", "status": 200}]
+_DECISION: Final = {
+    "strategy": "cheapest",
+    "expected": {"input": 900, "cached_input": 0, "output": 200},
+    "candidates": [],
+}
 _FILL = """
 INSERT INTO billing_usagerecord (
     id, tenant_id, legs, api_key_id, endpoint, requested_model, model, price_id, currency, outcome, status, error_code,
@@ -41,8 +50,7 @@ SELECT (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') || '7' ||
     'chat.completions',
     'm-' || n %% {models}, 'm-' || n %% {models}, 1, 'USD',
     'success', 200, '', n %% 2 = 0, 'upstream', c, c * 3, c, c / 2, 'USD', 'channel-' || n %% 3, 'upstream',
-    '[{{"channel": "channel", "upstream_model": "upstream", "outcome": "answered", "status": 200}}]',
-    '{{"strategy": "cheapest", "expected": {{"input": 900, "cached_input": 0, "output": 200}}, "candidates": []}}',
+    %s, %s,
     at, 300, 900, at + interval '1 second', 900, 100, 0, 0, 0, 200, 0, 0, 0, 0, 0, 0
 FROM (
     SELECT n, CASE WHEN random() < %s THEN %s ELSE %s + 1 + (random() * (%s - 2))::int END AS t,
@@ -85,7 +93,6 @@ class Month:
         self.days = days
         Balance.objects.update(created_at=self.first)
         self._filled = 0
-        self._books = open_books()
 
     def fill(self, count: int, large_share: float) -> int:
         """So many records, of one day after the other."""
@@ -95,8 +102,8 @@ class Month:
         with connection.cursor() as cursor:
             cursor.execute(
                 statement,
-                [self.wallet.pk - self.large.pk, large_share, self.large.pk, self.large.pk, len(self.tenants), day,
-                 count],
+                [self.wallet.pk - self.large.pk, json.dumps(_ATTEMPTS), json.dumps(_DECISION), large_share,
+                 self.large.pk, self.large.pk, len(self.tenants), day, count],
             )  # fmt: skip
         return count
 
@@ -115,34 +122,44 @@ class Month:
             cursor.execute("VACUUM ANALYZE billing_usagerecord")
             cursor.execute("CHECKPOINT")
 
-    def empty(self) -> None:
-        """Afterwards nothing can be shown any more, but the same can be written."""
-        with connection.cursor() as cursor:
-            cursor.execute("TRUNCATE billing_usagerecord")
-            cursor.execute("CHECKPOINT")
+    def write_in_turn(self, turns: int) -> tuple[list[float], list[float]]:
+        """Microseconds for a hold and its settlement, in turn here and in the database `empty`.
 
-    def write(self) -> float:
-        """Microseconds for one hold and its settlement, in batches of 500."""
+        As a process writes them: 16 in a transaction, of any tenants. The records are as wide as those there are:
+        narrower ones would go into what the full table's pages have left over, each into a page of its own, which has
+        nothing to do with how many there are.
+        """
+        connections.databases["empty"] = connections.databases["default"] | {"NAME": "empty"}
+        Tenant.objects.using("empty").bulk_create(self.tenants)
+        Balance.objects.using("empty").bulk_create(Balance.objects.filter(kind="wallet"))
+        both = [open_books("default"), open_books("empty")]
+        for books in both:
+            self._write(books)  # its statements are planned, its pages read
+        took = [(self._write(both[0]), self._write(both[1])) for _turn in range(turns)]
+        return [full for full, _empty in took], [empty for _full, empty in took]
+
+    def _write(self, books: Books) -> float:
+        batches = [[self._pair(new_id()) for _row in range(_BATCH)] for _batch in range(_BATCHES)]
         began = time.perf_counter()
-        ids = [new_id() for _number in range(_BATCH)]
-        self._books.post([self._hold(id_) for id_ in ids], [], _OWNER)
-        self._books.post([], [self._settlement(id_) for id_ in ids], _OWNER)
-        return (time.perf_counter() - began) / _BATCH * 1e6
+        for pairs in batches:
+            books.post([hold for hold, _settlement in pairs], [], _OWNER)
+            books.post([], [settlement for _hold, settlement in pairs], _OWNER)
+        return (time.perf_counter() - began) / (_BATCH * _BATCHES) * 1e6
 
-    def _hold(self, id_: str) -> Hold:
-        return Hold(
-            id=id_, legs=(self.wallet.pk,), tenant_id=self.large.pk, amount=1000, api_key_id=1,
+    def _pair(self, id_: str) -> tuple[Hold, Settlement]:
+        wallet = random.choice(self.wallets)
+        hold = Hold(
+            id=id_, legs=(wallet.pk,), tenant_id=wallet.tenant_id, amount=1000, api_key_id=1,
             endpoint="chat.completions", model="m-0", price_id=self.price.pk, is_stream=False,
             created_at=timestamp(time.time()),
         )  # fmt: skip
-
-    def _settlement(self, id_: str) -> Settlement:
-        return Settlement(
-            id=id_, legs=(self.wallet.pk,), held=1000, tenant_id=self.large.pk, requested_model="m-0", model="m-0",
-            price_id=self.price.pk, currency="USD", usage=Usage(input=900, output=200), claimed_cost=900,
-            channel="channel-0", upstream_model="upstream", attempts=[{"channel": "channel-0", "outcome": "answered"}],
-            decision={"strategy": "cheapest"}, first_byte_ms=300, duration_ms=900,
+        settlement = Settlement(
+            id=id_, legs=(wallet.pk,), held=1000, tenant_id=wallet.tenant_id, requested_model="m-0", model="m-0",
+            price_id=self.price.pk, currency="USD", usage=Usage(input=900, cached_input=100, output=200),
+            claimed_cost=900, provider_cost=450, provider_currency="USD", channel="channel-0",
+            upstream_model="upstream", attempts=_ATTEMPTS, decision=_DECISION, first_byte_ms=300, duration_ms=900,
         )  # fmt: skip
+        return hold, settlement
 
     # --- what is measured ---
 
@@ -167,11 +184,14 @@ class Month:
         records = {
             "first": "", "last": "p=100", "day": f"day={day:%Y-%m-%d}", "tenant": of_large, "small_tenant": small,
             "outcome": "outcome__exact=timeout", "channel": "channel__icontains=nowhere", "model": "q=m-1",
-            "id": f"q={UUID(int=0)}", "by_cost": "o=7", "tenant_outcome": f"{of_large}&outcome__exact=timeout",
+            "id": f"q={UUID(int=0)}", "by_cost": "o=6", "by_duration": "o=-7",
+            "tenant_outcome": f"{of_large}&outcome__exact=timeout", "tenant_by_cost": f"{of_large}&o=6",
+            "small_tenant_model": f"{small}&q=m-1", "day_tenant": f"day={day:%Y-%m-%d}&{of_large}",
+            "day_by_cost": f"day={day:%Y-%m-%d}&o=-6", "hour_channel": f"day={day:%Y-%m-%d+12}&channel__icontains=0",
         }  # fmt: skip
         entries = {
             "first": "", "last": "p=100", "tenant": f"balance__{of_large}", "kind": "kind__exact=refund",
-            "name": "q=tenant+7",
+            "name": "q=tenant+7", "by_amount": "o=3", "day": f"day={day:%Y-%m-%d}",
         }  # fmt: skip
         asked = {"usagerecord": records, "ledgerentry": entries}
         return {
@@ -228,4 +248,7 @@ class Month:
             "overview_ms": lambda: reports.figures(self.large, now),
             "poll_ms": lambda: reports.fingerprint(self.large, Filter(), limit=8),
             "requests_ms": lambda: reports.requests(self.large, Filter(), limit=50),
+            "requests_rare_ms": lambda: reports.requests(self.large, Filter(outcome="timeout"), limit=50),
+            "requests_model_ms": lambda: reports.requests(self.large, Filter(model="m-1"), limit=50),
+            "poll_rare_ms": lambda: reports.fingerprint(self.large, Filter(outcome="timeout"), limit=50),
         }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from dataclasses import dataclass
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from django.db.models import Q, QuerySet, Sum
@@ -15,6 +16,9 @@ from billing.models import Price, Reservation, UsageRecord
 from billing.spending import LATEST
 
 _JSON = ("decision", "attempts")
+_LOOKED_THROUGH: Final = 10_000
+"""Requests at once, for a filter that no index serves."""
+_POLLED: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,11 @@ class Filter:
     outcome: str = ""
     first_day: dt.date | None = None
     last_day: dt.date | None = None
+
+    @property
+    def is_looked_for(self) -> bool:
+        """Whether no index says which requests pass: they are looked for among all of the tenant's."""
+        return self.api_key_id is not None or bool(self.model or self.outcome)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +76,8 @@ class RequestPage:
 
     records: list[UsageRecord]
     following: Position | None
+    looked_through: int | None = None
+    """Of how many requests those are, where there are more to look through."""
 
 
 def figures(tenant: Tenant, now: dt.datetime) -> Figures:
@@ -88,28 +99,39 @@ def figures(tenant: Tenant, now: dt.datetime) -> Figures:
     )
 
 
-def requests(tenant: Tenant, chosen: Filter, *, after: Position | None = None, limit: int) -> RequestPage:
+def requests(
+    tenant: Tenant,
+    chosen: Filter,
+    *,
+    after: Position | None = None,
+    limit: int,
+    looked_through: int = _LOOKED_THROUGH,
+) -> RequestPage:
     """At most `limit` requests of the tenant that pass the filter, newest first, from a position on.
 
-    Their routing decision and attempts are not loaded.
+    What no index finds is looked for among the next `looked_through` requests; the next page goes on from there. The
+    requests' routing decision and attempts are not loaded.
     """
-    rows = _filtered(tenant, chosen).defer(*_JSON).order_by("-started_at", "-id")
-    if after is not None:
-        # The first condition lets the index find the place; the second one settles ties of the same microsecond.
-        rows = rows.filter(started_at__lte=after.started_at).exclude(started_at=after.started_at, id__gte=after.id)
-    records = list(rows[: limit + 1])
-    last = records[limit - 1] if len(records) > limit else None
-    return RequestPage(records[:limit], Position(last.started_at, last.pk) if last else None)
+    within = _after(_within(tenant, chosen), after)
+    end = _position(within, looked_through) if chosen.is_looked_for else None
+    rows = _filtered(_until(within, end), chosen)
+    records = list(rows.defer(*_JSON)[: limit + 1])
+    if len(records) > limit:
+        last = records[limit - 1]
+        return RequestPage(records[:limit], Position(last.started_at, last.pk))
+    return RequestPage(records, end, looked_through if end else None)
 
 
 def fingerprint(tenant: Tenant, chosen: Filter, *, limit: int) -> str:
-    """A short text that changes when the newest requests or the wallet do; two indexed reads.
+    """A short text that changes when the newest requests or the wallet do; two or three indexed reads.
 
     Pages ask for it every second, and for their figures only when it has changed.
     """
-    newest = _filtered(tenant, chosen).order_by("-started_at", "-id").values_list("pk", flat=True)[:limit]
+    within = _within(tenant, chosen)
+    end = _position(within, _POLLED) if chosen.is_looked_for else None
+    rows = _filtered(_until(within, end), chosen)
     wallet = balances.wallet_of(tenant)
-    seen = "".join(pk.hex for pk in newest)
+    seen = "".join(pk.hex for pk in rows.values_list("pk", flat=True)[:limit])
     return f"{uuid.uuid5(uuid.NAMESPACE_OID, seen).hex[:12]}-{wallet.available if wallet else 0}"
 
 
@@ -134,16 +156,40 @@ def _local_day(tenant: Tenant, now: dt.datetime) -> dt.date:
     return now.astimezone(ZoneInfo(tenant.time_zone)).date()
 
 
-def _filtered(tenant: Tenant, chosen: Filter) -> QuerySet[UsageRecord]:
-    rows = UsageRecord.objects.filter(tenant=tenant)
+def _within(tenant: Tenant, chosen: Filter) -> QuerySet[UsageRecord]:
+    """The tenant's requests of the chosen days, newest first: what an index serves."""
+    rows = UsageRecord.objects.filter(tenant=tenant).order_by("-started_at", "-id")
+    if chosen.first_day is not None:
+        rows = rows.filter(started_at__gte=start_of_day(tenant, chosen.first_day))
+    if chosen.last_day is not None:
+        rows = rows.filter(started_at__lt=start_of_day(tenant, chosen.last_day + dt.timedelta(days=1)))
+    return rows
+
+
+def _after(rows: QuerySet[UsageRecord], position: Position | None) -> QuerySet[UsageRecord]:
+    if position is None:
+        return rows
+    # The first condition lets the index find the place; the second one settles ties of the same microsecond.
+    return rows.filter(started_at__lte=position.started_at).exclude(started_at=position.started_at, id__gte=position.id)
+
+
+def _until(rows: QuerySet[UsageRecord], position: Position | None) -> QuerySet[UsageRecord]:
+    if position is None:
+        return rows
+    return rows.filter(started_at__gte=position.started_at).exclude(started_at=position.started_at, id__lt=position.id)
+
+
+def _position(rows: QuerySet[UsageRecord], number: int) -> Position | None:
+    """The last of so many rows; None if there are no more than that."""
+    found = list(rows.values_list("started_at", "pk")[number - 1 : number + 1])
+    return Position(*found[0]) if len(found) > 1 else None
+
+
+def _filtered(rows: QuerySet[UsageRecord], chosen: Filter) -> QuerySet[UsageRecord]:
     if chosen.api_key_id is not None:
         rows = rows.filter(api_key_id=chosen.api_key_id)
     if chosen.model:
         rows = rows.filter(model=chosen.model)
     if chosen.outcome:
         rows = rows.filter(outcome=chosen.outcome)
-    if chosen.first_day is not None:
-        rows = rows.filter(started_at__gte=start_of_day(tenant, chosen.first_day))
-    if chosen.last_day is not None:
-        rows = rows.filter(started_at__lt=start_of_day(tenant, chosen.last_day + dt.timedelta(days=1)))
     return rows

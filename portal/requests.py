@@ -130,6 +130,7 @@ def _requests(request: TenantRequest, form: FilterForm) -> dict[str, Any]:
         "is_first": after is None,
         "rows": rows_of(page.records, form.api_keys),
         "following": page.following,
+        "looked_through": page.looked_through,
     }
 
 

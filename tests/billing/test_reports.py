@@ -79,6 +79,36 @@ def test_the_list_pages_through_everything_once(tenant: Tenant, record: Callable
     assert {row.pk for page in (first, second, third) for row in page.records} == written
 
 
+def test_what_no_index_finds_is_looked_for_a_stretch_at_a_time(
+    tenant: Tenant, record: Callable[..., UsageRecord]
+) -> None:
+    """Nine requests of three moments, the last of each failed: four at a time are looked through, ties among them."""
+    outcomes = ["success", "success", "timeout"] * 3
+    written = [
+        record(started_at=NOON - dt.timedelta(seconds=number // 3), outcome=outcome)
+        for number, outcome in enumerate(outcomes)
+    ]
+
+    pages, after = [], None
+    for _page in range(3):
+        pages.append(reports.requests(tenant, Filter(outcome="timeout"), after=after, limit=5, looked_through=4))
+        after = pages[-1].following
+
+    assert [page.looked_through for page in pages] == [4, 4, None]
+    found = [row.pk for page in pages for row in page.records]
+    assert (sorted(found), after) == (sorted(row.pk for row in written if row.outcome == "timeout"), None)
+
+
+def test_a_full_page_goes_on_from_its_last_request(tenant: Tenant, record: Callable[..., UsageRecord]) -> None:
+    written = [record(started_at=NOON - dt.timedelta(seconds=number), model="m") for number in range(5)]
+
+    page = reports.requests(tenant, Filter(model="m"), limit=2, looked_through=4)
+
+    last = written[1]
+    assert (page.records, page.looked_through) == (written[:2], None)
+    assert page.following == Position(last.started_at, last.pk)
+
+
 @pytest.mark.parametrize("text", ["", "nonsense", "20260101000000000000-", "-0", "99999999999999999999-00"])
 def test_a_position_that_nobody_wrote_is_no_position(text: str) -> None:
     assert Position.parse(text) is None

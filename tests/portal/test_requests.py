@@ -7,12 +7,14 @@ import uuid
 from collections.abc import Callable
 
 import pytest
+from django.template.loader import render_to_string
 from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries
 
 from accounts import keys
 from accounts.models import ApiKey, Tenant
 from billing.models import Price, UsageRecord
+from billing.reports import Position
 from tests.pages import Browser
 from tests.records import NOON
 
@@ -110,3 +112,11 @@ def test_a_request_outlives_its_key(alices: Browser, api_key: ApiKey, record: Ca
     ApiKey.objects.filter(pk=api_key.pk).delete()
 
     assert listed(alices) == [written.pk]
+
+
+def test_a_page_says_how_far_it_looked_and_leads_on() -> None:
+    following = Position(NOON, uuid.uuid4())
+    context = {"rows": [], "following": following, "looked_through": 10_000, "query": "model=m&"}
+    page = render_to_string("portal/requests_live.html", context)
+    assert "Looked through 10,000 requests so far" in page
+    assert f"?model=m&amp;after={following}" in page
