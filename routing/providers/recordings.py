@@ -32,8 +32,9 @@ _TAIL: Final = 65_536
 
 
 def expected_seconds(data: bytes) -> int:
-    """Whole seconds, a part of one as one; at least one."""
-    return max(1, math.ceil(max(_length(data) or len(data) / _USUAL_RATE, len(data) / _HIGHEST_RATE)))
+    """Whole seconds, a part of one as one; at least one, and no more than the file as the densest speech."""
+    told = _length(data) or len(data) / _USUAL_RATE
+    return max(1, math.ceil(min(max(told, len(data) / _HIGHEST_RATE), len(data) / _LOWEST_RATE)))
 
 
 def most_seconds(data: bytes) -> int:
