@@ -8,7 +8,6 @@ state, and if it is out, with exactly one reason from a closed list.
 from __future__ import annotations
 
 import random
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal, Protocol
 
@@ -160,15 +159,16 @@ def kept(decision: Decision, left_out: Mapping[str, int] = {}) -> Decision:
     """
     if len(decision.candidates) <= MOST_READY + MOST_OUT and not left_out:
         return decision
-    seen: Counter[str] = Counter()
+    more, seen = dict(left_out), dict[str, int]()
     few: list[Verdict] = []
     for verdict in decision.candidates:
         name = verdict.reason or "ready"
-        seen[name] += 1
+        seen[name] = seen.get(name, 0) + 1
         if seen[name] <= (MOST_OUT if verdict.state == "out" else MOST_READY):
             few.append(verdict)
-    few_of = Counter(verdict.reason or "ready" for verdict in few)
-    return msgspec.structs.replace(decision, candidates=tuple(few), left_out=dict(seen - few_of + Counter(left_out)))
+        else:
+            more[name] = more.get(name, 0) + 1
+    return msgspec.structs.replace(decision, candidates=tuple(few), left_out=more)
 
 
 def expected_cost(demand: Demand, cost: Tariff, success_rate: float = 1.0, cached_share: float = 0.0) -> int:

@@ -1,9 +1,9 @@
 """The few of a model's many routes that can come first, found without a close look at each.
 
 A route that is well, can say the request and lets it in differs from its neighbours in its price alone. So a model's
-routes are kept by their prices, and the dear ones are not looked at: behind a price, output costs nowhere less than its
-`least_output`. Routes in trouble, limited, or in another dialect are looked at one by one. What comes of it is ranked
-as ever (rank.py), but that a lot is only drawn among the routes of one price where many cost the same after rounding.
+routes are kept by their prices, and the dear ones are not looked at (price_tree.py). Routes in trouble, limited, or in
+another dialect are looked at one by one. What comes of it is ranked as ever (rank.py), but that a lot is only drawn
+among the routes of one price where many cost the same after rounding.
 """
 
 from __future__ import annotations
@@ -13,14 +13,15 @@ import random
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from operator import attrgetter, itemgetter
 from typing import Final, Generic, Protocol, TypeVar
 
 import msgspec
 
 from billing.kinds import NOTHING
-from billing.money import PER_MILLION
 from billing.prices import Tariff
 from routing.selection.health import UNMET, Health
+from routing.selection.price_tree import Half, ascending, halved
 from routing.selection.rank import MOST_OUT, MOST_READY, Demand, expected_cost, lot
 from routing.selection.reasons import Reason
 
@@ -59,6 +60,9 @@ class RouteFacts(Protocol):
 R = TypeVar("R", bound=RouteFacts)
 
 
+_cost_of = attrgetter("cost")
+
+
 class Shortlist(msgspec.Struct, Generic[R], frozen=True):
     """The routes to rank, those that are out among them, and how many more there are, by reason or "ready"."""
 
@@ -81,22 +85,14 @@ class _Price(msgspec.Struct, frozen=True):
     places: list[int]
     is_even: bool
     """Whether they have the same weight."""
-    least_output: int
-    """Of this price and of those behind it."""
-    least_fee: int
-
-    def least(self, asked: int, said: int) -> int:
-        """What no route of this price, or of one behind it, costs less than."""
-        return (asked * self.cost.input + said * self.least_output) // PER_MILLION + self.least_fee
 
 
 class _Tied(msgspec.Struct, frozen=True):
-    """Places that cost the same, and `least`: what those that come behind cost at least, negative if nobody knows."""
+    """Places that cost the same."""
 
     cost: int
     places: list[int]
     is_even: bool
-    least: int
 
 
 class RoutesByPrice(Generic[R]):
@@ -113,25 +109,22 @@ class RoutesByPrice(Generic[R]):
             by_priority[route.channel.priority].append(place)
             self._of_channel[route.channel.id].append(place)
         self._groups = [
-            (priority, self._prices(by_priority[priority])) for priority in sorted(by_priority, reverse=True)
+            (priority, halved(self._prices(by_priority[priority]))) for priority in sorted(by_priority, reverse=True)
         ]
         self._limited = [place for place, route in enumerate(usable) if route.channel.concurrency is not None]
         self._alike: dict[str, list[list[int]]] = {}
 
     def _prices(self, places: list[int]) -> list[_Price]:
-        """The prices of some routes, by what input costs."""
+        """The prices of some routes, by what input, then what output costs."""
         by_terms: defaultdict[Hashable, list[int]] = defaultdict(list)
         for place in places:
             cost = _cost(self._usable[place])
             by_terms[cost.input, cost.output, cost.request_fee, cost.tiers].append(place)
         prices: list[_Price] = []
-        for alike in sorted(by_terms.values(), key=lambda alike: -_cost(self._usable[alike[0]]).input):
-            cost, behind = _cost(self._usable[alike[0]]), prices[-1:]
+        for alike in by_terms.values():
             weights = {self._usable[place].channel.weight for place in alike}
-            least_output = min([cost.output, *(each.least_output for each in behind)])
-            least_fee = min([cost.request_fee, *(each.least_fee for each in behind)])
-            prices.append(_Price(cost, alike, len(weights) == 1, least_output, least_fee))
-        return prices[::-1]
+            prices.append(_Price(_cost(self._usable[alike[0]]), alike, len(weights) == 1))
+        return sorted(prices, key=lambda price: (price.cost.input, price.cost.output))
 
     def shortlist(
         self,
@@ -212,34 +205,40 @@ class RoutesByPrice(Generic[R]):
         return costs
 
     def _tied(
-        self, prices: list[_Price], demand: Demand, own: Mapping[int, int], without: AbstractSet[int]
+        self, prices: Half[_Price], demand: Demand, own: Mapping[int, int], without: AbstractSet[int]
     ) -> Iterator[_Tied]:
-        """The routes of one priority by what the request costs there: those with a cost of their own, then by price."""
-        asked, said = demand.expected_input, demand.expected_output
-        for place, cost in own.items():
-            yield _Tied(cost, [place], is_even=True, least=-1)
-        for price in prices:
+        """The routes of one priority by what the request costs there, the cheapest first, `own` costs among them."""
+        by_price = self._by_price(prices, demand, without)
+        if not own:
+            return by_price
+        apart = [_Tied(cost, [place], is_even=True) for place, cost in own.items()]
+        return heapq.merge(sorted(apart, key=_cost_of), by_price, key=_cost_of)
+
+    def _by_price(self, prices: Half[_Price], demand: Demand, without: AbstractSet[int]) -> Iterator[_Tied]:
+        found = ascending(prices, demand)
+        for cost, price in sorted(found, key=itemgetter(0)) if self._has_tiers else found:
             places = [place for place in price.places if place not in without] if without else price.places
-            least = -1 if self._has_tiers else price.least(asked, said)
-            yield _Tied(expected_cost(demand, price.cost), places, price.is_even, least)
+            if places:
+                yield _Tied(cost, places, price.is_even)
 
     def _cheapest(self, tied: Iterator[_Tied], wanted: int, draw: Callable[[], float]) -> list[int]:
         """So many of one priority; of those that cost as much as the dearest of them, some by lot."""
-        found: defaultdict[int, list[_Tied]] = defaultdict(list)
-        nearest: list[int] = []
-        for some in tied:
-            if len(nearest) == wanted and some.least >= nearest[-1]:
-                break
-            if some.places and (len(nearest) < wanted or some.cost <= nearest[-1]):
-                found[some.cost].append(some)
-                nearest = sorted([*nearest, *[some.cost] * min(len(some.places), wanted)])[:wanted]
         chosen: list[int] = []
-        for cost in sorted(set(nearest)):
-            places = [place for some in found[cost] for place in some.places]
-            room = wanted - len(chosen)
-            is_even = len(found[cost]) == 1 and found[cost][0].is_even
-            chosen += places if len(places) <= room else self._drawn(places, room, draw, is_even=is_even)
-        return chosen
+        alike: list[_Tied] = []
+        count = 0
+        for some in tied:
+            if count >= wanted:
+                break
+            if alike and some.cost > alike[0].cost:
+                chosen += [place for each in alike for place in each.places]
+                alike = []
+            alike.append(some)
+            count += len(some.places)
+        places = [place for each in alike for place in each.places]
+        if count > wanted:
+            is_even = len(alike) == 1 and alike[0].is_even
+            places = self._drawn(places, wanted - len(chosen), draw, is_even=is_even)
+        return chosen + places
 
     def _priority(self, place: int) -> int:
         return self._usable[place].channel.priority

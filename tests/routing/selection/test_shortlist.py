@@ -104,12 +104,17 @@ channels = st.builds(
     concurrency=st.sampled_from([None, None, 1]),
     kind=st.sampled_from(["a", "a", "b"]),
 )
+rates = st.integers(0, 30).map(lambda rate: rate * 400_000)
 tariffs = st.builds(
-    tariff,
-    st.integers(0, 30).map(lambda rate: rate * 400_000),
+    Tariff,
+    st.just(1),
+    st.just("USD"),
+    input=rates,
+    output=rates | st.integers(0, 90_000_000),
     request_fee=st.sampled_from([0, 0, 1_000]),
     cached_input=st.just(100_000),
 )
+demands = st.builds(Demand, st.integers(0, 200_000), st.integers(0, 200_000))
 routes_ = st.builds(
     Route,
     id=st.integers(1, 10_000),
@@ -120,9 +125,14 @@ routes_ = st.builds(
 
 
 @given(
-    st.lists(routes_, min_size=1, max_size=90, unique_by=lambda each: each.id), st.randoms(), st.sampled_from(["", "b"])
+    st.lists(routes_, min_size=1, max_size=90, unique_by=lambda each: each.id),
+    demands,
+    st.randoms(),
+    st.sampled_from(["", "b"]),
 )
-def test_few_give_the_decision_that_all_would_give(routes: list[Route], lots: random.Random, unasked: str) -> None:
+def test_few_give_the_decision_that_all_would_give(
+    routes: list[Route], demand: Demand, lots: random.Random, unasked: str
+) -> None:
     health = Health(0.2)
     for each in lots.sample(routes, len(routes) // 3):
         trouble(health.routes[each.id], lots.randrange(3))
@@ -133,7 +143,7 @@ def test_few_give_the_decision_that_all_would_give(routes: list[Route], lots: ra
     for _time in range(2):
         health.note_served(PREFIX, served.id, NOW, 0.9)
 
-    few, all_ = by_few(DEMAND, routes, health, faults(unasked)), by_all(DEMAND, routes, health, faults(unasked))
+    few, all_ = by_few(demand, routes, health, faults(unasked)), by_all(demand, routes, health, faults(unasked))
 
     assert ready(few) == ready(all_)
     assert out(few) == out(all_)
