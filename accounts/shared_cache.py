@@ -58,7 +58,7 @@ class SharedCache(BaseCache):
         if self.is_shared:
             try:
                 return question(self._shared)
-            except RedisError as error:
+            except (RedisError, OSError) as error:
                 log.warning("Redis is away, throttles of pages are per process: %s", type(error).__name__)
                 self._back_at = time.monotonic() + _PAUSE_SECONDS
         return question(self._own)

@@ -20,6 +20,7 @@ from kombu.exceptions import KombuError
 
 from accounts import schema
 from accounts.models import ApiKey
+from administration import redis_faults
 from billing import processes
 from routing.catalogue.vault import SealBroken
 from routing.models import Channel
@@ -57,9 +58,16 @@ def examined(examine: Callable[[], Finding]) -> Finding:
     """What it found; a part that does not answer is wrong."""
     try:
         return examine()
-    except (Error, redis.RedisError, KombuError, OSError) as error:
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        return wrong(f"does not answer: {reason[0]}")
+    except (redis.RedisError, KombuError) as error:
+        words = redis_faults.remedy(str(error))
+        return wrong(f"does not let us in: {words}") if words else _silent(error)
+    except (Error, OSError) as error:
+        return _silent(error)
+
+
+def _silent(error: Exception) -> Finding:
+    reason = str(error).strip().splitlines() or [type(error).__name__]
+    return wrong(f"does not answer: {reason[0]}")
 
 
 def database() -> Finding:
@@ -116,9 +124,12 @@ def shared_limits() -> Finding:
     with redis.Redis.from_url(settings.REDIS_URL, socket_timeout=3, socket_connect_timeout=3) as client:
         seconds, _micros = client.time()
         version = client.info("server")["redis_version"]
+    url = urlsplit(settings.REDIS_URL)
     if abs(seconds - time.time()) > MOST_SKEW:
         return wrong("Redis's clock is not this machine's. Run a time service (NTP) on both.")
-    return well(f"Redis {version} answers.")
+    if not url.password:
+        return note(f"Redis {version} answers anybody, without a password. Nobody but us should reach it.")
+    return well(f"Redis {version} answers{', over TLS' if url.scheme == 'rediss' else ''}.")
 
 
 def page_throttles() -> Finding:
@@ -133,7 +144,9 @@ def page_throttles() -> Finding:
 def broker() -> Finding:
     if not settings.REDIS_URL:
         return note("No broker: the web process does the background work itself.")
-    with Connection(settings.CELERY_BROKER_URL, connect_timeout=3) as found:
+    patience = {"socket_timeout": 3, "socket_connect_timeout": 3}  # without it a TLS greeting waits for ever
+    broker, tls = settings.CELERY_BROKER_URL, settings.CELERY_BROKER_USE_SSL or False
+    with Connection(broker, ssl=tls, transport_options=patience) as found:
         found.ensure_connection(max_retries=1, timeout=3)
     return well("Celery's broker answers.")
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any, ClassVar, Final, TypeVar, cast
 
 from allauth.account.decorators import secure_admin_login
-from csp.constants import SELF, UNSAFE_EVAL, UNSAFE_INLINE
-from csp.decorators import csp_replace
+from csp.constants import UNSAFE_EVAL, UNSAFE_INLINE
+from csp.decorators import csp_update
 from django import forms
 from django.contrib.auth.views import LogoutView
 from django.db.models import Model, QuerySet
@@ -20,13 +20,14 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 from unfold import decorators
 from unfold.admin import ModelAdmin, TabularInline
+from unfold.forms import PaginationInlineFormSet
 from unfold.sites import UnfoldAdminSite
 
 from administration import second_factor
 
 # Unfold's pages hold Alpine expressions, which are compiled at run time, and style attributes. Scripts and style
 # sheets still come from our own host alone; no other page of ours has this exception.
-_POLICY = {"script-src": [SELF, UNSAFE_EVAL], "style-src-attr": [UNSAFE_INLINE]}
+_POLICY = {"script-src": [UNSAFE_EVAL], "style-src-attr": [UNSAFE_INLINE]}
 
 
 _MOST_LOGGED: Final = 200
@@ -56,7 +57,7 @@ class AdministrationSite(UnfoldAdminSite):  # type: ignore[misc]
     index_template = "administration/index.html"
 
     def admin_view(self, view: Callable[..., HttpResponse], cacheable: bool = False) -> Callable[..., HttpResponse]:
-        framed: Any = csp_replace(_POLICY)(super().admin_view(second_factor.required(view), cacheable))
+        framed: Any = csp_update(_POLICY)(super().admin_view(second_factor.required(view), cacheable))
         return cast("Callable[..., HttpResponse]", framed)
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
@@ -114,9 +115,26 @@ def _logged(value: Any) -> str:
     return text[:_MOST_LOGGED] or "\N{EN DASH}"
 
 
+class PageOfRows(PaginationInlineFormSet):  # type: ignore[misc]
+    """A page of rows; one that was sent is the row that it names, also if it has moved to another page meanwhile."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.is_bound:
+            count = min(self.initial_form_count(), self.absolute_max)
+            sent = (self.data.get(f"{self.add_prefix(number)}-id") for number in range(count))
+            self._queryset = self.queryset.filter(pk__in=[pk for pk in sent if pk and pk.isdigit()])
+
+    def _existing_object(self, pk: Any) -> Model:
+        """One that is gone meanwhile stays itself, and is refused as such: no neighbour takes its place."""
+        return cast("Model", super()._existing_object(pk) or self.model(pk=pk))
+
+
 class Inline(TabularInline):  # type: ignore[misc]
     """The base of every table of rows inside another row's page: a hundred at once, however many there are."""
 
+    formset = PageOfRows
+    ordering = ("pk",)
     per_page = 100
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:

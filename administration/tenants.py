@@ -95,7 +95,6 @@ class IssueKeyForm(forms.Form):
 class MemberInline(Inline):
     model = Member
     extra = 0
-    ordering = ("pk",)
     autocomplete_fields = ("user",)
     fields = ("user", "role")
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator, Sequence
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from typing import Any, Final
+from urllib.parse import urlsplit
 
 from django.apps import AppConfig
 from django.conf import settings
@@ -14,6 +15,9 @@ from django.core.checks import CheckMessage, Error, Tags, register
 
 from billing.money import EXPONENT, from_decimal
 from billing.payments import gateways
+
+_LOOPBACK: Final = {"127.0.0.1", "localhost", "::1"}
+_LAX: Final = {"'unsafe-inline'", "'unsafe-eval'", "*", "https:", "http:", "data:"}
 
 
 def register_all() -> None:
@@ -47,7 +51,7 @@ def check_servers(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> lis
 
 def check_values(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     """Settings that Django would accept and the gateway would trip over."""
-    return [*_networks(), *_amounts(), *_times(), *_payments()]
+    return [*_networks(), *_amounts(), *_times(), *_payments(), *_cookies()]
 
 
 def check_public(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
@@ -75,6 +79,22 @@ def check_public(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list
                 "TRUSTED_PROXIES is empty: every client behind the TLS proxy has the proxy's address.",
                 hint="Set it to the proxy's network, or one client's wrong passwords lock out all of them.",
                 id="costrouter.W012",
+            )
+        )
+    if settings.HAS_TLS and not settings.SESSION_COOKIE_SECURE:
+        found.append(
+            checks.Warning(
+                "COOKIE_SECURE is off: a browser that is led to http sends its session unencrypted.",
+                hint="Remove COOKIE_SECURE from the environment.",
+                id="costrouter.W015",
+            )
+        )
+    if lax := sorted(_LAX & set(settings.CONTENT_SECURITY_POLICY["DIRECTIVES"]["script-src"])):
+        found.append(
+            checks.Warning(
+                f"CSP_ADDITIONS lets {', '.join(lax)} run as a script: a text that somebody slips into a page would.",
+                hint="Name the hosts whose scripts are meant.",
+                id="costrouter.W016",
             )
         )
     if settings.SIGNUP_OPEN and _trial_credit() > 0 and not settings.TRIAL_AFTER_CONFIRMATION:
@@ -147,6 +167,30 @@ def _amounts() -> Iterator[CheckMessage]:
                 hint="Write currency units for each currency, such as USD=1000,VND=25000000.",
                 id="costrouter.E009",
             )
+
+
+def _cookies() -> Iterator[CheckMessage]:
+    """What a browser would not keep: everybody would be signed out at once."""
+    samesite, host = settings.SESSION_COOKIE_SAMESITE, urlsplit(settings.SITE_URL).hostname or ""
+    if samesite not in {"Lax", "Strict"}:
+        yield Error(f"COOKIE_SAMESITE is {samesite!r}.", hint="Write Lax or Strict.", id="costrouter.E012")
+    if settings.SESSION_COOKIE_SECURE and not settings.HAS_TLS and host not in _LOOPBACK:
+        yield Error(
+            f"COOKIE_SECURE is on, but SITE_URL is {settings.SITE_URL}: no browser would send the cookies back.",
+            hint="Set SITE_URL to the https address, or remove COOKIE_SECURE.",
+            id="costrouter.E013",
+        )
+    domain = (settings.SESSION_COOKIE_DOMAIN or host).removeprefix(".")
+    if host != domain and not host.endswith(f".{domain}"):
+        yield Error(
+            f"COOKIE_DOMAIN is {domain}, but SITE_URL's host is {host}: no browser would take the cookies.",
+            hint="Leave it empty, unless pages of other hosts below one domain share the sign-in.",
+            id="costrouter.E014",
+        )
+    if settings.SECURE_HSTS_PRELOAD and not settings.SECURE_HSTS_INCLUDE_SUBDOMAINS:
+        yield Error(
+            "HSTS_PRELOAD needs HSTS_SUBDOMAINS: the browsers' list takes whole domains alone.", id="costrouter.E015"
+        )
 
 
 def _times() -> Iterator[CheckMessage]:

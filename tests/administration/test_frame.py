@@ -9,8 +9,10 @@ from django.contrib import admin
 from django.db.models import Model
 from django.test import Client
 from django.urls import reverse
+from pytest_django import Settings
 
 from accounts.models import User
+from costrouter.policy import with_additions
 from tests.pages import Browser
 
 
@@ -80,10 +82,21 @@ def test_language_is_switched_here_as_well(desk: Browser) -> None:
     assert '<html lang="vi"' in desk.open("/admin/").press("Tiếng Việt vi").landed().text
 
 
+def test_what_an_operator_adds_to_the_policy_holds_here_as_well(desk: Browser, settings: Settings) -> None:
+    settings.CONTENT_SECURITY_POLICY = {"DIRECTIVES": with_additions("script-src https://stats.example.com")}
+
+    policy = desk.open("/admin/").response.headers["Content-Security-Policy"]
+
+    assert "script-src 'self' https://stats.example.com 'unsafe-eval'" in policy.split("; ")
+
+
 def test_staff_without_permissions_opens_no_list(helper: User) -> None:
     browser = Browser(helper)
     urls = [reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist") for model in _models()]
-    assert {browser.open(url).status for url in urls} == {403}
+    pages = [browser.open(url) for url in urls]
+    assert {page.status for page in pages} == {403}
+    assert {"A superuser can change that" in page.text for page in pages} == {True}
+    assert pages[0].click("Administration").status == 200
 
 
 def _models() -> list[type[Model]]:

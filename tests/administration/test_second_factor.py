@@ -89,6 +89,28 @@ def test_session_from_before_proves_it_first(desk: Browser, operator: User) -> N
     )
 
 
+def test_password_is_not_offered_on_the_way_to_the_administration(olga: User) -> None:
+    TOTP.activate(olga, SECRET)
+    desk = Browser(olga)
+
+    page = desk.open("/admin/accounts/tenant/").landed()
+    by_hand = desk.open("/accounts/reauthenticate/?next=/admin/accounts/tenant/")
+
+    assert ("Use your password" in page.text, "Alternative options" in page.text) == (False, False)
+    assert by_hand.location == "/accounts/2fa/reauthenticate/?next=%2Fadmin%2Faccounts%2Ftenant%2F"
+
+
+def test_password_is_offered_where_it_is_enough(olga: User, settings: Settings) -> None:
+    TOTP.activate(olga, SECRET)
+    desk = Browser(olga)
+    own_page = desk.open("/accounts/2fa/reauthenticate/?next=/portal/").text
+    settings.ADMIN_SECOND_FACTOR = False
+
+    demo = desk.open("/accounts/2fa/reauthenticate/?next=/admin/").text
+
+    assert ("Use your password" in own_page, "Use your password" in demo) == (True, True)
+
+
 def test_forged_form_changes_nothing_without_one(desk: Browser, operator: User, alice: User) -> None:
     answer = desk.forge(reverse("admin:accounts_user_delete", args=(alice.pk,)), {"post": "yes"})
 

@@ -56,6 +56,44 @@ def test_change_keeps_the_members(desk: Browser, tenant: Tenant, bob: User) -> N
     assert (tenant.name, tenant.members.count()) == ("Renamed", 2)
 
 
+@pytest.fixture
+def crew(tenant: Tenant) -> list[Member]:
+    """As many members as fill a page and begin another, in its order."""
+    users = User.objects.bulk_create(User(email=f"crew-{number}@example.com") for number in range(103))
+    Member.objects.bulk_create(Member(tenant=tenant, user=user, role="developer") for user in users)
+    return list(tenant.members.order_by("pk"))
+
+
+def _second_page(desk: Browser, tenant: Tenant) -> Page:
+    return desk.open(f"{reverse('admin:accounts_tenant_change', args=(tenant.pk,))}?members-page=2")
+
+
+def test_member_who_moved_to_another_page_meanwhile_is_changed_and_no_neighbour(
+    desk: Browser, tenant: Tenant, crew: list[Member]
+) -> None:
+    page = _second_page(desk, tenant)
+    crew[1].delete()
+
+    answer = page.press("Save", **{"members-0-role": "billing"})
+
+    assert answer.status == 302
+    assert list(tenant.members.filter(role="billing")) == [crew[100]]
+    assert set(tenant.members.values_list("user", flat=True)) == {each.user_id for each in crew if each is not crew[1]}
+
+
+@pytest.mark.parametrize("gone", [100, -1], ids=["the first", "the last"])
+def test_member_who_is_gone_meanwhile_is_told_and_nothing_is_changed(
+    desk: Browser, tenant: Tenant, crew: list[Member], gone: int
+) -> None:
+    page = _second_page(desk, tenant)
+    Member.objects.filter(pk=crew[gone].pk).delete()
+
+    answer = page.press("Save", **{"members-1-role": "billing"})
+
+    assert (answer.status, "Please correct the error" in answer.text) == (200, True)
+    assert not tenant.members.filter(role="billing").exists()
+
+
 def test_status_for_an_empty_wallet_is_chosen(desk: Browser, tenant: Tenant) -> None:
     _page(desk, tenant).press("Save", says_payment_required=True)
     tenant.refresh_from_db()

@@ -15,6 +15,8 @@ import pytest
 from django.core.checks import run_checks
 from pytest_django.fixtures import Settings
 
+from costrouter.policy import with_additions
+
 ROOT = Path(__file__).resolve().parents[2]
 SOUND = {
     "EMBEDDED": False,
@@ -22,9 +24,16 @@ SOUND = {
     "SITE_URL": "https://gateway.example.com",
     "TRUSTED_PROXIES": ["10.0.0.0/8"],
     "HAS_MAIL": True,
+    "HAS_TLS": True,
+    "SESSION_COOKIE_SECURE": True,
 }
 
+NO_TLS = {"SITE_URL": "http://gateway.example.com", "HAS_TLS": False}
 CARDS = {"STRIPE_SECRET_KEY": "sk_live_x", "STRIPE_WEBHOOK_SECRET": "whsec_0123456789"}
+
+
+def csp(additions: str) -> dict[str, Any]:
+    return {"CONTENT_SECURITY_POLICY": {"DIRECTIVES": with_additions(additions)}}
 
 
 def _ids() -> set[str]:
@@ -68,7 +77,15 @@ def test_example_of_an_installation_is_fit_for_the_internet(tmp_path: Path) -> N
     [
         pytest.param({"EMBEDDED": True}, {"costrouter.W001", "costrouter.W010"}, id="redis without postgres"),
         pytest.param({"REDIS_URL": ""}, {"costrouter.W002"}, id="postgres without redis"),
-        pytest.param({"SITE_URL": "http://gateway.example.com"}, {"costrouter.W011"}, id="no tls"),
+        pytest.param(NO_TLS | {"SESSION_COOKIE_SECURE": False}, {"costrouter.W011"}, id="no tls"),
+        pytest.param(NO_TLS, {"costrouter.W011", "costrouter.E013"}, id="cookies that nobody sends back"),
+        pytest.param({"SESSION_COOKIE_SECURE": False}, {"costrouter.W015"}, id="cookies unencrypted"),
+        pytest.param({"SESSION_COOKIE_SAMESITE": "None"}, {"costrouter.E012"}, id="cookies for every site"),
+        pytest.param({"SESSION_COOKIE_DOMAIN": ".example.com"}, set(), id="cookies of a domain"),
+        pytest.param({"SESSION_COOKIE_DOMAIN": "ample.com"}, {"costrouter.E014"}, id="cookies of another domain"),
+        pytest.param({"SECURE_HSTS_PRELOAD": True}, {"costrouter.E015"}, id="preload of one host"),
+        pytest.param(csp("script-src 'unsafe-inline'"), {"costrouter.W016"}, id="any script"),
+        pytest.param(csp("script-src https://stats.example.com"), set(), id="scripts of a host"),
         pytest.param({"TRUSTED_PROXIES": []}, {"costrouter.W012"}, id="no proxy"),
         pytest.param({"DEBUG": True}, {"costrouter.E010"}, id="debug"),
         pytest.param({"TRUSTED_PROXIES": ["10.0.0.1/8"]}, {"costrouter.E001"}, id="proxy with host bits"),
