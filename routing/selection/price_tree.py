@@ -85,7 +85,8 @@ def _turns(first: Point, corner: Point, last: Point) -> bool:
 
 def ascending(tree: Half[P], demand: Demand) -> Iterator[tuple[int, P]]:
     """What the request is expected to cost at each price, the cheapest first; without prices by length of the input."""
-    asked, said, number = demand.expected_input, demand.expected_output, count()
+    asked, said = demand.expected_input, demand.expected_output
+    number = count(0, -1)  # of what costs the same the newest first: down to a price, not across all halves
     ahead: list[tuple[int, int, Half[P] | P]] = [(0, next(number), tree)]
     while ahead:
         cost, _number, found = heapq.heappop(ahead)

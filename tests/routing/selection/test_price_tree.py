@@ -56,11 +56,12 @@ def test_all_come_the_cheapest_first(prices: list[Price], asked: int, said: int)
         pytest.param([price(1_000_000 + 7_919 * n, 9_000_000 - 7_907 * n) for n in range(1_000)], id="a line"),
         pytest.param([price(1_000_000 + n * n, (1_000 - n) * (1_000 - n)) for n in range(1_000)], id="a curve"),
         pytest.param([price(10**9 + n * 10**6, 10**12 // (n + 1)) for n in range(1_000)], id="a hyperbola"),
+        pytest.param([price(100_000_000 + n, 600_000_000) for n in range(1_000)], id="the same after rounding"),
         pytest.param([price(n * 10_000, n * 20_000) for n in range(1_000)], id="rising together"),
         pytest.param([price(n * 7_919 % 1_009 * 10**6, n * 9_729 % 1_013 * 10**6) for n in range(1_000)], id="strewn"),
     ],
 )
-@pytest.mark.parametrize(("asked", "said"), [(1_000, 1_000), (9_000, 100), (100, 4_000), (1_000, 998)])
+@pytest.mark.parametrize(("asked", "said"), [(1_000, 1_000), (9_000, 100), (100, 4_000), (1_000, 998), (20, 30)])
 def test_few_of_a_thousand_are_looked_at(prices: list[Price], asked: int, said: int) -> None:
     tree = halved(in_order(prices))
     for each in prices:
