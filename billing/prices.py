@@ -5,7 +5,6 @@ Plain arithmetic: whether a request has to be paid at all (one that produced not
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import compress
 from typing import Final
@@ -145,6 +144,7 @@ class Line(msgspec.Struct, frozen=True, gc=False):
         return self.quantity * self.rate
 
 
+_INPUT, _OUTPUT = (next(kind for kind in KINDS if kind.name == name) for name in ("input", "output"))
 _WITHIN: Final = tuple((_PLACES[kind.name], _PLACES[kind.within]) for kind in KINDS if kind.within)
 """Places in the table, in its order: of a kind, and of the one that contains it."""
 
@@ -153,11 +153,12 @@ def lines(usage: Usage, tariff: Tariff) -> list[Line]:
     """The terms of a request's price, the kinds that were not used left out; the flat fee is not among them."""
     if tariff.tiers:
         tariff = tariff.for_input(usage.input)
-    quantities: Sequence[int] = msgspec.structs.astuple(usage)
-    if sum(quantities) > usage.input + usage.output:  # there are others, which may be within these
-        quantities = left = [*quantities]
-        for part, whole in _WITHIN:
-            left[whole] -= left[part]
+    quantities = [*msgspec.structs.astuple(usage)]
+    if sum(quantities) == usage.input + usage.output:  # as most: nothing else was used
+        plain = ((_INPUT, usage.input, tariff.input), (_OUTPUT, usage.output, tariff.output))
+        return [Line(kind, quantity, rate) for kind, quantity, rate in plain if quantity]
+    for part, whole in _WITHIN:
+        quantities[whole] -= quantities[part]
     return [*compress(map(Line, KINDS, quantities, tariff.rates), quantities)]
 
 

@@ -327,8 +327,7 @@ class _Connection(asyncio.Protocol):
             self._fields.clear()
             return
         # A copy: trailers, which nobody reads, still come in.
-        fields = self._fields
-        self.headers = headers = dict(zip(map(bytes.lower, fields), fields.values(), strict=True))
+        self.headers = headers = {name.lower(): value for name, value in self._fields.items()}
         self._has_length = b"content-length" in headers or b"chunked" in headers.get(b"transfer-encoding", b"").lower()
         if headers.get(b"content-encoding", b"identity") != b"identity":
             self._fail(UpstreamFault("invalid_response", "the answer is encoded although identity was asked for"))
