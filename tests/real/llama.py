@@ -56,13 +56,17 @@ class Upstream:
 
 
 @contextlib.contextmanager
-def running(name: str, port: int = 0) -> Iterator[Upstream]:
-    """A server on `port` (0: a free one), up when this returns; `name` tells its log apart."""
+def running(name: str, port: int = 0, *, pooling: str = "") -> Iterator[Upstream]:
+    """A server on `port` (0: a free one), up when this returns; `name` tells its log apart.
+
+    With `pooling` it makes vectors as well (mean), or ranks documents (rank). The model was not taught to rank: what
+    it scores says nothing, but the server reads, counts and answers as it does with one that was.
+    """
     model_file()
     port = port or free_port()
     log = ROOT / "var" / f"llama-{name}.log"
     log.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "tests.real.llama", "--port", str(port)]
+    command = [sys.executable, "-m", "tests.real.llama", "--port", str(port), "--pooling", pooling]
     upstream = Upstream(f"http://127.0.0.1:{port}", leash.start(command, log=log), log)
     try:
         _wait(upstream)
@@ -98,7 +102,7 @@ def _is_healthy(root_url: str) -> bool:
         return False
 
 
-def serve(port: int) -> None:
+def serve(port: int, pooling: str = "") -> None:
     """Serves until SIGTERM or SIGINT."""
     import xllamacpp  # of the dependency group `real`, which a run without a real model does not have
 
@@ -121,6 +125,10 @@ def serve(port: int) -> None:
     parameters.verbosity = 0
     parameters.cache_ram_mib = 64
 
+    if pooling:
+        parameters.embedding = True
+        parameters.pooling_type = getattr(xllamacpp.llama_pooling_type, f"LLAMA_POOLING_TYPE_{pooling.upper()}")
+
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -135,4 +143,6 @@ def serve(port: int) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, required=True)
-    serve(parser.parse_args().port)
+    parser.add_argument("--pooling", default="", choices=["", "mean", "rank"])
+    options = parser.parse_args()
+    serve(options.port, options.pooling)

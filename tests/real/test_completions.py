@@ -83,21 +83,25 @@ class Counters:
     @property
     def since(self) -> tuple[int, int]:
         """(prompt tokens, predicted tokens), once every slot is idle."""
+        prompt, _cached, predicted = self.of_each_kind
+        return prompt, predicted
+
+    @property
+    def of_each_kind(self) -> tuple[int, int, int]:
+        """(prompt tokens, those of them that the cache had, predicted tokens), once every slot is idle."""
         deadline = time.monotonic() + 60
         while any(slot["is_processing"] for server in self._servers for slot in self._get(server, "slots").json()):
             assert time.monotonic() < deadline, "a slot stays busy"
             time.sleep(0.05)
         time.sleep(0.3)
-        after = self._read()
-        return after[0] - self._before[0], after[1] - self._before[1]
+        read, cached, predicted = (now - then for now, then in zip(self._read(), self._before, strict=True))
+        return read + cached, cached, predicted
 
-    def _read(self) -> tuple[int, int]:
+    def _read(self) -> tuple[int, ...]:
+        """Its prompt tokens are those that it had to read."""
         texts = [self._get(server, "metrics").text for server in self._servers]
-        prompt = ("prompt_tokens_total", "prompt_tokens_cached_total")
-        return (
-            sum(_counter(text, name) for text in texts for name in prompt),
-            sum(_counter(text, "tokens_predicted_total") for text in texts),
-        )
+        names = ("prompt_tokens_total", "prompt_tokens_cached_total", "tokens_predicted_total")
+        return tuple(sum(_counter(text, name) for text in texts) for name in names)
 
     @staticmethod
     def _get(server: llama.Upstream, path: str) -> httpx.Response:
