@@ -16,6 +16,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 from django.utils.translation import get_language, gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
@@ -274,16 +275,15 @@ class InvoiceAdmin(ReadOnlyAdmin):
 
     @display(description=_("balance"))
     def shown_balance(self, invoice: Invoice) -> SafeString | str:
-        return table(
-            ["", invoice.currency], [tuple(row) for row in self._sheet(invoice)["balance"]], numeric=frozenset({1})
-        )
+        rows = [tuple(row) for row in self._sheet(invoice)["balance"]]
+        return table(["", invoice.currency], rows, numeric=frozenset({1})) if rows else amounts.ABSENT
 
     @display(description=_("lines"))
     def shown_lines(self, invoice: Invoice) -> SafeString:
         sheet = self._sheet(invoice)
         rows = [(group["title"], *row) for group in sheet["groups"] for row in group["rows"]]
         rows += [("", label, "", "", amount) for label, amount in sheet["foot"]]
-        return table([gettext("model"), *sheet["heads"]], rows, numeric=frozenset({2, 3, 4}))
+        return table([capfirst(gettext("model")), *sheet["heads"]], rows, numeric=frozenset({2, 3, 4}))
 
     @staticmethod
     def _sheet(invoice: Invoice) -> sheets.Sheet:

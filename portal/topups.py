@@ -162,7 +162,8 @@ def _order(request: TenantRequest, order_id: UUID) -> dict[str, Any]:
         text = vietqr.payload(
             bank=settings.BANK_BIN, account=settings.BANK_ACCOUNT, amount=order.pay_amount, memo=order.memo
         )
-        context |= {"qr": vietqr.svg(text), "account": settings.BANK_ACCOUNT, "holder": settings.BANK_ACCOUNT_NAME}
+        holder = " \N{MIDDLE DOT} ".join(filter(None, (settings.BANK_ACCOUNT_NAME, f"NAPAS {settings.BANK_BIN}")))
+        context |= {"qr": vietqr.svg(text), "account": settings.BANK_ACCOUNT, "holder": holder}
     return context
 
 

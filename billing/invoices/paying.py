@@ -96,10 +96,16 @@ def told(invoice: Invoice) -> str:
         return ""
     besides = _besides(invoice) + _posted(invoice, _ONCE)
     in_wallet = invoice.payment.from_wallet + invoice.payment.posted + prepaid.taxes(invoice) - besides
-    day = date_format(timezone.localtime(invoice.paid_at), pgettext("format of a document's date", "N j, Y"))
-    return _("Paid on %(day)s: %(wallet)s from the wallet, %(other)s by other money.") % {
-        "day": day, "wallet": _shown(in_wallet, invoice), "other": _shown(besides, invoice),
-    }  # fmt: skip
+    values = {
+        "day": date_format(timezone.localtime(invoice.paid_at), pgettext("format of a document's date", "N j, Y")),
+        "wallet": _shown(in_wallet, invoice),
+        "other": _shown(besides, invoice),
+    }
+    if not besides:
+        return _("Paid on %(day)s from the wallet: %(wallet)s.") % values
+    if not in_wallet:
+        return _("Paid on %(day)s: %(other)s, which did not come through the wallet.") % values
+    return _("Paid on %(day)s: %(wallet)s from the wallet, %(other)s by other money.") % values
 
 
 def _shown(amount: int, invoice: Invoice) -> str:

@@ -212,7 +212,7 @@ def _shares(document: Document) -> list[Sheet]:
 def _share_rows(parts: Iterable[Mapping[str, Any]], currency: str, unknown: str) -> Iterable[list[str]]:
     for part in parts:
         requests = number_format(part["requests"], use_l10n=True, force_grouping=True)
-        yield [part["name"] or unknown, requests, minor_text(part["amount"], currency)]
+        yield [part["name"] or capfirst(unknown), requests, minor_text(part["amount"], currency)]
 
 
 def _notes(document: Document) -> list[str]:

@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import Tenant
-from billing.invoices import crediting, finalising, jobs
+from billing.invoices import crediting, finalising, jobs, paying
 from billing.models import Balance, BillingProfile, CreditNote, Invoice, LegalEntity, UsageRecord
 from tests.pages import Browser
 
@@ -21,10 +21,14 @@ LIST = "portal:invoices"
 @pytest.fixture
 def invoice(tenant: Tenant, record: Callable[..., UsageRecord]) -> Invoice:
     """The statement of the present month, as if it were over."""
+    return document(tenant, record, 4_500_000_000)
+
+
+def document(tenant: Tenant, record: Callable[..., UsageRecord], cost: int) -> Invoice:
     LegalEntity.objects.create(
         name="Router & Co", address="1 Main Street", country="VN", tax_id="0101", prefix="R", is_default=True
     )
-    record(cost=4_500_000_000, started_at=timezone.now())
+    record(cost=cost, started_at=timezone.now())
     (draft, *_later) = jobs.close(Balance.objects.get(tenant=tenant), now=timezone.now() + dt.timedelta(days=40))
     return finalising.finalise(draft.pk)
 
@@ -39,6 +43,20 @@ def test_list_leads_to_the_document_which_has_everything_of_it(alices: Browser, 
     assert page.status == 200
     for text in (str(invoice.number), "Router &amp; Co", "0101", "gpt-test", "4.50", "Closing balance", "By API key"):
         assert text in page.text
+
+
+def test_what_is_due_stands_in_the_list_until_it_is_paid(
+    alices: Browser, tenant: Tenant, record: Callable[..., UsageRecord]
+) -> None:
+    BillingProfile.objects.create(tenant=tenant, name="Alice Ltd", billed=BillingProfile.Billed.POSTPAID)
+    invoice = document(tenant, record, 7 * 10**9)
+    assert "Amount due" in alices.open(reverse(LIST)).text
+
+    paying.pay(invoice.pk, reason="bank")
+
+    assert "Amount due" not in alices.open(reverse(LIST)).text
+    page = alices.open(reverse("portal:invoice", args=[invoice.pk]))
+    assert "2.00\xa0USD, which did not come through the wallet." in page.text
 
 
 def test_document_comes_as_pdf_and_csv(alices: Browser, invoice: Invoice) -> None:

@@ -247,7 +247,7 @@ def test_taxes_that_other_money_paid_are_not_taken_out(postpaid: Customer) -> No
 
     paid = paying.pay(invoice.pk, reason="bank", is_besides=True, now=NINTH)
 
-    assert paying.told(paid) == "Paid on April 9, 2026: 0.00\xa0USD from the wallet, 33.00\xa0USD by other money."
+    assert paying.told(paid) == "Paid on April 9, 2026: 33.00\xa0USD, which did not come through the wallet."
 
     assert (postpaid.available, posted(postpaid)) == (LINE + 3300 * CENT, [("top_up", 3000, "bank")])
 
@@ -327,7 +327,7 @@ def test_noted_money_that_never_came_gives_way_to_what_was_paid_in(postpaid: Cus
 
     done = paying.pay_once(invoice.pk, reason="the bank has nothing", now=NINTH)
 
-    assert paying.told(done) == "Paid on April 4, 2026: 30.00\xa0USD from the wallet, 0.00\xa0USD by other money."
+    assert paying.told(done) == "Paid on April 4, 2026 from the wallet: 30.00\xa0USD."
     assert (postpaid.available, breaks(postpaid)) == (LINE, [])
     assert posted(postpaid) == [("top_up", 3000, "bank"), ("adjustment", -3000, "the bank has nothing")]
 

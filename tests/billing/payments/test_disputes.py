@@ -52,6 +52,17 @@ def test_lost_dispute_stays_taken(gateway: StandIn, paid: PaymentOrder, shop: Ac
     assert (entries(shop), paid.disputed, paid.disputes.get().state) == ([PAID, TAKEN], 2000, "lost")
 
 
+def test_refund_of_the_rest_of_a_disputed_order_takes_what_the_dispute_left(
+    gateway: StandIn, paid: PaymentOrder, shop: Account, clerk: User
+) -> None:
+    tell(gateway, "charge.dispute.created", gateway.take_back(str(paid.payment_id), 500))
+
+    rest = refunds.request(paid, amount=1500, reason="asked for it", by=clerk)
+    refunds.approve(rest, by=clerk)
+
+    assert entries(shop) == [PAID, ("refund", -5 * DOLLAR), ("refund", -15 * DOLLAR)]
+
+
 def test_dispute_told_only_at_its_end_is_taken_and_given_back(
     gateway: StandIn, paid: PaymentOrder, shop: Account
 ) -> None:
