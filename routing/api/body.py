@@ -17,6 +17,8 @@ from typing import Any, ClassVar, Final, Never, TypeVar
 import orjson
 
 from accounts.errors import GatewayError, InvalidRequest
+from routing.api import slices
+from routing.endpoints.invalid import StringAboveMaxLength
 
 T = TypeVar("T")
 
@@ -26,7 +28,6 @@ LARGE: Final = 2 * MAX_NODES
 """Bytes of a body; a smaller one cannot hold too many values, since each takes two."""
 AT_ONCE: Final = 48 * 1024
 """Bytes of a body that is read in one go; no such body takes five milliseconds."""
-_PIECE: Final = 64 * 1024
 _MAX_INTEGER: Final = 2**63 - 1
 _MOST_DIGITS: Final = 1000
 _DIGITS_OF_A_LARGE_INTEGER: Final = 19
@@ -147,12 +148,20 @@ class _Reading:
 
 
 def _parsing(raw: bytes) -> Generator[None, None, dict[str, Any]]:
-    """The outline of what may hold too many values is read before any of them is made."""
-    outline = (yield from _outlining(raw)) if len(raw) > LARGE else None
+    """The outline of what may hold too many values is read before any of them is made, and that slice by slice."""
+    is_large = len(raw) > LARGE
+    outline = (yield from _outlining(raw)) if is_large else None
     try:
-        body = orjson.loads(raw)
+        body = (yield from slices.reading(raw)) if is_large else orjson.loads(raw)
     except orjson.JSONDecodeError as error:
+        reason = _unplaced(error) if is_large else str(error)
+    except slices.Malformed as error:
         reason = str(error)
+    except slices.TooLong:
+        longest = slices.MOST_CHARACTERS
+        raise StringAboveMaxLength(f"A string of the body is longer than {longest} characters.") from None
+    except slices.Lost:
+        raise _duplicate() from None
     else:
         if type(body) is not dict:
             raise InvalidJson(_NO_OBJECT)
@@ -161,6 +170,15 @@ def _parsing(raw: bytes) -> Generator[None, None, dict[str, Any]]:
     if outline is None and "UTF-8" not in reason:
         yield from _outlining(raw)
     _explain(reason)
+
+
+def _unplaced(error: orjson.JSONDecodeError) -> str:
+    """Without its place, which is one in a slice."""
+    return str(error).partition(": line ")[0]
+
+
+def _duplicate() -> DuplicateKey:
+    return DuplicateKey("A member name appears more than once in one object.")
 
 
 def _proving(raw: bytes, body: dict[str, Any], outline: Outline | None) -> Generator[None]:
@@ -186,7 +204,7 @@ def _measuring(raw: bytes, body: dict[str, Any], outline: Outline | None) -> Gen
         if outline.has_nul:
             raise InvalidUnicode
         if outline.pairs != (yield from _surveying(body)):  # a duplicate was dropped by the parser, with its colon
-            raise DuplicateKey("A member name appears more than once in one object.")
+            raise _duplicate()
     else:
         yield from _fathoming(body, _brackets(raw))
 
@@ -282,21 +300,10 @@ def _explain(reason: str) -> Never:
 
 def _outlining(raw: bytes) -> Generator[None, None, Outline]:
     outline = Outline()
-    for piece in pieces(raw):
+    for piece in slices.pieces(raw):
         outline.add(piece)
         yield
     return outline
-
-
-def pieces(raw: bytes, size: int = _PIECE) -> Iterator[bytes]:
-    """The text in pieces that part no escape; each takes a few milliseconds at most."""
-    start = 0
-    while start < len(raw):
-        piece = raw[start : start + size]
-        if (len(piece) - len(piece.rstrip(b"\\"))) % 2:
-            piece = raw[start : start + size + 1]
-        start += len(piece)
-        yield piece
 
 
 class Outline:

@@ -26,8 +26,9 @@ from routing.api.body import (
     check_media_type,
     parse,
     parse_in_turns,
-    pieces,
 )
+from routing.api.slices import pieces
+from routing.endpoints.invalid import StringAboveMaxLength
 
 text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
 scalar = (
@@ -143,6 +144,8 @@ def test_large_body_is_read_like_any_other(wanted: dict[str, Any]) -> None:
         (b'{"b":"' + b"x" * LARGE + b'","a":0.' + b"0" * 2_000_000 + b"}", InvalidJson),
         (b'{"b":"' + b"x" * LARGE + b'","a":NaN}', InvalidJson),
         (b'["' + b"x" * LARGE + b'"]', InvalidJson),
+        (b'{"b":"' + b"x" * LARGE + b'","a":[1,]}', InvalidJson),
+        (('{"a":"é' + "x" * 10_485_760 + '"}').encode(), StringAboveMaxLength),
     ],
     ids=lambda value: str(value)[-40:],
 )
