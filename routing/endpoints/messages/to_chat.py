@@ -176,9 +176,10 @@ def _assistant(blocks: list[Dict], at: str) -> Dict:
         kind = block["type"]
         _check_members(block, f"{at}.{index}")
         if kind == "thinking":
-            details.append({"type": "reasoning.text", "text": block["thinking"], "signature": block["signature"]})
+            text, signature = block["thinking"], block["signature"]
+            details.append({"type": "reasoning.text", "text": text, "signature": signature, "index": len(details)})
         elif kind == "redacted_thinking":
-            details.append({"type": "reasoning.encrypted", "data": block["data"]})
+            details.append({"type": "reasoning.encrypted", "data": block["data"], "index": len(details)})
         elif kind == "tool_use":
             function = {"name": block["name"], "arguments": orjson.dumps(block["input"]).decode()}
             calls.append({"id": block["id"], "type": "function", "function": function})

@@ -1,7 +1,6 @@
 """A Responses request in chat's format: items as messages, everything else under chat's names.
 
-What this says and what it leaves out stands in a table in docs/openapi.yaml (`createResponse`). Kinds of items and
-members that chat has no word for are refused by name.
+What this says, what it leaves out and what it refuses by name stands in the tables of gaps.py.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ from typing import Any, Final
 import orjson
 
 from routing.endpoints.invalid import UnsupportedParameter
+from routing.endpoints.responses import gaps
 from routing.endpoints.responses.schema import (
     MORE_TOOLS,
     OUTPUTS,
@@ -26,39 +26,20 @@ from routing.endpoints.responses.schema import (
 from routing.endpoints.responses.tools import Callee, ChatTools, text_arguments
 from routing.providers.openai.thoughts import is_ours, unpack
 
-_SAME: Final = ("temperature", "top_p", "service_tier", "user", "safety_identifier", "prompt_cache_key")
-"""Members that chat has under the same name."""
-_SAID: Final = frozenset(
-    (
-        *_SAME, "model", "input", "instructions", "tools", "tool_choice", "parallel_tool_calls", "text", "reasoning",
-        "max_output_tokens", "top_logprobs", "include", "stream", "models", "provider", "usage",
-    )
-)  # fmt: skip
-_LEFT_OUT: Final = frozenset(
-    (
-        "store", "metadata", "max_tool_calls", "stream_options", "truncation", "client_metadata", "background",
-        "previous_response_id", "conversation", "prompt", "moderation", "prompt_cache_retention",
-        "prompt_cache_options",
-    )
-)  # fmt: skip
-"""What is empty by now, is the gateway's to answer, speaks of hosted tools alone, or is a hint by its description."""
-_NEVER: Final = ("context_management",)
+_DROPPED: Final = gaps.SAID | gaps.HINTS.keys() | gaps.EMPTY | gaps.REFUSED.keys()
 _LOGPROBS: Final = "message.output_text.logprobs"
 
 
 def chat_body(request: ResponsesRequest) -> dict[str, Any]:
     """Raises UnsupportedParameter for what chat's format cannot say. Members that nobody here knows travel on."""
     given = request.body
-    for name in _NEVER:
-        if given.get(name):
-            raise UnsupportedParameter(f"'{name}' cannot be said to this model's upstream.", param=name)
-    if request.truncation == "auto":
-        raise UnsupportedParameter("'truncation' cannot be said to this model's upstream.", param="truncation")
+    if name := gaps.lacking(given):
+        raise UnsupportedParameter(f"'{name}' cannot be said to this model's upstream.", param=name)
     tools = ChatTools(request)
-    body = {name: value for name, value in given.items() if name not in _SAID and name not in _LEFT_OUT}
+    body = {name: value for name, value in given.items() if name not in _DROPPED}
     body["model"] = request.model
     body["messages"] = _Messages(tools).of(request)
-    body.update((name, given[name]) for name in _SAME if given.get(name) is not None)
+    body.update((name, given[name]) for name in gaps.SAME if given.get(name) is not None)
     _say_tools(body, request, tools)
     _say_thinking(body, request)
     if request.top_logprobs or request.includes(_LOGPROBS):

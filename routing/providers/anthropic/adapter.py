@@ -12,6 +12,7 @@ from msgspec import Meta
 from routing.providers.anthropic.caching import marked
 from routing.providers.anthropic.chat import ChatReader
 from routing.providers.anthropic.gaps import lacking
+from routing.providers.anthropic.messages import without_unsigned
 from routing.providers.anthropic.reader import AnthropicReader
 from routing.providers.anthropic.request import said
 from routing.providers.anthropic.thinking import Wanted, sampling_of
@@ -75,6 +76,7 @@ class Anthropic:
         if call.endpoint == _OWN:
             path = call.path
             body = {name: value for name, value in call.body.items() if name not in _EXTENSIONS and value is not None}
+            body["messages"] = without_unsigned(body["messages"])
         else:
             path = _PATH
             body = said(call.body, call.upstream_model, call.cap, options.thinking)

@@ -90,13 +90,15 @@ def _assistant_blocks(message: dict[str, Any]) -> list[Block]:
 def thoughts_of(details: Any) -> list[Block]:
     """Signed and sealed thoughts, to be handed back unchanged; those that nobody signed, or others did, are left out.
 
-    A stream's pieces of one thought are one: its signature ends it.
+    A stream's pieces of one thought are one: its signature ends it, or another index.
     """
     blocks: list[Block] = []
-    text = ""
+    text, place = "", None
     for detail in details if type(details) is list else ():
         if type(detail) is not dict or detail.get("format") not in (None, FORMAT, "unknown"):
             continue
+        if detail.get("index") != place:
+            text, place = "", detail.get("index")
         if detail.get("type") == "reasoning.encrypted" and type(detail.get("data")) is str:
             blocks.append({"type": "redacted_thinking", "data": detail["data"]})
         elif detail.get("type") == "reasoning.text":
@@ -105,6 +107,26 @@ def thoughts_of(details: Any) -> list[Block]:
                 blocks.append({"type": "thinking", "thinking": text, "signature": detail["signature"]})
                 text = ""
     return blocks
+
+
+def without_unsigned(messages: list[Any]) -> list[Any]:
+    """The same without thoughts of other upstreams, which nobody signed: Anthropic refuses the whole request for them.
+
+    A turn that said nothing else is left as it is.
+    """
+    return [_signed(message) if message["role"] == "assistant" else message for message in messages]
+
+
+def _signed(message: Block) -> Block:
+    content = message["content"]
+    if type(content) is not list or not any(map(_is_unsigned, content)):
+        return message
+    kept = [block for block in content if not _is_unsigned(block)]
+    return {**message, "content": kept} if kept else message
+
+
+def _is_unsigned(block: Block) -> bool:
+    return block.get("type") == "thinking" and not block.get("signature")
 
 
 def _use_of(call: dict[str, Any]) -> Block:

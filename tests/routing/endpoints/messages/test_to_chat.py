@@ -112,8 +112,8 @@ def test_turn_of_the_model_keeps_thoughts_and_calls() -> None:
         "content": "Well",
         "reasoning_content": "Hm",
         "reasoning_details": [
-            {"type": "reasoning.text", "text": "Hm", "signature": "sig"},
-            {"type": "reasoning.encrypted", "data": "enc"},
+            {"type": "reasoning.text", "text": "Hm", "signature": "sig", "index": 0},
+            {"type": "reasoning.encrypted", "data": "enc", "index": 1},
         ],
         "tool_calls": [
             {"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"é":1.0}'}},

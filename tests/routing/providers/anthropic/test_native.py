@@ -26,6 +26,36 @@ def test_body_goes_on_as_it_came_but_for_model_and_cap() -> None:
     assert sent(native({**BODY, "stream": False})) == {**BODY, "model": "claude-sonnet-4-5", "max_tokens": 4_000}
 
 
+def turn(*content: Any) -> dict[str, Any]:
+    return {"role": "assistant", "content": list(content)}
+
+
+UNSIGNED = {"type": "thinking", "thinking": "Of another upstream", "signature": ""}
+SIGNED = {"type": "thinking", "thinking": "Its own", "signature": "sig"}
+SEALED = {"type": "redacted_thinking", "data": "enc"}
+SPOKEN = {"type": "text", "text": "Hello"}
+
+
+@pytest.mark.parametrize(
+    ("given", "sent_on"),
+    [
+        (turn(UNSIGNED, SPOKEN), turn(SPOKEN)),
+        (turn(SIGNED, UNSIGNED, SEALED, SPOKEN), turn(SIGNED, SEALED, SPOKEN)),
+        (turn({"type": "thinking", "thinking": "x"}, SPOKEN), turn(SPOKEN)),
+        (turn(SIGNED, SPOKEN), turn(SIGNED, SPOKEN)),
+        (turn(UNSIGNED), turn(UNSIGNED)),
+        ({"role": "assistant", "content": "Hello"}, {"role": "assistant", "content": "Hello"}),
+        ({"role": "user", "content": [UNSIGNED]}, {"role": "user", "content": [UNSIGNED]}),
+    ],
+    ids=["unsigned", "among signed ones", "without the member", "signed", "alone", "a text", "a user's"],
+)
+def test_thoughts_that_nobody_signed_stay_here(given: dict[str, Any], sent_on: dict[str, Any]) -> None:
+    """What an upstream of chat's format has thought, Anthropic would refuse the whole request for."""
+    body: dict[str, Any] = {"messages": [*HI, given, *HI], "max_tokens": 99}
+    assert sent(native(body))["messages"] == [*HI, sent_on, *HI]
+    assert body["messages"][1] == given
+
+
 def test_stream_is_asked_for() -> None:
     asked = request(native(BODY, is_stream=True))
     assert orjson.loads(asked.body)["stream"] is True

@@ -424,6 +424,16 @@ def thought(words: str = "hm", **members: Any) -> dict[str, Any]:
         ),
         pytest.param([thought("", signature="s")], [{"type": "thinking", "thinking": "", "signature": "s"}], id="kept"),
         pytest.param([thought()], [], id="nobody signed it"),
+        pytest.param(
+            [thought("a", signature="", index=0), thought("b", signature="s", index=1)],
+            [{"type": "thinking", "thinking": "b", "signature": "s"}],
+            id="an empty signature before a signed one",
+        ),
+        pytest.param(
+            [thought("a", index=2), thought("b", signature="s", index=2)],
+            [{"type": "thinking", "thinking": "ab", "signature": "s"}],
+            id="pieces of one index",
+        ),
         pytest.param([thought(signature="s", format="openai-responses-v1")], [], id="another vendor's"),
         pytest.param(
             [{"type": "reasoning.summary", "summary": "x"}, 5, {"type": "reasoning.encrypted"}], [], id="none"
