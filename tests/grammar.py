@@ -1,4 +1,4 @@
-"""A message's stream, checked against Anthropic's own types and its grammar: one block open at a time, one end."""
+"""Anthropic's format against its own types and its grammar: one block open at a time, one end; its refusals."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ import json
 from collections.abc import Sequence
 from typing import Any, Final
 
+import httpx
 from anthropic.types import Message, RawMessageStreamEvent
 from pydantic import TypeAdapter
+
+from tests.callers import decoded
+from tests.faults import CANARY
 
 _EVENT: Final[TypeAdapter[Any]] = TypeAdapter(RawMessageStreamEvent)
 
@@ -27,6 +31,21 @@ def events_in(raw: bytes) -> list[dict[str, Any]]:
 
 def assert_valid_message(message: dict[str, Any]) -> None:
     Message.model_validate(message, strict=True)
+
+
+def assert_refused(response: httpx.Response, status: int, kind: str, code: str) -> dict[str, Any]:
+    """Anthropic's envelope, in which nothing of the upstream stands; returns the `error` object."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"].partition(";")[0] == "application/json"
+    whole = decoded(response.content)
+    assert whole.keys() == {"type", "error", "request_id"}
+    assert (whole["type"], whole["request_id"]) == ("error", response.headers["x-request-id"])
+    assert response.headers["request-id"] == response.headers["x-request-id"]
+    error: dict[str, Any] = whole["error"]
+    assert (error["type"], error["code"]) == (kind, code)
+    assert error.keys() <= {"type", "message", "code", "param"}
+    assert CANARY not in response.text
+    return error
 
 
 def assert_whole(events: Sequence[dict[str, Any]]) -> dict[str, Any]:

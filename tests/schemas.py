@@ -205,6 +205,85 @@ MODERATION: Final = _object(
     "model",
     "results",
 )
+EMBEDDINGS: Final = _object(
+    {
+        "object": {"const": "list"},
+        "model": _TEXT,
+        "data": {
+            "type": "array",
+            "items": _object(
+                {"index": _COUNT, "object": {"const": "embedding"}, "embedding": {"type": ["array", "string"]}},
+                "index",
+                "object",
+                "embedding",
+            ),
+        },
+        "usage": _object({"prompt_tokens": _COUNT, "total_tokens": _COUNT}, "prompt_tokens", "total_tokens"),
+    },
+    "object",
+    "model",
+    "data",
+    "usage",
+)
+RANKING: Final = _object(
+    {
+        "id": _TEXT,
+        "model": _TEXT,
+        "results": {
+            "type": "array",
+            "items": _object({"index": _COUNT, "relevance_score": {"type": "number"}}, "index", "relevance_score"),
+        },
+    },
+    "id",
+    "results",
+)
+"""As Cohere's and Jina's references have it: OpenAI has no such thing."""
+_TOKENS: Final = _object(
+    {"input_tokens": _COUNT, "output_tokens": _COUNT, "total_tokens": _COUNT},
+    "input_tokens",
+    "output_tokens",
+    "total_tokens",
+)
+IMAGES: Final = _object(
+    {
+        "created": {"type": "integer"},
+        "data": {"type": "array", "items": _object({"b64_json": _TEXT, "url": _TEXT, "revised_prompt": _TEXT})},
+        "usage": _TOKENS,
+    },
+    "created",
+)
+
+
+def _image_event(kind: str, **properties: Any) -> dict[str, Any]:
+    said: dict[str, Any] = {
+        "type": {"const": f"image_generation.{kind}"}, "b64_json": _TEXT, "created_at": {"type": "integer"},
+        "size": _TEXT, "quality": _TEXT, "background": _TEXT, "output_format": _TEXT, **properties,
+    }  # fmt: skip
+    return _object(said, *said)
+
+
+IMAGE_EVENT: Final = {
+    "anyOf": [_image_event("partial_image", partial_image_index=_COUNT), _image_event("completed", usage=_TOKENS)]
+}
+SPEECH_EVENT: Final = {
+    "anyOf": [
+        _object({"type": {"const": "speech.audio.delta"}, "audio": _TEXT}, "type", "audio"),
+        _object({"type": {"const": "speech.audio.done"}, "usage": _TOKENS}, "type", "usage"),
+    ]
+}
+_HEARD: Final = {
+    "anyOf": [
+        _object({"type": {"const": "duration"}, "seconds": {"type": "number"}}, "type", "seconds"),
+        _object({"type": {"const": "tokens"}, **_TOKENS["properties"]}, "type", *_TOKENS["required"]),
+    ]
+}
+TRANSCRIPT: Final = _object({"text": _TEXT, "usage": _HEARD}, "text")
+TRANSCRIPT_EVENT: Final = {
+    "anyOf": [
+        _object({"type": {"const": "transcript.text.delta"}, "delta": _TEXT}, "type", "delta"),
+        _object({"type": {"const": "transcript.text.done"}, "text": _TEXT, "usage": _HEARD}, "type", "text"),
+    ]
+}
 ERROR: Final = {
     "type": "object",
     "properties": {

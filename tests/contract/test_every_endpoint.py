@@ -1,110 +1,84 @@
-"""What holds for every endpoint of the registry alike: refusals in its clients' own form, and books that add up."""
+"""What holds for every endpoint of the registry alike, whatever breaks.
+
+Refusals and error events are in its clients' own form, what came is paid for, nothing stays held, the books add up.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Final
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
 
 import httpx
 import pytest
 
+from billing import quotas
 from routing.endpoints import ENDPOINTS
-from routing.endpoints.base import Endpoint
-from tests import generating
+from tests import databases, vendors
 from tests import upstream as up
 from tests.callers import Caller
-from tests.contract import test_messages
 from tests.contract.test_quotas import grant
-from tests.envelopes import assert_error, assert_final
+from tests.endpoints import OTHERS, ROWS, STREAMS, Streaming, hear, open_stream, send
+from tests.envelopes import assert_final
 from tests.faults import CANARY
-from tests.installation import DOLLAR, SINGLE, Offer, Shape, Tariff
+from tests.installation import DOLLAR, SINGLE, Shape
 from tests.worlds import World
 
-# --- the table -------------------------------------------------------------------------------------------------------
-
-Refusal = Callable[[httpx.Response, int, str, str], Any]
-"""Asserts that an answer is a refusal with this status, OpenAI's type of it and its code."""
-
-
-def in_openais_form(response: httpx.Response, status: int, kind: str, code: str) -> None:
-    assert_error(response, status, kind, code)
-
-
-def in_anthropics_form(response: httpx.Response, status: int, kind: str, code: str) -> None:
-    kinds = {"server_error": "api_error", "insufficient_quota": "billing_error"}
-    own = "not_found_error" if status == 404 else kinds[kind]
-    test_messages.assert_refused(response, status, own, code)
-
-
-def in_googles_form(response: httpx.Response, status: int, kind: str, code: str) -> None:
-    own = {502: "UNAVAILABLE", 402: "FAILED_PRECONDITION", 429: "RESOURCE_EXHAUSTED", 404: "NOT_FOUND"}[status]
-    param = "model" if status == 404 else None
-    generating.assert_refused(response, status, own, code.upper(), param)
-    assert CANARY not in response.text
-
-
-OTHERS: Final = Shape(
-    endpoints=tuple(
-        name for name in ENDPOINTS if name not in {"chat.completions", "responses", "messages", "generate"}
-    ),
-    price=Tariff(image=40_000 * DOLLAR, second=100 * DOLLAR, character=15 * DOLLAR),
-)
-"""Serves whatever chat's format cannot say."""
 UNPRICED: Final = Shape(endpoints=tuple(ENDPOINTS), price=None)
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """How an endpoint's clients are refused, and the model that serves it here."""
-
-    refused: Refusal = in_openais_form
-    shape: Shape = OTHERS
-
-
-ROWS: Final[dict[str, Row]] = {
-    "chat.completions": Row(shape=SINGLE),
-    "responses": Row(shape=SINGLE),
-    "messages": Row(in_anthropics_form, SINGLE),
-    "generate": Row(in_googles_form, SINGLE),
-    "completions": Row(),
-    "embeddings": Row(),
-    "rerank": Row(),
-    "moderations": Row(),
-    "images.generations": Row(),
-    "audio.speech": Row(),
-    "audio.transcriptions": Row(),
-    "audio.translations": Row(),
-}
 
 
 def test_every_endpoint_has_a_row() -> None:
     assert ROWS.keys() == ENDPOINTS.keys()
+    assert vendors.VENDORS.keys() == ENDPOINTS.keys()
+    assert {each.endpoint for each in STREAMS.values()} >= {name for name, each in ENDPOINTS.items() if each.streams}
 
 
 every_endpoint = pytest.mark.parametrize("name", ENDPOINTS)
-
-# --- asking ----------------------------------------------------------------------------------------------------------
-
-
-def send(caller: Caller, endpoint: Endpoint, model: Offer) -> httpx.Response:
-    """The smallest request there is, on a connection of its own."""
-    root = caller.installation.gateway_url
-    if endpoint.name == "generate":
-        url = f"{root}/v1beta{endpoint.path.format(model_id=model.name)}"
-        return httpx.post(url, json=endpoint.smallest, headers=caller.authorization)
-    url, members = f"{root}/v1{endpoint.path}", {"model": model.name, **endpoint.smallest}
-    if file := members.pop("file", None):
-        sent = {"file": (file.name, file.data, file.media_type)}
-        return httpx.post(url, data=members, files=sent, headers=caller.authorization)
-    return httpx.post(url, json=members, headers=caller.authorization)
+every_whole = pytest.mark.parametrize("name", [name for name in ENDPOINTS if name != "audio.speech"])
+"""Sound always comes as a stream."""
+every_stream = pytest.mark.parametrize("streaming", STREAMS.values(), ids=STREAMS.keys())
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _models(shared_world: World) -> None:
-    """All that this module needs, at once: each lot takes a moment until the gateway knows it."""
-    shared_world.installation.stock({SINGLE: 40, OTHERS: 80, UNPRICED: 12})
+def _models(shared_world: World) -> Iterator[None]:
+    """All that this module needs, at once; in the end the books hold."""
+    shared_world.installation.stock({SINGLE: 104, OTHERS: 180, UNPRICED: 12})
+    yield
+    assert "verified" in databases.manage("verify", database_url=shared_world.gateway.database_url)
+
+
+# --- what is whole ---------------------------------------------------------------------------------------------------
+
+
+@every_whole
+def test_whole_answer_is_what_its_vendor_says_and_costs_its_price(world: World, caller: Caller, name: str) -> None:
+    row = ROWS[name]
+    model = world.offer(row.shape)
+    caller.upstream.on(model.upstream, row.whole)
+
+    response = send(caller, ENDPOINTS[name], model)
+
+    assert response.status_code == 200
+    vendors.assert_answer(name, response.content)
+    record = caller.only_record()
+    assert (record.endpoint, record.outcome, record.cost) == (name, "success", row.cost)
+
+
+@every_stream
+def test_stream_is_what_its_vendor_says(world: World, caller: Caller, streaming: Streaming) -> None:
+    model = world.offer(ROWS[streaming.endpoint].shape)
+    caller.upstream.on(model.upstream, streaming.reply(*streaming.events))
+
+    heard = hear(caller, streaming, model)
+
+    assert (heard.status, heard.is_cut) == (200, False)
+    if streaming.breaks is None:
+        assert heard.raw == b"".join(streaming.events)
+    else:
+        assert vendors.assert_stream(streaming.endpoint, heard.raw) >= 2
+    assert caller.only_record().outcome == "success"
 
 
 # --- the upstream's fault --------------------------------------------------------------------------------------------
@@ -115,6 +89,7 @@ FAULTS: Final[dict[str, up.Reply]] = {
     "not JSON": up.plain(200, f"<html>{CANARY}</html>".encode(), content_type="text/html"),
     "reset": up.Reply((), up.End.RESET),
     "cut in the middle": up.Reply((_CUT, json.dumps({"id": CANARY}).encode()[:-1]), up.End.RESET),
+    "closed in the middle": up.Reply((_CUT, json.dumps({"id": CANARY}).encode()[:-1]), up.End.CLOSE),
 }
 
 
@@ -132,6 +107,134 @@ def test_upstreams_fault_is_refused_once_recorded_and_free(world: World, caller:
     record = caller.only_record()
     assert (record.endpoint, record.outcome, record.cost) == (name, "upstream_error", 0)
     assert caller.available == before
+
+
+@every_whole
+@pytest.mark.parametrize("end", [up.End.RESET, up.End.CLOSE], ids=["reset", "closed"])
+def test_whole_answer_that_lacks_its_last_byte_is_refused_and_free(
+    world: World, caller: Caller, name: str, end: up.End
+) -> None:
+    row = ROWS[name]
+    model = world.offer(row.shape)
+    *steps, last = row.whole.steps
+    assert isinstance(last, bytes)
+    caller.upstream.on(model.upstream, up.Reply((*steps, last[:-1], up.Pause(0.05)), end))
+    before = caller.available
+
+    response = send(caller, ENDPOINTS[name], model)
+
+    row.refused(response, 502, "server_error", "upstream_error")
+    assert (caller.only_record().outcome, caller.only_record().cost) == ("upstream_error", 0)
+    assert caller.available == before
+
+
+# --- streams that are cut --------------------------------------------------------------------------------------------
+
+every_end = pytest.mark.parametrize("is_clean", [False, True], ids=["reset", "ended"])
+
+
+def cut(streaming: Streaming, length: int, *, is_clean: bool) -> up.Reply:
+    """The stream up to so many events, then its end, or none."""
+    if is_clean:
+        return streaming.reply(*streaming.events[:length])
+    return streaming.reply(*streaming.events[:length], up.Pause(0.05), is_whole=False, end=up.End.RESET)
+
+
+@every_stream
+@every_end
+def test_stream_that_is_cut_before_its_first_event_is_refused_and_free(
+    world: World, caller: Caller, streaming: Streaming, is_clean: bool
+) -> None:
+    row = ROWS[streaming.endpoint]
+    model = world.offer(row.shape)
+    caller.upstream.on(model.upstream, cut(streaming, 0, is_clean=is_clean))
+    before = caller.available
+
+    with open_stream(caller, streaming, model) as response:
+        response.read()
+
+    row.refused(response, 502, "server_error", "upstream_error")
+    assert (caller.only_record().outcome, caller.only_record().cost) == ("upstream_error", 0)
+    assert caller.available == before
+
+
+@every_stream
+@every_end
+@pytest.mark.parametrize("place", ["in the middle", "before its end"])
+def test_stream_that_is_cut_says_so_and_costs_what_came(
+    world: World, caller: Caller, streaming: Streaming, is_clean: bool, place: str
+) -> None:
+    row = ROWS[streaming.endpoint]
+    model = world.offer(row.shape)
+    length = streaming.needed - 1 if place == "before its end" else (streaming.needed + 1) // 2
+    caller.upstream.on(model.upstream, cut(streaming, length, is_clean=is_clean))
+    before = caller.available
+
+    heard = hear(caller, streaming, model)
+
+    assert heard.status == 200
+    if streaming.breaks is None:
+        assert heard.is_cut is not is_clean  # bytes have no end but the connection's
+    else:
+        streaming.breaks(heard.raw)
+    record = caller.only_record()
+    is_whole = streaming.breaks is None and is_clean
+    assert record.outcome == ("success" if is_whole else "upstream_error")
+    assert (record.cost > 0) is streaming.pays
+    assert caller.available == before - record.cost
+
+
+# --- clients that leave ----------------------------------------------------------------------------------------------
+
+
+@every_whole
+def test_client_that_leaves_before_a_whole_answer_pays_for_it(world: World, caller: Caller, name: str) -> None:
+    """The upstream goes on and charges."""
+    row = ROWS[name]
+    model = world.offer(row.shape)
+    caller.upstream.on(model.upstream, up.Reply((up.Pause(0.7), *row.whole.steps)))
+    before = caller.available
+
+    with pytest.raises(httpx.ReadTimeout):
+        send(caller, ENDPOINTS[name], model, timeout=0.3)
+
+    record = caller.only_record()
+    assert (record.outcome, record.cost) == ("client_gone", row.cost)
+    assert caller.available == before - record.cost
+
+
+@every_stream
+def test_client_that_leaves_a_stream_before_its_first_byte_pays_for_the_prompt(
+    world: World, caller: Caller, streaming: Streaming
+) -> None:
+    model = world.offer(ROWS[streaming.endpoint].shape)
+    caller.upstream.on(model.upstream, streaming.reply(up.HANG))
+    before = caller.available
+
+    with pytest.raises(httpx.ReadTimeout), open_stream(caller, streaming, model, timeout=0.3):
+        pass
+
+    record = caller.only_record()
+    assert (record.outcome, record.status, record.usage.output, record.usage.images) == ("client_gone", 499, 0, 0)
+    assert record.cost > 0
+    assert caller.available == before - record.cost
+    assert caller.upstream.received(model.upstream)[0].was_left_within(1)
+
+
+@every_stream
+def test_client_that_leaves_a_stream_pays_for_what_came(world: World, caller: Caller, streaming: Streaming) -> None:
+    model = world.offer(ROWS[streaming.endpoint].shape)
+    caller.upstream.on(model.upstream, streaming.reply(*streaming.events[:2], up.HANG))
+    before = caller.available
+
+    with open_stream(caller, streaming, model) as response:
+        next(response.iter_raw())
+
+    record = caller.only_record()
+    assert (record.outcome, record.status) == ("client_gone", 200)
+    assert record.cost > 0
+    assert caller.available == before - record.cost
+    assert caller.upstream.received(model.upstream)[0].was_left_within(1)
 
 
 # --- the client's purse ----------------------------------------------------------------------------------------------
@@ -168,6 +271,55 @@ def test_spent_quota_is_refused_and_changes_nothing(world: World, limited: Calle
     with limited.nothing_changes():
         response = send(limited, ENDPOINTS[name], model)
     ROWS[name].refused(response, 429, "insufficient_quota", "quota_exceeded")
+
+
+@every_whole
+def test_quota_that_is_spent_while_an_answer_is_made_ends_nothing_but_what_follows(world: World, name: str) -> None:
+    """What was admitted is served and paid for to its end."""
+    row, caller = ROWS[name], world.caller()
+    with caller.installation.database():
+        quota = quotas.grant(caller.holder.tenant, amount=DOLLAR, period="total")
+    model, gate = world.offer(row.shape), threading.Event()
+    caller.upstream.on(model.upstream, up.Reply((up.Until(gate), *row.whole.steps)))
+
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(send, caller, ENDPOINTS[name], model)
+        caller.upstream.wait_for(model.upstream)
+        with caller.installation.database():
+            quotas.change(quota, amount=0, is_hard=True)
+        gate.set()
+
+    assert answer.result().status_code == 200
+    record = caller.only_record()
+    assert (record.outcome, record.cost) == ("success", row.cost)
+    with caller.nothing_changes():
+        row.refused(send(caller, ENDPOINTS[name], model), 429, "insufficient_quota", "quota_exceeded")
+
+
+@every_stream
+def test_quota_that_is_spent_in_the_middle_of_a_stream_ends_nothing_but_what_follows(
+    world: World, streaming: Streaming
+) -> None:
+    row, caller = ROWS[streaming.endpoint], world.caller()
+    with caller.installation.database():
+        quota = quotas.grant(caller.holder.tenant, amount=DOLLAR, period="total")
+    model, gate = world.offer(row.shape), threading.Event()
+    caller.upstream.on(model.upstream, streaming.reply(streaming.events[0], up.Until(gate), *streaming.events[1:]))
+
+    with open_stream(caller, streaming, model) as response:
+        parts = response.iter_raw()
+        next(parts)
+        with caller.installation.database():
+            quotas.change(quota, amount=0, is_hard=True)
+        gate.set()
+        assert list(parts)
+
+    record = caller.only_record()
+    assert record.outcome == "success"
+    assert record.cost > 0
+    with caller.nothing_changes():
+        refused = send(caller, ENDPOINTS[streaming.endpoint], model)
+    row.refused(refused, 429, "insufficient_quota", "quota_exceeded")
 
 
 @every_endpoint

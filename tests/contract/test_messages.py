@@ -15,8 +15,7 @@ import pytest
 
 from tests import upstream as up
 from tests.callers import MESSAGES, Caller, Stream, decoded
-from tests.faults import CANARY
-from tests.grammar import assert_valid_message, assert_whole, begun, events_in
+from tests.grammar import assert_refused, assert_valid_message, assert_whole, begun, events_in
 from tests.installation import CHEAP, DEAR, Offer, Shape, Via
 from tests.routing.providers.anthropic.streams import STOP, begins, brings, closes, ends, opens
 from tests.worlds import World
@@ -42,21 +41,6 @@ def listen(caller: Caller, model: Offer, /, **members: Any) -> Stream:
             for data in response.iter_raw():
                 seen.raw += data
     return seen
-
-
-def assert_refused(response: httpx.Response, status: int, kind: str, code: str) -> dict[str, Any]:
-    """Anthropic's envelope, in which nothing of the upstream stands; returns the `error` object."""
-    assert response.status_code == status, response.text
-    assert response.headers["content-type"].partition(";")[0] == "application/json"
-    whole = decoded(response.content)
-    assert whole.keys() == {"type", "error", "request_id"}
-    assert (whole["type"], whole["request_id"]) == ("error", response.headers["x-request-id"])
-    assert response.headers["request-id"] == response.headers["x-request-id"]
-    error: dict[str, Any] = whole["error"]
-    assert (error["type"], error["code"]) == (kind, code)
-    assert error.keys() <= {"type", "message", "code", "param"}
-    assert CANARY not in response.text
-    return error
 
 
 @contextlib.contextmanager

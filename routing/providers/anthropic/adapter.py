@@ -76,7 +76,8 @@ class Anthropic:
         if call.endpoint == _OWN:
             path = call.path
             body = {name: value for name, value in call.body.items() if name not in _EXTENSIONS and value is not None}
-            body["messages"] = without_unsigned(body["messages"])
+            if type(body.get("messages")) is list:
+                body["messages"] = without_unsigned(body["messages"])
         else:
             path = _PATH
             body = said(call.body, call.upstream_model, call.cap, options.thinking)

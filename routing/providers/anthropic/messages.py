@@ -114,19 +114,19 @@ def without_unsigned(messages: list[Any]) -> list[Any]:
 
     A turn that said nothing else is left as it is.
     """
-    return [_signed(message) if message["role"] == "assistant" else message for message in messages]
+    return [_signed(message) if type(message) is dict else message for message in messages]
 
 
 def _signed(message: Block) -> Block:
-    content = message["content"]
-    if type(content) is not list or not any(map(_is_unsigned, content)):
+    content = message.get("content")
+    if type(content) is not list or message.get("role") != "assistant" or not any(map(_is_unsigned, content)):
         return message
     kept = [block for block in content if not _is_unsigned(block)]
     return {**message, "content": kept} if kept else message
 
 
-def _is_unsigned(block: Block) -> bool:
-    return block.get("type") == "thinking" and not block.get("signature")
+def _is_unsigned(block: Any) -> bool:
+    return type(block) is dict and block.get("type") == "thinking" and not block.get("signature")
 
 
 def _use_of(call: dict[str, Any]) -> Block:
