@@ -146,6 +146,8 @@ class _Made:
                 raise Lost
             inner = None
             if level < inmost:
+                if not whole:  # neither is it here
+                    raise Lost
                 inner = next(reversed(whole.values())) if bracket == ord("{") else whole[-1]
             if bracket == ord("{"):
                 more = made.pop(self._mark, None)

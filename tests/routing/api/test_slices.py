@@ -106,9 +106,10 @@ def test_long_name_that_comes_twice_is_one_member() -> None:
     assert read(f'{{"{name}":1,"{name}":2}}'.encode()) == {name: 2}
 
 
-def test_container_whose_name_came_before_is_not_gone_on_with() -> None:
+@pytest.mark.parametrize("between", [b"0", b"[]", b"[[]]", b"[0]", b"{}", b'[{"c":[]}]'])
+def test_container_whose_name_came_before_is_not_gone_on_with(between: bytes) -> None:
     with pytest.raises(Lost):
-        read(b'{"a":1,"b":2,"a":[1,2,3]}', 12)
+        read(b'{"a":0,"b":%b,"a":[[{"c":[1,2],"d":3},4],5]}' % between, 8)
 
 
 def test_blanks_without_end_cost_no_memory() -> None:
