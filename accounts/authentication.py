@@ -206,7 +206,7 @@ class KeyCache:
 
     def at_hand(self, secret: str) -> Caller | None:
         """The caller behind a secret, where he was read a moment ago."""
-        known = self._callers.get(blake2b(secret.encode(), salt=self._pepper).digest())
+        known = self._callers.get(self._digest(secret))
         if known is None or time.monotonic() - known[0] > FRESH_SECONDS or known[1].is_of_past_period:
             return None
         self._used.add(known[1].key_id)

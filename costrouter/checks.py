@@ -56,72 +56,73 @@ def check_values(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list
 
 def check_public(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     """What must not meet the internet."""
-    found: list[CheckMessage] = []
+    return [*_embedded(), *_connections(), *_scripts(), *_signups(), *_debugging()]
+
+
+def _embedded() -> Iterator[CheckMessage]:
     if settings.EMBEDDED:
-        found.append(
-            checks.Warning(
-                "This is the embedded default, which is for trying things out.",
-                hint="Set DATABASE_URL and REDIS_URL; see docs/runbook.md.",
-                id="costrouter.W010",
-            )
+        yield checks.Warning(
+            "This is the embedded default, which is for trying things out.",
+            hint="Set DATABASE_URL and REDIS_URL; see docs/runbook.md.",
+            id="costrouter.W010",
         )
+
+
+def _connections() -> Iterator[CheckMessage]:
     if not settings.SITE_URL.startswith("https://"):
-        found.append(
-            checks.Warning(
-                f"SITE_URL is {settings.SITE_URL}: passwords, cookies and keys travel unencrypted.",
-                hint="Put a TLS proxy in front and set SITE_URL to its https address.",
-                id="costrouter.W011",
-            )
+        yield checks.Warning(
+            f"SITE_URL is {settings.SITE_URL}: passwords, cookies and keys travel unencrypted.",
+            hint="Put a TLS proxy in front and set SITE_URL to its https address.",
+            id="costrouter.W011",
         )
     elif not settings.TRUSTED_PROXIES:
-        found.append(
-            checks.Warning(
-                "TRUSTED_PROXIES is empty: every client behind the TLS proxy has the proxy's address.",
-                hint="Set it to the proxy's network, or one client's wrong passwords lock out all of them.",
-                id="costrouter.W012",
-            )
+        yield checks.Warning(
+            "TRUSTED_PROXIES is empty: every client behind the TLS proxy has the proxy's address.",
+            hint="Set it to the proxy's network, or one client's wrong passwords lock out all of them.",
+            id="costrouter.W012",
         )
     if settings.HAS_TLS and not settings.SESSION_COOKIE_SECURE:
-        found.append(
-            checks.Warning(
-                "COOKIE_SECURE is off: a browser that is led to http sends its session unencrypted.",
-                hint="Remove COOKIE_SECURE from the environment.",
-                id="costrouter.W015",
-            )
+        yield checks.Warning(
+            "COOKIE_SECURE is off: a browser that is led to http sends its session unencrypted.",
+            hint="Remove COOKIE_SECURE from the environment.",
+            id="costrouter.W015",
         )
-    if lax := sorted(_LAX & set(settings.CONTENT_SECURITY_POLICY["DIRECTIVES"]["script-src"])):
-        found.append(
-            checks.Warning(
-                f"CSP_ADDITIONS lets {', '.join(lax)} run as a script: a text that somebody slips into a page would.",
-                hint="Name the hosts whose scripts are meant.",
-                id="costrouter.W016",
-            )
+
+
+def _scripts() -> Iterator[CheckMessage]:
+    lax = sorted(_LAX & set(settings.CONTENT_SECURITY_POLICY["DIRECTIVES"]["script-src"]))
+    if lax:
+        yield checks.Warning(
+            f"CSP_ADDITIONS lets {', '.join(lax)} run as a script: a text that somebody slips into a page would.",
+            hint="Name the hosts whose scripts are meant.",
+            id="costrouter.W016",
         )
-    if settings.SIGNUP_OPEN and _trial_credit() > 0 and not settings.TRIAL_AFTER_CONFIRMATION:
-        found.append(
-            checks.Warning(
-                "TRIAL_AFTER_CONFIRMATION is off: every made-up address is granted TRIAL_CREDIT.",
-                hint="Remove it from the environment and set EMAIL_URL, or set TRIAL_CREDIT to 0.",
-                id="costrouter.W013",
-            )
+
+
+def _signups() -> Iterator[CheckMessage]:
+    if not settings.SIGNUP_OPEN or _trial_credit() <= 0:
+        return
+    if not settings.TRIAL_AFTER_CONFIRMATION:
+        yield checks.Warning(
+            "TRIAL_AFTER_CONFIRMATION is off: every made-up address is granted TRIAL_CREDIT.",
+            hint="Remove it from the environment and set EMAIL_URL, or set TRIAL_CREDIT to 0.",
+            id="costrouter.W013",
         )
-    elif settings.SIGNUP_OPEN and _trial_credit() > 0 and not _can_confirm():
-        found.append(
-            checks.Warning(
-                "Nobody who signs up can confirm an address, so nobody gets the trial credit.",
-                hint="Set EMAIL_URL, and EMAIL_VERIFICATION to optional or mandatory.",
-                id="costrouter.W014",
-            )
+    elif not _can_confirm():
+        yield checks.Warning(
+            "Nobody who signs up can confirm an address, so nobody gets the trial credit.",
+            hint="Set EMAIL_URL, and EMAIL_VERIFICATION to optional or mandatory.",
+            id="costrouter.W014",
         )
+
+
+def _debugging() -> Iterator[CheckMessage]:
     if settings.DEBUG:
-        found.append(
-            Error(
-                "DEBUG is on: error pages show settings and source.",
-                hint="Remove DEBUG from the environment.",
-                id="costrouter.E010",
-            )
+        yield Error(
+            "DEBUG is on: error pages show settings and source.",
+            hint="Remove DEBUG from the environment.",
+            id="costrouter.E010",
         )
-    return found
 
 
 def _can_confirm() -> bool:

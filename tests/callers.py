@@ -37,6 +37,18 @@ class Stream:
     """Whether the connection broke instead of ending."""
     arrivals: list[tuple[float, bytes]] = field(default_factory=list)
 
+    @classmethod
+    def of(cls, response: httpx.Response) -> Stream:
+        """Reads an answer as it comes, also where it breaks off."""
+        seen = cls(response.status_code, response.headers)
+        try:
+            for data in response.iter_raw():
+                seen.raw += data
+                seen.arrivals.append((time.monotonic(), data))
+        except httpx.RemoteProtocolError:
+            seen.is_cut = True
+        return seen
+
     @property
     def data(self) -> list[str]:
         """The data of each event."""
@@ -120,14 +132,7 @@ class Caller:
         """Asks for a stream and reads it to its end."""
         body = self.body(model, stream=True, **members)
         with self.client.stream("POST", PATH, json=body, headers=headers) as response:
-            seen = Stream(response.status_code, response.headers)
-            try:
-                for data in response.iter_raw():
-                    seen.raw += data
-                    seen.arrivals.append((time.monotonic(), data))
-            except httpx.RemoteProtocolError:
-                seen.is_cut = True
-        return seen
+            return Stream.of(response)
 
     @contextlib.contextmanager
     def listening(self, model: Offer | str, /, **members: Any) -> Iterator[httpx.Response]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import time
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -65,14 +64,7 @@ def hear(caller: Caller, model: Offer, /, **members: Any) -> Stream:
     """The answer as it comes, also where it breaks off."""
     body = {"model": model.name, "input": TEXT, "voice": "alloy", **members}
     with caller.client.stream("POST", SPEECH, json=body) as response:
-        seen = Stream(response.status_code, response.headers)
-        try:
-            for data in response.iter_raw():
-                seen.raw += data
-                seen.arrivals.append((time.monotonic(), data))
-        except httpx.RemoteProtocolError:
-            seen.is_cut = True
-    return seen
+        return Stream.of(response)
 
 
 def test_sound_comes_as_it_is_and_costs_its_characters(caller: Caller, speaker: Offer) -> None:
