@@ -12,8 +12,9 @@ from typing import Any, Final
 
 from accounts.errors import GatewayError
 from accounts.networks import Network, client_address, parse_address
-from routing.api.body import RequestTooLarge
-from routing.api.plane import Receive, Scope, Send, SlowBodies, read_parts
+from routing.api.headers import RequestHeaders
+from routing.api.intake import Intake, Receive
+from routing.api.plane import Scope, Send
 
 LARGEST_FORM: Final = 2_621_440
 """Bytes: what Django reads of a form into memory (DATA_UPLOAD_MAX_MEMORY_SIZE). No page of ours takes files."""
@@ -25,15 +26,14 @@ class Guard:
     def __init__(self, application: Any, trusted_proxies: Sequence[Network], most_body_bytes: int) -> None:
         self._application = application
         self._trusted_proxies = trusted_proxies
-        self._most = min(most_body_bytes, LARGEST_FORM)
-        self._slow_bodies = SlowBodies()
+        self._intake = Intake(min(most_body_bytes, LARGEST_FORM))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = dict(scope["headers"])
         scope = self._as_the_client_sent_it(scope, headers)
         if b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0":
             try:
-                receive = await self._with_body(receive, headers)
+                receive = await self._with_body(receive, RequestHeaders(scope["headers"]))
             except GatewayError as refusal:
                 return await _refuse(refusal, send)
         await self._application(scope, receive, send)
@@ -56,14 +56,9 @@ class Guard:
             return False
         return any(ip in network for network in self._trusted_proxies)
 
-    async def _with_body(self, receive: Receive, headers: dict[bytes, bytes]) -> Receive:
+    async def _with_body(self, receive: Receive, headers: RequestHeaders) -> Receive:
         """The body is here, whole; raises RequestTooLarge or RequestTimeout."""
-        declared = headers.get(b"content-length")
-        if declared is not None and (not declared.isdigit() or int(declared) > self._most):
-            raise RequestTooLarge(self._most)
-        body = await self._slow_bodies.read(
-            read_parts(receive, self._most, -1 if declared is None else int(declared))
-        )  # fmt: skip
+        body = await self._intake.read(receive, headers)
         first = deque([{"type": "http.request", "body": body, "more_body": False}])
 
         async def replay() -> Any:

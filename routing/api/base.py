@@ -28,6 +28,7 @@ from accounts.networks import client_address
 from routing.api import cors
 from routing.api.errors import InternalError, MethodNotSupported, PermissionRefused, UnknownUrl
 from routing.api.headers import Headers, RequestHeaders
+from routing.api.intake import Intake, Receive
 from routing.pipeline.gateway import Gateway
 from routing.pipeline.run import ClientGone
 from routing.pipeline.stream import StreamReply
@@ -36,7 +37,7 @@ log = logging.getLogger(__name__)
 
 
 class ApiRequest(msgspec.Struct):
-    """A request of the API plane. `read_body` reads the body once, bounded."""
+    """A request of the API plane."""
 
     id: str
     method: str
@@ -47,14 +48,23 @@ class ApiRequest(msgspec.Struct):
     started: float
     started_at: float
     gateway: Gateway
-    read_body: Callable[[], Awaitable[bytes]]
-    until_gone: Callable[[], Awaitable[None]]
-    """Returns when the client has left; to be awaited once, after the body was read."""
+    intake: Intake
+    receive: Receive
+    """The server's; for `read_body` and `until_gone` alone."""
     user: Caller | None = None
     values: dict[str, Any] | None = None
     """The body, once a view has read it."""
     auth: Caller | None = None
     """Whose key it is, also where the key may not be used: the answer's CORS headers are this key's."""
+
+    def read_body(self) -> Awaitable[bytes]:
+        """The whole body; to be read once. Raises RequestTooLarge or RequestTimeout."""
+        return self.intake.read(self.receive, self.headers)
+
+    async def until_gone(self) -> None:
+        """Returns when the client has left; the end of the request's body may still be waiting to be read."""
+        while (await self.receive())["type"] != "http.disconnect":
+            pass
 
     def query(self, name: str) -> str:
         """A parameter of the query string, empty if it is not there."""

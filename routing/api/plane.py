@@ -19,21 +19,19 @@ from accounts.errors import GatewayError
 from billing.reservations import new_id
 from routing.api import cors
 from routing.api.base import ApiRequest, ApiResponse, refuse
-from routing.api.body import RequestTooLarge
 from routing.api.doors import Doors, Stopping
 from routing.api.envelopes import envelope_at
-from routing.api.errors import RequestTimeout, UnknownUrl
+from routing.api.errors import UnknownUrl
 from routing.api.headers import Headers, RequestHeaders
+from routing.api.intake import Intake, Receive
 from routing.api.paths import nearest
 from routing.pipeline.gateway import Gateway
 from routing.pipeline.run import ClientGone
 from routing.pipeline.stream import BrokenOff, StreamReply
 
 Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-BODY_SECONDS: Final = 60.0
 _NO_CONTENT: Final = 204
 _REFUSED: Final = 400
 _SMALL: Final = 64 * 1024
@@ -51,7 +49,7 @@ class ApiPlane:
     def __init__(self, gateway: Gateway, doors: Doors) -> None:
         self._gateway = gateway
         self._doors = doors
-        self._slow_bodies = SlowBodies()
+        self._intake = Intake(gateway.options.most_body_bytes)
         self._resolver = get_resolver()
         self._views: dict[str, Callable[..., Awaitable[ApiResponse]]] = {}
         """Views of paths without parameters, once resolved."""
@@ -71,8 +69,8 @@ class ApiPlane:
             started=time.monotonic(),
             started_at=time.time(),
             gateway=self._gateway,
-            read_body=partial(self._read_body, headers, receive),
-            until_gone=partial(_until_gone, receive),
+            intake=self._intake,
+            receive=receive,
         )
         refusal = doors.refusal(self._gateway.key_cache.pace.waiting)
         doors.inside[task] = None
@@ -133,16 +131,6 @@ class ApiPlane:
         # Pages take forms. What takes JSON from other machines has no form's token either.
         return match is None or (posts_json and not getattr(match.func, "csrf_exempt", False))
 
-    def _read_body(self, headers: RequestHeaders, receive: Receive) -> Awaitable[bytes]:
-        """The whole body; raises RequestTooLarge as soon as it is declared or grows larger than the limit."""
-        most = self._gateway.options.most_body_bytes
-        declared = headers.by_name.get(b"content-length")
-        if declared is None:
-            return self._slow_bodies.read(read_parts(receive, most, headers=headers))
-        if not declared.isdigit() or int(declared) > most:
-            raise RequestTooLarge(most)
-        return self._slow_bodies.read(read_parts(receive, most, int(declared), headers))
-
     def _resolved(self, path: str) -> ResolverMatch | None:
         try:
             return self._resolver.resolve(path)
@@ -159,28 +147,6 @@ class ApiPlane:
             if not match.kwargs:
                 self._views[path] = view
         return view
-
-
-async def read_parts(receive: Receive, most: int, length: int = -1, headers: RequestHeaders | None = None) -> bytes:
-    """The body, whole as soon as `length` bytes are here: the server would say so in a message of its own.
-
-    That it has come is noted with its `headers`.
-    """
-    parts: list[bytes] = []
-    size = 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise RequestTimeout
-        part = message.get("body", b"")
-        size += len(part)
-        if size > most:
-            raise RequestTooLarge(most)
-        if size == length or not message.get("more_body"):
-            if headers is not None:
-                headers.is_body_read = True
-            return b"".join((*parts, part)) if parts else part
-        parts.append(part)
 
 
 async def _is_body_left(request: ApiRequest) -> bool:
@@ -202,47 +168,6 @@ async def _is_body_left(request: ApiRequest) -> bool:
     return False
 
 
-class SlowBodies:
-    """Ends the reading of bodies that take longer than a minute to come, with one timer for all of them."""
-
-    def __init__(self, seconds: float = BODY_SECONDS) -> None:
-        self._seconds = seconds
-        self._reading: dict[asyncio.Task[Any], float] = {}
-        """When each began, the oldest first."""
-        self._late: set[asyncio.Task[Any]] = set()
-        self._timer: asyncio.TimerHandle | None = None
-
-    async def read(self, body: Awaitable[bytes]) -> bytes:
-        """The body; raises RequestTimeout where the time is over."""
-        loop = asyncio.get_running_loop()
-        task = asyncio.current_task(loop)
-        assert task is not None  # noqa: S101 - requests run in tasks
-        self._reading[task] = loop.time()
-        if self._timer is None:
-            self._timer = loop.call_later(self._seconds, self._look, loop)
-        try:
-            return await body
-        except asyncio.CancelledError:
-            if task in self._late:
-                task.uncancel()
-                raise RequestTimeout from None
-            raise
-        finally:
-            del self._reading[task]
-            self._late.discard(task)
-
-    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._timer = None
-        latest = loop.time() - self._seconds
-        for task, began in self._reading.items():
-            if began > latest:
-                self._timer = loop.call_at(began + self._seconds, self._look, loop)
-                break
-            if task not in self._late:
-                self._late.add(task)
-                task.cancel()
-
-
 async def send_stream(stream: StreamReply, headers: Headers, send: Send) -> None:
     def write(data: bytes) -> Awaitable[None]:
         return send({"type": "http.response.body", "body": data, "more_body": True})
@@ -256,9 +181,3 @@ async def send_stream(stream: StreamReply, headers: Headers, send: Send) -> None
             await stream.finish()
     except (ClientGone, BrokenOff):  # without its end, a body is not taken for whole: the server hangs up
         return
-
-
-async def _until_gone(receive: Receive) -> None:
-    """Returns when the client has left; the end of the request's body may still be waiting to be read."""
-    while (await receive())["type"] != "http.disconnect":
-        pass

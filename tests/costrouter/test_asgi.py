@@ -12,12 +12,14 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from routing.api.errors import RequestTimeout
-from routing.api.plane import SlowBodies
+from routing.api.headers import RequestHeaders
+from routing.api.intake import Intake
 from tests.databases import SqliteDatabases
 from tests.gateway import Gateway
 
@@ -175,17 +177,24 @@ def test_form_of_the_web_plane(demo: Demo) -> None:
 
 def test_body_that_comes_too_slowly() -> None:
     async def play() -> None:
-        bodies = SlowBodies(seconds=0.1)
-        quick = asyncio.create_task(bodies.read(asyncio.sleep(0.01, b"quick")))
-        slow = asyncio.create_task(bodies.read(asyncio.sleep(30, b"slow")))
+        intake = Intake(1_000, seconds=0.1)
+
+        def body(text: bytes, seconds: float) -> asyncio.Task[bytes]:
+            async def receive() -> dict[str, Any]:
+                await asyncio.sleep(seconds)
+                return {"type": "http.request", "body": text, "more_body": False}
+
+            return asyncio.create_task(intake.read(receive, RequestHeaders([])))
+
+        quick, slow = body(b"quick", 0.01), body(b"slow", 30)
         await asyncio.sleep(0.05)
-        later = asyncio.create_task(bodies.read(asyncio.sleep(0.08, b"later")))
+        later = body(b"later", 0.08)
 
         with pytest.raises(RequestTimeout):
             await slow
         assert (await quick, await later) == (b"quick", b"later")
 
-        gone = asyncio.create_task(bodies.read(asyncio.sleep(30, b"gone")))
+        gone = body(b"gone", 30)
         await asyncio.sleep(0)
         gone.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -10,7 +10,7 @@ import pytest
 
 from accounts.networks import parse_networks
 from costrouter.guard import LARGEST_FORM, Guard
-from routing.api.plane import SlowBodies
+from routing.api.intake import Intake
 
 Message = dict[str, Any]
 
@@ -128,7 +128,7 @@ def test_body_that_is_too_large_never_reaches_a_page(headers: list[tuple[bytes, 
 def test_body_that_comes_too_slowly_is_ended() -> None:
     page = Page()
     slow = guard(page)
-    slow._slow_bodies = SlowBodies(seconds=0.2)
+    slow._intake = Intake(1_000, seconds=0.2)
 
     answer = ask(slow, method="POST", headers=[(b"transfer-encoding", b"chunked")], parts=[b"x"] * 100, pause=0.05)
 

@@ -25,6 +25,7 @@ from billing.kinds import Usage
 from billing.models import LedgerEntry, Price, Reservation, UsageRecord
 from routing.api.base import ApiRequest, ApiResponse
 from routing.api.headers import RequestHeaders
+from routing.api.intake import Intake
 from routing.api.views import EndpointView
 from routing.catalogue.models import CatalogueModel, Channel, CostPrice, Route
 from routing.endpoints.base import Form, Needs
@@ -130,13 +131,14 @@ class App:
         """What the API answers to this body, once nothing is held any more; `arriving` is how long that takes."""
         body = orjson.dumps({"model": self.model, "input": "What is the sea?", **members})
 
-        async def read_body() -> bytes:
+        messages = [{"type": "http.request", "body": body}]
+
+        async def receive() -> dict[str, Any]:
+            if not messages:
+                await asyncio.Event().wait()
             if arriving is not None:
                 await arriving
-            return body
-
-        async def until_gone() -> None:
-            await asyncio.Event().wait()
+            return messages.pop()
 
         async def story() -> ApiResponse:
             request = ApiRequest(
@@ -151,8 +153,8 @@ class App:
                 started=time.monotonic(),
                 started_at=time.time(),
                 gateway=self.stage.gateway,
-                read_body=read_body,
-                until_gone=until_gone,
+                intake=Intake(1_000_000),
+                receive=receive,
             )
             view: Any = endpoint_view.as_view()
             response: ApiResponse = await view(request)
