@@ -54,6 +54,8 @@ def decimal_text(number: int, places: int) -> str:
     """`number` times ten to the minus `places`, without exponent or trailing zeros."""
     if number < 0:
         return "-" + decimal_text(-number, places)
+    if not places:
+        return str(number)
     digits = str(number).zfill(places + 1)
-    fraction = digits[-places:].rstrip("0") if places else ""
-    return f"{digits[:-places]}.{fraction}" if fraction else digits[: len(digits) - places]
+    fraction = digits[-places:].rstrip("0")
+    return f"{digits[:-places]}.{fraction}" if fraction else digits[:-places]

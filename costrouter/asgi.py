@@ -32,7 +32,8 @@ from costrouter.parent import end_server, end_with_parent, say_ready
 from costrouter.scheduler import Scheduler
 from costrouter.stopping import Stop
 from routing.api.doors import Doors
-from routing.api.plane import ApiPlane, Receive, Scope, Send
+from routing.api.intake import Receive
+from routing.api.plane import ApiPlane, Scope, Send
 
 
 class Application:

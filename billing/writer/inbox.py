@@ -95,7 +95,8 @@ class Inbox:
         """The outcome, once committed. Raises ServiceUnavailable if too many wait for an absent database."""
         if self.is_away and self._waiting_count >= MOST_WAITING:
             raise ServiceUnavailable
-        future: asyncio.Future[HoldOutcome] = asyncio.get_running_loop().create_future()
+        assert self._loop is not None  # noqa: S101 - `open` comes first
+        future: asyncio.Future[HoldOutcome] = self._loop.create_future()  # asking for the running loop costs a syscall
         self._waiting_count += 1
         self.in_flight.add(hold.id)
         self._holds.append(Waiting(hold, future, time.monotonic() + HOLD_PATIENCE))

@@ -125,10 +125,12 @@ class _Connection(asyncio.Protocol):
     _late: Fault = "first_byte_timeout"
     _ends_at = 0.0
 
-    def __init__(self, pool: Client, key: tuple[str, str, int], kept: Any = None) -> None:
+    def __init__(
+        self, pool: Client, key: tuple[str, str, int], loop: asyncio.AbstractEventLoop, kept: Any = None
+    ) -> None:
         self._pool = pool
         self._key = key
-        self._loop = asyncio.get_running_loop()
+        self._loop = loop
         self._transport: Any = kept
         self._is_kept = kept is not None
         self._fields: dict[bytes, bytes] = {}
@@ -204,7 +206,7 @@ class _Connection(asyncio.Protocol):
             transport, self._transport = self._transport, None
             self._may_be_kept = False
             del self._parser  # which holds our methods: a cycle that only the garbage collector would find
-            self._pool.keep(self._key, transport)
+            self._pool.keep(self._key, transport, self._loop)
         else:
             self.abort()
             self._fail(UpstreamFault("cancelled"))
@@ -370,7 +372,7 @@ class Client:
         Raises UpstreamFault.
         `when_sent` is called when there is a connection and the request is on its way.
         """
-        ends_at = asyncio.get_running_loop().time() + timeouts.total
+        ends_at = time.monotonic() + timeouts.total  # the loop's own clock
         length = len(body) + sum(map(len, pieces)) if pieces else len(body)
         head = b"%scontent-length: %d\r\n\r\n" % (_head(origin, path, headers), length)
         connection = self._take(origin) or await self._connect(origin, timeouts)
@@ -400,7 +402,7 @@ class Client:
             connection.abort()
         return None
 
-    def keep(self, key: tuple[str, str, int], transport: Any) -> None:
+    def keep(self, key: tuple[str, str, int], transport: Any, loop: asyncio.AbstractEventLoop) -> None:
         """Keeps a connection for the next request, and lets go of those that have waited too long for one."""
         idle = self._idle[key]
         now = time.monotonic()
@@ -409,7 +411,7 @@ class Client:
         if len(idle) >= _MOST_IDLE or transport.is_closing():
             transport.abort()
             return
-        connection = _Connection(self, key, kept=transport)
+        connection = _Connection(self, key, loop, kept=transport)
         connection.idle_since = now
         transport.set_protocol(connection)
         idle.append(connection)
@@ -437,7 +439,7 @@ class Client:
         for address in await self._resolve(key, origin):
             try:
                 _transport, connection = await loop.create_connection(
-                    lambda: _Connection(self, key), address, origin.port, **secure
+                    lambda: _Connection(self, key, loop), address, origin.port, **secure
                 )
                 return connection
             except ssl.SSLError as error:
