@@ -50,7 +50,7 @@ month-end: .venv/synced ## close and draft a month of a million records, on SQLi
 	folder=$$(mktemp -d) && export COSTROUTER_VAR=$$folder DJANGO_SETTINGS_MODULE=costrouter.settings && \
 	$(PY) manage.py migrate -v0 && $(PY) -m bench.month_end; code=$$?; rm -rf $$folder; exit $$code
 
-test-real: .venv/synced ## a real model behind, real agents before the gateway (downloads 400 MB once; agents need npm)
+test-real: .venv/synced ## a real model behind, real agents before the gateway (downloads 700 MB once; agents need npm)
 	bin/bootstrap --group real
 	$(PY) -m pytest tests/real $(ARGS)
 

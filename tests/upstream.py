@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import enum
+import io
 import json
-import re
 import socket
 import struct
 import threading
@@ -19,6 +19,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
+
+from multipart import MultipartParser, parse_options_header
 
 from tests.servers import free_port
 
@@ -84,6 +86,14 @@ class Received:
     @property
     def json(self) -> JSON:
         return json.loads(self.body)
+
+    @property
+    def form(self) -> dict[str, str]:
+        """The fields of a form without its files, whose bytes may hold anything."""
+        _type, options = parse_options_header(self.header("content-type") or "")
+        size = len(self.body) + 1  # nothing goes to a temporary file, which somebody would have to close
+        parts = MultipartParser(io.BytesIO(self.body), options["boundary"], spool_limit=size, memory_limit=2 * size)
+        return {part.name: part.value for part in parts if part.filename is None}
 
     def header(self, name: str) -> str | None:
         return next((value for key, value in self.headers if key.lower() == name), None)
@@ -419,8 +429,7 @@ async def _chunks(reader: asyncio.StreamReader) -> Any:
 
 def _model_of(request: Received) -> str | None:
     if (request.header("content-type") or "").startswith("multipart/form-data"):
-        found = re.search(rb'name="model"\r\n\r\n([^\r\n]+)', request.body)
-        return found[1].decode() if found else None
+        return request.form.get("model")
     with contextlib.suppress(ValueError):
         body = request.json
         named = body.get("model") if isinstance(body, dict) else None

@@ -111,7 +111,7 @@ def test_any_body_gets_an_answer_or_a_refusal_in_the_envelope(
 
 def assert_answered_or_refused(response: httpx.Response, subject: Subject) -> None:
     """A whole answer, or a client's error in the envelope."""
-    assert response.status_code < 500, (response.request.content, response.text)
+    assert response.status_code < 500, f"{response.status_code}: {response.text}\nto: {response.request.content!r}"
     assert response.headers["x-request-id"]
     assert b"<html" not in response.content.lower()
     if response.status_code == 200:
