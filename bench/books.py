@@ -26,7 +26,7 @@ from accounts.models import ApiKey, Tenant, User  # noqa: E402
 from accounts.tenants import open_tenant  # noqa: E402
 from bench import payloads  # noqa: E402
 from billing import balances, ledger, money  # noqa: E402
-from billing.models import LedgerEntry, Price, Reservation, UsageRecord  # noqa: E402
+from billing.models import LedgerEntry, Price, Quota, Reservation, UsageRecord  # noqa: E402
 from routing.models import CatalogueModel, Channel, CostPrice, Route  # noqa: E402
 
 _FUNDS = Decimal(1_000_000)
@@ -34,8 +34,11 @@ _UNREACHED = 2_000_000_000
 """A limit per minute that is checked at every request and never met (the column ends at 2^31)."""
 
 
-def open_books(json_port: int, stream_port: int) -> str:
-    """One tenant with money and a limited key; one channel and route to each upstream, with prices. Returns the key."""
+def open_books(json_port: int, stream_port: int, *, has_quotas: bool = False) -> str:
+    """One tenant with money and a limited key; one channel and route to each upstream, with prices. Returns the key.
+
+    With quotas the tenant has one a month and the key one a day, checked at every request and never met.
+    """
     owner = User.objects.create_user("bench@example.com")
     tenant = open_tenant(owner=owner, name="Benchmark")
     wallet = balances.open_wallet(tenant)
@@ -50,6 +53,9 @@ def open_books(json_port: int, stream_port: int) -> str:
         tokens_per_minute=_UNREACHED,
         concurrency=_UNREACHED,
     )
+    if has_quotas:
+        Quota.objects.create(tenant=tenant, amount=amount)
+        Quota.objects.create(tenant=tenant, api_key=issued.api_key, period=Quota.Period.DAY, amount=amount)
     return issued.secret
 
 
@@ -104,7 +110,8 @@ def _open_catalogue(json_channel: Channel, stream_channel: Channel) -> None:
 
 def main(arguments: list[str]) -> None:
     if arguments[0] == "open":
-        print(json.dumps({"key": open_books(int(arguments[1]), int(arguments[2]))}))
+        secret = open_books(int(arguments[1]), int(arguments[2]), has_quotas="quotas" in arguments)
+        print(json.dumps({"key": secret}))
     elif arguments[0] == "keys":
         Path(arguments[2]).write_text("\n".join(more_keys(int(arguments[1]))))
     elif arguments[0] == "made-up":

@@ -137,7 +137,9 @@ def open_stand(fleet: Fleet, *, postgresql_port: int, redis_port: int, json_port
     return Stand(database_url, stores.start_redis(fleet, port=redis_port), json_port, stream_port)
 
 
-def open_books(fleet: Fleet, stand: Stand, checkout: Checkout = OURS, *, database: int = 0) -> Books:
+def open_books(
+    fleet: Fleet, stand: Stand, checkout: Checkout = OURS, *, database: int = 0, has_quotas: bool = False
+) -> Books:
     """Migrates a database for a version, and opens its books for load on the two upstreams; `database` is Redis's."""
     env = {
         "DJANGO_SETTINGS_MODULE": "costrouter.settings",
@@ -152,8 +154,8 @@ def open_books(fleet: Fleet, stand: Stand, checkout: Checkout = OURS, *, databas
         "DEBUG": "0",
     }
     checkout.run("manage.py", "migrate", "--verbosity", "0", env=env, seconds=300)
-    ports = str(stand.json_port), str(stand.stream_port)
-    opened = checkout.run("-m", "bench.books", "open", *ports, env=env, seconds=120)
+    wanted = [str(stand.json_port), str(stand.stream_port), *(["quotas"] if has_quotas else [])]
+    opened = checkout.run("-m", "bench.books", "open", *wanted, env=env, seconds=120)
     return Books(checkout, env, json.loads(opened)["key"])
 
 

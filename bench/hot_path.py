@@ -2,8 +2,9 @@
 
 The gateway has core 0 to itself; load, upstreams, PostgreSQL and Redis share core 1. Windows of all candidates
 alternate, so that they see the same machine. `--before FOLDER` measures another version of this project, checked out
-there, in the same rounds, and says what changed. The run fails if any answer was wrong, if the books do not add up
-afterwards, or if a bar is missed; it writes bench/results/hot_path.json.
+there, in the same rounds, and says what changed. With `--quotas` each request draws on two quotas beside the wallet.
+The run fails if any answer was wrong, if the books do not add up afterwards, or if a bar is missed; it writes
+bench/results/hot_path.json (hot_path_quotas.json).
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class Candidates:
 
 
 def measure(
-    plan: Plan, *, only: set[str], with_peers: bool, before: Path | None, first_port: int
+    plan: Plan, *, only: set[str], with_peers: bool, before: Path | None, has_quotas: bool, first_port: int
 ) -> tuple[Samples, dict[str, int]]:
     """Brings everything up, runs the rounds, proves the books and takes everything down.
 
@@ -60,7 +61,7 @@ def measure(
     nginx, stream, postgresql, redis, null, batched, gateway, former, peer = range(first_port, first_port + 9)
     with Fleet() as fleet:
         stand = open_stand(fleet, postgresql_port=postgresql, redis_port=redis, json_port=nginx, stream_port=stream)
-        books = open_books(fleet, stand)
+        books = open_books(fleet, stand, has_quotas=has_quotas)
         windows = Windows(fleet, plan, Target("upstream", nginx, stream_port=stream), Samples(machine.SLOW_STATE))
         candidates = Candidates(
             start_gateway(fleet, books, port=gateway),
@@ -134,6 +135,7 @@ def main() -> int:
     parser = command.parser("bench.hot_path", __doc__)
     parser.add_argument("--peers", action="store_true", help="measure other gateways in the same rounds")
     parser.add_argument("--before", type=Path, help="a folder with another version of this project, to compare with")
+    parser.add_argument("--quotas", action="store_true", help="the tenant and the key have quotas (results apart)")
     parser.add_argument(
         "--only", default="json,embeddings,stream", help="some of json, embeddings, stream (default: all)"
     )
@@ -148,11 +150,18 @@ def _main(options: argparse.Namespace) -> int:
     if options.peers:
         _prepare_peers()
     samples, counted = measure(
-        plan, only=only, with_peers=options.peers, before=options.before, first_port=options.port
+        plan,
+        only=only,
+        with_peers=options.peers,
+        before=options.before,
+        has_quotas=options.quotas,
+        first_port=options.port,
     )
     document = report(samples, plan.rounds, only=only, counted=counted)
     judged = bars(document)
-    results.write("hot_path", document | {"bars": [bar.row() for bar in judged]})
+    results.write(
+        "hot_path_quotas" if options.quotas else "hot_path", document | {"bars": [bar.row() for bar in judged]}
+    )
     results.show_samples(samples)
     return results.show_bars(judged)
 
