@@ -23,6 +23,7 @@ django.setup()
 
 from django.conf import settings
 
+import costrouter.urls  # noqa: F401 - so that no request is the first to need it
 from accounts.networks import parse_networks
 from costrouter.gateway import build
 from costrouter.guard import Guard

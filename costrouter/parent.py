@@ -13,6 +13,7 @@ PARENT: Final = "COSTROUTER_PARENT"
 hears that a process serves.
 """
 _PR_SET_PDEATHSIG: Final = 1
+_PR_SET_NAME: Final = 15
 
 
 def end_server() -> None:
@@ -36,3 +37,8 @@ def say_ready(drain_seconds: float) -> None:
     told = os.environ.get(PARENT)
     if told:
         os.write(int(told.split()[1]), f"{os.getpid()} {drain_seconds:g}\n".encode())
+
+
+def own_name(name: str) -> None:
+    """Gives this process a name, as ps(1) shows it beside its command (prctl(2), PR_SET_NAME)."""
+    ctypes.CDLL(None).prctl(_PR_SET_NAME, name.encode())

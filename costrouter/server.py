@@ -17,6 +17,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from granian._granian import SocketHolder
@@ -24,6 +25,7 @@ from granian.constants import HTTPModes, Interfaces, Loops
 from granian.http import HTTP1Settings
 from granian.server.mp import MPServer
 
+from costrouter.nursery import Forked, Nursery
 from costrouter.parent import PARENT
 
 log = logging.getLogger("_granian")
@@ -63,6 +65,11 @@ class Supervisor(MPServer):
         self._failures = [0] * workers
         self._due: dict[int, float] = {}
         """When a process that died is started again, by its place."""
+        self._nursery: Nursery | None = None
+        self._next_nursery: Nursery | None = None
+        """What takes the nursery's place as soon as it has imported everything."""
+        self._is_restarting = False
+        """Whether every process is to be replaced then."""
         self._to_replace: list[int] = []
         self._incoming: Worker | None = None
         """The process that takes over from the one in its place as soon as it serves."""
@@ -75,6 +82,36 @@ class Supervisor(MPServer):
         holder: Any = SocketHolder
         self._ssp, self._sso, self._shd = None, None, holder(self._listener.fileno(), False, BACKLOG)
 
+    def _spawn_workers(self, spawn_target: Spawn, target_loader: Any) -> None:
+        """Once everything is imported; none if it cannot be."""
+        if sys.platform == "linux":
+            nursery = self._nursery = self._new_nursery(spawn_target, target_loader)
+            try:
+                while not nursery.has_become_ready(_TICK_SECONDS):
+                    if self.interrupt_signal:
+                        return
+            except EOFError:
+                self._give_up(0)
+                return
+        for place in range(self.workers):
+            worker = self._forked(place, spawn_target, target_loader)
+            worker.start()
+            self.wrks.append(worker)
+
+    def _new_nursery(self, spawn_target: Spawn, target_loader: Any) -> Nursery:
+        return Nursery(target_loader, partial(self._live, spawn_target, target_loader))
+
+    def _live(self, spawn_target: Spawn, target_loader: Any, place: int) -> None:
+        """A process's whole life, in that process."""
+        self._spawn_worker(place, spawn_target, target_loader).inner.run()
+
+    def _forked(self, place: int, spawn_target: Spawn, target_loader: Any) -> Worker:
+        """A process that has not started yet."""
+        worker: Worker = self._spawn_worker(place, spawn_target, target_loader)
+        if self._nursery is not None:
+            worker.inner = Forked(partial(self._nursery.fork, place))
+        return worker
+
     def _serve_loop(self, spawn_target: Spawn, target_loader: Any) -> None:
         while not self.interrupt_signal:
             self.main_loop_interrupt.wait(_TICK_SECONDS)
@@ -82,7 +119,8 @@ class Supervisor(MPServer):
             self._hear_who_is_ready()
             if self.reload_signal:
                 self.reload_signal = False
-                self._to_replace = list(range(self.workers))
+                self._begin_restart(spawn_target, target_loader)
+            self._look_after_nurseries(spawn_target, target_loader)
             self._start_again(spawn_target, target_loader)
             self._replace_next(spawn_target, target_loader)
             self._end_overdue()
@@ -94,6 +132,42 @@ class Supervisor(MPServer):
                 self._ready.add(int(pid))
                 self.workers_kill_timeout = int(float(drain_seconds) + _MARGIN_SECONDS)
 
+    def _begin_restart(self, spawn_target: Spawn, target_loader: Any) -> None:
+        if self._nursery is None:
+            self._to_replace = list(range(self.workers))
+            return
+        if self._next_nursery is not None:
+            self._next_nursery.close()
+        self._next_nursery, self._is_restarting = self._new_nursery(spawn_target, target_loader), True
+
+    def _look_after_nurseries(self, spawn_target: Spawn, target_loader: Any) -> None:
+        """Puts the next one in its place when it is ready; makes one for a nursery that has died."""
+        if self._nursery is not None and self._nursery.is_dead and self._next_nursery is None:
+            self._nursery.is_dead = False  # found again by the next process that is due, after its pause
+            self._next_nursery = self._new_nursery(spawn_target, target_loader)
+        coming = self._next_nursery
+        if self._nursery is None or coming is None:
+            return
+        try:
+            if coming.has_become_ready(0):
+                self._nursery.close()
+                self._nursery, self._next_nursery = coming, None
+                if self._is_restarting:
+                    self._to_replace, self._is_restarting = list(range(self.workers)), False
+                return
+            is_overdue = time.monotonic() - coming.birth > START_SECONDS
+        except EOFError:
+            is_overdue = True
+        if is_overdue:
+            log.error("The new process did not start: the old ones stay")
+            coming.close()
+            self._next_nursery, self._is_restarting = None, False
+
+    def _give_up(self, place: int) -> None:
+        log.error("No process could start; the reason stands above")
+        self.interrupt_signal = True
+        self.interrupt_children.append(place)  # by which granian's exit code is 1
+
     def _start_again(self, spawn_target: Spawn, target_loader: Any) -> None:
         """What died; at once if it had lived, else after a pause that doubles. Nothing is if none ever served."""
         now = time.monotonic()
@@ -104,9 +178,7 @@ class Supervisor(MPServer):
                 continue
             if place not in self._due:
                 if not self._ready:
-                    log.error("No process could start; the reason stands above")
-                    self.interrupt_signal = True
-                    self.interrupt_children.append(place)  # by which granian's exit code is 1
+                    self._give_up(place)
                     return
                 has_lived = now - worker.birth > STEADY_SECONDS
                 self._failures[place] = 0 if has_lived else self._failures[place] + 1
@@ -114,7 +186,7 @@ class Supervisor(MPServer):
             if now >= self._due[place]:
                 del self._due[place]
                 log.info("Starting worker-%d again", place + 1)
-                fresh: Worker = self._spawn_worker(place, spawn_target, target_loader)
+                fresh = self._forked(place, spawn_target, target_loader)
                 self.wrks[place] = fresh
                 fresh.start()
 
@@ -123,7 +195,7 @@ class Supervisor(MPServer):
         incoming = self._incoming
         if incoming is None:
             if self._to_replace:
-                spawned: Worker = self._spawn_worker(self._to_replace.pop(0), spawn_target, target_loader)
+                spawned = self._forked(self._to_replace.pop(0), spawn_target, target_loader)
                 spawned.interrupt_by_parent = True  # its end is looked after here
                 spawned.start()
                 self._incoming = spawned
@@ -157,6 +229,9 @@ class Supervisor(MPServer):
 
     def _stop_workers(self) -> None:
         self._hear_who_is_ready()
+        for nursery in (self._nursery, self._next_nursery):
+            if nursery is not None:
+                nursery.close()
         self.wrks += [worker for worker in (self._incoming, *self._retiring) if worker is not None]
         workers: list[Worker] = list(self.wrks)
         for worker in workers:

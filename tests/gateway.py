@@ -52,8 +52,12 @@ class Gateway:
     @property
     def pids(self) -> list[int]:
         """The worker processes that live now, oldest first."""
-        children = (int(pid) for pid in _children(self._process.pid))
-        return sorted(pid for pid in children if b"resource_tracker" not in _command_line(pid))
+        return self._named("worker")
+
+    @property
+    def nurseries(self) -> list[int]:
+        """What they are forked from: one, but for a moment."""
+        return self._named("nursery")
 
     @property
     def resident_bytes(self) -> int:
@@ -95,6 +99,10 @@ class Gateway:
         self._process.stop()
         print(self.log.read_text())  # noqa: T201
 
+    def _named(self, name: str) -> list[int]:
+        children = (int(pid) for pid in _children(self._process.pid))
+        return sorted(pid for pid in children if _name(pid) == name)
+
     def _wait(self, seconds: float) -> None:
         """Until every worker has started and the gateway answers."""
         deadline = time.monotonic() + seconds
@@ -121,8 +129,9 @@ def _children(pid: int) -> list[str]:
         return []
 
 
-def _command_line(pid: int) -> bytes:
+def _name(pid: int) -> str:
+    """The worker processes and what they are forked from (costrouter/nursery.py) give themselves names."""
     try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
+        return Path(f"/proc/{pid}/comm").read_text().strip()
     except OSError:
-        return b""
+        return ""
