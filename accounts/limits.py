@@ -100,16 +100,16 @@ class Standing(msgspec.Struct, frozen=True):
         limit, remaining = self.limit_requests, self.remaining_requests
         if limit >= 0:
             pairs += (
-                (b"x-ratelimit-limit-requests", b"%d" % limit),
-                (b"x-ratelimit-remaining-requests", b"%d" % remaining),
-                (b"x-ratelimit-reset-requests", b"%dms" % -((remaining - limit) * 60_000 // limit)),
+                (b"x-ratelimit-limit-requests", f"{limit}".encode()),
+                (b"x-ratelimit-remaining-requests", f"{remaining}".encode()),
+                (b"x-ratelimit-reset-requests", f"{-((remaining - limit) * 60_000 // limit)}ms".encode()),
             )
         limit, remaining = self.limit_tokens, self.remaining_tokens
         if limit >= 0:
             pairs += (
-                (b"x-ratelimit-limit-tokens", b"%d" % limit),
-                (b"x-ratelimit-remaining-tokens", b"%d" % remaining),
-                (b"x-ratelimit-reset-tokens", b"%dms" % -((remaining - limit) * 60_000 // limit)),
+                (b"x-ratelimit-limit-tokens", f"{limit}".encode()),
+                (b"x-ratelimit-remaining-tokens", f"{remaining}".encode()),
+                (b"x-ratelimit-reset-tokens", f"{-((remaining - limit) * 60_000 // limit)}ms".encode()),
             )
         return pairs
 

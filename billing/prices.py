@@ -155,8 +155,10 @@ def lines(usage: Usage, tariff: Tariff) -> list[Line]:
         tariff = tariff.for_input(usage.input)
     quantities = [*msgspec.structs.astuple(usage)]
     if sum(quantities) == usage.input + usage.output:  # as most: nothing else was used
-        plain = ((_INPUT, usage.input, tariff.input), (_OUTPUT, usage.output, tariff.output))
-        return [Line(kind, quantity, rate) for kind, quantity, rate in plain if quantity]
+        plain = [Line(_INPUT, usage.input, tariff.input)] if usage.input else []
+        if usage.output:
+            plain.append(Line(_OUTPUT, usage.output, tariff.output))
+        return plain
     for part, whole in _WITHIN:
         quantities[whole] -= quantities[part]
     return [*compress(map(Line, KINDS, quantities, tariff.rates), quantities)]

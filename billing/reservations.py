@@ -17,6 +17,7 @@ import datetime as dt
 import os
 import time
 from functools import lru_cache
+from math import floor
 from typing import Final
 
 import msgspec
@@ -87,8 +88,8 @@ def new_id() -> str:
 
 def timestamp(seconds: float) -> str:
     """Seconds since the epoch as UTC text that both databases read into a timestamp column."""
-    whole = int(seconds)
-    return f"{_second(whole)}.{str(int((seconds - whole) * 1_000_000)).zfill(6)}"
+    whole = floor(seconds)
+    return f"{_second(whole)}.{str(floor((seconds - whole) * 1_000_000)).zfill(6)}"
 
 
 @lru_cache(maxsize=16)

@@ -53,7 +53,7 @@ class Spool:
     def note(self, progress: Progress) -> None:
         """Writes a line; raises nothing: a disk that refuses stops what begins (`has_room`), not what goes on."""
         text = _encode(progress)
-        line = b"%08x %b\n" % (crc32(text), text)
+        line = f"{crc32(text):08x} ".encode() + text + b"\n"
         self._latest[progress.id] = line
         if self._retry_at:
             self.has_room()

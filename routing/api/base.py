@@ -156,7 +156,7 @@ class GatewayView(APIView):
                     self._deny(request, permission)
             if self._throttle_classes:
                 await self._throttle(request)
-            response: ApiResponse = await handler(request, **kwargs)
+            response: ApiResponse = await (handler(request, **kwargs) if kwargs else handler(request))
             return response
         except ClientGone:
             raise

@@ -111,7 +111,7 @@ class ApiPlane:
             return
         if response.status != _NO_CONTENT:
             media = (b"content-type", response.media) if response.media else _JSON
-            response.headers += (media, (b"content-length", b"%d" % len(response.body)))
+            response.headers += (media, (b"content-length", f"{len(response.body)}".encode()))
         await send({"type": "http.response.start", "status": response.status, "headers": response.headers})
         await send({"type": "http.response.body", "body": b"" if request.method == "HEAD" else response.body})
 
@@ -143,9 +143,9 @@ class ApiPlane:
             match = self._resolved(path)
             if match is None or not path.startswith("/v1"):  # a page's path is none of ours
                 raise UnknownUrl(nearest(path))
-            view = partial(match.func, **match.kwargs)
-            if not match.kwargs:
-                self._views[path] = view
+            if match.kwargs:
+                return partial(match.func, **match.kwargs)
+            view = self._views[path] = match.func
         return view
 
 

@@ -44,7 +44,8 @@ class EndpointView(GatewayView):
         """Puts into the body what an endpoint's URL says of the request; most say nothing."""
 
     async def post(self, request: ApiRequest, **named: str) -> ApiResponse:
-        reply = await serve(await self.call(request, **named), request.gateway, request.until_gone)
+        call = await (self.call(request, **named) if named else self.call(request))  # without a dictionary for nothing
+        reply = await serve(call, request.gateway, request.until_gone)
         if isinstance(reply, StreamReply):
             return ApiResponse(200, reply.headers, stream=reply)
         return ApiResponse(200, reply.headers, reply.body, media=reply.media)

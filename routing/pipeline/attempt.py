@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from math import floor
 from types import TracebackType
 from typing import Final, NoReturn, Self
 
@@ -67,14 +68,14 @@ class Attempt:
             self._state.started(now)
         self._channel.in_flight += 1
         self.record = AttemptRecord(
-            route.channel.name, route.upstream_name, None, None, "", int((now - request_started) * 1000), 0
+            route.channel.name, route.upstream_name, None, None, "", floor((now - request_started) * 1000), 0
         )
 
     def answered(self, status: int, *, first_byte: float) -> None:
         """The answer has begun (a stream) or is there: good for the route. Times are of the monotonic clock."""
         now, record = time.monotonic(), self.record
         record.outcome, record.status = Ending.ANSWERED, status
-        record.duration_ms = int((now - self._started) * 1000)
+        record.duration_ms = floor((now - self._started) * 1000)
         self._state.succeeded(now, first_byte - self._started)
 
     def end(self) -> None:
@@ -138,7 +139,7 @@ class Attempt:
         record = self.record
         record.outcome, record.status = ending, status
         record.detail = detail[:_MOST_DETAIL] or record.detail  # of which a remark may have been made before
-        record.duration_ms = int((now - self._started) * 1000)
+        record.duration_ms = floor((now - self._started) * 1000)
 
     def __enter__(self) -> Self:
         return self

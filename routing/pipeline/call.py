@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from math import floor
 from typing import Any
 
 import msgspec
@@ -51,7 +52,7 @@ class Call(msgspec.Struct, frozen=True):
 
     def head(self, model: ModelView, route: RouteView, expected_input: int) -> Head:
         """What makes an answer of this model, served by this route, ours."""
-        return Head(self.public_id(self.id), model.name, int(self.started_at), route.channel.hidden, expected_input)
+        return Head(self.public_id(self.id), model.name, floor(self.started_at), route.channel.hidden, expected_input)
 
 
 class Option(msgspec.Struct, frozen=True):

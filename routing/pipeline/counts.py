@@ -6,6 +6,7 @@ The output cap goes with every request, so an upstream's counts far above it are
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import floor
 from typing import Final
 
 import msgspec
@@ -21,7 +22,7 @@ _MARGIN_TOKENS: Final = 64
 def most_output(cap: int, answers: int, uncapped: int = 0) -> int:
     """The output tokens of all answers together above which an upstream has gone past its cap, or past all belief."""
     asked = cap * answers + uncapped
-    return asked + int(asked * _MARGIN_SHARE) + _MARGIN_TOKENS
+    return asked + floor(asked * _MARGIN_SHARE) + _MARGIN_TOKENS
 
 
 def counted(reader: Reader, estimate: Callable[[], Usage], most: int) -> tuple[Usage, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from math import floor
 from types import TracebackType
 from typing import Any, Self
 
@@ -138,8 +139,8 @@ class Run(msgspec.Struct):
                 upstream_model="" if route is None else route.upstream_name,
                 attempts=self.attempts,
                 decision=plan.decision,
-                first_byte_ms=None if self.first_byte is None else int((self.first_byte - call.started) * 1000),
-                duration_ms=int((now - call.started) * 1000),
+                first_byte_ms=None if self.first_byte is None else floor((self.first_byte - call.started) * 1000),
+                duration_ms=floor((now - call.started) * 1000),
             )
         )
 
@@ -192,7 +193,10 @@ class Run(msgspec.Struct):
 
     def headers(self) -> list[tuple[bytes, bytes]]:
         """The response headers that tell how the request was served."""
-        pairs = [(b"x-costrouter-model", self.model.header), (b"x-costrouter-attempts", b"%d" % len(self.attempts))]
+        pairs = [
+            (b"x-costrouter-model", self.model.header),
+            (b"x-costrouter-attempts", f"{len(self.attempts)}".encode()),
+        ]
         if self.gateway.options.shown.channels and self.route is not None:
             pairs.append((b"x-costrouter-channel", self.route.channel.header))
         pairs += self.standing.headers

@@ -6,6 +6,7 @@ Each process learns for itself, from nothing, within some hundred requests.
 from __future__ import annotations
 
 from collections import OrderedDict
+from math import floor
 from typing import Final
 
 _SMOOTHING: Final = 0.1
@@ -45,7 +46,7 @@ class Learned:
     def expected_output(self, tenant_id: int, model: str, cap: int) -> int:
         """Output tokens that a tenant's requests to a model usually take, at most the cap."""
         known = self._outputs.get((tenant_id, model))
-        return min(cap, _USUAL_OUTPUT if known is None else int(known) + 1)
+        return min(cap, _USUAL_OUTPUT if known is None else floor(known) + 1)
 
     def note_output(self, tenant_id: int, model: str, output_tokens: int) -> None:
         key = (tenant_id, model)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
+from math import floor
 from typing import Any, Final, Literal, Protocol
 
 import msgspec
@@ -128,7 +129,7 @@ def rank(demand: Demand, candidates: Sequence[Candidate], draw: Callable[[], flo
     verdicts = [_verdict(chosen, "chosen", None, expected)]
     if len(ready) > 1:
         verdicts += [_verdict(candidate, "ready", None, expected) for candidate, expected in ready[1:]]
-    cached = int(demand.expected_input * chosen.cached_share)
+    cached = floor(demand.expected_input * chosen.cached_share)
     use = Expected(demand.expected_input, cached, demand.expected_output)
     return Decision(demand.strategy, use, (*verdicts, *out))
 
@@ -141,7 +142,7 @@ def _alone(demand: Demand, candidate: Candidate) -> Decision:
     else:
         expected = expected_cost(demand, candidate.cost, candidate.success_rate, candidate.cached_share)
         verdict = _verdict(candidate, "chosen", None, expected)
-        cached = int(demand.expected_input * candidate.cached_share)
+        cached = floor(demand.expected_input * candidate.cached_share)
     return Decision(demand.strategy, Expected(demand.expected_input, cached, demand.expected_output), (verdict,))
 
 
@@ -180,7 +181,7 @@ def expected_cost(demand: Demand, cost: Tariff, success_rate: float = 1.0, cache
         tokens += sum(line.exact_millionths for line in lines(demand.beside, cost))
     if cached_share:
         tokens += demand.expected_input * cached_share * (cost.rate("cached_input") - cost.input)
-    return int((tokens / PER_MILLION + cost.request_fee) / max(success_rate, 0.01))
+    return floor((tokens / PER_MILLION + cost.request_fee) / max(success_rate, 0.01))
 
 
 class Abilities(Protocol):
@@ -236,7 +237,7 @@ def _verdict(
         reason=reason,
         expected_cost=expected,
         currency="" if cost is None else cost.currency,
-        success_rate=int(candidate.success_rate * 1000 + 0.5) / 1000,
+        success_rate=floor(candidate.success_rate * 1000 + 0.5) / 1000,
         priority=candidate.priority,
         weight=candidate.weight,
     )

@@ -374,7 +374,7 @@ class Client:
         """
         ends_at = time.monotonic() + timeouts.total  # the loop's own clock
         length = len(body) + sum(map(len, pieces)) if pieces else len(body)
-        head = b"%scontent-length: %d\r\n\r\n" % (_head(origin, path, headers), length)
+        head = _head(origin, path, headers) + f"content-length: {length}\r\n\r\n".encode()
         connection = self._take(origin) or await self._connect(origin, timeouts)
         while True:
             connection.send(head, body, pieces, timeouts, ends_at)

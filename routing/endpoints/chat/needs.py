@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import floor
 from typing import Any, Final
 
 from routing.endpoints.base import LEAST_USEFUL_OUTPUT, Learned, ModelFacts, Needs
@@ -25,8 +26,8 @@ def needs_of(
     """Raises ContextLengthExceeded or IntegerAboveMaxValue."""
     images = request.images()
     text_bytes = body_bytes - sum([len(image.url) for image in images]) if images else body_bytes
-    expected_input = int(text_bytes / learned.bytes_per_token(model.name)) + len(images) * IMAGE_TOKENS
-    input_bound = int(text_bytes / learned.dense_bytes_per_token(model.name)) + len(images) * IMAGE_TOKENS_AT_MOST
+    expected_input = floor(text_bytes / learned.bytes_per_token(model.name)) + len(images) * IMAGE_TOKENS
+    input_bound = floor(text_bytes / learned.dense_bytes_per_token(model.name)) + len(images) * IMAGE_TOKENS_AT_MOST
     least_input = text_bytes // BYTES_OF_A_TOKEN_AT_MOST
     asked_cap, answers = request.cap, request.choices
     cap = _output_cap(request, asked_cap, model, least_input, expected_input)

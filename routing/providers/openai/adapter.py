@@ -121,9 +121,12 @@ class OpenAI:
 
 def _set_cap(body: dict[str, Any], cap: int, names: tuple[str, ...]) -> None:
     """Under the name or names that the client chose, else under the best that the upstream knows."""
-    chosen = [name for name in names if body.get(name) is not None] or names[:1]
-    for name in chosen:
-        body[name] = cap
+    is_chosen = False
+    for name in names:
+        if body.get(name) is not None:
+            body[name], is_chosen = cap, True
+    if not is_chosen:
+        body[names[0]] = cap
 
 
 OPENAI: Final = OpenAI()
