@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
+from itertools import takewhile
 from typing import Final
 from uuid import UUID
 
@@ -58,11 +59,16 @@ class Course:
             self.pool.spend(record.cost, Cause(record.settled_at, record=record.pk))
         if self.state.until == BEGINNING:
             self._spend_archived()
-        for entry in self._entries().filter(created_at__lt=until):
+        for entry in self._entries_before(until):
             self._use(max(entry.created_at, self.state.until), open_)
             self.apply(entry)
         self._use(max(until, self.state.until), open_)
         self.state.in_flight = [str(id_) for id_ in open_]
+
+    def take_in(self) -> None:
+        """Applies all that has been posted, whatever its moment: the entry posted next must not pass it over."""
+        for entry in self._entries():
+            self.apply(entry)
 
     def apply(self, entry: LedgerEntry) -> None:
         """What an entry does to the lots, at the place that the cursor has reached."""
@@ -92,6 +98,10 @@ class Course:
             since = max(since, at)
         self.state.until = since
 
+    def _entries_before(self, until: dt.datetime) -> Iterator[LedgerEntry]:
+        """Up to the first that says a later moment: clocks differ, and the cursor is a number that goes up."""
+        return takewhile(lambda entry: entry.created_at < until, self._entries())
+
     def _entries(self) -> QuerySet[LedgerEntry]:
         return LedgerEntry.objects.filter(balance=self.wallet, pk__gt=self.state.posted).order_by("pk")
 
@@ -111,7 +121,7 @@ class Course:
         """Once, at the beginning of history: what was archived has sums and no moments of its own."""
         uses = ArchivedUse.objects.filter(balance=self.wallet, cost__gt=0).select_related("archive")
         for use in uses.order_by("archive__ends"):
-            for entry in self._entries().filter(created_at__lt=use.archive.ends):
+            for entry in self._entries_before(use.archive.ends):
                 self.apply(entry)
             self.pool.spend(use.cost, Cause(use.archive.ends, use.archive.ends))
 

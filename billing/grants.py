@@ -135,10 +135,14 @@ def _post_expiry(wallet: Balance, lot: Lot, amount: int) -> LedgerEntry:
 
 
 def _brought_up_to(wallet: Balance, now: dt.datetime) -> tuple[Course, int]:
-    """The wallet's course as it is now, and how much of its own money is free. Locks the cursor, then the wallet."""
+    """The wallet's course as it is now, and how much of its own money is free. Locks the cursor, then the wallet.
+
+    `now` may be a while ago: of one run all wallets have the same. What was posted since is in the course as well.
+    """
     course = drawing.locked(wallet)
     row = Balance.objects.select_for_update().get(pk=wallet.pk)
     course.advance(now)
+    course.take_in()
     return course, max(0, row.available - row.credit_line)
 
 

@@ -442,6 +442,43 @@ def test_what_was_bought_is_not_voided(purse: Purse) -> None:
     assert purse.available == 9
 
 
+# --- no entry is passed over ---------------------------------------------------------------------------------------
+
+
+def test_expiry_takes_in_what_was_posted_at_its_own_instant(purse: Purse) -> None:
+    first = purse.post(Kind.GRANT, 10, expires_at=purse.now + dt.timedelta(minutes=1))
+    purse.wait(60)
+    second = purse.post(Kind.GRANT, 5)
+
+    assert purse.expire() == 1
+
+    assert (purse.rest(first), purse.rest(second)) == (0, 5)
+
+
+def test_void_takes_in_what_was_posted_since_its_moment(purse: Purse) -> None:
+    grant = purse.post(Kind.GRANT, 10)
+    moment = purse.now + dt.timedelta(milliseconds=1)
+    later = purse.post(Kind.TOP_UP, 5)
+
+    grants.void(grant, note="test", created_by=None, now=moment)
+
+    assert (purse.rest(grant), purse.rest(later)) == (0, 5)
+
+
+def test_entry_of_a_clock_that_is_ahead_is_drawn_when_its_time_has_come(purse: Purse) -> None:
+    """Two processes' clocks differ: the entry that was posted first says the later moment."""
+    purse.wait(2)
+    ahead = purse.post(Kind.TOP_UP, 5)
+    purse.wait(-2)
+    behind = purse.post(Kind.TOP_UP, 7)
+    purse.draw()
+
+    purse.wait(10)
+    purse.draw()
+
+    assert (purse.rest(ahead), purse.rest(behind)) == (5, 7)
+
+
 # --- exactly once ----------------------------------------------------------------------------------------------------
 
 
