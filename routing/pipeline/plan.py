@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Final, NoReturn
 
 import msgspec
@@ -184,7 +185,8 @@ def _over_max_price(demand: Demand, provider: ProviderPreferences, price: Tariff
     if bound is not None:
         pairs += [(bound.prompt, price.input), (bound.completion, price.output), (bound.request, price.request_fee)]
     unit = 10 ** EXPONENT[price.currency]
-    is_over = any(limit is not None and amount > limit * unit for limit, amount in pairs)
+    # By the number as it was written: 2.01 times 10**9 is less than 2,010,000,000 where it is binary.
+    is_over = any(limit is not None and amount > Decimal(repr(limit)) * unit for limit, amount in pairs)
     return msgspec.structs.replace(demand, is_over_max_price=is_over)
 
 

@@ -28,6 +28,10 @@ def test_upstream_may_pass_its_cap_by_a_quarter_and_some_tokens(cap: int, answer
     assert most_output(cap, answers) == most
 
 
+def test_output_that_no_cap_bounds_may_come_on_top() -> None:
+    assert most_output(100, 1, 60) == 160 + 40 + 64
+
+
 @pytest.mark.parametrize(
     ("told", "members", "usage", "source"),
     [

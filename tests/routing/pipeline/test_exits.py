@@ -120,7 +120,7 @@ def client(stage: Stage) -> Callable[..., Client]:
         ledger.post(balance=wallet, kind=LedgerEntry.Kind.GRANT, amount=funds, reference=name)
         row = Channel.objects.create(name=name, provider="fake", base_url=url, **channel)
         model = CatalogueModel.objects.create(name=name)
-        Price.objects.create(model=name, input=2 * 10**9, output=8 * 10**9)
+        Price.objects.create(model=name, input=2 * 10**9, output=8 * 10**9, request_fee=7)
         CostPrice.objects.create(
             route=Route.objects.create(channel=row, model=model, upstream_name="up"), input=1, output=1
         )
@@ -177,7 +177,8 @@ async def cancelled(exchange: Coroutine[Any, Any, Any], *, after: float) -> None
 def test_whole_answer(client: Callable[..., Client]) -> None:
     app = client(QUICK, is_stream=False)
     assert isinstance(app.run(app.ask()), WholeReply)
-    assert app.assert_settled("success").output_tokens == 5
+    record = app.assert_settled("success")
+    assert (record.output_tokens, record.channel, record.upstream_model) == (5, record.model, "up")
 
 
 def test_whole_stream(client: Callable[..., Client]) -> None:
@@ -234,10 +235,10 @@ def test_client_that_has_left_before_it_asked(client: Callable[..., Client]) -> 
 
 
 def assert_prompt_alone(app: Client) -> None:
-    """The request was on its way when its client left: the upstream has read it."""
+    """The request was on its way when its client left: the upstream has read it. The fee is for answers."""
     record = app.assert_settled("client_gone")
     assert (record.output_tokens, record.usage_source) == (0, "estimated")
-    assert record.cost == record.claimed_cost == cost(record.usage, record.price.tariff) > 0
+    assert record.cost == record.claimed_cost == cost(record.usage, record.price.tariff) - 7 > 0
 
 
 @pytest.mark.parametrize("policy", ["cancel", "drain"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import time
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -13,10 +14,11 @@ import pytest
 from accounts.authentication import Caller
 from billing.prices import Tariff
 from routing.catalogue.snapshot import ChannelView, ModelView, RouteView, Snapshot
-from routing.endpoints.base import LEAST_USEFUL_OUTPUT
+from routing.endpoints.base import LEAST_USEFUL_OUTPUT, Endpoint
 from routing.endpoints.chat import CHAT
 from routing.endpoints.chat.needs import IMAGE_TOKENS, IMAGE_TOKENS_AT_MOST
-from routing.endpoints.invalid import IntegerAboveMaxValue
+from routing.endpoints.images import IMAGES
+from routing.endpoints.invalid import IntegerAboveMaxValue, UnsupportedParameter
 from routing.errors import ContextLengthExceeded, ModelNotFound, NoAvailableChannel, NoMatchingRoute
 from routing.pipeline.admission import _amount
 from routing.pipeline.call import Call, Plan
@@ -24,6 +26,7 @@ from routing.pipeline.plan import resolve
 from routing.selection.health import Health
 from routing.selection.learned import DENSE
 from routing.selection.reasons import LACKS, Reason
+from routing.selection.shortlist import MANY
 from routing.wire.addresses import Origin
 from routing.wire.client import Timeouts
 
@@ -78,9 +81,14 @@ def model(name: str, *routes: RouteView, price: Tariff | None = PRICE, **members
 
 
 def call(
-    body: dict[str, Any], *models: ModelView, allowed: frozenset[str] = frozenset(), currency: str = "USD"
+    body: dict[str, Any],
+    *models: ModelView,
+    allowed: frozenset[str] = frozenset(),
+    currency: str = "USD",
+    endpoint: Endpoint = CHAT,
 ) -> Call:
-    whole = {"messages": [{"role": "user", "content": "hi"}], **body}
+    asked = {"messages": [{"role": "user", "content": "hi"}]} if endpoint is CHAT else {"prompt": "hi"}
+    whole = {**asked, **body}
     caller = Caller(
         key_id=1,
         tenant_id=7,
@@ -95,8 +103,8 @@ def call(
     return Call(
         id="0" * 32,
         caller=caller,
-        endpoint=CHAT,
-        request=CHAT.read(whole),
+        endpoint=endpoint,
+        request=endpoint.read(whole),
         body=whole,
         body_bytes=len(orjson.dumps(whole)),
         snapshot=Snapshot(1, {each.name: each for each in models}, 0.0),
@@ -281,6 +289,13 @@ def test_routes_of_fallback_models_follow_and_one_alone_is_chosen() -> None:
     ]
 
 
+def test_of_very_many_routes_the_others_are_counted() -> None:
+    many, more = ([route(cost) for cost in range(1, 3 * MANY)] for _model in range(2))
+    decision = planned({"model": "m", "models": ["n"]}, model("m", *many), model("n", *more)).decision
+    assert decision.candidates[0].route == many[0].id
+    assert len(decision.candidates) + sum(decision.left_out.values()) == len(many) + len(more)
+
+
 def test_fallback_model_is_chosen_where_the_main_one_has_no_route_just_now() -> None:
     health, resting, fallback = Health(0.1), route(1), route(5)
     health.routes[resting.id].rest(time.monotonic(), 40)
@@ -299,6 +314,23 @@ def test_fallback_model_with_too_short_a_window_is_out() -> None:
 def test_without_fallbacks_one_route_is_tried() -> None:
     body = {"model": "m", "models": ["n"], "provider": {"allow_fallbacks": False}}
     assert len(planned(body, model("m", route(1), route(2)), model("n")).options) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "strategy"),
+    [
+        ({"model": "m"}, "cheapest"),
+        ({"model": "m", "provider": {}}, "cheapest"),
+        ({"model": "m", "provider": {"sort": "price"}}, "cheapest"),
+        ({"model": "m", "provider": {"sort": "latency"}}, "fastest"),
+        ({"model": "m", "provider": {"sort": "throughput"}}, "fastest"),
+        ({"model": "m:nitro"}, "fastest"),
+        ({"model": "m:nitro", "provider": {}}, "fastest"),
+    ],
+    ids=str,
+)
+def test_fastest_is_sorted_for_where_the_request_says_so(body: dict[str, Any], strategy: str) -> None:
+    assert planned(body, model("m")).decision.strategy == strategy
 
 
 @pytest.mark.parametrize("named", ["only", "ignore"])
@@ -327,6 +359,25 @@ def test_max_price_is_a_bound_on_what_the_tenant_pays(provider: dict[str, Any], 
     beyond = pytest.raises(NoMatchingRoute, match="over_max_price")
     with within if is_within else beyond:
         planned({"model": "m", "provider": provider}, model("m"))
+
+
+@pytest.mark.parametrize(("most", "is_within"), [(2.01, True), (2.0099, False)])
+def test_max_price_is_the_number_that_was_written(most: float, is_within: bool) -> None:
+    """2.01 times 10**9 is less than 2,010,000,000 where it is binary."""
+    offered = model("m", price=Tariff(1, "USD", input=2_010_000_000, output=0))
+    with contextlib.nullcontext() if is_within else pytest.raises(NoMatchingRoute, match="over_max_price"):
+        planned({"model": "m", "provider": {"max_price": {"prompt": most}}}, offered)
+
+
+@pytest.mark.parametrize(("less", "is_within"), [(0, True), (1_000, False)])
+def test_max_cost_bounds_what_the_request_is_expected_to_cost_with_its_fee(less: int, is_within: bool) -> None:
+    """Input at 2,000 ledger units a token, output at 8,000, a fee of 5,000."""
+    offered = model("m", price=Tariff(1, "USD", input=2 * 10**9, output=8 * 10**9, request_fee=5_000))
+    as_long = {"model": "m", "provider": {"max_cost": 0.009999}}
+    expected = planned(as_long, offered).decision.expected
+    most = expected.input * 2_000 + expected.output * 8_000 + 5_000 - less
+    with contextlib.nullcontext() if is_within else pytest.raises(NoMatchingRoute, match="over_max_price"):
+        planned({"model": "m", "provider": {"max_cost": most / 10**9}}, offered)
 
 
 @pytest.mark.parametrize(
@@ -381,3 +432,45 @@ def test_busy_channel_is_passed_over_until_it_has_room() -> None:
     assert [each.route.id for each in planned({"model": "m"}, offered, health=health).options] == [wide.id]
     health.channels[narrow.channel.id].in_flight = 0
     assert planned({"model": "m"}, offered, health=health).options[0].route.id == narrow.id
+
+
+def test_what_one_channel_cannot_say_is_no_ones_fault_while_another_rests() -> None:
+    """The request is to come again; its members are not what stands in the way."""
+    health, resting, mute = Health(0.1), route(), route(provider="anthropic")
+    health.routes[resting.id].rest(time.monotonic(), 40)
+    body = {"model": "m", "n": 2}
+    with pytest.raises(NoAvailableChannel):
+        planned(body, model("m", resting, mute), health=health)
+    with pytest.raises(UnsupportedParameter) as caught:
+        planned(body, model("m", mute))
+    assert caught.value.param == "n"
+
+
+# --- what is used beside tokens --------------------------------------------------------------------------------------
+
+
+def drawn(*models: ModelView, images: int = 2) -> Plan:
+    return planned({"model": "m", "n": images}, *models, endpoint=IMAGES)
+
+
+def drawing(*routes: RouteView, **rates: int) -> ModelView:
+    """A model of pictures with a price of these rates."""
+    price = Tariff(1, "USD", **{"input": 0, "output": 0, **rates})
+    return model("m", *routes, price=price, endpoints=frozenset((IMAGES.name,)))
+
+
+@pytest.mark.parametrize("rates", [{"image": 0}, {"input": 1}, {"output": 1}], ids=str)
+def test_pictures_are_paid_by_a_price_for_them_or_for_tokens(rates: dict[str, int]) -> None:
+    assert drawn(drawing(**rates)).options
+
+
+def test_pictures_that_no_price_covers_are_refused() -> None:
+    with pytest.raises(UnsupportedParameter, match="has no price for images"):
+        drawn(drawing())
+
+
+def test_pictures_count_in_what_a_route_is_expected_to_cost() -> None:
+    """Of one that takes 1,000 ledger units for a picture and nothing for tokens."""
+    free = Tariff(1, "USD", input=0, output=0, image=10**9)
+    (verdict,) = drawn(drawing(replace(route(0), cost=free), image=0), images=3).decision.candidates
+    assert verdict.expected_cost == 3_000

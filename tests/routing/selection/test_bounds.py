@@ -107,6 +107,15 @@ def test_routes_and_channels_beyond_the_bound_are_forgotten() -> None:
     assert health.routes.get(49) is None
 
 
+def test_who_was_in_trouble_is_forgotten_with_the_rest() -> None:
+    health = Health(0.1)
+    for number in range(MOST_ROUTES + 50):
+        health.routes[number].failed(NOW)
+        health.note_trouble(number)
+        health.rest_channel(number)
+    assert (len(health._troubled), len(health.resting)) == (MOST_ROUTES, MOST_ROUTES)
+
+
 def test_channel_keeps_its_count_of_places_however_many_others_come() -> None:
     health = Health(0.1)
     health.channels.recall(1).in_flight = 1

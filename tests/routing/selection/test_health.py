@@ -33,13 +33,20 @@ def failing(times: int, at: float = NOW) -> RouteHealth:
 
 
 def test_breaker_opens_with_the_fifth_failure_in_a_row() -> None:
-    assert failing(FAILURES_IN_A_ROW - 1).reason_out(NOW) is None
-    assert failing(FAILURES_IN_A_ROW).reason_out(NOW) == "breaker_open"
+    assert failing(4).reason_out(NOW) is None
+    assert failing(5).reason_out(NOW) == "breaker_open"
 
 
 def test_success_in_between_keeps_the_breaker_closed() -> None:
     state = failing(FAILURES_IN_A_ROW - 1)
     state.succeeded(NOW, 0.1)
+    state.failed(NOW)
+    assert state.reason_out(NOW) is None
+
+
+def test_one_failure_of_a_route_that_does_well_opens_nothing() -> None:
+    state = RouteHealth()
+    state.started(NOW)
     state.failed(NOW)
     assert state.reason_out(NOW) is None
 
@@ -126,6 +133,14 @@ def test_route_rests_for_as_long_as_the_upstream_said(said: float | None, second
     assert state.reason_out(NOW + seconds - 0.01) == "resting"
 
 
+def test_route_is_out_of_trouble_the_moment_its_rest_is_over() -> None:
+    health = Health(0.1)
+    health.routes[1].rest(NOW, 5)
+    health.note_trouble(1)
+    assert health.troubled({1}, NOW + 4.9) == [1]
+    assert health.troubled({1}, NOW + 5) == []
+
+
 def test_resting_channel_and_busy_channel_keep_every_route_out() -> None:
     health = Health(0.1)
     assert health.reason_out(1, 5, 2, NOW) is None
@@ -176,6 +191,8 @@ def test_route_that_served_a_conversation_is_expected_to_have_it_cached() -> Non
     health.note_served(77, 1, NOW, 0.0)
     health.note_served(77, 1, NOW, 0.9)
     assert round(health.cached_share(77, 1, NOW), 3) == 0.27
+    health.note_served(77, 1, NOW, 0.9)
+    assert round(health.cached_share(77, 1, NOW), 3) == 0.459  # three tenths of the way that is left
     assert health.cached_share(77, 1, NOW + CACHE_MEMORY_SECONDS + 1) == 0
     assert (health.cached_share(77, 2, NOW), health.cached_share(78, 1, NOW)) == (0, 0)
 

@@ -200,6 +200,18 @@ def test_fault_is_told_before_a_misfit() -> None:
     assert decision.candidates[0].reason == "breaker_open"
 
 
+@pytest.mark.parametrize(
+    ("lacking", "reason"),
+    [({"capabilities": TOOLS}, Reason.NO_TOOLS), ({"is_over_max_price": True}, Reason.EXCLUDED_BY_REQUEST)],
+    ids=["tools", "price"],
+)
+def test_what_a_model_cannot_do_is_told_before_whom_the_request_excludes(
+    lacking: dict[str, Any], reason: Reason
+) -> None:
+    demand = Demand(1, 1, ignore=frozenset(["channel 1"]), **lacking)
+    assert ranked(candidate(1, capabilities=NO_TOOLS), demand=demand).candidates[0].reason == reason
+
+
 def test_only_leaves_nothing_else() -> None:
     decision = ranked(candidate(1), candidate(2), demand=Demand(1, 1, only=frozenset(["channel 2"])))
     assert decision.order == [2]

@@ -1,0 +1,119 @@
+"""A request that holds money: what it claims, keeps and tells of a usage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+import pytest
+
+from billing.books import Progress, Settlement
+from billing.kinds import NOTHING, Usage
+from billing.prices import Tariff
+from routing.pipeline.outcomes import SUCCESS
+from routing.pipeline.run import Run
+from tests.routing.pipeline.conftest import Stage
+from tests.routing.pipeline.test_admission import Till, admitted, plan
+from tests.routing.pipeline.test_plan import model
+
+PAID = Tariff(1, "USD", input=10**9, output=2 * 10**9, request_fee=500)
+"""1,000 ledger units for a token of input, 2,000 for one of output, 500 for an answer."""
+FREE = Tariff(1, "USD", input=0, output=0)
+ANSWER = Usage(input=3, output=4)
+PROMPT = Usage(input=3)
+
+
+class Diary(Till):
+    """A till that is never empty, and what it was told."""
+
+    def __init__(self) -> None:
+        super().__init__((10**12, 0))
+        self.settled: list[Settlement] = []
+        self.kept: list[Progress] = []
+        self.noted: list[Progress] = []
+
+    def settle(self, settlement: Settlement) -> None:
+        self.settled.append(settlement)
+
+    def keep(self, progress: Progress) -> None:
+        self.kept.append(progress)
+
+    def note(self, progress: Progress) -> None:
+        self.noted.append(progress)
+
+
+@pytest.fixture
+def diary() -> Diary:
+    return Diary()
+
+
+@pytest.fixture
+def begin(stage: Stage, diary: Diary) -> Callable[..., Run]:
+    """Admits a request at a price; its attempt has begun unless said otherwise."""
+
+    def begin(price: Tariff = PAID, *, is_tried: bool = True) -> Run:
+        run = admitted(stage, plan(model("m", price=price)), diary)
+        if is_tried:
+            run.attempt(run.plan.options[0]).end()
+        return run
+
+    return begin
+
+
+# --- what is kept of it ----------------------------------------------------------------------------------------------
+
+
+def test_how_far_an_answer_has_come_is_kept_and_noted(begin: Callable[..., Run], diary: Diary) -> None:
+    run = begin()
+    run.keep_progress(ANSWER)
+    run.note_progress(ANSWER)
+    assert run.route is not None
+    expected = Progress(run.plan.call.id, run.route.channel.name, 1, ANSWER)
+    assert (diary.kept, diary.noted) == ([expected], [expected])
+
+
+@pytest.mark.parametrize(("is_tried", "usage"), [(False, ANSWER), (True, PROMPT)], ids=["untried", "prompt alone"])
+def test_what_has_brought_nothing_is_neither_kept_nor_noted(
+    begin: Callable[..., Run], diary: Diary, is_tried: bool, usage: Usage
+) -> None:
+    run = begin(is_tried=is_tried)
+    run.keep_progress(usage)
+    run.note_progress(usage)
+    assert (diary.kept, diary.noted) == ([], [])
+
+
+def test_nothing_is_kept_of_a_request_that_is_settled(begin: Callable[..., Run], diary: Diary) -> None:
+    run = begin()
+    run.settle(SUCCESS, ANSWER, "upstream")
+    run.keep_progress(Usage(input=3, output=9))
+    assert [(each.usage, each.is_exact) for each in diary.kept] == [(ANSWER, True)]
+
+
+def test_request_is_settled_once(begin: Callable[..., Run], diary: Diary) -> None:
+    run = begin()
+    run.settle(SUCCESS, ANSWER, "upstream")
+    run.settle(SUCCESS, NOTHING)
+    assert [(each.claimed_cost, each.usage) for each in diary.settled] == [(11_500, ANSWER)]
+
+
+# --- what the client sees of it --------------------------------------------------------------------------------------
+
+
+def bill(run: Run, usage: Usage) -> tuple[str, dict[str, str]]:
+    """The cost that the client is told, and the terms of its sum."""
+    made = run.bill(usage, None)
+    return made.cost, msgspec.json.decode(msgspec.json.encode({name: str(each) for name, each in made.details.items()}))
+
+
+def test_bill_names_each_term_of_its_sum(begin: Callable[..., Run]) -> None:
+    cost, details = bill(begin(), ANSWER)
+    assert (cost, set(details)) == ("0.0000115", {"currency", "input", "output", "request_fee"})
+
+
+def test_bill_of_what_has_brought_nothing_has_no_terms(begin: Callable[..., Run]) -> None:
+    assert bill(begin(), PROMPT) == ("0", {"currency": "USD"})
+
+
+def test_bill_of_an_answer_for_nothing_has_its_terms(begin: Callable[..., Run]) -> None:
+    cost, details = bill(begin(FREE), ANSWER)
+    assert (cost, set(details)) == ("0", {"currency", "input", "output"})
