@@ -10,7 +10,7 @@ from django.utils import timezone
 from billing import grants
 from billing.invoices import crediting, finalising, paying
 from billing.invoices.finalising import InvoiceConflict
-from billing.models import CreditNote, Invoice, LedgerEntry, Lot, TaxRate
+from billing.models import CreditNote, Gateway, Invoice, LedgerEntry, Lot, PaymentOrder, TaxRate
 from tests.billing.invoices.customers import (
     CENT,
     LINE,
@@ -65,6 +65,22 @@ def test_money_that_came_besides_is_posted_whatever_the_wallet_has(postpaid: Cus
     assert postpaid.available == LINE + 3000 * CENT
     used(postpaid, 2000, month=4)
     assert (invoice_of(postpaid, 4).due, breaks(postpaid)) == (0, [])
+
+
+def test_invoice_waits_for_a_payment_that_is_under_way_unless_other_money_came(postpaid: Customer) -> None:
+    used(postpaid, 3000)
+    invoice = invoice_of(postpaid, 3)
+    PaymentOrder.objects.create(
+        tenant=postpaid.tenant, gateway=Gateway.STRIPE, pay_currency="USD", pay_amount=3000, credit_currency="USD",
+        credit_amount=3000 * CENT, created_at=NINTH, expires_at=NINTH,
+    )  # fmt: skip
+
+    with pytest.raises(InvoiceConflict, match="under way"):
+        paying.pay(invoice.pk, reason="bank 78", now=NINTH)
+    assert not LedgerEntry.objects.filter(balance=postpaid.wallet).exists()
+    paying.pay(invoice.pk, reason="bank 78", is_besides=True, now=NINTH)
+
+    assert postpaid.available == LINE
 
 
 def test_top_up_that_billed_usage_has_spent_pays_no_invoice_before_it(postpaid: Customer) -> None:

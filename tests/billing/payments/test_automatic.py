@@ -12,7 +12,7 @@ from django.utils import timezone
 from accounts.models import User
 from billing import ledger
 from billing.models import AutomaticTopUp, Gateway, LedgerEntry, PaymentAlarm, PaymentOrder, SavedCard
-from billing.payments import automatic, checkout, jobs, orders, stripe_api
+from billing.payments import automatic, checkout, events, jobs, orders, stripe_api
 from billing.payments.errors import PaymentRefused
 from billing.reservations import new_id
 from tests import payers
@@ -311,6 +311,19 @@ def test_event_of_a_declined_charge_makes_it_rest_once(
     assert top_up.failures == 1
 
 
+def test_declined_charge_that_nobody_has_noted_makes_it_rest(gateway: StandIn, top_up: AutomaticTopUp) -> None:
+    order = automatic.start(top_up)
+    assert order is not None
+    intent = gateway.pay_elsewhere(amount=2000, currency="usd", metadata={"costrouter_order": str(order.pk)})
+    intent["status"] = "requires_payment_method"
+
+    tell(gateway, "payment_intent.payment_failed", intent)
+
+    order.refresh_from_db()
+    top_up.refresh_from_db()
+    assert (order.state, top_up.failures) == ("failed", 1)
+
+
 def test_gateway_that_is_away_leaves_the_order_open(gateway: StandIn, top_up: AutomaticTopUp, shop: Account) -> None:
     gateway.is_away = True
     automatic.run()
@@ -351,6 +364,49 @@ def test_order_whose_events_got_lost_is_looked_at(gateway: StandIn, order: Payme
     assert entries(shop) == [("top_up", 20 * DOLLAR)]
 
 
+def test_payment_of_a_charge_that_was_slow_is_looked_up_by_its_name(
+    gateway: StandIn, top_up: AutomaticTopUp, shop: Account
+) -> None:
+    order = automatic.start(top_up)
+    assert order is not None
+    slow = gateway.pay_elsewhere(amount=2000, currency="usd", metadata={"costrouter_order": str(order.pk)})
+    slow["status"] = "processing"
+    PaymentOrder.objects.filter(pk=order.pk).update(payment_id=slow["id"])
+    _due(order)
+    jobs.look_at_orders()
+    assert entries(shop) == []
+
+    slow["status"] = "succeeded"
+    _due(order)
+    jobs.look_at_orders()
+
+    assert entries(shop) == [("top_up", 20 * DOLLAR)]
+
+
+@pytest.mark.parametrize(("since", "state"), [(1, "open"), (2, "expired")], ids=["a day ago", "two days ago"])
+def test_page_that_nobody_paid_on_is_looked_at_for_two_days_after_its_hour(
+    gateway: StandIn, order: PaymentOrder, since: int, state: str
+) -> None:
+    ended = timezone.now() - dt.timedelta(days=since)
+    PaymentOrder.objects.filter(pk=order.pk).update(expires_at=ended, look_at=ended)
+
+    assert jobs.look_at_orders() == 1
+
+    order.refresh_from_db()
+    assert order.state == state
+
+
+def test_look_at_a_gateway_that_is_away_is_tried_again_in_ten_minutes(gateway: StandIn, order: PaymentOrder) -> None:
+    gateway.is_away = True
+    _due(order)
+
+    assert (jobs.look_at_orders(), jobs.look_at_orders()) == (1, 0)
+
+    order.refresh_from_db()
+    assert order.look_at is not None
+    assert dt.timedelta(minutes=9) < order.look_at - timezone.now() <= dt.timedelta(minutes=10)
+
+
 def test_order_that_nobody_was_sent_to_pay_expires(gateway: StandIn, shop: Account, payer: User) -> None:
     order = orders.place(tenant=shop.tenant, gateway=Gateway.STRIPE, amount=5 * DOLLAR, created_by=payer)
     past = timezone.now() - dt.timedelta(seconds=1)
@@ -370,6 +426,20 @@ def test_card_order_can_be_paid_for_an_hour_and_is_looked_at_after_five_minutes(
     assert order.look_at - order.created_at == dt.timedelta(minutes=5)
 
 
+def test_charge_whose_card_is_gone_has_failed_and_makes_it_rest(
+    gateway: StandIn, top_up: AutomaticTopUp, card: SavedCard
+) -> None:
+    order = automatic.start(top_up)
+    assert order is not None
+    card.delete()
+
+    automatic.charge(order)
+
+    order.refresh_from_db()
+    top_up.refresh_from_db()
+    assert (order.state, top_up.failures, _charged(gateway)) == ("failed", 1, [])
+
+
 # --- the saved card --------------------------------------------------------------------------------------------------
 
 
@@ -377,8 +447,9 @@ def test_card_is_saved_on_the_gateways_page(gateway: StandIn, shop: Account, pay
     url = checkout.begin_saving(shop.tenant, back="http://testserver/", payer=payer)
     session = gateway.save_card(url.rpartition("/")[2])
 
-    tell(gateway, "checkout.session.completed", session)
+    told = [tell(gateway, "checkout.session.completed", session, "evt_card") for _time in range(2)]
 
+    assert told == [events.Outcome.BOOKED, events.Outcome.SEEN]
     saved = SavedCard.objects.get(tenant=shop.tenant)
     assert (saved.customer_id, saved.method_id) == (session["customer"], "pm_visa")
     assert (saved.brand, saved.last_four) == ("visa", "4242")
@@ -388,8 +459,9 @@ def test_card_of_a_customer_that_is_not_ours_is_not_kept(gateway: StandIn, card:
     session = gateway._new("cs", "checkout.session", mode="setup", status="open", url="", customer="cus_other",
                            payment_intent=None, setup_intent=None, metadata={})  # fmt: skip
 
-    tell(gateway, "checkout.session.completed", gateway.save_card(session["id"], "pm_other"))
+    told = tell(gateway, "checkout.session.completed", gateway.save_card(session["id"], "pm_other"))
 
+    assert told == events.Outcome.IGNORED
     card.refresh_from_db()
     assert card.method_id == "pm_visa"
 

@@ -344,6 +344,32 @@ def test_bonus_is_taken_back_as_far_as_it_is_there(
     assert (made.taken, made.taken_bonus, shop.available) == (20 * DOLLAR, DOLLAR // 2, 0)
 
 
+def test_bonus_that_was_taken_comes_back_with_a_refund_that_fails(
+    settings: Settings, gateway: StandIn, shop: Account, payer: User, clerk: User
+) -> None:
+    settings.TOP_UP_BONUS_PERCENT = 10
+    order = ordered(shop, payer)
+    tell(gateway, "payment_intent.succeeded", gateway.pay(str(order.session_id)))
+    order.refresh_from_db()
+    refund(order, 2000, clerk)
+    assert shop.available == 0
+    (sent,) = gateway.refunds()
+
+    sent["status"] = "failed"
+    tell(gateway, "refund.failed", sent)
+
+    assert entries(shop)[-2:] == [("adjustment", 20 * DOLLAR), ("adjustment", 2 * DOLLAR)]
+    assert shop.available == 22 * DOLLAR
+
+
+def test_dashboard_refund_that_failed_before_it_was_told_changes_nothing(
+    gateway: StandIn, paid: PaymentOrder, shop: Account
+) -> None:
+    tell(gateway, "refund.failed", gateway.give_back(str(paid.payment_id), 500, status="failed"))
+
+    assert (entries(shop), state(paid), paid.refunds.count()) == ([PAID], ("paid", 0), 0)
+
+
 # --- a process that dies between two steps ---------------------------------------------------------------------------
 
 
@@ -390,6 +416,8 @@ def test_refund_of_a_transfer_is_made_by_hand(
     assert (made.state, entries(shop)) == ("approved", [PAID, ("refund", -20 * DOLLAR)])
 
     refunds.sent_by_hand(made, by=clerk, reference="FT2")
+    with pytest.raises(PaymentRefused, match="not waiting for a transfer"):
+        refunds.sent_by_hand(made, by=clerk, reference="FT3")
 
     made.refresh_from_db()
     quote.refresh_from_db()

@@ -77,6 +77,14 @@ def test_most_that_the_request_can_cost_is_held(stage: Stage) -> None:
     assert (run.cap, run.held, till.asked) == (500, 500_000, [500_000])
 
 
+@pytest.mark.parametrize(("max_tokens", "asked"), [(1, [2**62]), (2, [])], ids=["the most", "more"])
+def test_more_than_any_balance_can_hold_is_refused_unasked(stage: Stage, max_tokens: int, asked: list[int]) -> None:
+    dear = model("m", price=Tariff(id=1, currency="USD", input=0, output=10**6 * 2**62))
+    till = Till((2**61, 0))
+    refused(stage, plan(dear, max_tokens=max_tokens), till)
+    assert till.asked == asked
+
+
 def test_dearest_of_the_models_bounds_what_is_held(stage: Stage) -> None:
     dear = model("dear", price=Tariff(id=2, currency="USD", input=0, output=3 * 10**9))
     till = Till((10**9, 0))

@@ -455,8 +455,8 @@ def drawn(*models: ModelView, images: int = 2) -> Plan:
 
 def drawing(*routes: RouteView, **rates: int) -> ModelView:
     """A model of pictures with a price of these rates."""
-    price = Tariff(1, "USD", **{"input": 0, "output": 0, **rates})
-    return model("m", *routes, price=price, endpoints=frozenset((IMAGES.name,)))
+    given: dict[str, Any] = {"input": 0, "output": 0, **rates}
+    return model("m", *routes, price=Tariff(1, "USD", **given), endpoints=frozenset((IMAGES.name,)))
 
 
 @pytest.mark.parametrize("rates", [{"image": 0}, {"input": 1}, {"output": 1}], ids=str)
