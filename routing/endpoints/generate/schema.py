@@ -44,6 +44,10 @@ class FunctionResponse(Struct, rename="camel"):
     parts: list[Part] | None = None
 
 
+class MediaResolution(Struct, rename="camel"):
+    level: str = ""
+
+
 class Part(Struct, rename="camel"):
     """One part of a content; kinds that are not named here are the upstream's to judge."""
 
@@ -54,6 +58,7 @@ class Part(Struct, rename="camel"):
     file_data: FileData | None = None
     function_call: FunctionCall | None = None
     function_response: FunctionResponse | None = None
+    media_resolution: MediaResolution | None = None
 
 
 class Content(Struct, rename="camel"):

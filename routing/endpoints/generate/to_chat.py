@@ -7,40 +7,21 @@ from typing import Any, Final, NoReturn
 
 import orjson
 
-from routing.endpoints.generate import thoughts
+from routing.endpoints.generate import gaps, thoughts
 from routing.endpoints.generate.schema import Content, FunctionDeclaration, GenerateRequest, Part
 from routing.endpoints.generate.schemas import json_schema
 from routing.endpoints.invalid import UnsupportedParameter
 from routing.providers.gemini import signatures
 
-_MEMBERS: Final = frozenset(
-    ("model", "models", "provider", "usage", "stream", "contents", "systemInstruction", "tools", "toolConfig",
-     "safetySettings", "generationConfig", "labels", "serviceTier")
-)  # fmt: skip
-_AS_IT_IS: Final = {
-    "temperature": "temperature",
-    "topP": "top_p",
-    "topK": "top_k",
-    "seed": "seed",
-    "presencePenalty": "presence_penalty",
-    "frequencyPenalty": "frequency_penalty",
-    "candidateCount": "n",
-    "responseLogprobs": "logprobs",
-    "logprobs": "top_logprobs",
-}
-_OF_CONFIG: Final = frozenset(
-    (*_AS_IT_IS, "maxOutputTokens", "stopSequences", "responseMimeType", "responseSchema", "responseJsonSchema",
-     "thinkingConfig", "responseModalities", "mediaResolution")
-)  # fmt: skip
-_OF_PARTS: Final = frozenset(
-    ("text", "thought", "thoughtSignature", "inlineData", "fileData", "functionCall", "functionResponse",
-     "partMetadata", "mediaResolution")
-)  # fmt: skip
 _MOST_STOPS: Final = 4
 """platform.openai.com/docs/api-reference/chat/create: up to 4 sequences."""
 _LOOSEST: Final = frozenset(("", "BLOCK_NONE", "OFF", "HARM_BLOCK_THRESHOLD_UNSPECIFIED"))
 """Thresholds that ask for no filter."""
-_DETAIL: Final = {"MEDIA_RESOLUTION_LOW": "low", "MEDIA_RESOLUTION_HIGH": "high"}
+_DETAIL: Final = {
+    "MEDIA_RESOLUTION_LOW": "low",
+    "MEDIA_RESOLUTION_HIGH": "high",
+    "MEDIA_RESOLUTION_ULTRA_HIGH": "high",
+}
 _EFFORTS: Final = ((0, "none"), (1_024, "low"), (8_192, "medium"))
 """Up to which budget which effort is meant, as Google's own compatible endpoint has it (ai.google.dev/gemini-api/docs/
 openai#thinking); above, the highest. A budget is a guide, which may be passed or not be used."""
@@ -50,14 +31,13 @@ _JSON: Final = "application/json"
 
 def chat_body(request: GenerateRequest, body: Mapping[str, Any]) -> dict[str, Any]:
     """The body of a chat completion; raises UnsupportedParameter."""
-    _refuse_unknown(body, _MEMBERS, "")
+    gaps.check(body)
     config = body.get("generationConfig") or {}
-    _refuse_unknown(config, _OF_CONFIG, "generationConfig.")
     for setting in request.safety_settings or ():
         if setting.threshold not in _LOOSEST:
             _refuse("safetySettings")
-    whole: dict[str, Any] = {"model": request.model, "messages": _messages(request, body)}
-    whole.update({ours: config[name] for name, ours in _AS_IT_IS.items() if name in config})
+    whole: dict[str, Any] = {"model": request.model, "messages": _messages(request)}
+    whole.update({ours: config[name] for name, ours in gaps.AS_IT_IS.items() if name in config})
     if type(whole.get("top_k")) is float:
         whole["top_k"] = int(whole["top_k"])
     cap, stops = request.generation_config.max_output_tokens, request.generation_config.stop_sequences
@@ -73,12 +53,7 @@ def chat_body(request: GenerateRequest, body: Mapping[str, Any]) -> dict[str, An
 
 
 def _refuse(name: str) -> NoReturn:
-    raise UnsupportedParameter(f"'{name}' asks for what this model's upstreams cannot be asked for.", param=name)
-
-
-def _refuse_unknown(members: Mapping[str, Any], known: frozenset[str], within: str) -> None:
-    for name in members.keys() - known:
-        _refuse(f"{within}{name[:64]}")
+    raise gaps.refusal(name)
 
 
 def _format(request: GenerateRequest) -> dict[str, Any]:
@@ -144,10 +119,7 @@ def _function(declared: FunctionDeclaration) -> dict[str, Any]:
 # --- messages --------------------------------------------------------------------------------------------------------
 
 
-def _messages(request: GenerateRequest, body: Mapping[str, Any]) -> list[dict[str, Any]]:
-    for content in body["contents"]:
-        for part in content.get("parts") or ():
-            _refuse_unknown(part, _OF_PARTS, "contents.parts.")
+def _messages(request: GenerateRequest) -> list[dict[str, Any]]:
     messages: list[dict[str, Any]] = []
     if request.system_instruction is not None:
         messages.append({"role": "system", "content": _text_of(request.system_instruction)})
@@ -238,8 +210,6 @@ def _asked(content: Content, calls: _Calls, detail: str) -> list[dict[str, Any]]
 def _returned(part: Part, calls: _Calls) -> dict[str, Any]:
     function = part.function_response
     assert function is not None  # noqa: S101 - the caller has looked
-    if function.parts:
-        _refuse("contents")
     response = function.response
     output = response.get("output")
     is_text = type(output) is str and len(response) == 1
@@ -248,6 +218,9 @@ def _returned(part: Part, calls: _Calls) -> dict[str, Any]:
 
 
 def _shown(part: Part, detail: str) -> dict[str, Any]:
+    """`detail`: of pictures that have none of their own."""
+    if part.media_resolution is not None:
+        detail = _DETAIL.get(part.media_resolution.level, "")
     if part.text is not None:
         return {"type": "text", "text": part.text}
     if part.file_data is not None:

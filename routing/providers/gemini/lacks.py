@@ -1,12 +1,13 @@
 """What requests in OpenAI's formats ask for and the Gemini API cannot be asked for.
 
-A member that is in none of the tables is nobody's that Google knows: it is refused by name.
+A request that asks for one of `GAPS` goes to another route, or is refused by the member's name. A member in none of the
+tables is nobody's that Google knows, and is refused too: nothing is lost in silence.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -17,36 +18,51 @@ _MOST_STOPS: Final = 5
 """ai.google.dev/api/generate-content#GenerationConfig"""
 _INT32: Final = 2**31
 
-_SAID: Final = frozenset(
-    ("temperature", "top_p", "top_k", "presence_penalty", "frequency_penalty", "logprobs", "top_logprobs",
-     "max_tokens", "max_completion_tokens", "reasoning_effort", "reasoning")
+
+class Gap(NamedTuple):
+    """`asks`: whether a value, in its body, asks for what cannot be said; others ask for nothing, or are said."""
+
+    asks: Callable[[Any, Mapping[str, Any]], bool]
+    why: str
+
+
+SAID: Final = frozenset(
+    ("model", "models", "provider", "usage", "messages", "stream", "stream_options", "service_tier", "modalities",
+     "temperature", "top_p", "top_k", "presence_penalty", "frequency_penalty", "logprobs", "top_logprobs",
+     "max_tokens", "max_completion_tokens", "reasoning_effort", "reasoning", "response_format")
 )  # fmt: skip
-"""What every value of can be said."""
-_HINTS: Final = frozenset(
-    ("user", "safety_identifier", "metadata", "prompt_cache_key", "prompt_cache_retention", "prediction")
+"""What every value of can be said; or the gateway's own; or what chat has checked to say nothing beyond the usual."""
+HINTS: Final[Mapping[str, str]] = {
+    "user": "who asks",
+    "safety_identifier": "the same",
+    "metadata": "kept with stored completions, and changes no answer",
+    "prompt_cache_key": "helps the vendor's cache, and changes no answer",
+    "prompt_cache_retention": "the same",
+    "prompt_cache_options": "the same",
+    "cache_control": "the same, of Anthropic",
+    "prediction": "makes an answer quicker, and not another",
+}
+"""Members that are left out, each with why."""
+EMBEDDINGS_SAID: Final = frozenset(
+    ("model", "models", "provider", "usage", "input", "dimensions", "encoding_format", "user")
 )
-"""Who asks, how to find it again, what may make it quicker: an answer is none the worse without."""
-_NOT_ASKED: Final = frozenset(
-    ("model", "models", "provider", "usage", "stream", "stream_options", "service_tier", "modalities", "messages")
-)
-"""The gateway's own, and what its endpoint has checked to say nothing beyond the default."""
+"""Of a request for embeddings. Google is not told who asks."""
 
 
 def of_chat(body: Mapping[str, Any]) -> str:
     """The first member of a chat body that cannot be said; empty if all can."""
     for name, value in body.items():
-        if value is None or name in _SAID or name in _HINTS or name in _NOT_ASKED:
+        if value is None or name in SAID or name in HINTS:
             continue
-        is_sayable = _CHECKS.get(name)
-        if is_sayable is None or not is_sayable(value, body):
+        gap = GAPS.get(name)
+        if gap is None or gap.asks(value, body):
             return name
     return "" if all(map(_is_message, body["messages"])) else "messages"
 
 
 def of_embeddings(body: Mapping[str, Any]) -> str:
     """The same of a body that asks for embeddings: of texts, which Google has a length for and nothing else."""
-    known = {"input", "dimensions", "encoding_format", "user", *_NOT_ASKED}
-    unknown = [name for name, value in body.items() if value is not None and name not in known]
+    unknown = [name for name, value in body.items() if value is not None and name not in EMBEDDINGS_SAID]
     if unknown:
         return unknown[0]
     asked = body["input"]
@@ -88,11 +104,11 @@ def _is_call(call: Mapping[str, Any]) -> bool:
         return False
 
 
-def _are_functions(tools: Any, _body: Mapping[str, Any]) -> bool:
+def _are_functions(tools: Any) -> bool:
     return all(tool["type"] == "function" for tool in tools)
 
 
-def _is_choice(choice: Any, _body: Mapping[str, Any]) -> bool:
+def _is_choice(choice: Any) -> bool:
     """Also of some functions among all (OpenAI's `allowed_tools`)."""
     if type(choice) is str:
         return True
@@ -108,16 +124,20 @@ def _names_function(tool: Any) -> bool:
     return type(function) is dict and type(function.get("name")) is str
 
 
-_CHECKS: Final[Mapping[str, Callable[[Any, Mapping[str, Any]], bool]]] = {
-    "n": lambda value, _body: value <= _MOST_CANDIDATES,
-    "stop": lambda value, _body: type(value) is str or len(value) <= _MOST_STOPS,
-    "seed": lambda value, _body: -_INT32 <= value < _INT32,
-    "tools": _are_functions,
-    "tool_choice": _is_choice,
-    "parallel_tool_calls": lambda value, body: bool(value) or not body.get("tools"),
-    "response_format": lambda _value, _body: True,
-    "logit_bias": lambda value, _body: not value,
-    "store": lambda value, _body: not value,
-    "verbosity": lambda value, _body: value == "medium",
+GAPS: Final[Mapping[str, Gap]] = {
+    "n": Gap(lambda value, _body: value > _MOST_CANDIDATES, "eight candidates at most"),
+    "stop": Gap(lambda value, _body: type(value) is not str and len(value) > _MOST_STOPS, "five sequences at most"),
+    "seed": Gap(lambda value, _body: not -_INT32 <= value < _INT32, "a number of 32 bits"),
+    "tools": Gap(lambda value, _body: not _are_functions(value), "functions only"),
+    "tool_choice": Gap(lambda value, _body: not _is_choice(value), "auto, any, none, or functions by name"),
+    "parallel_tool_calls": Gap(lambda value, body: not value and bool(body.get("tools")), "as many calls as it likes"),
+    "logit_bias": Gap(lambda value, _body: bool(value), "no bias of tokens"),
+    "store": Gap(lambda value, _body: bool(value), "nothing to be fetched later"),
+    "verbosity": Gap(lambda value, _body: value != "medium", "no measure of length"),
+    "audio": Gap(lambda value, _body: bool(value), "text only"),
+    "moderation": Gap(lambda value, _body: bool(value), "no moderation beside the answer"),
+    "web_search_options": Gap(lambda _value, _body: True, "a tool of its own, with a price of its own"),
+    "functions": Gap(lambda value, _body: bool(value), "OpenAI's older form of tools, whose answers differ"),
+    "function_call": Gap(lambda value, _body: value != "none", "the same"),
 }
-"""What some values of can be said; the others ask for what Google has no word for."""
+"""What some values of ask for more than there are words for."""

@@ -179,6 +179,23 @@ def test_several_parts_of_the_users_stay_parts() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("level", "detail"),
+    [
+        ("MEDIA_RESOLUTION_LOW", {"detail": "low"}),
+        ("MEDIA_RESOLUTION_MEDIUM", {}),
+        ("MEDIA_RESOLUTION_ULTRA_HIGH", {"detail": "high"}),
+    ],
+)
+def test_picture_may_have_a_resolution_of_its_own(level: str, detail: dict[str, str]) -> None:
+    picture = {
+        "fileData": {"mimeType": "image/png", "fileUri": "https://x.example/a"},
+        "mediaResolution": {"level": level},
+    }
+    (said,) = messages(user(picture), generationConfig={"mediaResolution": "MEDIA_RESOLUTION_HIGH"})
+    assert said["content"] == [{"type": "image_url", "image_url": {"url": "https://x.example/a", **detail}}]
+
+
 def test_answers_find_their_calls_by_id_else_by_name_in_order() -> None:
     called = model(
         {"functionCall": {"name": "f", "id": "x"}}, {"functionCall": {"name": "g"}}, {"functionCall": {"name": "g"}}
@@ -212,10 +229,6 @@ def test_answers_find_their_calls_by_id_else_by_name_in_order() -> None:
         [user({"functionCall": {"name": "f"}})],
         [user({})],
         [user({"inlineData": {"mimeType": "text/csv", "data": ""}})],
-        [
-            model({"functionCall": {"name": "f"}}),
-            user({"functionResponse": {"name": "f", "response": {}, "parts": [{"text": "a"}]}}),
-        ],
     ],
 )
 def test_contents_that_chat_cannot_say_are_refused(contents: Any) -> None:

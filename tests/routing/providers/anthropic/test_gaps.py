@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -148,3 +150,11 @@ def test_its_own_format_lacks_nothing() -> None:
 )
 def test_two_formats_are_spoken(endpoint: str, speaks: bool) -> None:
     assert ANTHROPIC.speaks(endpoint, "api.anthropic.com", NO_OPTIONS) is speaks
+
+
+def test_page_tells_what_the_tables_say() -> None:
+    page = Path("routing/README.md").read_text()
+    (row,) = (line for line in page.splitlines() if line.startswith("| chat in Anthropic's |"))
+    _empty, _name, left_out, refused, _end = row.split("|")
+    assert set(re.findall(r"`(\w+)`", left_out)) == HINTS.keys()
+    assert set(re.findall(r"`(\w+)`", refused)) == GAPS.keys()
