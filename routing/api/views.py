@@ -16,7 +16,7 @@ from routing.endpoints.base import Endpoint
 from routing.endpoints.chat import CHAT
 from routing.endpoints.completions import COMPLETIONS
 from routing.endpoints.embeddings import EMBEDDINGS
-from routing.endpoints.generate import GENERATE, MODEL_ACTIONS
+from routing.endpoints.generate import GENERATE, MODEL_ACTIONS, OF_VECTORS
 from routing.endpoints.generate.needs import Weight
 from routing.endpoints.generate.schema import read as read_generate
 from routing.endpoints.images import IMAGES
@@ -239,7 +239,7 @@ class GenerateView(EndpointView):
     async def post(self, request: ApiRequest, **named: str) -> ApiResponse:
         model, _colon, action = named["model_id"].rpartition(":")
         if action not in self.ACTIONS:
-            raise UnknownUrl
+            raise UnknownUrl("/v1/embeddings" if action in OF_VECTORS else None)
         if action == "countTokens":
             return await self._count(request, model)
         return await super().post(request, model=model, action=action)

@@ -414,6 +414,13 @@ def test_the_sdk_counts_and_lists(sdk: genai.Client, model: Offer) -> None:
     assert f"models/{model.name}" in {each.name for each in sdk.models.list(config={"page_size": 20})}
 
 
+def test_the_sdk_is_told_where_vectors_are(sdk: genai.Client, caller: Caller, model: Offer) -> None:
+    with caller.nothing_changes(), pytest.raises(errors.ClientError) as refused:
+        sdk.models.embed_content(model=model.name, contents="Hi")
+    assert (refused.value.code, refused.value.status) == (404, "NOT_FOUND")
+    assert "Did you mean /v1/embeddings?" in str(refused.value.message)
+
+
 def test_the_sdk_is_told_of_errors(sdk: genai.Client, caller: Caller, google: Offer) -> None:
     caller.upstream.on(google.upstream, up.stream(*TOLD[:2]))
     with pytest.raises(errors.ClientError) as unknown:
