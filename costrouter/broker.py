@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import quote, urlsplit, urlunsplit
 
 from redis.connection import parse_url
 
@@ -22,11 +23,18 @@ def broker_of(redis_url: str) -> tuple[str, dict[str, Any] | None]:
     if parts.scheme != "rediss":
         if tls:
             raise ValueError(f"{min(tls)} is for TLS, which rediss:// speaks and {parts.scheme}:// does not")
-        return (redis_url if parts.scheme == "unix" else urlunsplit(parts._replace(query=""))), None
+        return (_socket(options) if parts.scheme == "unix" else urlunsplit(parts._replace(query=""))), None
     for name in _FILES:
         if name in tls and not os.access(tls[name], os.R_OK):
             raise ValueError(f"{name} is {tls[name]}, which cannot be read")
     return urlunsplit(parts._replace(query="")), {"ssl_cert_reqs": "required"} | tls
+
+
+def _socket(options: Mapping[str, Any]) -> str:
+    """A Unix socket in Celery's words, which are others than redis-py's (kombu's transport/redis.py, `_connparams`)."""
+    user, password = (quote(options.get(name, ""), safe="") for name in ("username", "password"))
+    login = f"{user}:{password}@" if password else ""
+    return f"redis+socket://{login}{quote(options['path'])}?virtual_host={options.get('db', 0)}"
 
 
 def _options(redis_url: str) -> dict[str, Any]:

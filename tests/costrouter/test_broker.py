@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import pytest
+import redis
 from django.core.cache.backends.base import BaseCache
 from kombu import Connection
 from kombu.exceptions import OperationalError
@@ -17,8 +21,21 @@ from kombu.exceptions import OperationalError
 from accounts.redis_line import RedisLine
 from accounts.shared_cache import SharedCache
 from costrouter.broker import broker_of
+from tests import servers
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def socket_redis_url() -> Iterator[str]:
+    """A Redis behind a password on a Unix socket, whose path has a blank."""
+    folder = Path(tempfile.mkdtemp(prefix="costrouter sock"))
+    folder.chmod(0o777)
+    server = servers.start_redis(None, f'unixsocket "{folder}/r.sock"', "unixsocketperm 777")
+    password = urlsplit(server.url).password
+    yield f"unix://:{password}@{quote(str(folder))}/r.sock?db=3"
+    server.process.stop()
+    shutil.rmtree(folder)
 
 
 def connect(url: str) -> None:
@@ -51,13 +68,33 @@ def test_options_that_celery_does_not_know_are_the_others(tls_redis_url: str) ->
     connect(f"{tls_redis_url}&socket_timeout=3&health_check_interval=10")
 
 
+def test_a_socket_carries_celerys_tasks_in_the_database_of_the_url(socket_redis_url: str) -> None:
+    broker, tls = broker_of(socket_redis_url)
+    with Connection(broker, ssl=tls or False) as found, found.SimpleQueue("tasks") as queue:
+        queue.put({"task": 1})
+        with redis.Redis.from_url(socket_redis_url) as client:
+            waiting = client.llen("tasks")
+        assert (waiting, queue.get(timeout=5).payload) == (1, {"task": 1})
+
+
+def test_nobody_reads_a_sockets_password_in_a_log(socket_redis_url: str) -> None:
+    broker, _tls = broker_of(socket_redis_url)
+    password = urlsplit(socket_redis_url).password
+    assert password
+    with Connection(broker) as found:
+        assert password not in f"{found!r} {found.as_uri()}"
+
+
 @pytest.mark.parametrize(
     ("url", "expected"),
     [
         pytest.param("redis://:p%40@h:1/2?socket_timeout=3", ("redis://:p%40@h:1/2", None), id="plain"),
         pytest.param("rediss://h:1/2", ("rediss://h:1/2", {"ssl_cert_reqs": "required"}), id="tls"),
         pytest.param("rediss://h/2?ssl_cert_reqs=none", ("rediss://h/2", {"ssl_cert_reqs": "none"}), id="unchecked"),
-        pytest.param("unix:///run/redis.sock?db=2", ("unix:///run/redis.sock?db=2", None), id="socket"),
+        pytest.param("unix:///r.sock?db=2", ("redis+socket:///r.sock?virtual_host=2", None), id="socket"),
+        pytest.param(
+            "unix://me:p%40@/a%20b/r.sock", ("redis+socket://me:p%40@/a%20b/r.sock?virtual_host=0", None), id="login"
+        ),
     ],
 )
 def test_what_celery_is_told(url: str, expected: tuple[str, object]) -> None:
