@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Final, NoReturn
 
@@ -120,7 +120,7 @@ def _rank(
         ranked = rank(asked, [_candidate(route, model, forms, needs.prefix, now, health) for route in considered])
         decisions.append(ranked)
         if others:
-            left_out = left_out + others
+            left_out = Counter(left_out) + Counter(others) if left_out else others
         for each in ranked.candidates:
             if each.state == "out":
                 break  # so are all that come behind
@@ -135,7 +135,7 @@ def _rank(
 
 def _considered(
     model: ModelView, demand: Demand, forms: Forms, prefix: int, now: float, health: Health
-) -> tuple[Sequence[RouteView], Counter[str]]:
+) -> tuple[Sequence[RouteView], Mapping[str, int]]:
     """The routes that are ranked: all, or of very many those that can come first; and how many others there are."""
     if model.routes_by_price is None or not is_about_costs(demand) or misfit(demand, model) is not None:
         return model.routes, _NONE
@@ -144,7 +144,7 @@ def _considered(
     return short.routes, short.left_out
 
 
-_NONE: Final[Counter[str]] = Counter()
+_NONE: Final[Mapping[str, int]] = {}
 
 
 def _demand(request: EndpointRequest, needs: Needs) -> Demand:

@@ -45,6 +45,9 @@ class Half(msgspec.Struct, Generic[P], frozen=True):
     def least(self, asked: int, said: int) -> int:
         """What so many tokens cost nowhere less than, in ledger units."""
         hull = self.hull
+        if len(hull) == 1:  # as everywhere where output's price rises with input's
+            cheap_in, cheap_out = hull[0]
+            return (asked * cheap_in + said * cheap_out) // PER_MILLION + self.least_fee
 
         def rises(place: int) -> bool:
             (here_in, here_out), (next_in, next_out) = hull[place], hull[place + 1]

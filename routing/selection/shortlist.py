@@ -27,8 +27,8 @@ from routing.selection.reasons import Reason
 
 MANY: Final = 16
 """Routes of a model; up to as many are looked at one by one."""
-WANTED: Final = MOST_READY + 4
-"""So many are ranked: some may go out while others are tried."""
+WANTED: Final = MOST_READY
+"""So many are ranked: those that are shown. No request tries as many."""
 
 
 class ChannelFacts(Protocol):
@@ -67,7 +67,7 @@ class Shortlist(msgspec.Struct, Generic[R], frozen=True):
     """The routes to rank, those that are out among them, and how many more there are, by reason or "ready"."""
 
     routes: list[R]
-    left_out: Counter[str]
+    left_out: dict[str, int]
 
 
 class Faults(msgspec.Struct, Generic[R], frozen=True):
@@ -149,10 +149,14 @@ class RoutesByPrice(Generic[R]):
                 break
         shown, left_out = self._few(out)
         more = len(self._usable) - len(out) - len(ready)
-        return Shortlist([*map(self._usable.__getitem__, ready), *shown], left_out + Counter(ready=more))
+        if more:
+            left_out["ready"] = more
+        return Shortlist([*map(self._usable.__getitem__, ready), *shown], left_out)
 
-    def _few(self, out: Mapping[int, Reason]) -> tuple[list[R], Counter[str]]:
+    def _few(self, out: Mapping[int, Reason]) -> tuple[list[R], dict[str, int]]:
         """A few of the routes that are out for each reason, and how many more there are."""
+        if not out and not self._never:
+            return [], {}
         shut = [(out[place], self._usable[place]) for place in sorted(out)]
         seen: Counter[str] = Counter()
         few: list[R] = []
@@ -160,7 +164,7 @@ class RoutesByPrice(Generic[R]):
             seen[reason] += 1
             if seen[reason] <= MOST_OUT:
                 few.append(route)
-        return few, Counter({reason: count - MOST_OUT for reason, count in seen.items() if count > MOST_OUT})
+        return few, {reason: count - MOST_OUT for reason, count in seen.items() if count > MOST_OUT}
 
     def _out(self, now: float, health: Health, faults: Faults[R]) -> dict[int, Reason]:
         """By place, why a route cannot be used just now."""
