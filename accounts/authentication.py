@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Any, Final, Literal, TypeVar
@@ -20,7 +20,7 @@ from rest_framework.authentication import BaseAuthentication
 from accounts import database, key_rows, keys
 from accounts.batches import Batches, Found
 from accounts.errors import GatewayError, ServiceUnavailable
-from accounts.key_rows import KeyRow
+from accounts.key_rows import UNLIMITED, KeyRow
 from accounts.limits import Limits
 from accounts.models import ApiKey, Tenant
 from accounts.networks import Network, client_address, parse_address, parse_networks
@@ -217,20 +217,19 @@ class KeyCache:
 
     async def find(self, secret: str) -> Caller | None:
         """The caller behind a secret, or None. Raises ServiceUnavailable if it must be read and cannot be."""
-        caller = self.at_hand(secret)
-        if caller is not None:
-            return caller
         digest = self._digest(secret)
         known = self._callers.get(digest)
         if known is None:
             return await self._find_unknown(digest, secret)
         loaded_at, caller = known
-        reading = self._known_lane.ask(secret) if secret in self._known_lane else self._renew(digest, secret)
-        if time.monotonic() - loaded_at > STALE_SECONDS or caller.is_of_past_period:
-            found = (await asyncio.shield(reading))[1]
-            if found is None:
-                return None
-            caller = found
+        age, is_of_past_period = time.monotonic() - loaded_at, caller.is_of_past_period
+        if age > FRESH_SECONDS or is_of_past_period:
+            reading = self._known_lane.ask(secret) if secret in self._known_lane else self._renew(digest, secret)
+            if age > STALE_SECONDS or is_of_past_period:
+                found = (await asyncio.shield(reading))[1]
+                if found is None:
+                    return None
+                caller = found
         self._used.add(caller.key_id)
         return caller
 
@@ -309,7 +308,6 @@ def _keep(cache: dict[bytes, V], digest: bytes, value: V, *, most: int) -> None:
 
 
 def _caller(row: KeyRow, legs: Legs) -> Caller:
-    own, shared = Limits(f"key:{row.pk}", *row.rates), Limits(f"tenant:{row.tenant_id}", *row.tenant_rates)
     return Caller(
         key_id=row.pk,
         tenant_id=row.tenant_id,
@@ -319,7 +317,7 @@ def _caller(row: KeyRow, legs: Legs) -> Caller:
         expires_at=row.expires_at,
         allowed_models=frozenset(row.allowed_models),
         allowed_networks=parse_networks(row.allowed_networks),
-        limits=tuple(limits for limits in (own, shared) if not limits.is_unlimited),
+        limits=tuple(_limits(row)),
         legs=legs.ids,
         legs_until=legs.until,
         price_plan=legs.price_plan,
@@ -328,6 +326,14 @@ def _caller(row: KeyRow, legs: Legs) -> Caller:
         allowed_origins=frozenset(row.allowed_origins),
         says_payment_required=row.says_payment_required,
     )
+
+
+def _limits(row: KeyRow) -> Iterator[Limits]:
+    """Those that bound anything: most keys have none."""
+    if row.rates != UNLIMITED:
+        yield Limits(f"key:{row.pk}", *row.rates)
+    if row.tenant_rates != UNLIMITED:
+        yield Limits(f"tenant:{row.tenant_id}", *row.tenant_rates)
 
 
 def write_last_used(key_ids: set[int]) -> None:

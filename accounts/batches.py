@@ -51,7 +51,6 @@ class Batches(Generic[K, V]):
         if future is None:
             loop = asyncio.get_running_loop()
             future = self._waiting[key] = loop.create_future()
-            future.add_done_callback(_retrieve)
             if self._task is None:
                 self._task = loop.create_task(self._run())
         return future
@@ -91,9 +90,4 @@ def _fail(asked: Mapping[K, asyncio.Future[Found[V]]], error: Exception) -> None
     for future in asked.values():
         if not future.done():
             future.set_exception(error)
-
-
-def _retrieve(done: asyncio.Future[Found[V]]) -> None:
-    """Nobody may be left to hear of it, and that is no reason to log it."""
-    if not done.cancelled():
-        done.exception()
+            future.exception()  # nobody may be left to hear of it, and that is no reason to log it

@@ -22,6 +22,7 @@ _COLUMNS: Final = (
 )
 Rates = tuple[int | None, int | None, int | None]
 """Requests and tokens a minute, and requests in flight."""
+UNLIMITED: Final[Rates] = (None, None, None)
 
 
 class KeyRow(msgspec.Struct, frozen=True):

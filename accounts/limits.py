@@ -72,10 +72,6 @@ class Limits:
 
         return self.subject, number(self.requests), number(self.tokens), number(self.concurrency)
 
-    @property
-    def is_unlimited(self) -> bool:
-        return self.requests is None and self.tokens is None and self.concurrency is None
-
     def share(self, processes: int) -> Limits:
         """One process's part, at least one unless the limit is zero, of limits that cannot be shared."""
 

@@ -10,6 +10,7 @@ import asyncio
 import itertools
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -36,6 +37,8 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 TENANTS, WORKERS = 10, 2
 _MADE_UP = 20_000
 _KILL_EVERY = 5.0
+_COMES_BACK_AFTER: Final = 0.5
+"""Seconds, a quarter of them by lot, as OpenAI's own clients wait (`_calculate_retry_timeout`)."""
 PARTS: Final = set(os.environ.get("HOSTILE", "kills,restart,attacker").split(","))
 """What happens; less of it tells what costs tenants their time."""
 
@@ -95,12 +98,14 @@ class Load:
     async def _listen(self, message: bytes, number: int) -> None:
         await asyncio.sleep(2 * number / self._size.streams)
         while time.monotonic() < self._ends_at:
+            ending = ""
             status, _head, body = await self._exchange(message)
             if status == 200:
                 is_whole = body.endswith(b"data: [DONE]\n\n")
-                self.notice.endings["whole" if is_whole else "error" if b'data: {"error"' in body else "cut"] += 1
-            elif status:
-                await asyncio.sleep(0.5)
+                ending = "whole" if is_whole else "error" if b'data: {"error"' in body else "cut"
+                self.notice.endings[ending] += 1
+            if status != 200 or ending == "cut":
+                await asyncio.sleep(_COMES_BACK_AFTER * (1 - random.random() / 4))
 
     async def _ask_steadily(self) -> None:
         tasks, due = [], time.monotonic()
