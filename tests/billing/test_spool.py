@@ -7,9 +7,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from zlib import crc32
 
 import pytest
 
@@ -56,24 +57,30 @@ def test_what_is_written_can_be_read_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "damage",
+    ("damage", "rest", "damaged"),
     [
-        pytest.param(lambda text: text[:-20], id="cut"),
-        pytest.param(lambda text: text.replace(b'"output":6', b'"output":7'), id="a flipped bit"),
-        pytest.param(lambda text: text + b"\x00\xff garbage", id="garbage behind"),
-        pytest.param(lambda text: text + b"00000000 {}\n", id="a line of another version"),
-        pytest.param(lambda text: text + b"\n\n", id="blank lines"),
+        pytest.param(lambda text: text[:-20], [], 1, id="cut"),
+        pytest.param(lambda text: text.replace(b'"output":6', b'"output":7'), [], 1, id="a flipped bit"),
+        pytest.param(lambda text: text + b"\x00\xff garbage", [6], 1, id="garbage behind"),
+        pytest.param(lambda text: text + b"%08x {}\n" % crc32(b"{}"), [6], 1, id="a line of another version"),
+        pytest.param(lambda text: text + b"\n\n", [6], 0, id="blank lines"),
     ],
-)  # fmt: skip
-def test_damaged_lines_cost_nothing_but_themselves(tmp_path: Path, damage: object) -> None:
+)
+def test_damaged_lines_cost_nothing_but_themselves(
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    damage: Callable[[bytes], bytes],
+    rest: list[int],
+    damaged: int,
+) -> None:
     with opened(tmp_path) as one:
         one.note(progress(1, 5))
         one.note(progress(2, 6))
     path = spool.path_of(tmp_path, OWNER)
-    path.write_bytes(damage(path.read_bytes()))  # type: ignore[operator]
+    path.write_bytes(damage(path.read_bytes()))
 
-    assert notes(tmp_path)[0] == progress(1, 5)
-    assert notes(tmp_path)[1:] in ([], [progress(2, 6)])
+    assert [note.usage.output for note in notes(tmp_path)] == [5, *rest]
+    assert [f"{damaged} damaged lines" in record.getMessage() for record in caplog.records] == [True] * damaged
 
 
 def test_file_that_is_not_there_tells_nothing(tmp_path: Path) -> None:
