@@ -107,8 +107,10 @@ def test_record_that_is_not_rolled_up_is_found(tenant: Tenant, record: Record) -
     ("theirs", "difference"),
     [
         pytest.param(10_000, 0, id="the same"),
-        pytest.param(10_100, 0, id="a hundredth more"),
-        pytest.param(9_901, 0, id="a hundredth less"),
+        pytest.param(10_101, 0, id="a hundredth more"),
+        pytest.param(10_102, 102, id="a little more than that"),
+        pytest.param(9_900, 0, id="a hundredth less"),
+        pytest.param(9_899, -101, id="a little less than that"),
         pytest.param(10_850, 850, id="more"),
         pytest.param(2_800, -7_200, id="less"),
         pytest.param(0, -10_000, id="nothing"),
@@ -123,7 +125,9 @@ def test_p13_bill_of_a_provider_that_differs_from_ours_is_found_by_channel(
             settled_at=yesterday, channel=of_channel, provider_cost=10_000, provider_currency="USD",
             reported_cost=reported,
         )  # fmt: skip
-    record(settled_at=timezone.now(), channel="today", provider_cost=1, provider_currency="USD", reported_cost=99)
+    today = timezone.now().astimezone(dt.UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    for other in (timezone.now(), today, today - dt.timedelta(days=1, microseconds=1)):
+        record(settled_at=other, channel="other", provider_cost=1, provider_currency="USD", reported_cost=99)
     record(settled_at=yesterday, channel="dong", provider_cost=1, provider_currency="VND", reported_cost=99)
 
     wanted = [("providers", f"channel told: what its upstream reported on {yesterday:%Y-%m-%d}", difference)]

@@ -235,3 +235,16 @@ def test_document_that_begins_elsewhere_is_found(postpaid: Customer) -> None:
 
     expected = first.closing + 5 * CENT
     assert _breaks(postpaid) == [(f"document {last.number}: opening balance", expected, expected + 3)]
+
+
+def test_usage_that_comes_up_in_a_closed_month_is_found(postpaid: Customer) -> None:
+    postpaid.spend(CENT)
+    invoice = postpaid.final()
+    assert _breaks(postpaid) == []
+
+    postpaid.spend(7, at=utc(2026, 3, 31, 23, 59))
+
+    assert _breaks(postpaid) == [
+        (f"document {invoice.number}: used", CENT + 7, CENT),
+        (f"document {invoice.number}: closing balance", invoice.closing - 7, invoice.closing),
+    ]

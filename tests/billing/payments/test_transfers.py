@@ -79,12 +79,17 @@ def test_same_transfer_again_changes_nothing(quote: PaymentOrder, shop: Account)
     assert (entries(shop), quote.transfers.count()) == (PAID, 1)
 
 
-def test_wallet_in_dong_needs_no_rate(bank: None, shop: Account, payer: User) -> None:
+@pytest.fixture
+def in_dong(bank: None, shop: Account, payer: User) -> PaymentOrder:
+    """500,000 dong for a wallet in dong."""
     Tenant.objects.filter(pk=shop.tenant.pk).update(currency="VND")
     type(shop.wallet).objects.filter(pk=shop.wallet.pk).update(currency="VND")
     shop.tenant.refresh_from_db()
-    quote = orders.place(tenant=shop.tenant, gateway=Gateway.BANK, amount=500_000 * DONG, created_by=payer)
+    return orders.place(tenant=shop.tenant, gateway=Gateway.BANK, amount=500_000 * DONG, created_by=payer)
 
+
+def test_wallet_in_dong_needs_no_rate(in_dong: PaymentOrder, shop: Account) -> None:
+    quote = in_dong
     assert post(told_of(str(quote.memo), 500_000)) == (200, "matched")
 
     assert (quote.pay_amount, quote.rate, entries(shop)) == (500_000, None, [("top_up", 500_000 * DONG)])
@@ -194,6 +199,17 @@ def test_signed_nonsense_is_refused(bank: None, body: Any) -> None:
     assert BankTransfer.objects.count() == before
 
 
+@pytest.mark.parametrize(
+    "told",
+    [told_of("x", 1), told_of("x", 10**12), told_of("x", 1, reference="r" * 100), told_of("x" * 300, 1)],
+    ids=["the least", "the most", "reference", "text"],
+)
+def test_notice_at_its_bounds_is_kept(bank: None, told: dict[str, Any]) -> None:
+    assert post(told) == (200, "unmatched")
+    kept = BankTransfer.objects.latest("id")
+    assert (kept.reference, kept.amount, kept.text) == (told["reference"], told["amount"], told["text"])
+
+
 # --- by hand ---------------------------------------------------------------------------------------------------------
 
 
@@ -212,6 +228,14 @@ def test_operator_credits_what_was_received_at_the_frozen_rate(quote: PaymentOrd
     assert entries(shop) == [("top_up", 10 * DOLLAR)]
     assert (_state(quote), quote.received, quote.credited) == ("paid", 255_005, 10 * DOLLAR)
     assert (transfer.state, transfer.handled_by, transfer.note) == ("matched", clerk, "paid half")
+
+
+def test_operator_credits_dong_as_they_came(in_dong: PaymentOrder, shop: Account, clerk: User) -> None:
+    transfer = _waiting(in_dong, 499_999)
+
+    transfers.match(transfer, order=in_dong, as_ordered=False, by=clerk, reason="a dong was missing")
+
+    assert entries(shop) == [("top_up", 499_999 * DONG)]
 
 
 def test_operator_credits_what_was_ordered(quote: PaymentOrder, shop: Account, clerk: User) -> None:
