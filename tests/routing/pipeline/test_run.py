@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Callable
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
 
-import msgspec
+import orjson
 import pytest
 
 from billing.books import Progress, Settlement
 from billing.kinds import NOTHING, Usage
 from billing.prices import Tariff
-from routing.pipeline.outcomes import SUCCESS
+from routing.pipeline.explanation import Shown
+from routing.pipeline.outcomes import FAULT_OF_OURS, SUCCESS
 from routing.pipeline.run import Run
 from tests.routing.pipeline.conftest import Stage
 from tests.routing.pipeline.test_admission import Till, admitted, plan
@@ -96,18 +102,49 @@ def test_request_is_settled_once(begin: Callable[..., Run], diary: Diary) -> Non
     assert [(each.claimed_cost, each.usage) for each in diary.settled] == [(11_500, ANSWER)]
 
 
+def test_settlement_names_who_served_it_and_what_that_cost_us(begin: Callable[..., Run], diary: Diary) -> None:
+    """On a route whose tokens cost 5 ledger units each, after two seconds."""
+    run = begin()
+    run.first_byte = run.plan.call.started + 2
+    run.settle(SUCCESS, ANSWER, "upstream", reported_cost=9)
+    (told,) = diary.settled
+    assert run.route is not None
+    assert (told.channel, told.upstream_model) == (run.route.channel.name, "up")
+    assert (told.provider_cost, told.provider_currency, told.reported_cost) == (35, "USD", 9)
+    assert told.first_byte_ms in {1999, 2000}
+    assert 0 <= told.duration_ms < 60_000
+
+
+def test_settlement_of_what_was_never_tried_names_nobody(begin: Callable[..., Run], diary: Diary) -> None:
+    begin(is_tried=False).settle(FAULT_OF_OURS)
+    (told,) = diary.settled
+    assert (told.channel, told.upstream_model, told.first_byte_ms) == ("", "", None)
+    assert (told.provider_cost, told.provider_currency, told.claimed_cost) == (None, "", 0)
+
+
+def test_answer_teaches_what_its_route_has_in_its_cache(begin: Callable[..., Run]) -> None:
+    run = begin()
+    for _time in range(2):
+        run.teach(Usage(input=100, cached_input=25, output=4))
+    assert run.route is not None
+    share = run.gateway.health.cached_share(run.plan.needs.prefix, run.route.id, time.monotonic())
+    assert share == pytest.approx(0.25 * 0.3)
+
+
 # --- what the client sees of it --------------------------------------------------------------------------------------
 
 
-def bill(run: Run, usage: Usage) -> tuple[str, dict[str, str]]:
+def bill(run: Run, usage: Usage) -> tuple[str, dict[str, Any]]:
     """The cost that the client is told, and the terms of its sum."""
     made = run.bill(usage, None)
-    return made.cost, msgspec.json.decode(msgspec.json.encode({name: str(each) for name, each in made.details.items()}))
+    return made.cost, json.loads(orjson.dumps(made.details), parse_float=Decimal)
 
 
 def test_bill_names_each_term_of_its_sum(begin: Callable[..., Run]) -> None:
     cost, details = bill(begin(), ANSWER)
-    assert (cost, set(details)) == ("0.0000115", {"currency", "input", "output", "request_fee"})
+    assert (cost, details.pop("currency")) == ("0.0000115", "USD")
+    terms = {"input": "0.000003", "output": "0.000008", "request_fee": "0.0000005"}
+    assert details == {name: Decimal(term) for name, term in terms.items()}
 
 
 def test_bill_of_what_has_brought_nothing_has_no_terms(begin: Callable[..., Run]) -> None:
@@ -117,3 +154,19 @@ def test_bill_of_what_has_brought_nothing_has_no_terms(begin: Callable[..., Run]
 def test_bill_of_an_answer_for_nothing_has_its_terms(begin: Callable[..., Run]) -> None:
     cost, details = bill(begin(FREE), ANSWER)
     assert (cost, set(details)) == ("0", {"currency", "input", "output"})
+
+
+@pytest.mark.parametrize(
+    ("is_shown", "is_tried", "names"),
+    [(True, True, [b"x-costrouter-channel"]), (True, False, []), (False, True, [])],
+    ids=["shown", "untried", "not shown"],
+)
+def test_headers_name_the_channel_where_the_operator_shows_it(
+    begin: Callable[..., Run], is_shown: bool, is_tried: bool, names: list[bytes]
+) -> None:
+    run = begin(is_tried=is_tried)
+    options = replace(run.gateway.options, shown=Shown(channels=is_shown, costs=False))
+    run.gateway = replace(run.gateway, options=options)
+    attempts = b"1" if is_tried else b"0"
+    assert run.headers()[:2] == [(b"x-costrouter-model", b"m"), (b"x-costrouter-attempts", attempts)]
+    assert [name for name, _value in run.headers()[2:]] == names
