@@ -1,8 +1,9 @@
 """How a process of the web server ends without hurting anybody.
 
 - SIGTERM: the installation stops. New requests are refused with 503 and `Retry-After`; what is open goes on.
-- SIGUSR1: others have taken over (a rolling restart). What comes is served still for a moment, each answer closing its
-  connection, so that clients move; then nothing more is accepted.
+- SIGUSR1: others have taken over (a rolling restart). New connections are theirs at once. What comes on those that are
+  open is served still for a moment, each answer closing its connection, so that clients move; a connection on which
+  nothing has come by then is closed.
 
 Either way streams have `DRAIN_SECONDS` to finish. What is left then gets its error event, or its refusal, and is
 settled; the server ends when the last connection has. SIGINT, which granian itself handles, is what ends it.
@@ -12,8 +13,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
+import socket
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 from routing.api.doors import Doors
@@ -41,6 +45,8 @@ class Stop:
     def _begin(self, is_closing: bool) -> None:
         self._doors.is_leaving = True
         self._doors.are_closed = self._doors.are_closed or is_closing
+        if not is_closing:
+            leave_listening()
         if self._task is None:
             log.info("stopping: %d requests are open", len(self._doors.inside))
             self._task = asyncio.get_running_loop().create_task(self._drain(is_closing))
@@ -58,3 +64,30 @@ class Stop:
             self._doors.cut()
         if is_closing:
             self._end()
+
+
+def leave_listening() -> None:
+    """Takes this process's hands off the listening sockets that it shares with others, and off those alone.
+
+    granian accepts as long as it lives, and closes a connection on which nothing has come when it ends: a client whose
+    request was on its way would be cut. So the descriptors get a socket that nobody connects to; what still tells of
+    connections to the shared one finds none to accept.
+    """
+    folder = Path("/proc/self/fd")
+    if not folder.exists():
+        return
+    with socket.socket() as nobodys:
+        nobodys.bind(("127.0.0.1", 0))
+        nobodys.listen(1)
+        nobodys.setblocking(False)
+        for descriptor in [int(entry.name) for entry in folder.iterdir()]:
+            if descriptor != nobodys.fileno() and _listens(descriptor):
+                os.dup2(nobodys.fileno(), descriptor, inheritable=False)
+
+
+def _listens(descriptor: int) -> bool:
+    try:
+        with socket.socket(fileno=os.dup(descriptor)) as found:
+            return found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) == 1
+    except OSError:  # no socket, or the folder's own descriptor, which is closed by now
+        return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -139,6 +141,26 @@ def test_rolling_restart_fails_no_request_and_cuts_no_stream(world: World) -> No
     assert set(statuses) == {200}
     assert [stream.is_done for stream in streams] == [True] * 5
     assert world.gateway.exit_code is None
+
+
+def test_a_connection_whose_request_is_still_on_its_way_is_not_cut_by_a_restart(world: World) -> None:
+    before = set(world.gateway.pids)
+    world.gateway.signal(signal.SIGHUP)
+    deadline = time.monotonic() + 40
+    while "stopping: 0 requests are open" not in world.gateway.log.read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    address = urlsplit(world.gateway.url)
+    wires = [socket.create_connection((address.hostname or "", address.port or 0), 10) for _wire in range(40)]
+    time.sleep(1.5)  # longer than an old process waits for what is on its way
+    answers = []
+    for wire in wires:
+        with wire:
+            wire.sendall(b"GET /health/live HTTP/1.1\r\nhost: a\r\n\r\n")
+            answers.append(wire.recv(15))
+
+    assert Counter(answers) == {b"HTTP/1.1 200 OK": 40}
+    world.gateway.wait_for_others_than(before, seconds=40)
 
 
 def test_process_that_dies_again_and_again_is_started_again(world: World) -> None:
