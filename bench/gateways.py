@@ -159,7 +159,11 @@ def open_books(
     return Books(checkout, env, json.loads(opened)["key"])
 
 
-def start_gateway(fleet: Fleet, books: Books, *, port: int) -> Running:
+def start_gateway(fleet: Fleet, books: Books, *, port: int, is_watched: bool = False) -> Running:
+    """The gateway; if it is watched, it tells what holds its event loop (`bench.applications.watched`)."""
     checkout = books.checkout
-    server = serve(fleet, checkout.name, "costrouter.asgi:application", port=port, env=books.env, checkout=checkout)
-    return Running(Target(checkout.name, port, {"authorization": f"Bearer {books.key}"}), server, keeps_books=True)
+    name, application = checkout.name, "costrouter.asgi:application"
+    if is_watched:
+        name, application = f"{name}-watched", "bench.applications.watched:application"
+    server = serve(fleet, name, application, port=port, env=books.env, checkout=checkout)
+    return Running(Target(name, port, {"authorization": f"Bearer {books.key}"}), server, keeps_books=True)

@@ -20,6 +20,7 @@ http {{
     access_log off;
     keepalive_timeout 600s;
     keepalive_requests 1000000000;
+    client_max_body_size 0;
     client_body_temp_path {folder}/nginx-body;
     proxy_temp_path {folder}/nginx-proxy;
     fastcgi_temp_path {folder}/nginx-fastcgi;

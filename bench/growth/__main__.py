@@ -12,11 +12,11 @@ from collections.abc import Iterator
 
 from bench import command, results
 from bench.gateways import Books, Running, open_books, open_stand, start_gateway
-from bench.growth import candidates, catalogue, connections, keys, messages
+from bench.growth import candidates, catalogue, connections, hostile, keys, messages
 from bench.processes import Fleet
 from bench.results import Bar
 
-CURVES = ("active", "flood", "candidates", "prices", "connections", "messages")
+CURVES = ("active", "flood", "candidates", "prices", "connections", "messages", "hostile")
 
 
 def main() -> int:
@@ -34,6 +34,8 @@ def _main(options: argparse.Namespace) -> int:
         books = open_books(fleet, stand)
         gateway = start_gateway(fleet, books, port=port)
         bars = list(_measured(only, fleet, gateway, books, seconds))
+        if "hostile" in only:
+            bars += hostile.measure(start_gateway(fleet, books, port=port + 1, is_watched=True), books)
     return results.show_bars(bars)
 
 

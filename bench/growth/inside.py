@@ -1,7 +1,8 @@
 """What the curves need of the gateway's own code and database, in a process of its own with the gateway's environment.
 
 `routes N` makes a model of N routes, `versions ROUTES N` gives each of so many routes N versions of its prices and
-prints the milliseconds of a rebuild of the catalogue, `messages` the microseconds of reading conversations.
+prints the milliseconds of a rebuild of the catalogue, `hostile NAME` makes a model that no text is too long for,
+`messages` prints the microseconds of reading conversations.
 """
 
 from __future__ import annotations
@@ -68,6 +69,14 @@ def versions(number_of_routes: int, number: int) -> float:
     return 1_000 * _fastest(lambda: snapshot.build(0), 5)
 
 
+def hostile(name: str) -> None:
+    """A model that no text is too long for."""
+    model = CatalogueModel.objects.create(name=name, context_window=100_000_000, supports_images=True)
+    route = Route.objects.create(channel=Channel.objects.get(name="bench-json"), model=model, upstream_name=name)
+    CostPrice.objects.create(route=route, **_RATES)
+    Price.objects.create(model=name, **_RATES)
+
+
 def _age(table: type[Model], which: str, number: int) -> None:
     """More versions of the first, each a minute before the one that follows it, in the past."""
     name, own = table._meta.db_table, {"id", "version", "effective_from"}  # noqa: SLF001 - Django documents it
@@ -120,6 +129,8 @@ def main(arguments: list[str]) -> None:
         routes(int(arguments[1]))
     elif arguments[0] == "versions":
         print(json.dumps(versions(int(arguments[1]), int(arguments[2]))))
+    elif arguments[0] == "hostile":
+        hostile(arguments[1])
     else:
         print(json.dumps(messages()))
 

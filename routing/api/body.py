@@ -42,6 +42,8 @@ _MOST_VALUES: Final = 8_000
 """In a text that is read twice: the second, strict reading calls back for each object and integer."""
 _CONTAINERS: Final = 10_000
 """So many are looked through in one go."""
+_MANY: Final = 1_000
+"""Of more than so many, each level is a step of its own."""
 _NO_OBJECT: Final = "The request body must be a JSON object."
 _KINDS: Final = frozenset((dict, list))
 """What a value that holds others is."""
@@ -279,7 +281,7 @@ def _containers_in(level: list[Any]) -> Generator[None, None, list[Any]]:
     for some in _some_of(level):
         values = [*chain.from_iterable(each.values() if type(each) is dict else each for each in some)]
         found += compress(values, map(_KINDS.__contains__, map(type, values)))
-        if len(level) > _CONTAINERS:
+        if len(level) > _MANY:
             yield
     return found
 

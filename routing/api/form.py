@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Final
 from multipart import MultipartError, PushMultipartParser, parse_options_header
 
 from accounts.errors import InvalidRequest
+from routing.api import idempotency
 from routing.api.body import DuplicateKey, InvalidUnicode, UnsupportedMediaType
 from routing.providers.media import File
 
@@ -62,14 +63,14 @@ async def parse(raw: bytes, boundary: str) -> dict[str, Any]:
     return form.body
 
 
-def digest(body: dict[str, Any]) -> bytes:
+async def digest(body: dict[str, Any]) -> bytes:
     """What is the same for the same form: clients make a new boundary for each try."""
     asked = hashlib.sha256()
     for name, value in sorted(body.items()):
         is_file = type(value) is File
         asked.update(repr((name, value.name, value.media_type) if is_file else (name, value)).encode())
         if is_file:
-            asked.update(value.data)
+            await idempotency.add(asked, value.data)
     return asked.digest()
 
 

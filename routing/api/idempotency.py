@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-from collections.abc import Callable
 from typing import Any, ClassVar, Final
 
 from accounts.errors import InvalidRequest
@@ -11,8 +11,10 @@ from billing.books import Idempotency
 from routing.api.headers import RequestHeaders
 
 NAME: Final = "idempotency-key"
-_NAME: Final = NAME.encode()
+IN_HEADERS: Final = NAME.encode()
 MOST_CHARACTERS: Final = 255
+_AT_ONCE: Final = 1024 * 1024
+"""Bytes whose digest takes a millisecond."""
 
 
 class InvalidIdempotencyKey(InvalidRequest):
@@ -25,18 +27,25 @@ class InvalidIdempotencyKey(InvalidRequest):
         )
 
 
-def read(
-    headers: RequestHeaders, path: str, body: Any, digest: Callable[[Any], bytes] | None = None
-) -> Idempotency | None:  # fmt: skip
-    """What makes a request one with others; None without the header. Raises InvalidIdempotencyKey.
+async def read(headers: RequestHeaders, path: str, said: bytes) -> Idempotency:
+    """What makes a request that has the header one with others; raises InvalidIdempotencyKey.
 
-    `digest` says what of a body is the same for the same request; without it all of its bytes are.
+    `said` is what of its body is the same for the same request.
     """
-    if _NAME not in headers.by_name:
-        return None
     value = headers.get(NAME, "")
     if not value.strip() or len(value) > MOST_CHARACTERS or not value.isprintable() or len(headers.get_all(NAME)) > 1:
         raise InvalidIdempotencyKey
     asked = hashlib.sha256(path.encode() + b"\n")
-    asked.update(body if digest is None else digest(body))
+    await add(asked, said)
     return Idempotency(hashlib.sha256(value.encode()).hexdigest(), asked.hexdigest())
+
+
+async def add(digest: Any, data: bytes) -> None:
+    """The bytes added to a digest; others have their turn between the pieces of what is large."""
+    if len(data) <= _AT_ONCE:
+        digest.update(data)
+        return
+    view = memoryview(data)
+    for start in range(0, len(data), _AT_ONCE):
+        digest.update(view[start : start + _AT_ONCE])
+        await asyncio.sleep(0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, ClassVar, Final
 
 from accounts.authentication import QueryKeyAuthentication
@@ -12,7 +13,7 @@ from routing.api.base import ApiRequest, ApiResponse, GatewayView, json_response
 from routing.api.errors import NoWebSocket, ResponseNotKept, UnknownUrl
 from routing.api.headers import RequestHeaders
 from routing.api.paths import nearest
-from routing.endpoints.base import Endpoint
+from routing.endpoints.base import Endpoint, EndpointRequest
 from routing.endpoints.chat import CHAT
 from routing.endpoints.completions import COMPLETIONS
 from routing.endpoints.embeddings import EMBEDDINGS
@@ -56,18 +57,29 @@ class EndpointView(GatewayView):
         raw, values = await _read(request)
         if named:
             self.put_in(values, request, **named)
-        return self._call(request, values, len(raw), idempotency.read(headers, request.path, raw))
+        idempotent = None
+        if idempotency.IN_HEADERS in headers.by_name:
+            idempotent = await idempotency.read(headers, request.path, raw)
+        if len(raw) <= body.LARGE:
+            asked = self.endpoint.read(values)
+        else:  # tens of thousands of parts, perhaps: a thread lets go of the interpreter every few milliseconds
+            asked = await asyncio.to_thread(self.endpoint.read, values)
+        return self._call(request, asked, values, len(raw), idempotent)
 
     def _call(
-        self, request: ApiRequest, values: dict[str, Any], size: int, idempotent: Idempotency | None
-    ) -> Call:  # fmt: skip
-        """The request of a body that was read; raises what its endpoint refuses."""
+        self,
+        request: ApiRequest,
+        asked: EndpointRequest,
+        values: dict[str, Any],
+        size: int,
+        idempotent: Idempotency | None,
+    ) -> Call:
         headers, caller = request.headers, request.caller
         return Call(
             id=request.id,
             caller=caller,
             endpoint=self.endpoint,
-            request=self.endpoint.read(values),
+            request=asked,
             body=values,
             body_bytes=size,
             snapshot=request.gateway.catalogue.snapshot,
@@ -91,7 +103,10 @@ class UploadView(EndpointView):
         raw = await request.read_body()
         size, values = len(raw), await form.parse(raw, boundary)
         request.values = values
-        return self._call(request, values, size, idempotency.read(headers, request.path, values, form.digest))
+        idempotent = None
+        if idempotency.IN_HEADERS in headers.by_name:
+            idempotent = await idempotency.read(headers, request.path, await form.digest(values))
+        return self._call(request, self.endpoint.read(values), values, size, idempotent)
 
 
 async def _read(request: ApiRequest) -> tuple[bytes, dict[str, Any]]:
@@ -257,7 +272,8 @@ class GenerateView(EndpointView):
         asked["model"] = values["model"] = name
         gateway = request.gateway
         model = gemini_models.served(gateway.catalogue.snapshot, request.caller, name, request.started_at)
-        weight = Weight(read_generate(asked), len(raw))
+        read = await asyncio.to_thread(read_generate, asked) if len(raw) > body.LARGE else read_generate(asked)
+        weight = Weight(read, len(raw))
         return json_response({"totalTokens": weight.expected(gateway.health.learned.bytes_per_token(model.name))})
 
 

@@ -53,6 +53,11 @@ class Forms:
         assert form is not None  # noqa: S101 - its fault was asked first
         return form, self._bodies[form.name]
 
+    def say_ahead(self) -> None:
+        """Says the request in every other format that it may be wanted in. Pure: may run in a thread."""
+        for form in self.endpoint.over:
+            self._say(form)
+
     def _say(self, form: Form) -> None:
         try:
             self._bodies[form.name] = form.body(self._call.request, self._call.body)

@@ -28,8 +28,8 @@ from routing.selection.reasons import WORDS, Reason
 from routing.selection.shortlist import Faults, is_about_costs
 
 
-def resolve(call: Call, health: Health) -> Plan:
-    """Everything that can be said before money is touched.
+def resolve(call: Call, health: Health, forms: Forms | None = None) -> Plan:
+    """Everything that can be said before money is touched; `forms` are those that the request was said in already.
 
     Raises ModelNotFound, NoMatchingRoute, NoAvailableChannel, UnsupportedParameter for what has no price, or what the
     endpoint refuses (too long, too much).
@@ -41,7 +41,7 @@ def resolve(call: Call, health: Health) -> Plan:
     )  # fmt: skip
     if needs.beside is not NOTHING:
         models = _covering(models, needs)
-    decision, options = _rank(call, models, needs, health)
+    decision, options = _rank(call, models, needs, health, forms or Forms(call))
     return Plan(call, models, needs, decision, options, needs.expected_input + needs.cap * needs.answers)
 
 
@@ -106,10 +106,10 @@ def _base_name(snapshot: Snapshot, name: str) -> str:
 
 
 def _rank(
-    call: Call, models: tuple[tuple[ModelView, Tariff], ...], needs: Needs, health: Health
+    call: Call, models: tuple[tuple[ModelView, Tariff], ...], needs: Needs, health: Health, forms: Forms
 ) -> tuple[Decision, tuple[Option, ...]]:
     """The decision, over the fallback models too, and what to try; raises if there is nothing."""
-    now, forms = time.monotonic(), Forms(call)
+    now = time.monotonic()
     demand, provider = _demand(call.request, needs), call.request.provider
     decisions: list[Decision] = []
     left_out = _NONE

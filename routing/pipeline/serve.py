@@ -18,6 +18,8 @@ import time
 from collections.abc import Awaitable
 from typing import Any
 
+from msgspec.structs import replace
+
 from accounts.limits import Standing
 from billing.books import Repeated
 from billing.kinds import Usage
@@ -29,6 +31,7 @@ from routing.pipeline.admission import admit
 from routing.pipeline.attempt import Attempt, AttemptFailed
 from routing.pipeline.call import Call, Option, UntilGone, WholeReply
 from routing.pipeline.counts import counted, most_output, remarks
+from routing.pipeline.forms import Forms
 from routing.pipeline.gateway import Gateway
 from routing.pipeline.outcomes import LEFT, SUCCESS
 from routing.pipeline.plan import resolve
@@ -36,9 +39,10 @@ from routing.pipeline.run import ClientGone, Run
 from routing.pipeline.stream import ClientWatch, StreamReply
 from routing.pipeline.whole import read_whole
 from routing.providers import ADAPTERS, recognise
-from routing.providers.base import Adapter, MalformedAnswer, Reader, UpstreamCall
+from routing.providers.base import Adapter, MalformedAnswer, Reader, UpstreamCall, UpstreamRequest
 from routing.wire import fake
 from routing.wire.client import Answer
+from routing.wire.writing import LARGE
 
 _MOST_ERROR_BYTES = 64 * 1024
 _IN_PART = frozenset((206, 226))
@@ -56,7 +60,8 @@ async def serve(call: Call, gateway: Gateway, until_gone: UntilGone) -> Reply:
 
     Raises a GatewayError for whatever the client must be told instead, ClientGone if nobody is left to be told.
     """
-    plan = resolve(call, gateway.health)
+    forms = await _forms_of(call) if call.body_bytes > LARGE and call.endpoint.over else None
+    plan = resolve(call, gateway.health, forms)
     standing = await gateway.limiter.admit(call.id, call.caller.limits, plan.limited_tokens)
     try:
         run = await admit(plan, standing, gateway)
@@ -70,6 +75,13 @@ async def serve(call: Call, gateway: Gateway, until_gone: UntilGone) -> Reply:
             return await _first_stream(run, until_gone)
         run.until_gone = until_gone
         return await _first_answer(run, None)
+
+
+async def _forms_of(call: Call) -> Forms:
+    """A large request said in other formats, in a thread: it lets go of the interpreter every few milliseconds."""
+    forms = Forms(call)
+    await asyncio.to_thread(forms.say_ahead)
+    return forms
 
 
 async def _first_stream(run: Run, until_gone: UntilGone) -> Reply:
@@ -147,7 +159,8 @@ async def _exchange(run: Run, attempt: Attempt, option: Option, watch: ClientWat
     state = run.gateway.health.routes[route.id]
     adapter = ADAPTERS[state.dialect or route.channel.provider]
     upstream_call = _upstream_call(run, option, adapter, is_met=bool(state.dialect))
-    answer = await _send(run, route, adapter, upstream_call)
+    asked = await _asked_in_turns(adapter, upstream_call) if upstream_call.is_large else adapter.request(upstream_call)
+    answer = await _send(run, route, asked, is_stream=upstream_call.is_stream)
     try:
         # Asked in the dialect known so far, read in the one that its headers show: related dialects differ in reading.
         state.dialect = recognise(route.channel.provider, answer.headers)
@@ -184,17 +197,28 @@ def _upstream_call(run: Run, option: Option, adapter: Adapter, *, is_met: bool) 
         options=channel.options,
         headers=call.headers,
         is_translated=option.form is not call.endpoint,
+        is_large=call.body_bytes > LARGE,
     )
 
 
-def _send(run: Run, route: RouteView, adapter: Adapter, upstream_call: UpstreamCall) -> Awaitable[Answer]:
+async def _asked_in_turns(adapter: Adapter, upstream_call: UpstreamCall) -> UpstreamRequest:
+    """A large request, translated in a thread and written piece by piece: others have their turn meanwhile."""
+    asked = await asyncio.to_thread(adapter.request, upstream_call)
+    pieces = list(asked.pieces)
+    for piece in asked.unwritten or ():
+        pieces.append(piece)
+        await asyncio.sleep(0)
+    return replace(asked, pieces=tuple(pieces), unwritten=None)
+
+
+def _send(run: Run, route: RouteView, asked: UpstreamRequest, *, is_stream: bool) -> Awaitable[Answer]:
     """The answer, once its head is in."""
-    origin, asked, timeouts = route.channel.origin, adapter.request(upstream_call), route.channel.timeouts
+    origin, timeouts = route.channel.origin, route.channel.timeouts
     assert origin is not None  # noqa: S101 - a channel without one is out before this
     if origin.scheme == "fake":
         run.note_sent()
         return fake.answer(origin, asked)
-    if not upstream_call.is_stream:
+    if not is_stream:
         timeouts = timeouts.for_whole_answer
     return run.gateway.client.post(
         origin, asked.path, asked.headers, asked.body, timeouts, run.note_sent, asked.pieces

@@ -144,19 +144,24 @@ class StreamReply:
         return self._answer.headers.get(b"content-type", b"").startswith(_TEXTS)
 
     async def _take_json(self, data: bytes) -> None:
-        """One object is an answer given at once, several are a stream's pieces: which it is shows what is behind it."""
+        """One object is an answer given at once, several are a stream's pieces: it shows in the first, or behind it."""
         body, values = bytearray(data), Values()
-        values.feed(data.removeprefix(codecs.BOM_UTF8))
-        while not values.are_pieces and len(body) < MOST_LOOKED_AT:
+        found = values.feed(data.removeprefix(codecs.BOM_UTF8))
+        are_pieces = self._are_pieces(values, found)
+        while not are_pieces and len(body) < MOST_LOOKED_AT:
             more = await self._answer.next()
             if more is None:
                 break
             body += more
-            values.feed(more)
-        if values.are_pieces:
+            found = values.feed(more)
+            are_pieces = self._are_pieces(values, found)
+        if are_pieces:
             await self._take_events(bytes(body))
         else:
             self._take_whole(bytes(body) + await self._answer.read())
+
+    def _are_pieces(self, values: Values, found: list[bytes]) -> bool:
+        return values.are_pieces or (bool(found) and self._reader.is_piece(found[0]))
 
     async def _take_events(self, data: bytes | None) -> None:
         passed = 0

@@ -81,7 +81,8 @@ class Azure(OpenAI):
         secret, call = call.secret, msgspec.structs.replace(call, secret="", options=options)
         asked = super().request(call)
         headers = (*asked.headers, ("api-key", secret)) if secret else asked.headers
-        return UpstreamRequest(_path(options, call.path, call.upstream_model), headers, asked.body)
+        path = _path(options, call.path, call.upstream_model)
+        return msgspec.structs.replace(asked, path=path, headers=headers)
 
     def open(self, call: UpstreamCall) -> Reader:
         return AzureReader(call.answers) if call.endpoint == "chat.completions" else super().open(call)

@@ -6,15 +6,17 @@ exchange it opens one reader, which knows the framing, the end, the quirks and t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, Protocol, Self
 
 import msgspec
+import orjson
 
 from billing.kinds import Usage
 from routing.wire.events import Comment
 from routing.wire.frames import Again
+from routing.wire.writing import pieces_of
 
 MOST_TOKENS: Final = 100_000_000
 """No context window is as large: a count above it is not believed."""
@@ -53,6 +55,8 @@ class UpstreamCall(msgspec.Struct, frozen=True):
     """The client's own that go on."""
     is_translated: bool = False
     """The body was said in this format for the client: it may carry conventions that no client has asked for."""
+    is_large: bool = False
+    """The body takes too long to be written in one go."""
 
 
 class UpstreamRequest(msgspec.Struct, frozen=True):
@@ -61,6 +65,17 @@ class UpstreamRequest(msgspec.Struct, frozen=True):
     body: bytes
     pieces: tuple[bytes, ...] = ()
     """What is sent behind it, so that what is large need not be copied."""
+    unwritten: Iterator[bytes] | None = None
+    """Further pieces, of a body that takes too long to be written in one go: each is made when it is asked for."""
+
+    @classmethod
+    def of_json(
+        cls, call: UpstreamCall, path: str, headers: tuple[tuple[str, str], ...], body: Mapping[str, Any]
+    ) -> Self:
+        """With this body, which is left unwritten where it is large."""
+        if call.is_large:
+            return cls(path, headers, b"", unwritten=pieces_of(body))
+        return cls(path, headers, orjson.dumps(body))
 
 
 Meaning = Literal["retry", "not_here", "rest", "key_refused", "account_empty", "content_refused"]
@@ -135,6 +150,9 @@ class Reader(Protocol):
 
         Chunks are in the canonical format: of chat, a list of choices, each with a delta.
         """
+
+    def is_piece(self, data: bytes) -> bool:
+        """Whether a JSON object with which an answer begins is a stream's first piece for sure, and no whole answer."""
 
     def whole(self, body: bytes) -> dict[str, Any]:
         """A whole answer in the canonical format; raises MalformedAnswer, also for an error sent with status 200."""

@@ -141,19 +141,22 @@ class _Connection(asyncio.Protocol):
 
     # --- the exchange ---
 
-    def send(
-        self, head: bytes, body: bytes, pieces: tuple[bytes, ...], timeouts: Timeouts, ends_at: float
-    ) -> None:  # fmt: skip
+    def send(self, head: bytes, body: bytes, timeouts: Timeouts, ends_at: float) -> None:
         self._timeouts = timeouts
         self._ends_at = ends_at
         self._heard_at = self._loop.time()
         self._patience = timeouts.first_byte
         # At the shorter of both silences, so that the first byte need not move it.
         self._pool.deadlines.set(self, min(self._heard_at + timeouts.shortest, ends_at))
-        if pieces:
-            self._transport.writelines((head, body, *pieces))
-        else:
-            self._transport.writelines((head, body)) if len(body) > 65536 else self._transport.write(head + body)
+        self._transport.writelines((head, body)) if len(body) > 65536 else self._transport.write(head + body)
+
+    async def send_more(self, pieces: tuple[bytes, ...]) -> None:
+        """Others have their turn between the pieces: TLS encrypts each as it is written."""
+        for piece in pieces:
+            if not self.is_open:
+                return
+            self._transport.write(piece)
+            await asyncio.sleep(0)
 
     async def read(self) -> bytes:
         while not self._is_complete:
@@ -377,9 +380,11 @@ class Client:
         head = _head(origin, path, headers) + f"content-length: {length}\r\n\r\n".encode()
         connection = self._take(origin) or await self._connect(origin, timeouts)
         while True:
-            connection.send(head, body, pieces, timeouts, ends_at)
+            connection.send(head, body, timeouts, ends_at)
             when_sent()
             try:
+                if pieces:
+                    await connection.send_more(pieces)
                 while not connection.has_head:
                     await connection.news()
                 return connection

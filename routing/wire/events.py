@@ -16,6 +16,8 @@ _FAILURES: Final = frozenset((b"error", b"failure", b"exception", b"fatal"))
 """Names of events."""
 _BLANK: Final = b" \t\r\n\x1e"
 """U+001E begins an object in a text sequence (RFC 7464)."""
+_AROUND: Final = b" \t\r\n\0"
+"""What may stand around a field's name: of servers in C, what ends their string."""
 _MOST_NOISE: Final = 2000
 
 
@@ -138,15 +140,17 @@ def _read_lines(block: bytes) -> list[bytes]:
     # A mark where two streams were joined is none of the event's.
     lines = block.removeprefix(codecs.BOM_UTF8).split(b"\n")
     comments: list[bytes] = [Comment(line) for line in lines if line.startswith(b":")]
-    fields = [(name.strip().lower(), value) for name, _colon, value in (line.partition(b":") for line in lines)]
+    fields = [(name.strip(_AROUND).lower(), value) for name, _colon, value in (line.partition(b":") for line in lines)]
     data = [value.removeprefix(b" ") for name, value in fields if name == b"data"]
+    named = [*zip(lines, fields, strict=True)]
+    if len(data) == 1 and data[0].rstrip() == b"{":  # written over several lines, of which only the first has a name
+        data = [b"\n".join([*data, *(line for line, (name, _value) in named if name not in _FIELDS)])]
     if any(name == b"event" and value.strip().lower() in _FAILURES for name, value in fields):
         return [*comments, Failure(b"\n".join(data))]
     if len(data) > 1 and all(map(_is_whole, data)):  # the blank lines between were left out
         return [*comments, *data]
     if data:
         return [*comments, b"\n".join(data)]
-    named = zip(lines, fields, strict=True)
     noise = next((line for line, (name, _value) in named if name not in _FIELDS and line.strip()), None)
     return comments if noise is None else [*comments, Noise(noise[:_MOST_NOISE])]
 

@@ -127,7 +127,7 @@ async def answer(origin: Origin, asked: Asked) -> FakeAnswer:
         is_cut = len(pieces) > 1 and random.random() < number("cut")  # noqa: S311 - no secret depends on it
         shown, pause = pieces[: len(pieces) // 2] if is_cut else pieces, number("chunk_ms") / 1000
         return FakeAnswer(200, {b"content-type": media_type}, shown, pause, is_cut=is_cut)
-    request = orjson.loads(asked.body)
+    request = orjson.loads(asked.body or b"".join(asked.pieces))
     unstreamed = _UNSTREAMED.get(asked.path)
     if unstreamed is not None:
         return unstreamed(request)

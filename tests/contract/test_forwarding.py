@@ -49,6 +49,26 @@ def forwarded(caller: Caller, model: Offer) -> Any:
     return request.json
 
 
+# Large enough to be written in pieces, and no longer than the model's window.
+LARGE: dict[str, Any] = {
+    "long": "\n\N{GRINNING FACE}\N{LATIN SMALL LETTER E WITH CIRCUMFLEX}" * 15_000,
+    "many": [{"a": [number, str(number) * 9, None, {"": 0.1}]} for number in range(3_000)],
+    "deep": {"a": [[[["x" * 70_000]] * 2]]},
+    "n" * 70_000: True,
+}
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+@pytest.mark.parametrize("idempotency", [{}, {"idempotency-key": "k"}], ids=["plain", "key"])
+def test_large_body_arrives_as_it_was_sent(
+    caller: Caller, model: Offer, is_stream: bool, idempotency: dict[str, str]
+) -> None:
+    response = caller.ask(model, x=LARGE, stream=is_stream, headers=idempotency)
+
+    assert response.status_code == 200
+    assert forwarded(caller, model)["x"] == LARGE
+
+
 @pytest.mark.parametrize("is_stream", [False, True])
 def test_upstream_sees_our_headers_only(caller: Caller, model: Offer, is_stream: bool) -> None:
     caller.ask(model, headers=CLIENT_HEADERS, stream=is_stream)

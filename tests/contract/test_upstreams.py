@@ -47,6 +47,14 @@ FORMS: dict[str, tuple[bytes, Callable[[Any], bytes], bytes]] = {
     "wrapped in data": (b"", lambda value: up.event({"code": 0, "data": value}), up.DONE),
     "wrapped in result": (b"", lambda value: up.event({"result": value, "success": True, "errors": []}), up.DONE),
     "NDJSON, wrapped": (b"", lambda value: line({"data": value}), b""),
+    # Servers whose library writes the field's name write it, too; and objects that were written to be looked at.
+    "the field's name twice": (b"", lambda value: b"data: data: " + line(value) + b"\n", b"data: data: [DONE]\n\n"),
+    "over lines, the first with a name": (
+        b"",
+        lambda value: b"data: " + json.dumps(value, indent=1).encode() + b"\n\n",
+        up.DONE,
+    ),
+    "NUL behind each event": (b"", lambda value: up.event(value) + b"\0", up.DONE),
 }
 
 
@@ -101,6 +109,16 @@ def test_pieces_go_out_as_they_come(caller: Caller, model: Offer) -> None:
 
     first = next(at for at, data in seen.arrivals if b"Hello" in data)
     assert (seen.text(), seen.is_done, seen.arrivals[-1][0] - first > 0.2) == ("Hello there", True, True)
+
+
+def test_first_of_several_lines_waits_for_no_other(caller: Caller, model: Offer) -> None:
+    parts = [line(chunk) for chunk in TEXT]
+    caller.upstream.on(model.upstream, up.stream(parts[0], up.Pause(0.4), *parts[1:]))
+
+    seen = caller.listen(model)
+
+    first = next(at for at, data in seen.arrivals if b"Hello" in data)
+    assert (seen.text(), seen.is_done, seen.arrivals[-1][0] - first > 0.3) == ("Hello there", True, True)
 
 
 @each_form
@@ -230,6 +248,22 @@ def test_stop_in_every_chunk_is_whole_where_the_end_is(
 
 
 # --- calls -----------------------------------------------------------------------------------------------------------
+
+
+@each_client
+@pytest.mark.parametrize("name", [{}, {"name": None}, {"name": ""}], ids=["absent", "null", "empty"])
+@pytest.mark.parametrize("is_stream", [False, True], ids=["whole", "stream"])
+def test_whole_answer_that_calls_nothing_by_name_is_none(
+    caller: Caller, model: Offer, name: dict[str, Any], client: Client, is_stream: bool
+) -> None:
+    call = {"id": "a", "type": "function", "function": {**name, "arguments": "{}"}}
+    answer = up.completion("Hello", usage=USAGE)
+    answer["choices"][0]["message"]["tool_calls"] = [call]
+    caller.upstream.on(model.upstream, up.plain(200, answer))
+
+    assert client(caller, model, is_stream=is_stream).is_broken
+    record = caller.only_record()
+    assert (record.outcome, record.cost) == ("upstream_error", 0)
 
 
 def calling(*fragments: dict[str, Any], finish: str = "tool_calls") -> Iterator[bytes]:

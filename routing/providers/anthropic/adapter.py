@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Annotated, Any, Final, Literal
 
-import orjson
 from msgspec import Meta
 
 from routing.providers.anthropic.caching import marked
@@ -88,7 +87,7 @@ class Anthropic:
             body["stream"] = True
         if options.cache != "off":
             body = marked(body, options.cache)
-        return UpstreamRequest(path, _headers_of(call, options), orjson.dumps(body))
+        return UpstreamRequest.of_json(call, path, _headers_of(call, options), body)
 
     def open(self, call: UpstreamCall) -> Reader:
         if call.endpoint == _OWN:

@@ -186,6 +186,12 @@ class AnthropicReader:
                     self._halves[index, name], text = text[-1], text[:-1]
                 delta[name] = text
 
+    def is_piece(self, data: bytes) -> bool:
+        try:
+            return bool(orjson.loads(data).get("type") == "message_start")
+        except orjson.JSONDecodeError:
+            return False
+
     def whole(self, body: bytes) -> dict[str, Any]:
         answer = unwrapped(_parse(body), "content")
         self._note_usage(answer)

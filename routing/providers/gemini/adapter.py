@@ -11,8 +11,6 @@ from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import quote
 
-import orjson
-
 from routing.providers.base import Options, Reader, Refusal, UpstreamCall, UpstreamRequest
 from routing.providers.gemini import embeddings, lacks, requests
 from routing.providers.gemini.reader import ChatReader, GenerateReader
@@ -61,7 +59,7 @@ class Gemini:
             action = "streamGenerateContent?alt=sse" if call.is_stream else "generateContent"
             body = requests.of_chat(call) if call.endpoint == "chat.completions" else _as_it_came(call)
         path = f"/models/{quote(call.upstream_model.removeprefix('models/'), safe='/:@')}:{action}"
-        return UpstreamRequest(path, _headers(call.secret, call.is_stream), orjson.dumps(body))
+        return UpstreamRequest.of_json(call, path, _headers(call.secret, call.is_stream), body)
 
     def open(self, call: UpstreamCall) -> Reader:
         if call.endpoint == "embeddings":

@@ -41,6 +41,9 @@ class EmbeddingsReader:
     def feed(self, data: bytes | None) -> NoReturn:
         raise NotImplementedError("never streamed")
 
+    def is_piece(self, data: bytes) -> bool:
+        return False
+
     def whole(self, body: bytes) -> dict[str, Any]:
         answer = object_in(body)
         if answer.get("error"):

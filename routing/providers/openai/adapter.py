@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final
 
-import orjson
-
 from routing.providers.base import Options, Reader, Refusal, UpstreamCall, UpstreamRequest
 from routing.providers.openai import media
 from routing.providers.openai.completions import CompletionsReader
@@ -77,11 +75,14 @@ class OpenAI:
     def request(self, call: UpstreamCall) -> UpstreamRequest:
         """The client's body with the model's upstream name, the output cap, and usage asked for in streams."""
         if call.endpoint in media.READERS:
-            media_type, content, pieces = media.content(call)
-            return UpstreamRequest(call.path, _media_headers(call.secret, media_type), content, pieces)
+            media_type, content = media.content(call)
+            headers = _media_headers(call.secret, media_type)
+            if isinstance(content, tuple):
+                return UpstreamRequest(call.path, headers, b"", content)
+            return UpstreamRequest.of_json(call, call.path, headers, content)
         if call.endpoint == "responses":
             body = {name: value for name, value in responses_body(call).items() if name not in _EXTENSIONS}
-            return UpstreamRequest(call.path, _headers(call.secret, call.is_stream), orjson.dumps(body))
+            return UpstreamRequest.of_json(call, call.path, _headers(call.secret, call.is_stream), body)
         body = {**call.body}
         if not _EXTENSIONS.isdisjoint(body) or None in body.values():  # null is absent
             body = {name: value for name, value in body.items() if name not in _EXTENSIONS and value is not None}
@@ -95,7 +96,7 @@ class OpenAI:
             _set_cap(body, call.cap, vendor.caps if call.endpoint == _CHAT else _ONE_CAP)
         if call.is_stream:
             self._ask_for_stream(body, vendor)
-        return UpstreamRequest(call.path, _headers(call.secret, call.is_stream), orjson.dumps(body))
+        return UpstreamRequest.of_json(call, call.path, _headers(call.secret, call.is_stream), body)
 
     @staticmethod
     def _ask_for_stream(body: dict[str, Any], vendor: Vendor) -> None:

@@ -36,16 +36,15 @@ _CUE: Final = re.compile(r"--> (?:(\d{1,4}):)?(\d{2}):(\d{2})[.,](\d{3})")
 """The end of a cue (WebVTT, section 4.1; SubRip has a comma)."""
 
 
-def content(call: UpstreamCall) -> tuple[str, bytes, tuple[bytes, ...]]:
-    """The content type, the body, and pieces behind it: the client's with the upstream's model, a form for a file."""
+def content(call: UpstreamCall) -> tuple[str, dict[str, Any] | tuple[bytes, ...]]:
+    """The content type, and the client's body with the upstream's model: a form's pieces for a file, else a value."""
     body = {name: value for name, value in call.body.items() if name not in _EXTENSIONS and value is not None}
     body["model"] = call.upstream_model
     if body.get("response_format") == "text":  # the same words, with what they count
         body["response_format"] = "json"
     if any(type(value) is File for value in body.values()):
-        media_type, pieces = encode(body)
-        return media_type, b"", pieces
-    return "application/json", orjson.dumps(body), ()
+        return encode(body)
+    return "application/json", body
 
 
 class ImagesReader(OpenAIReader):

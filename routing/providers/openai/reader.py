@@ -40,6 +40,8 @@ _BESIDE: Final = _ELSEWHERE | {"usage"}
 _ANSWERS: Final = ("choices", "data", "results", "text")
 """Members that hold the answer, of one endpoint or another."""
 _MOST_CHOICES: Final = 128
+_ENDS: Final = b"\0 \t\r\n"
+"""What may stand behind a body: of servers in C, the end of their string."""
 _GOOD_ENDS: Final = frozenset(("tool_calls", "function_call", "stop"))
 _FAR_AWAY: Final = {"NaN": -9999.0, "-Infinity": -9999.0, "Infinity": 9999.0}
 """As OpenAI writes the logarithm of what never happens."""
@@ -126,7 +128,7 @@ class OpenAIReader:
                 if again is not None:
                     self.is_partial = self.usage is not None
                     events.append(again)
-                elif len(event) <= _MOST_DONE_BYTES and event.strip() == _DONE:
+                elif len(event) <= _MOST_DONE_BYTES and _without_name(event) == _DONE:
                     events.append(END)
                     break
                 else:
@@ -217,7 +219,8 @@ class OpenAIReader:
 
     def _parse_loosely(self, data: bytes) -> Any:
         """What is no JSON by the letter, None where it is blank; raises MalformedAnswer for what cannot be read."""
-        if not data.strip():
+        data = _without_name(data)
+        if not data:
             return None
         value = loose.loosely(data, _FAR_AWAY.__getitem__)
         if type(value) is dict and type(value.get("choices")) is list:
@@ -292,6 +295,8 @@ class OpenAIReader:
 
     def _said_elsewhere(self, delta: Any, choice: dict[str, Any]) -> dict[str, Any]:
         """What stands in place of a delta. A message behind deltas is all of them once more (MiniMax's last event)."""
+        if type(delta) is str:
+            return {"content": delta}
         if delta:
             raise MalformedAnswer("a choice has no delta")
         said = message_of(choice)
@@ -373,6 +378,17 @@ class OpenAIReader:
                 usage = msgspec.structs.replace(usage, output=output, reasoning=reasoning)
         self.usage, self.reported, self.is_partial = usage, reported, False
 
+    def is_piece(self, data: bytes) -> bool:
+        try:
+            value = orjson.loads(data)
+        except orjson.JSONDecodeError:
+            return False
+        choices = value.get("choices")
+        choice = choices[0] if type(choices) is list and choices else None
+        if type(choice) is not dict or type(choice.get("delta")) is not dict:
+            return False
+        return "message" not in choice and not (choice.get("finish_reason") or choice.get("finishReason"))
+
     def whole(self, body: bytes) -> dict[str, Any]:
         answer = _parse(body)
         if "choices" not in answer:
@@ -451,6 +467,11 @@ def _only_object(value: Any) -> dict[str, Any] | None:
     raise MalformedAnswer("an event that is a list")
 
 
+def _without_name(event: bytes) -> bytes:
+    """An event without the field's name that servers write into it whose library writes one, too."""
+    return event.strip().removeprefix(b"data:").strip()
+
+
 def _parse(body: bytes) -> dict[str, Any]:
     """Raises MalformedAnswer for what is no JSON object."""
     try:
@@ -458,7 +479,7 @@ def _parse(body: bytes) -> dict[str, Any]:
         if type(value) is dict:
             return value
     except orjson.JSONDecodeError as error:
-        value = loose.without_halves(loose.loosely(body, _FAR_AWAY.__getitem__))
+        value = loose.without_halves(loose.loosely(body.rstrip(_ENDS), _FAR_AWAY.__getitem__))
         if value is None:
             raise MalformedAnswer(f"the answer is not JSON: {body[:120].decode('utf-8', 'replace')}") from error
     if type(value) is list and len(value) == 1:  # Google's compatible endpoint sends errors so

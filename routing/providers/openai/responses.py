@@ -118,6 +118,12 @@ class ResponsesReader:
         if usage is not None:
             self.usage, self.reported = usage, reported
 
+    def is_piece(self, data: bytes) -> bool:
+        try:
+            return str(orjson.loads(data).get("type")).startswith("response.")
+        except orjson.JSONDecodeError:
+            return False
+
     def whole(self, body: bytes) -> dict[str, Any]:
         answer = unwrapped(_parse(body), "output")
         self._note(answer.pop("usage", None))

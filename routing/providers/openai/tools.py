@@ -19,6 +19,7 @@ MOST_CALLS: Final = 1024
 _ARGUMENTS: Final = ("parameters", "input")
 """Other names of a function's arguments."""
 _NULL: Final = "null"
+_NAMELESS: Final = "a tool was called without a name"
 _LONGEST_NAME: Final = 512
 """As much of an id or a name is kept to compare."""
 _LONGEST_TEXT: Final = 1024 * 1024
@@ -142,7 +143,7 @@ class ToolCalls:
         said = []
         for call in self._calls:
             if not call.name:
-                raise MalformedAnswer("a tool was called without a name")
+                raise MalformedAnswer(_NAMELESS)
             if not call.has_arguments and not call.is_custom:
                 arguments = call.release() or "{}"
                 call.add("", arguments)
@@ -222,7 +223,10 @@ class ToolCalls:
 
 
 def complete_calls(calls: Any) -> list[dict[str, Any]]:
-    """The calls of a whole answer; what is no call is left out."""
+    """The calls of a whole answer; what is no call is left out.
+
+    Raises MalformedAnswer for a call without a name: nobody could answer it.
+    """
     if type(calls) is dict:
         calls = [calls]
     found: dict[str, dict[str, Any]] = {}
@@ -234,6 +238,8 @@ def complete_calls(calls: Any) -> list[dict[str, Any]]:
         if key == "arguments" and _is_quoted(inner.get(key, "")):
             inner[key] = unquoted(inner[key])
         if id_ or inner.get("name") or any(call.values()):
+            if not inner.get("name"):
+                raise MalformedAnswer(_NAMELESS)
             id_ = id_ if id_ and id_ not in found else _new_id()
             found[id_] = {"id": id_, "type": kind, kind: inner, **call}
     return list(found.values())

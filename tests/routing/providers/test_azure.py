@@ -10,6 +10,7 @@ import pytest
 from routing.providers import read_options
 from routing.providers.azure import AZURE
 from routing.providers.base import END, NO_OPTIONS, UpstreamCall
+from routing.providers.media import File
 
 HOST = "mine.openai.azure.com"
 
@@ -65,6 +66,12 @@ def test_secret_goes_in_azures_own_header_and_the_rest_is_openais() -> None:
     names = dict(asked.headers)
     assert (names["api-key"], "authorization" in names) == ("s3cret", False)
     assert orjson.loads(asked.body) == {"model": "my gpt/4", "messages": [], "max_completion_tokens": 50}
+
+
+def test_form_goes_upstream_with_its_contents() -> None:
+    body = {"model": "public", "file": File("a.wav", "audio/wav", b"RIFF sound")}
+    asked = AZURE.request(call(endpoint="audio.transcriptions", path="/audio/transcriptions", body=body))
+    assert (asked.path, b"RIFF sound" in asked.pieces) == ("/openai/v1/audio/transcriptions", True)
 
 
 @pytest.mark.parametrize(

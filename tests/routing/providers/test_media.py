@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from routing.api import form
+from routing.api import form, idempotency
 from routing.providers.media import File, encode
 
 
@@ -60,7 +61,18 @@ def test_name_cannot_begin_another_header() -> None:
 
 def test_digest_is_the_forms_whatever_its_boundary_and_order() -> None:
     body = {"model": "m", "file": File("f", "audio/wav", b"x")}
-    assert form.digest(parsed(body)) == form.digest(dict(reversed(parsed(body).items())))
-    assert form.digest({**body, "file": File("f", "audio/wav", b"y")}) != form.digest(body)
-    assert form.digest({**body, "model": "n"}) != form.digest(body)
-    assert form.digest({**body, "file": File("g", "audio/wav", b"x")}) != form.digest(body)
+    assert digest(parsed(body)) == digest(dict(reversed(parsed(body).items())))
+    assert digest({**body, "file": File("f", "audio/wav", b"y")}) != digest(body)
+    assert digest({**body, "model": "n"}) != digest(body)
+    assert digest({**body, "file": File("g", "audio/wav", b"x")}) != digest(body)
+
+
+def digest(body: dict[str, Any]) -> bytes:
+    return asyncio.run(form.digest(body))
+
+
+@pytest.mark.parametrize("size", [0, 1, 1024 * 1024, 1024 * 1024 + 1, 5_000_000])
+def test_digest_in_pieces_is_that_of_one_go(size: int) -> None:
+    data, made = bytes(range(256)) * (size // 256) + b"x" * (size % 256), hashlib.sha256()
+    asyncio.run(idempotency.add(made, data))
+    assert made.digest() == hashlib.sha256(data).digest()

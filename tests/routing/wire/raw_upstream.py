@@ -125,10 +125,17 @@ def seconds(*, connect: float = 2, first_byte: float = 2, idle: float = 2, total
 
 
 async def ask(
-    client: Client, server: Server, body: bytes = b"{}", timeouts: Timeouts | None = None, secret: str = "s"
+    client: Client,
+    server: Server,
+    body: bytes = b"{}",
+    timeouts: Timeouts | None = None,
+    secret: str = "s",
+    pieces: tuple[bytes, ...] = (),
 ) -> Answer:
-    headers = [("authorization", f"Bearer {secret}")]
-    return await client.post(server.origin, "/chat/completions", tuple(headers), body, timeouts or seconds())
+    headers = (("authorization", f"Bearer {secret}"),)
+    return await client.post(
+        server.origin, "/chat/completions", headers, body, timeouts or seconds(), pieces=pieces
+    )  # fmt: skip
 
 
 async def answer_of(client: Client, server: Server, body: bytes = b"{}") -> bytes:

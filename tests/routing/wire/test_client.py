@@ -279,6 +279,48 @@ def test_request_on_a_kept_connection_that_had_ended_goes_out_again(run: Runner)
     run(test())
 
 
+PIECES = tuple(bytes([letter]) * 100_000 for letter in b"abcdef")
+
+
+def test_request_in_pieces_is_one_body_again_on_a_new_connection(run: Runner) -> None:
+    def forgets(server: Server) -> Play:
+        async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await read_request(server, reader)
+            writer.write(HELLO)
+            await reader.readuntil(b"\r\n\r\n")  # the second request is never answered
+
+        return play
+
+    async def test() -> None:
+        async with serving(forgets, answers(HELLO)) as server, opened(Client(LOOPBACK)) as client:
+            assert await answer_of(client, server) == b"hello"
+            answer = await ask(client, server, b"first", pieces=PIECES)
+            assert (await answer.read(), server.connections) == (b"hello", 2)
+            assert server.requests[-1].partition(b"\r\n\r\n")[2] == b"first" + b"".join(PIECES)
+            answer.close()
+
+    run(test())
+
+
+def test_answer_that_does_not_wait_for_every_piece_is_read(run: Runner) -> None:
+    def refuses(server: Server) -> Play:
+        async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 413 Too Large\r\ncontent-length: 3\r\nconnection: close\r\n\r\nbig")
+            await writer.drain()
+            await reader.read(1_000_000)
+
+        return play
+
+    async def test() -> None:
+        async with serving(refuses) as server, opened(Client(LOOPBACK)) as client:
+            answer = await ask(client, server, b"", pieces=PIECES)
+            assert (answer.status, await answer.read()) == (413, b"big")
+            answer.close()
+
+    run(test())
+
+
 def test_request_on_a_new_connection_is_never_sent_twice(run: Runner) -> None:
     async def test() -> None:
         async with serving(answers(stays=False)) as server, opened(Client(LOOPBACK)) as client:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from routing.wire.events import MAX_EVENT_BYTES, Comment, EventParser, EventTooLarge
+from routing.wire.events import MAX_EVENT_BYTES, Comment, EventParser, EventTooLarge, Failure, Noise
 
 SSE = (
     b': hello\n\ndata: {"a":"\xe1\xbb\x87"}\n\nevent: message\nid: 7\ndata:first\ndata: second\n\n'
@@ -112,3 +112,58 @@ def test_event_past_the_limit_is_refused() -> None:
     parser.feed(b"data: " + b"x" * (MAX_EVENT_BYTES - 10))
     with pytest.raises(EventTooLarge):
         parser.feed(b"x" * 10)
+
+
+MOST = 16 * 1024 * 1024
+
+
+@pytest.mark.parametrize("begun", [b"data: ", b'{"a": "'], ids=["event", "object"])
+def test_bound_is_of_an_event_or_object_that_has_not_ended(begun: bytes) -> None:
+    parser = EventParser()
+    assert parser.feed(begun + b"x" * (MOST - len(begun))) == []
+    with pytest.raises(EventTooLarge):
+        parser.feed(b"x")
+
+
+def test_object_in_the_first_bytes_waits_for_none() -> None:
+    assert EventParser().feed(b"{}") == [b"{}"]
+
+
+# --- blocks ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("block", "events"),
+    [
+        pytest.param(b'data: {"a":1}\ndata: {"b":2}\n\n', [b'{"a":1}', b'{"b":2}'], id="objects"),
+        pytest.param(b'data: {"a":1}\ndata: [DONE] \n\n', [b'{"a":1}', b"[DONE] "], id="object, end"),
+        pytest.param(b'data: {"a":\ndata: 1}\n\n', [b'{"a":\n1}'], id="an object in two"),
+        pytest.param(b'data: {"a":1}\ndata: x\n\n', [b'{"a":1}\nx'], id="object and words"),
+        pytest.param(b'data: {\n "a":1\n}\n\n', [b'{\n "a":1\n}'], id="an object, its first line named"),
+        pytest.param(b'data: {\nid: 1\n "a":1\n}\n\n', [b'{\n "a":1\n}'], id="with a field among its lines"),
+        pytest.param(b"data: x\n\0data: y\n\n", [b"x\ny"], id="NUL before the name"),
+        pytest.param(b'x: 1\ndata: {"a":1}\n\n', [b'{"a":1}'], id="another field"),
+    ],
+)
+def test_lines_of_a_block_are_one_event_or_one_each(block: bytes, events: list[bytes]) -> None:
+    assert parsed(block) == events
+
+
+@pytest.mark.parametrize(
+    ("block", "data"),
+    [
+        (b"event: error\ndata: {\ndata: }\n\n", b"{\n}"),
+        (b'event: error\ndata: {\n"a":1}\n\n', b'{\n"a":1}'),
+        (b"event:  Error \n\n", b""),
+        (b"event: fatal\ndata: x\n\n", b"x"),
+    ],
+    ids=["named lines", "lines", "nothing", "fatal"],
+)
+def test_event_that_is_called_an_error_is_one(block: bytes, data: bytes) -> None:
+    (event,) = parsed(block)
+    assert (type(event), event) == (Failure, data)
+
+
+def test_noise_is_kept_as_far_as_it_may_be() -> None:
+    (event,) = parsed(b"id: 1\n\t\n" + b"x" * 3_000 + b"\ny\n\n")
+    assert (type(event), event) == (Noise, b"x" * 2_000)

@@ -262,7 +262,6 @@ WHOLE: dict[str, tuple[Any, list[tuple[str, str, str]]]] = {
     "flat": ([{"name": "f", "arguments": {"x": 1}}], [("?", *F[1:])]),
     "numbers": ([part(0, 5, 6, "{}")], [("5", "6", "{}")]),
     "one id twice": ([part(0, *F), part(1, *F)], [F, ("?", *F[1:])]),
-    "an id alone": ([{"id": "a"}], [("a", "", "{}")]),
 }
 
 
@@ -276,6 +275,12 @@ def test_whole_answers_calls_are_read_alike(calls: Any, right: list[tuple[str, s
          call["function"].get("name", ""), call["function"]["arguments"])
         for known, call in zip(right, found, strict=True)
     ] == right  # fmt: skip
+
+
+@pytest.mark.parametrize("call", [{"id": "a"}, {"function": {"arguments": "{}"}, "id": "a"}, {"x": 1}], ids=str)
+def test_whole_answers_call_without_a_name_is_none(call: dict[str, Any]) -> None:
+    with pytest.raises(MalformedAnswer):
+        complete_calls([call])
 
 
 def test_whole_custom_calls_and_what_stands_beside_are_kept() -> None:

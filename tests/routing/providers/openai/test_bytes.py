@@ -1,0 +1,519 @@
+"""What vendors and servers really send, byte by byte: read whole, in pieces of 7 bytes and of one, and cut anywhere.
+
+Each case stands for a form of public reports about gateways, servers and clients (vLLM, SGLang, llama.cpp, Ollama,
+TGI, LM Studio, OpenRouter, MiniMax, DeepSeek, Groq, Workers AI and proxies before them). The forms that a test of their
+own has in `test_reader.py` and its neighbours are not repeated.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+import pytest
+
+from billing.kinds import Usage
+from routing.endpoints.base import Bill, Head
+from routing.endpoints.chat.answer import check_answer, complete_answer
+from routing.endpoints.chat.schema import ChatRequest
+from routing.endpoints.chat.stream import ChatRelay
+from routing.providers.base import End, MalformedAnswer
+from routing.providers.openai.reader import OpenAIReader
+from routing.wire.frames import Again
+
+HEAD: Final = Head("chatcmpl-1", "m", 1, (), 5)
+COUNTS: Final = {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110}
+COUNTED: Final = Usage(input=100, output=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a client has read."""
+
+    text: str = "Hello there"
+    finish: str = "stop"
+    calls: tuple[tuple[str, str], ...] = ()
+    thought: str = ""
+    usage: Usage | None = None
+
+
+@dataclass(slots=True)
+class Broken:
+    """What a client has read of an answer that was not whole, and why it was not."""
+
+    text: str = ""
+    why: str = ""
+
+
+@dataclass(slots=True)
+class _Client:
+    """Adds up a stream's chunks."""
+
+    text: str = ""
+    thought: str = ""
+    finish: str = ""
+    calls: dict[int, list[str]] = field(default_factory=dict)
+
+    def read(self, events: bytes) -> None:
+        for event in filter(None, events.split(b"\n\n")):
+            for choice in json.loads(event.removeprefix(b"data: "))["choices"] if b"[DONE]" not in event else ():
+                self._add(choice["delta"])
+                self.finish = choice["finish_reason"] or self.finish
+
+    def _add(self, delta: dict[str, Any]) -> None:
+        self.text += delta.get("content") or ""
+        self.thought += delta.get("reasoning_content") or ""
+        for call in delta.get("tool_calls") or ():
+            said = self.calls.setdefault(call["index"], ["", ""])
+            said[0] += call["function"].get("name") or ""
+            said[1] += call["function"].get("arguments") or ""
+
+    def said(self, usage: Usage | None) -> Said:
+        calls = tuple((name, arguments) for name, arguments in self.calls.values())
+        return Said(self.text, self.finish, calls, self.thought, usage)
+
+
+def stream(data: bytes, size: int = 0, *, is_ended: bool = True) -> Said | Broken:
+    """What a client reads of a stream in pieces of this size; whose connection breaks where it has not ended."""
+    reader, relay, client = OpenAIReader(), ChatRelay(ChatRequest("m", []), HEAD, 10_000), _Client()
+    reader.abbreviates = True
+    pieces: list[bytes | None] = [data[at : at + size] for at in range(0, len(data), size)] if size else [data]
+    why = ""
+    for piece in [*pieces, None] if is_ended else pieces:
+        for event in reader.feed(piece) if not (why or relay.is_done) else ():
+            if isinstance(event, dict):
+                client.read(relay.relay(event))
+            elif isinstance(event, Again):
+                client.read(relay.again(event))
+            elif isinstance(event, End):
+                why, relay.is_done = str(event.error or ""), event.error is None
+    is_doubtful = reader.is_doubtful and not (is_ended or relay.is_done)
+    if why or is_doubtful or not relay.is_complete:
+        return Broken(client.text, why)
+    client.read(relay.closing(Bill(reader.usage or Usage(), {}, "0", {})))
+    return client.said(reader.usage)
+
+
+def whole(data: bytes) -> Said | Broken:
+    """What a client reads of an answer that is not streamed."""
+    reader = OpenAIReader()
+    try:
+        answer = reader.whole(data)
+        check_answer(answer)
+    except MalformedAnswer as error:
+        return Broken(why=str(error))
+    complete_answer(answer, HEAD)
+    choice, message = answer["choices"][0], answer["choices"][0]["message"]
+    called = [call["function"] for call in message.get("tool_calls") or ()]
+    calls = tuple((function["name"], function["arguments"]) for function in called)
+    thought = message.get("reasoning_content") or ""
+    return Said(message["content"] or "", choice["finish_reason"], calls, thought, reader.usage)
+
+
+def chunk(delta: Any, finish: Any = None, **members: Any) -> dict[str, Any]:
+    choice = {"index": 0, "delta": delta, "finish_reason": finish}
+    return {"id": "x", "object": "chat.completion.chunk", "created": 1, "model": "up", "choices": [choice], **members}
+
+
+def events(*said: Any, end: bytes = b"data: [DONE]\n\n", between: str = "\n\n", name: str = "data: ") -> bytes:
+    """Objects as JSON, texts as they are."""
+    written = [name + (each if isinstance(each, str) else json.dumps(each)) + between for each in said]
+    return "".join(written).encode() + end
+
+
+def chosen(value: dict[str, Any], **members: Any) -> dict[str, Any]:
+    """The chunk with other members of its choice."""
+    return {**value, "choices": [{**value["choices"][0], **members}]}
+
+
+def calling(*fragments: Any, finish: str | None = None) -> dict[str, Any]:
+    return chunk({"tool_calls": list(fragments)}, finish)
+
+
+def called(name: Any, arguments: Any = "", **members: Any) -> dict[str, Any]:
+    return {"function": {"name": name, "arguments": arguments}, **members}
+
+
+def more(arguments: str, **members: Any) -> dict[str, Any]:
+    return {"function": {"arguments": arguments}, **members}
+
+
+HELLO: Final = chunk({"role": "assistant", "content": "Hello"})
+THERE: Final = chunk({"content": " there"})
+STOP: Final = chunk({}, "stop")
+CALLED: Final = chunk({}, "tool_calls")
+USAGE: Final = chunk({}, choices=[], usage=COUNTS)
+ALL: Final = (HELLO, THERE, STOP)
+MARK: Final = b"\xef\xbb\xbf"
+THIS: Final = Said()
+PAID: Final = Said(usage=COUNTED)
+F: Final = ("f", '{"a":1}')
+G: Final = ("g", '{"b":2}')
+CALL: Final = Said("", "tool_calls", (F,))
+CALLS: Final = Said("", "tool_calls", (F, G))
+
+
+def counting(**counts: Any) -> bytes:
+    return events(*ALL, chunk({}, choices=[], usage=counts))
+
+
+def ending(reason: Any) -> bytes:
+    return events(HELLO, THERE, chunk({}, reason))
+
+
+def lines(value: Any, name: bytes) -> bytes:
+    """An event over several lines, each under a name or only the first."""
+    first, *rest = json.dumps(value, indent=1).encode().split(b"\n")
+    return b"data: " + first + b"\n" + b"".join(name + line + b"\n" for line in rest) + b"\n"
+
+
+# --- A: an event that is no perfect chunk ----------------------------------------------------------------------------
+
+NO_PERFECT_CHUNKS: Final[dict[str, tuple[bytes, Said]]] = {
+    "choices of null": (events(*ALL, {**USAGE, "choices": [None]}), PAID),
+    "choices an object": (events(*ALL, {**USAGE, "choices": {}}), PAID),
+    "choices a text": (events(*ALL, {**USAGE, "choices": ""}), PAID),
+    "empty objects": (events({}, HELLO, {}, THERE, STOP, USAGE), PAID),
+    "null": (events(HELLO, "null", THERE, STOP), THIS),
+    "a number": (events(HELLO, "1", THERE, STOP), THIS),
+    "a text": (events(HELLO, '"ping"', THERE, STOP), THIS),
+    "blanks": (events(HELLO, "  ", THERE, STOP), THIS),
+    "a heartbeat": (events(HELLO, {"type": "heartbeat", "ts": 1}, THERE, STOP), THIS),
+    "named end, empty": (events(*ALL, end=b"event: end\ndata:\n\n"), THIS),
+    "named done, an object": (events(*ALL, end=b"event: done\ndata: {}\n\n"), THIS),
+    "named close, words": (events(*ALL, end=b"event: close\ndata: Connection closed\n\n"), THIS),
+    "the end in quotes": (events(*ALL, '"[DONE]"', end=b""), THIS),
+    "the end in small letters": (events(*ALL, "[done]", end=b""), THIS),
+    "the end without brackets": (events(*ALL, "DONE", end=b""), THIS),
+    "the end as an object": (events(*ALL, {"done": True}, end=b""), THIS),
+    "the end twice": (events(*ALL, "[DONE]"), THIS),
+    "no finish reason": (events(HELLO, THERE), THIS),
+    "metadata first": (events({"id": "x", "object": "chat.completion.chunk", "metadata": {"a": 1}}, *ALL), THIS),
+    "a filter's words first": (events({"choices": [], "prompt_filter_results": [{"prompt_index": 0}]}, *ALL), THIS),
+    "delta a text": (events(chunk("Hello"), chunk(" there"), STOP), THIS),
+    "delta a list": (events(HELLO, THERE, chunk([], "stop")), THIS),
+    "an empty choice": (events(HELLO, {**HELLO, "choices": [{}]}, THERE, STOP), THIS),
+    "index null": (events(chosen(HELLO, index=None), THERE, STOP), THIS),
+    "index 1": (events(*(chosen(each, index=1) for each in ALL)), THIS),
+    "index -1": (events(*(chosen(each, index=-1) for each in ALL)), THIS),
+    "ids and times": (b"id: 1\n" + events(HELLO, end=b"") + b"id: 2\nretry: 3\n" + events(THERE, STOP), THIS),
+    "CR": (events(*ALL).replace(b"\n", b"\r"), THIS),
+    "CRLF": (events(*ALL).replace(b"\n", b"\r\n"), THIS),
+    "no blank lines": (events(*ALL, between="\n"), THIS),
+    "no blank behind the colon": (events(*ALL, name="data:"), THIS),
+    "a tab behind the colon": (events(*ALL, name="data:\t"), THIS),
+    "capitals": (events(*ALL, name="DATA: "), THIS),
+    "the name twice": (events(*ALL, "[DONE]", end=b"", name="data: data: "), THIS),
+    "lines, each with a name": (b"".join(lines(each, b"data: ") for each in ALL) + b"data: [DONE]\n\n", THIS),
+    "lines, the first with a name": (b"".join(lines(each, b"") for each in ALL) + b"data: [DONE]\n\n", THIS),
+    "NUL between": (events(HELLO, end=b"\0") + events(THERE, STOP), THIS),
+    "a page of HTML behind": (events(*ALL, USAGE, end=b"<html><body>502 Bad Gateway</body></html>"), PAID),
+}
+
+# --- B: finish reasons -----------------------------------------------------------------------------------------------
+
+CUT: Final = Said(finish="length")
+NONE_YET: Final[tuple[Any, ...]] = ("null", "None", False, 0, [])
+STOPS: Final[tuple[Any, ...]] = ("STOP", "Stop", "FinishReason.STOP", "OTHER", ["stop"], "unknown")
+LENGTHS: Final[tuple[Any, ...]] = ("MAX_TOKENS", "FINISH_REASON_MAX_TOKENS", {"type": "length", "length": 5})
+FAILED: Final[tuple[Any, ...]] = (
+    "abort", "cancelled", "error", "MALFORMED_FUNCTION_CALL", "MALFORMED_RESPONSE", {"type": "abort"},
+)  # fmt: skip
+REASONS: Final[dict[str, tuple[bytes, Said]]] = {
+    "stop beside the last text": (events(HELLO, chunk({"content": " there"}, "stop"), USAGE), PAID),
+    "length beside the last text": (events(HELLO, chunk({"content": " there"}, "length")), CUT),
+    **{
+        f"{said!r} in each": (events(*(chosen(each, finish_reason=said) for each in (HELLO, THERE)), STOP), THIS)
+        for said in NONE_YET
+    },
+    **{f"{said!r}": (ending(said), THIS) for said in STOPS},
+    **{f"{said!r}": (ending(said), CUT) for said in LENGTHS},
+    **{f"{said!r}": (ending(said), Said(finish="content_filter")) for said in ("SAFETY", "IMAGE_SAFETY")},
+    "beside the choices": (events(HELLO, THERE, chunk({}, finish_reason="stop")), THIS),
+    "in the delta": (events(HELLO, THERE, chunk({"finish_reason": "stop"})), THIS),
+    "under another name": (events(HELLO, THERE, chosen(chunk({}), stop_reason="stop")), THIS),
+    "before the last text": (events(HELLO, STOP, THERE), THIS),
+    "thought, and no more": (events(chunk({"reasoning_content": "hm"}), STOP), Said("", thought="hm")),
+    "nothing said": (events(chunk({"role": "assistant", "content": ""}), STOP), Said("")),
+}
+
+# --- C: usage --------------------------------------------------------------------------------------------------------
+
+ZEROS: Final = dict.fromkeys(COUNTS, 0)
+CACHED: Final = Said(usage=Usage(input=100, cached_input=90, output=10))
+USAGES: Final[dict[str, tuple[bytes, Said]]] = {
+    "floats": (counting(prompt_tokens=100.0, completion_tokens=10.0, total_tokens=110.0), PAID),
+    "texts": (counting(prompt_tokens="100", completion_tokens="10", total_tokens="110"), PAID),
+    "total null": (counting(**{**COUNTS, "total_tokens": None}), PAID),
+    "details null": (counting(**COUNTS, prompt_tokens_details=None, completion_tokens_details=None), PAID),
+    "details a list": (counting(**COUNTS, prompt_tokens_details=[]), PAID),
+    "camels": (counting(promptTokens=100, completionTokens=10, totalTokens=110), PAID),
+    "speeds beside": (counting(input_tokens=100, output_tokens=10, total_tokens=110, prompt_tps=2.2), PAID),
+    "an empty one first": (events({**HELLO, "usage": {}}, THERE, STOP, USAGE), PAID),
+    "zeros first": (events({**HELLO, "usage": ZEROS}, THERE, STOP, USAGE), PAID),
+    "zeros last": (events(HELLO, THERE, {**STOP, "usage": COUNTS}, {**USAGE, "usage": ZEROS}), PAID),
+    "null last": (events(HELLO, THERE, {**STOP, "usage": COUNTS}, {**USAGE, "usage": None}), PAID),
+    "growing": (
+        events(
+            {**HELLO, "usage": {**COUNTS, "completion_tokens": 1, "total_tokens": 101}},
+            {**THERE, "usage": {**COUNTS, "completion_tokens": 2, "total_tokens": 102}},
+            {**STOP, "usage": COUNTS},
+        ),
+        PAID,
+    ),
+    "in the delta": (events(HELLO, THERE, chunk({"usage": COUNTS}, "stop")), PAID),
+    "in Groq's place": (events(HELLO, THERE, {**STOP, "x_groq": {"id": "r", "usage": COUNTS}}), PAID),
+    "behind the end": (events(*ALL) + events(USAGE, end=b""), THIS),
+    "cached under Anthropic's name": (counting(**COUNTS, cache_read_input_tokens=90), CACHED),
+    "more cached than there is": (
+        counting(**COUNTS, prompt_tokens_details={"cached_tokens": 500}),
+        Said(usage=Usage(input=100, cached_input=100, output=10)),
+    ),
+    "reasoning beside": (counting(**COUNTS, reasoning_tokens=4), Said(usage=Usage(input=100, output=10, reasoning=4))),
+    "less than nothing": (counting(prompt_tokens=100, completion_tokens=-1, total_tokens=99), THIS),
+    "more than can be": (counting(prompt_tokens=10**12, completion_tokens=10, total_tokens=10**12 + 10), THIS),
+    "truths": (counting(prompt_tokens=True, completion_tokens=True, total_tokens=2), THIS),
+}
+
+# --- D: calls --------------------------------------------------------------------------------------------------------
+
+WHOLE: Final = called(*F, index=0, id="a", type="function")
+BEGUN: Final = called("f", '{"a":', index=0, id="a", type="function")
+TOOLS: Final[dict[str, tuple[bytes, Said]]] = {
+    "content null": (events(chunk({"role": "assistant", "content": None}), calling(WHOLE), CALLED), CALL),
+    "with the finish reason": (events(calling(WHOLE, finish="tool_calls")), CALL),
+    "ended as text": (events(calling(WHOLE), STOP), CALL),
+    "not ended": (events(calling(WHOLE)), CALL),
+    "behind text": (events(HELLO, calling(WHOLE), STOP), replace(CALL, text="Hello")),
+    "arguments null first": (
+        events(
+            calling(called("f", None, index=0, id="a")), calling(more('{"a":', index=0), more("1}", index=0)), CALLED
+        ),
+        CALL,
+    ),
+    "name in each": (events(calling(BEGUN), calling(called("f", "1}", index=0, id="a")), CALLED), CALL),
+    "empty names later": (events(calling(BEGUN), calling(called("", "1}", index=0, id="", type="")), CALLED), CALL),
+    "index a text": (events(calling({**WHOLE, "index": "0"}), CALLED), CALL),
+    "index from 1": (events(calling({**WHOLE, "index": 1}), CALLED), CALL),
+    "index null later": (events(calling(BEGUN), calling(more("1}", index=None)), CALLED), CALL),
+    "two at one index": (events(calling(WHOLE), calling(called(*G, index=0, id="b")), CALLED), CALLS),
+    "two without index or id": (events(calling(called(*F), called(*G)), CALLED), CALLS),
+    "two in turns": (
+        events(
+            calling(called("f", "", index=0, id="a")),
+            calling(called("g", "", index=1, id="b")),
+            calling(more('{"a":', index=0), more('{"b":', index=1)),
+            calling(more("2}", index=1), more("1}", index=0)),
+            CALLED,
+        ),
+        CALLS,
+    ),
+    "arguments an object": (events(calling({**WHOLE, "function": {"name": "f", "arguments": {"a": 1}}}), CALLED), CALL),
+    "null among them": (events(calling(None, WHOLE), CALLED), CALL),
+    "said twice": (events(calling(WHOLE), calling(WHOLE), CALLED), CALL),
+    "another id in each": (events(calling(BEGUN), calling(more("1}", index=0, id="z")), CALLED), CALL),
+    "no calls in each": (
+        events(chunk({"content": "Hello", "tool_calls": []}), chunk({"content": " there", "tool_calls": []}), STOP),
+        THIS,
+    ),
+}
+
+# --- G: an upstream's words ------------------------------------------------------------------------------------------
+
+WORDS: Final = "worker limit"
+FAILURES: Final[dict[str, bytes]] = {
+    "error": events({"error": {"message": WORDS}}),
+    "error a text": events({"error": WORDS}),
+    "detail": events({"detail": WORDS}),
+    "code and message": events({"code": 500, "message": WORDS}),
+    "an object called error": events({"object": "error", "message": WORDS, "type": "x", "code": 400}),
+    "an event called error": b"event: error\ndata: worker limit\n\n",
+    "an event called error, over lines": b"event: error\n" + lines({"message": WORDS}, b""),
+    "error's code and words": events({"error_code": 336, "error_msg": WORDS}),
+    "MiniMax's": events({"base_resp": {"status_code": 1008, "status_msg": WORDS}, "choices": None}),
+    "a list of errors": events({"errors": [{"message": WORDS}]}),
+    "no success": events({"success": False, "message": WORDS}),
+    "a status": events({"status": "error", "message": WORDS}),
+    "plain words": b"worker limit reached\n",
+    "a choice's error": events({**chunk({"content": ""}, "error"), "error": {"code": 502, "message": WORDS}}),
+}
+BROKEN: Final[dict[str, bytes]] = {
+    **{f"ended by {word!r}": ending(word) for word in FAILED},
+    "no end": events(HELLO, THERE, end=b""),
+    "usage and no end": events(HELLO, THERE, USAGE, end=b""),
+    "thought and no end": events(chunk({"reasoning_content": "hm"})),
+    "nothing": events(),
+    "a call cut": events(calling(BEGUN)),
+    "a call without a name": events(calling({"index": 0, "id": "a", **more("{}")}), CALLED),
+    "a page of HTML within": events(HELLO, end=b"<html><body>502 Bad Gateway</body></html>\n\n"),
+    "an error within": events(HELLO, {"error": {"message": WORDS, "code": 504}}),
+}
+
+# --- H, J: marks, and values that the schema does not know -----------------------------------------------------------
+
+ODD: Final[dict[str, tuple[bytes, Said]]] = {
+    "a mark": (MARK + events(*ALL), THIS),
+    "two marks": (MARK + MARK + events(*ALL), THIS),
+    "a mark before each event": (b"".join(MARK + events(each, end=b"") for each in ALL) + b"data: [DONE]\n\n", THIS),
+    "a mark before each object": (events(*ALL).replace(b"data: {", b"data: " + MARK + b"{"), THIS),
+    "blank lines first": (b"\n\n\r\n" + events(*ALL), THIS),
+    "a comment first": (b": ok\n\n" + events(*ALL), THIS),
+    "a line of nothing first": (b"OK\n" + events(*ALL), THIS),
+    "a letter in two": (events(chunk({"content": "\ud83d"}), chunk({"content": "\ude00"}), STOP), Said("\U0001f600")),
+    "a bare control": (events(chunk({"content": "X"}), STOP).replace(b'"X"', b'"a\tb"'), Said("a\tb")),
+    "errors of null": (events({**HELLO, "error": None}, {**THERE, "error": {}}, STOP), THIS),
+    "role empty": (events(chunk({"role": "", "content": "Hello"}), THERE, STOP), THIS),
+    "role null": (events(chunk({"role": None, "content": "Hello"}), THERE, STOP), THIS),
+    "role of another": (events(chunk({"role": "ai", "content": "Hello"}), THERE, STOP), THIS),
+    "content as parts": (events(chunk({"content": [{"type": "text", "text": "Hello"}]}), THERE, STOP), THIS),
+    "content an object": (events(chunk({"content": {"text": "Hello"}}), THERE, STOP), THIS),
+    "content a number": (events(chunk({"content": 1}), chunk({"content": "!"}), STOP), Said("1!")),
+    "content null first": (events(chunk({"content": None}), HELLO, THERE, STOP), THIS),
+    "messages for deltas": (
+        events(*({"choices": [{"index": 0, "message": each["choices"][0]["delta"]}]} for each in (HELLO, THERE)), STOP),
+        THIS,
+    ),
+    "texts for deltas": (events(*({"choices": [{"text": each}]} for each in ("Hello", " there")), STOP), THIS),
+    "a whole answer as an event": (
+        events({"choices": [{"message": {"content": "Hello there"}, "finish_reason": "stop"}], "usage": COUNTS}),
+        PAID,
+    ),
+    "thoughts beside": (
+        events(chunk({"reasoning_content": "hm", "content": ""}), HELLO, THERE, STOP), Said(thought="hm")
+    ),
+    "thoughts null": (events(chunk({"reasoning_content": None, "content": "Hello"}), THERE, STOP), THIS),
+    "a tier nobody knows": (events({**HELLO, "service_tier": "on_demand"}, THERE, STOP), THIS),
+}  # fmt: skip
+GOOD: Final = {
+    f"{group}: {name}": case
+    for group, cases in {
+        "A": NO_PERFECT_CHUNKS, "B": REASONS, "C": USAGES, "D": TOOLS, "HJ": ODD,
+    }.items()
+    for name, case in cases.items()
+}  # fmt: skip
+each_good = pytest.mark.parametrize(("data", "said"), GOOD.values(), ids=GOOD.keys())
+
+
+@each_good
+@pytest.mark.parametrize("size", [0, 7, 1])
+def test_good_answer_is_not_lost(data: bytes, said: Said, size: int) -> None:
+    assert stream(data, size) == said
+
+
+@each_good
+def test_cut_answer_never_looks_whole_with_less(data: bytes, said: Said) -> None:
+    """But for what comes behind a finish reason, which nobody can miss."""
+    assert {cut for cut in _cuts(data) if _looks_whole_with_less(data[:cut], said)} <= _behind_its_reason(data)
+
+
+def _cuts(data: bytes) -> Iterable[int]:
+    return range(1, len(data), 1 + len(data) // 50)
+
+
+def _looks_whole_with_less(data: bytes, said: Said) -> bool:
+    read = [stream(data), stream(data, is_ended=False)]
+    return any(isinstance(each, Said) and (each.text, each.calls) != (said.text, said.calls) for each in read)
+
+
+def _behind_its_reason(data: bytes) -> set[int]:
+    """Where the case that has text behind its finish reason may be cut."""
+    reason = data.find(json.dumps(STOP).encode())
+    return set(_cuts(data)) if 0 <= reason < data.find(b"there") else set()
+
+
+@pytest.mark.parametrize("data", FAILURES.values(), ids=FAILURES.keys())
+@pytest.mark.parametrize("size", [0, 7, 1])
+def test_words_of_an_upstream_that_fails_are_kept(data: bytes, size: int) -> None:
+    read = stream(data, size)
+    assert isinstance(read, Broken)
+    assert WORDS in read.why
+
+
+@pytest.mark.parametrize("data", BROKEN.values(), ids=BROKEN.keys())
+@pytest.mark.parametrize("size", [0, 7, 1])
+def test_broken_answer_never_looks_whole(data: bytes, size: int) -> None:
+    assert isinstance(stream(data, size), Broken)
+
+
+# --- whole answers ---------------------------------------------------------------------------------------------------
+
+
+def answered(message: Any, finish: Any = "stop", **members: Any) -> bytes:
+    choice = {"index": 0, "message": message, "finish_reason": finish}
+    return json.dumps(
+        {"id": "x", "object": "chat.completion", "choices": [choice], "usage": COUNTS, **members}
+    ).encode()
+
+
+SAYING: Final = {"role": "assistant", "content": "Hello there"}
+WHOLE_ANSWERS: Final[dict[str, tuple[bytes, Said]]] = {
+    "a mark": (MARK + answered(SAYING), PAID),
+    "NUL behind": (answered(SAYING) + b"\n\0", PAID),
+    "blank lines first": (b"   \n\n" + answered(SAYING), PAID),
+    "in a list": (b"[" + answered(SAYING) + b"]", PAID),
+    "no finish reason": (answered(SAYING, None), PAID),
+    "a text for a message": (json.dumps({"choices": [{"text": "Hello there"}], "usage": COUNTS}).encode(), PAID),
+    "a delta for a message": (json.dumps({"choices": [{"delta": SAYING, "finish_reason": "stop"}]}).encode(), THIS),
+    "calls ended as text": (
+        answered({"content": None, "tool_calls": [{"id": "a", "function": {"name": "f", "arguments": {"a": 1}}}]}),
+        replace(CALL, usage=COUNTED),
+    ),
+    "no calls ended as some": (answered({**SAYING, "tool_calls": []}, "tool_calls"), PAID),
+}
+NO_ANSWERS: Final[dict[str, bytes]] = {
+    "a failure's word": answered(SAYING, "error"),
+    "no choices": json.dumps({"choices": [], "usage": COUNTS}).encode(),
+    "choices an object": json.dumps({"choices": {"0": {"message": SAYING}}}).encode(),
+    "cut": answered(SAYING)[:-9],
+    "two": answered(SAYING) + b"\n" + answered(SAYING),
+    **{
+        f"a call without a name, {name}": answered(
+            {"content": "Hello", "tool_calls": [{"id": "a", **call}]}, "tool_calls"
+        )
+        for name, call in {
+            "absent": more("{}"),
+            "null": called(None, "{}"),
+            "empty": called("", "{}"),
+            "nothing but an id": {"type": "function"},
+            "of a kind of its own": {"type": "custom", "custom": {"input": "x"}},
+        }.items()
+    },
+}
+
+
+@pytest.mark.parametrize(("data", "said"), WHOLE_ANSWERS.values(), ids=WHOLE_ANSWERS.keys())
+def test_good_whole_answer_is_not_lost(data: bytes, said: Said) -> None:
+    assert whole(data) == said
+
+
+@pytest.mark.parametrize("data", NO_ANSWERS.values(), ids=NO_ANSWERS.keys())
+def test_broken_whole_answer_never_looks_whole(data: bytes) -> None:
+    assert isinstance(whole(data), Broken)
+
+
+# --- the first piece of lines ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "is_piece"),
+    [
+        (HELLO, True),
+        (chunk({"role": "assistant", "content": ""}), True),
+        (STOP, False),  # perhaps all that is said
+        ({"choices": [{"message": SAYING}]}, False),
+        ({"choices": [{"message": SAYING, "delta": {}}]}, False),
+        ({"choices": []}, False),
+        ({"choices": None}, False),
+        ({"data": HELLO}, False),
+        ({"error": {"message": WORDS}}, False),
+    ],
+    ids=["text", "role", "finish reason", "message", "both", "no choices", "null", "wrapped", "error"],
+)
+def test_object_that_only_a_stream_has_is_a_piece(value: Any, is_piece: bool) -> None:
+    assert OpenAIReader().is_piece(json.dumps(value).encode()) is is_piece
+
+
+def test_what_is_no_json_is_no_piece() -> None:
+    assert not OpenAIReader().is_piece(b"{'choices': []}")
