@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from routing.wire.values import Values
@@ -142,17 +142,21 @@ def _read_lines(block: bytes) -> list[bytes]:
     comments: list[bytes] = [Comment(line) for line in lines if line.startswith(b":")]
     fields = [(name.strip(_AROUND).lower(), value) for name, _colon, value in (line.partition(b":") for line in lines)]
     data = [value.removeprefix(b" ") for name, value in fields if name == b"data"]
-    named = [*zip(lines, fields, strict=True)]
-    if len(data) == 1 and data[0].rstrip() == b"{":  # written over several lines, of which only the first has a name
-        data = [b"\n".join([*data, *(line for line, (name, _value) in named if name not in _FIELDS)])]
+    if len(data) == 1 and data[0].rstrip() == b"{":  # written over lines, of which the first alone has a name
+        data = [b"\n".join([*data, *_unnamed(lines, fields)])]
     if any(name == b"event" and value.strip().lower() in _FAILURES for name, value in fields):
         return [*comments, Failure(b"\n".join(data))]
     if len(data) > 1 and all(map(_is_whole, data)):  # the blank lines between were left out
         return [*comments, *data]
     if data:
         return [*comments, b"\n".join(data)]
-    noise = next((line for line, (name, _value) in named if name not in _FIELDS and line.strip()), None)
+    noise = next(filter(bytes.strip, _unnamed(lines, fields)), None)
     return comments if noise is None else [*comments, Noise(noise[:_MOST_NOISE])]
+
+
+def _unnamed(lines: list[bytes], fields: list[tuple[bytes, bytes]]) -> Iterator[bytes]:
+    """The lines that are no fields."""
+    return (line for line, (name, _value) in zip(lines, fields, strict=True) if name not in _FIELDS)
 
 
 def _is_whole(data: bytes) -> bool:

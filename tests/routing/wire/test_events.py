@@ -139,7 +139,7 @@ def test_object_in_the_first_bytes_waits_for_none() -> None:
         pytest.param(b'data: {"a":1}\ndata: [DONE] \n\n', [b'{"a":1}', b"[DONE] "], id="object, end"),
         pytest.param(b'data: {"a":\ndata: 1}\n\n', [b'{"a":\n1}'], id="an object in two"),
         pytest.param(b'data: {"a":1}\ndata: x\n\n', [b'{"a":1}\nx'], id="object and words"),
-        pytest.param(b'data: {\n "a":1\n}\n\n', [b'{\n "a":1\n}'], id="an object, its first line named"),
+        pytest.param(b'data: {  \n "a":1\n}\n\n', [b'{  \n "a":1\n}'], id="an object, its first line named"),
         pytest.param(b'data: {\nid: 1\n "a":1\n}\n\n', [b'{\n "a":1\n}'], id="with a field among its lines"),
         pytest.param(b"data: x\n\0data: y\n\n", [b"x\ny"], id="NUL before the name"),
         pytest.param(b'x: 1\ndata: {"a":1}\n\n', [b'{"a":1}'], id="another field"),
