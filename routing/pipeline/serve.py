@@ -134,8 +134,11 @@ async def _first_answer(run: Run, watch: ClientWatch | None) -> Reply:
         channel = option.route.channel
         if health.reason_out(option.route.id, channel.id, channel.concurrency, now) is not None:
             continue  # it went out while others were tried
-        if failures and not _may_go_on(run, failures, now):
-            break
+        if failures:
+            if watch is None and await _is_client_gone(run):
+                raise ClientGone  # another answer would be paid for and read by nobody
+            if not _may_go_on(run, failures, now):
+                break
         try:
             with run.attempt(option) as attempt:
                 return await _exchange(run, attempt, option, watch)
@@ -191,7 +194,8 @@ def _upstream_call(run: Run, option: Option, adapter: Adapter, *, is_met: bool) 
         upstream_model=option.route.upstream_name,
         host=channel.origin.host if channel.origin else "",
         secret=channel.secret,
-        cap=run.cap,
+        # A fallback may write less than the model that was asked for.
+        cap=min(run.cap, option.model.output_limit or run.cap),
         answers=needs.answers,
         is_stream=call.request.is_stream or adapter.prefers_stream(needs.answers, is_met=is_met),
         options=channel.options,
@@ -249,17 +253,17 @@ async def _whole(run: Run, attempt: Attempt, form: Form, reader: Reader, answer:
         run.teach(usage)
     media = call.endpoint.media(call.request, answer.headers.get(b"content-type", b""))
     reply = WholeReply([*run.headers(), (b"x-costrouter-cost", bill.cost.encode())], whole, media)
-    taken = time.monotonic() - call.started
-    close = LEFT if taken >= _WORTH_ASKING and await _has_left(run, taken) else SUCCESS
+    close = LEFT if await _is_client_gone(run) else SUCCESS
     run.settle(close, usage, source, reported_cost=reader.told_cost)
     if call.idempotency is not None:
         run.gateway.answers.keep(call.id, reply)
     return reply
 
 
-async def _has_left(run: Run, taken: float) -> bool:
-    """Whether nobody waits for an answer that took so many seconds any more. Nobody leaves within quick ones."""
-    if run.until_gone is None:
+async def _is_client_gone(run: Run) -> bool:
+    """Whether nobody waits for a whole answer any more. Nobody leaves within quick ones."""
+    taken = time.monotonic() - run.plan.call.started
+    if run.until_gone is None or taken < _WORTH_ASKING:
         return False
     watch = ClientWatch(run.until_gone(), lambda: None)
     try:

@@ -42,6 +42,8 @@ PAUSE_BYTES: Final = 64 * 1024
 IDLE_CONNECTION_SECONDS: Final = 30.0
 ADDRESS_SECONDS: Final = 30.0
 HANG_UP_SECONDS: Final = 0.25
+STALE_SECONDS: Final = 1.0
+"""A kept connection that had ended before a request shows it within the way there and back."""
 _MOST_IDLE: Final = 256
 
 
@@ -117,6 +119,7 @@ class _Connection(asyncio.Protocol):
     _is_complete = False
     _has_length = False
     _may_be_kept = False
+    _is_hung_up = False
     _fault: UpstreamFault | None = None
     _timeouts: Timeouts | None = None
     _heard_at = 0.0
@@ -197,6 +200,7 @@ class _Connection(asyncio.Protocol):
             self._fail(UpstreamFault("cancelled"))
             return
         self._transport.write_eof()
+        self._is_hung_up = True
         self._late = "cancelled"
         self._ends_at = self._loop.time() + HANG_UP_SECONDS
         self._pool.deadlines.set(self, self._deadline)
@@ -224,8 +228,8 @@ class _Connection(asyncio.Protocol):
 
     @property
     def was_stale(self) -> bool:
-        """A kept connection that the upstream had closed before it took this request."""
-        return self._is_kept and not self._has_bytes
+        """A kept connection that the upstream had closed before it took this request, as the end shows that came."""
+        return self._is_kept and not self._has_bytes and self._loop.time() - self._heard_at < STALE_SECONDS
 
     def news(self) -> asyncio.Future[None]:
         """Done when something has arrived, or happened; raises the fault that has happened already."""
@@ -342,7 +346,8 @@ class _Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         if self.status >= 200:
             self._is_complete = True
-            self._may_be_kept = self._parser.should_keep_alive()  # llhttp forgets it after this callback
+            # llhttp forgets it after this callback; what is half closed takes no other request.
+            self._may_be_kept = self._parser.should_keep_alive() and not self._is_hung_up
 
 
 def _nothing() -> None:

@@ -199,6 +199,14 @@ def test_caller_may_forbid_fallbacks(caller: Caller, double: Offer) -> None:
     assert caller.upstream.received(double.upstreams[1]) == []
 
 
+def test_fallback_model_is_asked_for_no_more_than_it_can_write(world: World, caller: Caller, model: Offer) -> None:
+    second = world.offer(Shape(output_limit=100))
+    caller.upstream.on(model.upstream, up.plain(500, {"error": {"message": "down"}}))
+    assert caller.ask(model, models=[second.name], max_tokens=5_000).status_code == 200
+    asked = [caller.upstream.received(name)[-1].json["max_tokens"] for name in (model.upstream, second.upstream)]
+    assert asked == [5_000, 100]
+
+
 def test_fallback_model_answers_under_its_own_name_and_price(world: World, caller: Caller) -> None:
     first, second = world.offer(SINGLE), world.offer(SINGLE)
     caller.upstream.on(first.upstream, BROKEN["503 loading"])
@@ -596,6 +604,31 @@ def test_client_that_leaves_a_stream_that_would_fail_over_starts_no_other_attemp
     assert caller.only_record().outcome == "client_gone"
     time.sleep(0.5)
     assert caller.upstream.received(model.upstreams[1]) == []
+
+
+def slow_failure(seconds: float) -> up.Reply:
+    return up.Reply((up.Pause(seconds), *up.plain(500, {"error": {"message": "down"}}).steps))
+
+
+def test_whole_answer_that_nobody_waits_for_is_not_asked_for_elsewhere(caller: Caller, double: Offer) -> None:
+    """The route that was asked has failed: another would be paid for by somebody who has left."""
+    caller.upstream.on(double.upstreams[0], slow_failure(0.8))
+
+    leave_after(caller, double, 0.3, is_stream=False)
+
+    record = caller.only_record()
+    assert (record.outcome, record.cost, len(record.attempts)) == ("client_gone", 0, 1)
+    time.sleep(0.3)
+    assert caller.upstream.received(double.upstreams[1]) == []
+
+
+def test_whole_answer_that_its_client_waits_for_is_asked_for_elsewhere_however_late(
+    caller: Caller, double: Offer
+) -> None:
+    caller.upstream.on(double.upstreams[0], slow_failure(0.5))
+    assert caller.ask(double).status_code == 200
+    record = caller.only_record()
+    assert (record.outcome, len(record.attempts)) == ("success", 2)
 
 
 def test_draining_channel_is_read_to_its_end_for_the_exact_usage(world: World, caller: Caller) -> None:

@@ -222,6 +222,67 @@ def test_native_request_goes_on_as_it_came(caller: Caller, native: Offer) -> Non
     assert received.json == {**asked, "model": native.upstream}
 
 
+SUMMARY = {"type": "compaction", "input_tokens": 4_000, "cache_read_input_tokens": 0, "cache_creation_input_tokens": 0,
+           "output_tokens": 300}  # fmt: skip
+TURN = {"type": "message", "model": "hidden-name", "input_tokens": 7, "output_tokens": 5}
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+def test_summary_of_the_conversation_is_billed_beside_the_answer(
+    caller: Caller, native: Offer, is_stream: bool
+) -> None:
+    """The upstream tells of it beside the counts of the answer, and charges for both."""
+    iterations = [SUMMARY, TURN]
+    answer: dict[str, Any] = {
+        "id": "msg_x",
+        "type": "message",
+        "role": "assistant",
+        "model": "m",
+        "stop_sequence": None,
+    }
+    answer |= {"content": [{"type": "text", "text": "Hi"}], "stop_reason": "end_turn"}
+    whole = up.plain(200, {**answer, "usage": {**THEIRS, "iterations": iterations}})
+    streamed = spoken(end=(ends(usage={"output_tokens": 5, "iterations": iterations}), STOP))
+    caller.upstream.on(native.upstream, streamed if is_stream else whole)
+    members: dict[str, Any] = {"context_management": {"edits": [{"type": "compact_20260112"}]}}
+
+    if is_stream:
+        stream = listen(caller, native, **members)
+        told, raw = assert_whole(events_in(stream.raw))["usage"], stream.raw.decode()
+    else:
+        response = ask(caller, native, **members)
+        told, raw = response.json()["usage"], response.text
+
+    record = caller.only_record()
+    assert (record.input_tokens, record.output_tokens) == (7 + 5 + 4_000, 5 + 300)
+    assert record.cost == NATIVE_COST + 4_000 * 2_000 + 300 * 8_000
+    assert Decimal(str(told["cost"])) == Decimal(record.cost).scaleb(-9)
+    assert [each["type"] for each in told["iterations"]] == ["compaction", "message"]
+    assert "hidden-name" not in raw
+
+
+def test_budget_of_thoughts_is_lowered_with_the_cap(world: World, caller: Caller) -> None:
+    offer = world.offer(Shape(vias=OWN.vias, output_limit=8_000))
+    caller.upstream.on(offer.upstream, spoken())
+    listen(caller, offer, max_tokens=32_000, thinking={"type": "enabled", "budget_tokens": 31_999})
+    (asked,) = caller.upstream.received(offer.upstream)
+    assert asked.json["max_tokens"] == 8_000
+    assert asked.json["thinking"] == {"type": "enabled", "budget_tokens": 7_999}
+
+
+@pytest.mark.parametrize(
+    "members",
+    [{"fallbacks": [{"model": "dear-model"}]}, {"fallbacks": "default"}, {"thread": {"type": "create"}}],
+    ids=str,
+)
+def test_what_would_be_served_by_another_price_or_kept_is_refused(
+    caller: Caller, native: Offer, members: dict[str, Any]
+) -> None:
+    with caller.nothing_changes():
+        response = ask(caller, native, **members)
+    assert_refused(response, 400, "invalid_request_error", "unsupported_parameter")
+
+
 @pytest.mark.parametrize("shown", range(1, 6))
 def test_native_stream_that_breaks_off_ends_in_an_error_event(caller: Caller, native: Offer, shown: int) -> None:
     parts = [opens(), brings("text", text="Hello"), brings("text", text=" there!"), closes(), ends(), STOP][:shown]

@@ -16,6 +16,10 @@ IMAGE_TOKENS: Final = 1024
 """A picture of 1024 by 1024 pixels in OpenAI's tiles is 765 tokens, of 2048 by 2048 1,105 (Images and vision guide)."""
 IMAGE_TOKENS_AT_MOST: Final = 4096
 """More than any documented size: Anthropic's largest picture is about 1,600 tokens, Qwen's default bound 1,280."""
+PAGE_BYTES: Final = 64 * 1024
+"""Of base64 for a page of a document: a guess, corrected by what the upstream counts."""
+PAGE_TOKENS: Final = 3_000
+"""A page is 1,500 to 3,000 tokens and a picture (docs.claude.com, PDF support)."""
 _BEGINNING: Final = 512
 """Characters of a message that name its conversation."""
 
@@ -24,16 +28,18 @@ def needs_of(
     request: ChatRequest, body: dict[str, Any], body_bytes: int, model: ModelFacts, learned: Learned, tenant_id: int
 ) -> Needs:
     """Raises ContextLengthExceeded or IntegerAboveMaxValue."""
-    images = request.images()
-    text_bytes = body_bytes - sum([len(image.url) for image in images]) if images else body_bytes
-    expected_input = floor(text_bytes / learned.bytes_per_token(model.name)) + len(images) * IMAGE_TOKENS
-    input_bound = floor(text_bytes / learned.dense_bytes_per_token(model.name)) + len(images) * IMAGE_TOKENS_AT_MOST
+    images, documents = request.shown()
+    is_all_text = not (images or documents)
+    letters, shown, shown_at_most = NOTHING_SHOWN if is_all_text else shown_of(images, documents)
+    text_bytes = body_bytes - letters
+    expected_input = floor(text_bytes / learned.bytes_per_token(model.name)) + shown
+    input_bound = floor(text_bytes / learned.dense_bytes_per_token(model.name)) + shown_at_most
     least_input = text_bytes // BYTES_OF_A_TOKEN_AT_MOST
     asked_cap, answers = request.cap, request.choices
     cap = _output_cap(request, asked_cap, model, least_input, expected_input)
     return Needs(
         text_bytes=text_bytes,
-        is_all_text=not images,
+        is_all_text=is_all_text,
         input_bound=input_bound + model.prompt_overhead,
         expected_input=expected_input,
         least_input=least_input,
@@ -43,6 +49,19 @@ def needs_of(
         expected_output=learned.expected_output(tenant_id, model.name, cap) * answers,
         capabilities=_capabilities(request, has_images=bool(images)) if images or _asks(request) else _PLAIN,
         prefix=_prefix(tenant_id, body["messages"]),
+    )
+
+
+NOTHING_SHOWN: Final = (0, 0, 0)
+
+
+def shown_of(images: list[str], documents: list[str]) -> tuple[int, int, int]:
+    """Of pictures and of documents with pages: their letters in the body, their tokens as expected, and at most."""
+    pages = sum([1 + len(data) // PAGE_BYTES for data in documents])
+    return (
+        sum(map(len, images)) + sum(map(len, documents)),
+        len(images) * IMAGE_TOKENS + pages * PAGE_TOKENS,
+        len(images) * IMAGE_TOKENS_AT_MOST + pages * (PAGE_TOKENS + IMAGE_TOKENS_AT_MOST),
     )
 
 

@@ -7,7 +7,7 @@ Unknown fields are not looked at; they travel on in the request's dict. Types ar
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeGuard
 
 from msgspec import Meta, Struct
 
@@ -37,12 +37,17 @@ class InputAudio(Struct, gc=False):
     format: str
 
 
+class File(Struct, gc=False):
+    file_data: str | None = None
+
+
 class Part(Struct, gc=False):
     """One part of a message; kinds that we do not know are the upstream's to judge."""
 
     type: str
     text: str | None = None
     image_url: ImageUrl | None = None
+    file: File | None = None
     input_audio: InputAudio | None = None
     refusal: str | None = None
 
@@ -193,15 +198,25 @@ class ChatRequest(Struct):
             return newer if older is None else older
         return min(older, newer)
 
-    def images(self) -> list[ImageUrl]:
-        """Every image of every message."""
-        found: list[ImageUrl] = []
+    def shown(self) -> tuple[list[str], list[str]]:
+        """The address of every picture of every message, and every file that is one of pages, as it was sent."""
+        images: list[str] = []
+        documents: list[str] = []
         for message in self.messages:  # no comprehension: most messages are text, and of most requests all are
             if type(message.content) is list:
-                found += [part.image_url for part in message.content if part.image_url]
-        return found
+                images += [part.image_url.url for part in message.content if part.image_url]
+                documents += [
+                    part.file.file_data for part in message.content if part.file and is_paged(part.file.file_data)
+                ]
+        return images, documents
 
 
+def is_paged(data: str | None) -> TypeGuard[str]:
+    """Whether this is a file whose size says nothing of its text."""
+    return data is not None and data.startswith(_PAGED)
+
+
+_PAGED: Final = "data:application/pdf"
 _NEVER_NULL: Final = ("tools", "functions", "tool_choice", "function_call", "parallel_tool_calls", "response_format",
                       "top_logprobs", "user", "web_search_options")  # fmt: skip
 """What the public schema allows to be absent but not to be null, and upstreams may refuse to be."""

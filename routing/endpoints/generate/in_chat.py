@@ -51,7 +51,8 @@ class InChat:
     def complete(
         self, request: GenerateRequest, answer: dict[str, Any], head: Head, bill: Bill, explanation: Any = None
     ) -> bytes:
-        candidates = [_candidate(choice, place) for place, choice in enumerate(answer["choices"])]
+        shows = request.shows_thoughts
+        candidates = [_candidate(choice, place, shows=shows) for place, choice in enumerate(answer["choices"])]
         whole: dict[str, Any] = {"candidates": candidates, "usageMetadata": public_usage(bill)}
         make_ours(whole, head)
         if explanation is not None:
@@ -70,6 +71,7 @@ class InChatRelay(CarriedRelay):
 
     def __init__(self, request: GenerateRequest, head: Head, most_output: int) -> None:
         super().__init__(request.model, request.choices, head, most_output)
+        self._shows_thoughts = request.shows_thoughts
         self._ends = Ends(head, request.choices)
         self._calls: dict[int, ChatAssembler] = {}
         """By choice, its tool calls as far as they have come."""
@@ -85,7 +87,7 @@ class InChatRelay(CarriedRelay):
         if delta.get("tool_calls"):
             calls = self._calls.setdefault(index, ChatAssembler(1))
             calls.add({"choices": [{"index": 0, "delta": {"tool_calls": delta["tool_calls"]}}]})
-        parts = _parts(delta)
+        parts = _parts(delta, shows=self._shows_thoughts)
         if reason is not None:
             parts += self._called(index, is_cut=reason == "length")
         if not parts and reason is None:
@@ -113,9 +115,10 @@ class InChatRelay(CarriedRelay):
         self._ends.end(reason)
 
 
-def _candidate(choice: dict[str, Any], place: int) -> dict[str, Any]:
+def _candidate(choice: dict[str, Any], place: int, *, shows: bool) -> dict[str, Any]:
+    """`shows`: what was thought."""
     message = choice["message"]
-    parts = [*_parts(message), *_call_parts(message, is_cut=choice.get("finish_reason") == "length")]
+    parts = [*_parts(message, shows=shows), *_call_parts(message, is_cut=choice.get("finish_reason") == "length")]
     index = choice.get("index", place)
     candidate = {"content": {"role": "model", "parts": parts}, "index": index}
     return _with_end(candidate, {**choice, "finish_reason": choice.get("finish_reason") or "stop"})
@@ -138,9 +141,9 @@ def _token(token: Mapping[str, Any]) -> dict[str, Any]:
     return {"token": token.get("token"), "logProbability": token.get("logprob")}
 
 
-def _parts(said: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _parts(said: Mapping[str, Any], *, shows: bool) -> list[dict[str, Any]]:
     """What a message or a delta says, but for its calls."""
-    parts = list(thoughts.parts_of(said))
+    parts = list(thoughts.parts_of(said, are_shown=shows))
     parts += [{"text": said[name]} for name in ("content", "refusal") if type(said.get(name)) is str and said[name]]
     images = said.get("images")
     for image in images if type(images) is list else ():

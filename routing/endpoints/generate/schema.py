@@ -142,6 +142,12 @@ class GenerateRequest(Struct, rename="camel"):
         return self.generation_config.candidate_count or 1
 
     @property
+    def shows_thoughts(self) -> bool:
+        """Whether the client wants to see what is thought; else its first part would be none that it looks for."""
+        thinking = self.generation_config.thinking_config
+        return thinking is not None and bool(thinking.include_thoughts)
+
+    @property
     def functions(self) -> list[FunctionDeclaration]:
         return [each for tool in self.tools or () for each in tool.function_declarations]
 

@@ -27,22 +27,27 @@ def standard(data: str) -> str:
     return plain + "=" * (-len(plain) % 4)
 
 
-def parts_of(said: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def parts_of(said: Mapping[str, Any], *, are_shown: bool) -> Iterator[dict[str, Any]]:
     """What a message, or a delta, thought: its text, then its signatures.
 
-    Those that say a text twice say it in their details too: there it counts only where it stands alone.
+    Those that say a text twice say it in their details too: there it counts only where it stands alone. Where thoughts
+    are not shown, what is sealed is carried all the same, and a signature goes with its text.
     """
     details = said.get("reasoning_details")
     entries = [each for each in details if type(each) is dict] if type(details) is list else []
     texts = [said[name] for name in _TEXTS if type(said.get(name)) is str]
     text = next(filter(None, texts), "") or "".join(_text(each) for each in entries)
-    if text:
+    if text and are_shown:
         yield {"text": text, "thought": True}
-    for entry in entries:
+    for entry in entries if are_shown else filter(_is_sealed, entries):
         signature = _signature(entry)
         if signature:
-            is_google = entry.get("format") == FORMAT and entry.get("type") == "reasoning.encrypted"
+            is_google = entry.get("format") == FORMAT and _is_sealed(entry)
             yield {"text": "", **({} if is_google else {"thought": True}), "thoughtSignature": signature}
+
+
+def _is_sealed(entry: Mapping[str, Any]) -> bool:
+    return entry.get("type") == "reasoning.encrypted"
 
 
 def _text(entry: Mapping[str, Any]) -> str:

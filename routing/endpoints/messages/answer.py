@@ -29,9 +29,18 @@ def public_usage(bill: Bill) -> dict[str, Any]:
     return {
         **counts(bill.usage),
         **{name: bill.reported[name] for name in _COUNTED if type(bill.reported.get(name)) is dict},
+        **_iterations(bill.reported),
         "cost": orjson.Fragment(bill.cost),  # digit by digit
         "cost_details": bill.details,
     }
+
+
+def _iterations(reported: Mapping[str, Any]) -> dict[str, Any]:
+    """What each turn at the upstream counted, by which clients know how long a conversation is; never whose turn."""
+    told = reported.get("iterations")
+    if type(told) is not list or not all(type(each) is dict for each in told):
+        return {}
+    return {"iterations": [{name: value for name, value in each.items() if name != "model"} for each in told]}
 
 
 def counts(usage: Usage) -> dict[str, Any]:

@@ -5,16 +5,20 @@ from __future__ import annotations
 from typing import Any, Final
 
 from routing.endpoints.base import LEAST_USEFUL_OUTPUT, Learned, ModelFacts, Needs
-from routing.endpoints.chat.needs import BYTES_OF_A_TOKEN_AT_MOST, IMAGE_TOKENS, IMAGE_TOKENS_AT_MOST
+from routing.endpoints.chat.needs import (
+    BYTES_OF_A_TOKEN_AT_MOST,
+    IMAGE_TOKENS,
+    IMAGE_TOKENS_AT_MOST,
+    PAGE_BYTES,
+    PAGE_TOKENS,
+)
 from routing.endpoints.messages.schema import CountRequest, MessagesRequest, Source
 from routing.errors import ContextLengthExceeded
 
 _BEGINNING: Final = 512
 """Characters of a message that name its conversation."""
-_PAGE_BYTES: Final = 64 * 1024
-"""Of base64 for a page of a document: a guess, corrected by what the upstream counts."""
-_PAGE_TOKENS: Final = 3_000
-"""A page is 1,500 to 3,000 tokens and a picture (docs.claude.com, PDF support)."""
+_SUMMARY_TOKENS: Final = 8_192
+"""Held for a summary of the conversation, which is written beside the answer and which no cap bounds."""
 _PLAIN: Final[frozenset[str]] = frozenset()
 
 
@@ -35,15 +39,15 @@ class Weight:
                     self.documents += block.source.type == "url"
                     continue
                 else:
-                    self.documents += 1 + len(data) // _PAGE_BYTES
+                    self.documents += 1 + len(data) // PAGE_BYTES
                 self.text_bytes -= len(data)
 
     def expected(self, bytes_per_token: float) -> int:
-        shown = self.images * IMAGE_TOKENS + self.documents * _PAGE_TOKENS
+        shown = self.images * IMAGE_TOKENS + self.documents * PAGE_TOKENS
         return int(self.text_bytes / bytes_per_token) + shown
 
     def bound(self, dense_bytes_per_token: float) -> int:
-        shown = self.images * IMAGE_TOKENS_AT_MOST + self.documents * (_PAGE_TOKENS + IMAGE_TOKENS_AT_MOST)
+        shown = self.images * IMAGE_TOKENS_AT_MOST + self.documents * (PAGE_TOKENS + IMAGE_TOKENS_AT_MOST)
         return int(self.text_bytes / dense_bytes_per_token) + shown
 
 
@@ -55,10 +59,11 @@ def needs_of(
     expected_input = weight.expected(learned.bytes_per_token(model.name))
     least_input = weight.text_bytes // BYTES_OF_A_TOKEN_AT_MOST
     cap = _output_cap(request, model, least_input, expected_input)
+    input_bound = weight.bound(learned.dense_bytes_per_token(model.name)) + model.prompt_overhead
     return Needs(
         text_bytes=weight.text_bytes,
-        is_all_text=not (weight.images or weight.documents),
-        input_bound=weight.bound(learned.dense_bytes_per_token(model.name)) + model.prompt_overhead,
+        is_all_text=not (weight.images or weight.documents or request.makes_summary),
+        input_bound=input_bound * 2 if request.makes_summary else input_bound,
         expected_input=expected_input,
         least_input=least_input,
         cap=cap,
@@ -67,6 +72,7 @@ def needs_of(
         expected_output=learned.expected_output(tenant_id, model.name, cap),
         capabilities=_capabilities(request, has_images=bool(weight.images)),
         prefix=_prefix(tenant_id, body),
+        uncapped=_SUMMARY_TOKENS if request.makes_summary else 0,
     )
 
 

@@ -151,10 +151,19 @@ class MessagesRequest(CountRequest, kw_only=True):
     service_tier: Literal["auto", "standard_only"] | None = None
     speed: str | None = None
     inference_geo: str | None = None
+    fallbacks: Any = None
+    thread: Any = None
+    compaction: Any = None
 
     @property
     def is_stream(self) -> bool:
         return bool(self.stream)
+
+    @property
+    def makes_summary(self) -> bool:
+        """Whether the conversation may be read, and a summary of it written, beside the answer."""
+        edits = self.context_management.edits if self.context_management is not None else None
+        return bool(self.compaction) or any(edit.type.startswith(_SUMMARIES) for edit in edits or ())
 
     @property
     def shows_thoughts(self) -> bool:
@@ -180,6 +189,8 @@ _MEMBERS_OF_SOURCES: Final[dict[str, tuple[str, ...]]] = {
     "text": ("data",),
     "content": ("content",),
 }
+_SUMMARIES: Final = "compact_"
+"""Edits of a long conversation that write a summary of it."""
 _LEAST_BUDGET: Final = 1024
 _OWN_TOOL: Final = (None, "custom")
 _FREE_TOOLS: Final = (
@@ -329,5 +340,11 @@ def _check_unpriced(request: MessagesRequest) -> None:
     """Features that a price list cannot cover yet are refused, not given away (platform.claude.com, pricing)."""
     if request.speed not in (None, "standard"):
         raise UnsupportedParameter("speed: Fast answers have no price here.", param="speed")
+    if request.fallbacks:
+        raise UnsupportedParameter(
+            "fallbacks: Another model has another price. Name it in 'models'.", param="fallbacks"
+        )  # fmt: skip
+    if request.thread:
+        raise UnsupportedParameter("thread: Nothing is kept here: send all messages.", param="thread")
     if request.inference_geo not in (None, "global"):
         raise UnsupportedParameter("inference_geo: A place has no price here.", param="inference_geo")

@@ -84,6 +84,8 @@ class _Messages:
     def __init__(self, tools: ChatTools) -> None:
         self._tools = tools
         self._all: list[dict[str, Any]] = []
+        self._shown: list[dict[str, Any]] = []
+        """What tools have shown besides text, for which their messages have no place: it comes behind them."""
 
     def of(self, request: ResponsesRequest) -> list[dict[str, Any]]:
         """Raises UnsupportedParameter."""
@@ -91,18 +93,21 @@ class _Messages:
             self._instruct(request.instructions)
         for index, (kind, item) in enumerate(request.items):
             self._add(kind, item, f"input[{index}]")
+        self._show()
         for message in self._all:
             if message["role"] == "assistant" and not message.get("tool_calls") and message["content"] is None:
                 message["content"] = ""
         return self._all
 
     def _add(self, kind: str, item: Any, at: str) -> None:
+        if kind not in OUTPUTS:
+            self._show()
         if kind == "message":
             self._say(item, at)
         elif kind == "reasoning":
             self._think(item)
         elif kind in OUTPUTS:
-            self._all.append({"role": "tool", "tool_call_id": item.call_id, "content": _content(item.output, at)})
+            self._return(item.call_id, _content(item.output, at))
         elif kind in MORE_TOOLS:
             if kind == "tool_search_output":
                 self._find(item.call_id, [name for tool in item.tools for name in _names(tool)])
@@ -114,6 +119,21 @@ class _Messages:
                 param=f"{at}.type",
                 kept="Items of such a type cannot be said to this model's upstream.",
             )
+
+    def _return(self, call_id: str, content: Any) -> None:
+        """What a tool returned: text in its message, pictures and files behind."""
+        if type(content) is list:
+            others = [part for part in content if part["type"] != "text"]
+            if others:
+                self._shown += [{"type": "text", "text": f"The result of {call_id}:"}, *others]
+                texts = [part["text"] for part in content if part["type"] == "text"]
+                content = "\n".join(texts or ["The result follows."])
+        self._all.append({"role": "tool", "tool_call_id": call_id, "content": content})
+
+    def _show(self) -> None:
+        if self._shown:
+            self._all.append({"role": "user", "content": self._shown})
+            self._shown = []
 
     def _say(self, message: Message, at: str) -> None:
         if message.role == "assistant":

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from routing.endpoints.base import LEAST_USEFUL_OUTPUT, Learned, ModelFacts, Needs
-from routing.endpoints.chat.needs import BYTES_OF_A_TOKEN_AT_MOST, IMAGE_TOKENS, IMAGE_TOKENS_AT_MOST
+from routing.endpoints.chat.needs import BYTES_OF_A_TOKEN_AT_MOST, shown_of
+from routing.endpoints.chat.schema import is_paged
 from routing.endpoints.invalid import IntegerAboveMaxValue
 from routing.endpoints.responses.schema import ResponsesRequest
 from routing.errors import ContextLengthExceeded
@@ -23,15 +24,18 @@ def needs_of(
     tenant_id: int,
 ) -> Needs:
     """Raises ContextLengthExceeded or IntegerAboveMaxValue."""
-    images = [part.image_url for part in request.parts() if part.image_url]
-    text_bytes = body_bytes - sum(map(len, images))
-    expected_input = int(text_bytes / learned.bytes_per_token(model.name)) + len(images) * IMAGE_TOKENS
-    input_bound = int(text_bytes / learned.dense_bytes_per_token(model.name)) + len(images) * IMAGE_TOKENS_AT_MOST
+    parts = request.parts()
+    images = [part.image_url for part in parts if part.image_url]
+    documents = [part.file_data for part in parts if is_paged(part.file_data)]
+    letters, shown, shown_at_most = shown_of(images, documents)
+    text_bytes = body_bytes - letters
+    expected_input = int(text_bytes / learned.bytes_per_token(model.name)) + shown
+    input_bound = int(text_bytes / learned.dense_bytes_per_token(model.name)) + shown_at_most
     least_input = text_bytes // BYTES_OF_A_TOKEN_AT_MOST
     cap = _output_cap(request.cap, model, least_input, expected_input)
     return Needs(
         text_bytes=text_bytes,
-        is_all_text=not images,
+        is_all_text=not (images or documents),
         input_bound=input_bound + model.prompt_overhead,
         expected_input=expected_input,
         least_input=least_input,

@@ -14,7 +14,7 @@ from routing.providers.anthropic.gaps import lacking
 from routing.providers.anthropic.messages import without_unsigned
 from routing.providers.anthropic.reader import AnthropicReader
 from routing.providers.anthropic.request import said
-from routing.providers.anthropic.thinking import Wanted, sampling_of
+from routing.providers.anthropic.thinking import Wanted, sampling_of, within_cap
 from routing.providers.base import Options, Reader, Refusal, UpstreamCall, UpstreamRequest
 from routing.providers.openai.refusals import refusal_of
 
@@ -83,6 +83,8 @@ class Anthropic:
         body["model"] = call.upstream_model
         if call.cap:
             body["max_tokens"] = call.cap
+            if call.endpoint == _OWN and type(body.get("thinking")) is dict:
+                body["thinking"] = within_cap(body["thinking"], call.cap)
         if call.is_stream:
             body["stream"] = True
         if options.cache != "off":

@@ -93,6 +93,14 @@ def _budget(asked: Asked, cap: int) -> int:
     return max(LEAST_BUDGET, min(wanted, _MOST_BUDGET, cap - 1))
 
 
+def within_cap(thinking: dict[str, Any], cap: int) -> dict[str, Any]:
+    """A client's own wish to think, below a cap that was lowered for it: a budget must be. Where none fits, no wish."""
+    budget = thinking.get("budget_tokens")
+    if thinking.get("type") != "enabled" or type(budget) is not int or budget < cap:
+        return thinking
+    return {**thinking, "budget_tokens": cap - 1} if cap > LEAST_BUDGET else {"type": "disabled"}
+
+
 def _thinks_within_budget(body: Mapping[str, Any], model: str, cap: int, wanted: Wanted) -> bool:
     if type(body.get("thinking")) is dict:
         return bool(body["thinking"].get("type") == "enabled")

@@ -6,7 +6,7 @@ platform.claude.com/docs/en/api/messages, "Total input tokens in a request is th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from billing.kinds import Usage
@@ -15,30 +15,52 @@ from routing.providers.openai.usage import is_whole
 from routing.providers.openai.usage import usage_of as in_other_words
 
 _OUTPUTS: Final = ("output_tokens", "completion_tokens")
+_MOST_ITERATIONS: Final = 1_000
+_SUMMED: Final = ("input", "cached_input", "cache_write", "cache_write_1h", "output", "reasoning")
 
 
 def usage_of(reported: Mapping[str, Any]) -> Usage | None:
-    """The counts, None if they cannot be believed (negative, text, nothing but zeros) or the output is missing."""
+    """The counts, None if they cannot be believed (negative, text, nothing but zeros) or the output is missing.
+
+    What the upstream used to make a summary of the conversation stands beside them, and is paid for as they are.
+    """
     if "input_tokens" not in reported:
         return in_other_words(reported)
+    usage = _counted(reported)
+    if usage is None:
+        return None
+    for summary in _summaries(reported):
+        usage = Usage(**{name: getattr(usage, name) + getattr(summary, name) for name in _SUMMED})
+    return usage if 0 < usage.input + usage.output <= MOST_TOKENS else None
+
+
+def _counted(reported: Mapping[str, Any]) -> Usage | None:
+    """The counts in one place."""
     fresh, output = _count(reported, "input_tokens"), _count(reported, "output_tokens")
     if fresh is None or output is None:
         return None
     cached = _count(reported, "cache_read_input_tokens") or 0
     written, for_an_hour = _written(reported)
-    input_ = fresh + cached + written
-    if not 0 < input_ + output <= MOST_TOKENS:
-        return None
     details = reported.get("output_tokens_details")
     reasoning = _count(details, "thinking_tokens") if type(details) is dict else None
     return Usage(
-        input=input_,
+        input=fresh + cached + written,
         cached_input=cached,
         cache_write=written,
         cache_write_1h=for_an_hour,
         output=output,
         reasoning=min(reasoning or 0, output),
     )
+
+
+def _summaries(reported: Mapping[str, Any]) -> Iterator[Usage]:
+    """What each compaction used: "a `compaction` entry's tokens are not included in the top-level `usage` fields"
+    (the `anthropic` package's BetaUsage)."""
+    iterations = reported.get("iterations")
+    for each in iterations[:_MOST_ITERATIONS] if type(iterations) is list else ():
+        counted = _counted(each) if type(each) is dict and each.get("type") == "compaction" else None
+        if counted is not None:
+            yield counted
 
 
 def merged(before: Mapping[str, Any], told: Mapping[str, Any]) -> dict[str, Any]:

@@ -80,18 +80,18 @@ def _model_parts(message: Mapping[str, Any], *, insists_on_signatures: bool) -> 
 
 def _call(call: Mapping[str, Any]) -> Part:
     function, signature = call["function"], signatures.of_call(call)
-    arguments = orjson.loads(function["arguments"].strip() or "{}")
+    arguments = orjson.Fragment(function["arguments"].strip() or "{}")  # digit by digit
     part: Part = {"functionCall": {"id": call["id"], "name": function["name"], "args": arguments}}
     return {**part, "thoughtSignature": signature} if signature else part
 
 
 def _returned(message: Mapping[str, Any], name: str) -> Part:
-    """An object as it is, anything else as what Google calls the output."""
+    """An object as it is, digit by digit, anything else as what Google calls the output."""
     content = message["content"]
     text = content if type(content) is str else "".join(part["text"] for part in content)
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError:
         value = text
-    response = value if type(value) is dict else {"output": text}
+    response = orjson.Fragment(text) if type(value) is dict else {"output": text}
     return {"functionResponse": {"id": message["tool_call_id"], "name": name, "response": response}}

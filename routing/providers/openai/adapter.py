@@ -93,7 +93,8 @@ class OpenAI:
             if call.endpoint == _CHAT:
                 reword(vendor, body)
         if call.cap:
-            _set_cap(body, call.cap, vendor.caps if call.endpoint == _CHAT else _ONE_CAP)
+            caps = vendor.caps if call.endpoint == _CHAT else _ONE_CAP
+            _set_cap(body, call.cap, caps, takes_one=bool(vendor.label))
         if call.is_stream:
             self._ask_for_stream(body, vendor)
         return UpstreamRequest.of_json(call, call.path, _headers(call.secret, call.is_stream), body)
@@ -120,12 +121,18 @@ class OpenAI:
         return refusal_of(status, headers, body, call)
 
 
-def _set_cap(body: dict[str, Any], cap: int, names: tuple[str, ...]) -> None:
-    """Under the name or names that the client chose, else under the best that the upstream knows."""
+def _set_cap(body: dict[str, Any], cap: int, names: tuple[str, ...], *, takes_one: bool) -> None:
+    """Under the name or names that the client chose, else under the best that the upstream knows.
+
+    A vendor that is known takes one: OpenAI refuses both at once, where a stranger may know either.
+    """
     is_chosen = False
     for name in names:
         if body.get(name) is not None:
-            body[name], is_chosen = cap, True
+            if is_chosen and takes_one:
+                del body[name]
+            else:
+                body[name], is_chosen = cap, True
     if not is_chosen:
         body[names[0]] = cap
 

@@ -20,6 +20,7 @@ from routing.providers.openai.costs import told_cost
 from routing.providers.openai.failures import raise_failure, refuse_noise, says_failure
 from routing.providers.openai.thoughts import is_ours
 from routing.providers.openai.usage import usage_of
+from routing.providers.openai.vendors import name_of
 from routing.providers.openai.wrapped import unwrapped
 from routing.wire.events import Comment, EventParser, EventTooLarge, Failure
 
@@ -27,6 +28,9 @@ _DONE: Final = b"[DONE]"
 _LAST: Final = frozenset(("response.completed", "response.incomplete"))
 _FAILED: Final = frozenset(("response.failed", "response.cancelled", "error"))
 _BAD: Final = frozenset(("failed", "cancelled", "queued", "in_progress"))
+_KEEPERS: Final = frozenset(("openai", "azure"))
+"""Vendors that look a thought without its encrypted text up among what they have kept. They are told to keep nothing,
+and so refuse the whole request for it; clients hand every item back (platform.openai.com/docs/guides/reasoning)."""
 
 
 def responses_body(call: UpstreamCall) -> dict[str, Any]:
@@ -36,7 +40,10 @@ def responses_body(call: UpstreamCall) -> dict[str, Any]:
     body["max_output_tokens"] = call.cap
     body["store"] = False
     if type(body.get("input")) is list:
-        body["input"] = [_without_ours(item) for item in body["input"]]
+        items = [_without_ours(item) for item in body["input"]]
+        if (getattr(call.options, "vendor", "") or name_of(call.host)) in _KEEPERS:
+            items = [item for item in items if not _is_bare_thought(item)] or items
+        body["input"] = items
     if call.is_stream:
         body["stream"] = True
     return body
@@ -47,6 +54,13 @@ def _without_ours(item: Any) -> Any:
     if type(item) is dict and is_ours(item.get("encrypted_content")):
         return {name: value for name, value in item.items() if name != "encrypted_content"}
     return item
+
+
+def _is_bare_thought(item: Any) -> bool:
+    """A thought that is named and not told: whoever has it would have to have kept it."""
+    return type(item) is dict and item.get("type") == "reasoning" and not (
+        item.get("encrypted_content") or item.get("content")
+    )  # fmt: skip
 
 
 class ResponsesReader:

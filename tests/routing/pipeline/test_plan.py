@@ -16,9 +16,10 @@ from billing.prices import Tariff
 from routing.catalogue.snapshot import ChannelView, ModelView, RouteView, Snapshot
 from routing.endpoints.base import LEAST_USEFUL_OUTPUT, Endpoint
 from routing.endpoints.chat import CHAT
-from routing.endpoints.chat.needs import IMAGE_TOKENS, IMAGE_TOKENS_AT_MOST
+from routing.endpoints.chat.needs import IMAGE_TOKENS, IMAGE_TOKENS_AT_MOST, PAGE_BYTES, PAGE_TOKENS
 from routing.endpoints.images import IMAGES
 from routing.endpoints.invalid import IntegerAboveMaxValue, UnsupportedParameter
+from routing.endpoints.responses import RESPONSES
 from routing.errors import ContextLengthExceeded, ModelNotFound, NoAvailableChannel, NoMatchingRoute
 from routing.pipeline.admission import _amount
 from routing.pipeline.call import Call, Plan
@@ -179,6 +180,29 @@ def test_image_counts_as_tokens_and_not_by_its_bytes() -> None:
     assert plan.needs.text_bytes == plan.call.body_bytes - 2 * len(IMAGE["image_url"]["url"])  # type: ignore[index]
     assert plan.needs.input_bound == int(plan.needs.text_bytes / DENSE) + 2 * IMAGE_TOKENS_AT_MOST + 256
     assert plan.needs.expected_input == plan.needs.text_bytes // 4 + 2 * IMAGE_TOKENS
+
+
+PDF = "data:application/pdf;base64," + "A" * 2_000_000
+PAGES = 1 + len(PDF) // PAGE_BYTES
+FILE = {"type": "file", "file": {"filename": "a.pdf", "file_data": PDF}}
+INPUT_FILE = {"type": "input_file", "filename": "a.pdf", "file_data": PDF}
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "members"),
+    [
+        pytest.param(CHAT, {"messages": [{"role": "user", "content": [FILE]}]}, id="chat"),
+        pytest.param(RESPONSES, {"input": [{"role": "user", "content": [INPUT_FILE]}]}, id="responses"),
+    ],
+)
+def test_document_counts_by_its_pages_and_not_by_its_bytes(endpoint: Any, members: dict[str, Any]) -> None:
+    """Two megabytes of it are no text that fits no window."""
+    body = {"model": "m", **members}
+    size = len(orjson.dumps(body))
+    needs = endpoint.needs(endpoint.read(body), body, size, model("m"), Health(0).learned, 1)
+    assert (needs.text_bytes, needs.is_all_text) == (size - len(PDF), False)
+    assert needs.expected_input == needs.text_bytes // 4 + PAGES * PAGE_TOKENS
+    assert needs.input_bound == int(needs.text_bytes / DENSE) + PAGES * (PAGE_TOKENS + IMAGE_TOKENS_AT_MOST) + 256
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from routing.wire.client import PAUSE_BYTES, Client, UpstreamFault
+from routing.wire.client import PAUSE_BYTES, STALE_SECONDS, Client, UpstreamFault
 from tests.routing.wire.raw_upstream import (
     CHUNKED,
     HELLO,
@@ -347,6 +347,53 @@ def test_junk_behind_an_answer_is_dropped_with_its_connection(run: Runner, junk:
             answer.close()
             assert await answer_of(client, server) == b"hello"
             assert server.connections == 2
+
+    run(test())
+
+
+def test_connection_that_was_hung_up_on_is_not_used_again(run: Runner) -> None:
+    """Nothing more can be written to it, however well its last answer ends."""
+
+    def finishes(server: Server) -> Play:
+        async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await read_request(server, reader)
+            writer.write(CHUNKED + b"1\r\na\r\n")
+            await reader.read()
+            writer.write(b"0\r\n\r\n")
+            await asyncio.sleep(5)  # it does not close its own half
+
+        return play
+
+    async def test() -> None:
+        async with serving(finishes, answers(HELLO)) as server, opened(Client(LOOPBACK)) as client:
+            answer = await ask(client, server)
+            assert await answer.next() == b"a"
+            answer.hang_up()
+            assert await answer.next() is None
+            answer.close()
+            assert await answer_of(client, server) == b"hello"
+            assert server.connections == 2
+
+    run(test())
+
+
+def test_request_that_an_upstream_was_at_for_a_while_is_never_sent_twice(run: Runner) -> None:
+    """What ends at once on a kept connection was never taken; what ends later was perhaps worked on, and charged."""
+
+    def dies_at_work(server: Server) -> Play:
+        async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await read_request(server, reader)
+            writer.write(HELLO)
+            await read_request(server, reader)
+            await asyncio.sleep(STALE_SECONDS + 0.2)
+
+        return play
+
+    async def test() -> None:
+        async with serving(dies_at_work, answers(HELLO)) as server, opened(Client(LOOPBACK)) as client:
+            assert await answer_of(client, server) == b"hello"
+            assert await fault_of(ask(client, server)) == "broken_stream"
+            assert (server.connections, len(server.requests)) == (1, 2)
 
     run(test())
 

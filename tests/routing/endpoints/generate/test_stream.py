@@ -159,9 +159,16 @@ def test_ends_are_googles(reason: str, shown_as: str) -> None:
     assert ended(stream)["candidates"][0]["finishReason"] == shown_as
 
 
-def test_thoughts_are_marked() -> None:
-    (first,) = shown(relay(IN_CHAT).relay(delta(reasoning_content="why", content="so")))
-    assert first["candidates"][0]["content"]["parts"] == [{"text": "why", "thought": True}, {"text": "so"}]
+SHOWN: dict[str, Any] = {"generationConfig": {"thinkingConfig": {"includeThoughts": True}}}
+HIDDEN: dict[str, Any] = {"generationConfig": {"thinkingConfig": {"thinkingBudget": 100}}}
+
+
+@pytest.mark.parametrize(("members", "thought"), [(SHOWN, [{"text": "why", "thought": True}]), (HIDDEN, []), ({}, [])])
+def test_thoughts_are_marked_and_shown_to_who_asks_for_them(members: dict[str, Any], thought: list[Any]) -> None:
+    (first,) = shown(relay(IN_CHAT, **members).relay(delta(reasoning_content="why", content="so")))
+    assert first["candidates"][0]["content"]["parts"] == [*thought, {"text": "so"}]
+    answer = completed(whole({"content": "so", "reasoning_content": "why"}), **members)
+    assert answer["candidates"][0]["content"]["parts"] == [*thought, {"text": "so"}]
 
 
 def test_calls_in_pieces_are_whole_at_the_end() -> None:
@@ -231,7 +238,7 @@ def test_whole_chat_answer_is_googles() -> None:
             "extra_content": {"google": {"thought_signature": "c2ln"}}}  # fmt: skip
     image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}
     message = {"content": "a", "refusal": None, "reasoning_content": "why", "tool_calls": [call], "images": [image, 5]}
-    answer = completed(whole(message))
+    answer = completed(whole(message), **SHOWN)
     assert answer["candidates"][0]["content"]["parts"] == [
         {"text": "why", "thought": True},
         {"text": "a"},

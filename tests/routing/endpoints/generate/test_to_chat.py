@@ -283,7 +283,7 @@ OTHERS = [
 @pytest.mark.parametrize("alphabet", [base64.b64encode, base64.urlsafe_b64encode])
 @pytest.mark.parametrize("details", [OTHERS[:1], OTHERS[1:2], OTHERS[2:]], ids=["text", "encrypted", "bare"])
 def test_other_vendors_signatures_come_back_as_they_were(details: Any, alphabet: Any) -> None:
-    parts = list(parts_of({"reasoning_details": details}))
+    parts = list(parts_of({"reasoning_details": details}, are_shown=True))
     carried = [alphabet(base64.b64decode(part.get("thoughtSignature", ""), validate=True)).decode() for part in parts]
     assert details_of([(part["text"], signature) for part, signature in zip(parts, carried, strict=True)]) == details
 
@@ -293,7 +293,13 @@ def test_text_that_is_said_twice_is_shown_once() -> None:
         "reasoning_content": "why",
         "reasoning_details": [{"type": "reasoning.text", "text": "why", "signature": "x"}],
     }
-    assert [part["text"] for part in parts_of(said)] == ["why", ""]
+    assert [part["text"] for part in parts_of(said, are_shown=True)] == ["why", ""]
+
+
+def test_thoughts_that_are_not_shown_are_carried_where_they_are_sealed() -> None:
+    said = {"reasoning_content": "why", "reasoning_details": OTHERS}
+    (part,) = parts_of(said, are_shown=False)
+    assert details_of([(part["text"], part["thoughtSignature"])]) == OTHERS[1:2]
 
 
 def test_thought_that_nobody_signed_is_not_sent_back() -> None:

@@ -114,6 +114,9 @@ BAD: dict[str, tuple[dict[str, Any], str, str]] = {
     ),
     "fast": ({"speed": "fast"}, "speed", "no price here"),
     "elsewhere": ({"inference_geo": "us"}, "inference_geo", "no price here"),
+    "another model of the upstream's": ({"fallbacks": [{"model": "dear"}]}, "fallbacks", "another price"),
+    "whatever model the upstream chooses": ({"fallbacks": "default"}, "fallbacks", "another price"),
+    "kept conversation": ({"thread": {"type": "create"}}, "thread", "Nothing is kept here"),
     "wish": ({"provider": {"zdr": True}}, "provider.zdr", "cannot promise"),
     "key": ({"api_key": "x"}, "api_key", "connection"),
 }
@@ -202,6 +205,17 @@ def test_picture_within_a_document_is_seen() -> None:
     assert needs(**user({"type": "document", "source": {"type": "content", "content": [picture]}})).capabilities == {
         "images"
     }
+
+
+@pytest.mark.parametrize(
+    "members",
+    [{"context_management": {"edits": [{"type": "compact_20260112"}]}}, {"compaction": {"type": "summarize"}}],
+    ids=str,
+)
+def test_summary_reads_the_conversation_again_and_writes_beside_the_cap(members: Any) -> None:
+    plain, found = needs(), needs(**members)
+    assert (found.input_bound, found.cap, found.uncapped) == (2 * plain.input_bound, plain.cap, 8_192)
+    assert not found.is_all_text
 
 
 def test_capabilities_are_what_is_asked_for() -> None:

@@ -111,7 +111,30 @@ def test_parts_have_chats_names() -> None:
     ]
     assert messages({"role": "user", "content": parts}) == [{"role": "user", "content": shown}]
     assert messages({"role": "user", "content": parts[:1]}) == [{"role": "user", "content": "b"}]
-    assert messages(CALL, {**OUTPUT, "output": parts})[1] == {"role": "tool", "tool_call_id": "c", "content": shown}
+
+
+def test_pictures_that_tools_return_come_behind_the_results() -> None:
+    """A tool's message has text alone in chat's format."""
+    picture = {"type": "input_image", "image_url": "data:image/png;base64,AA"}
+    other = {**CALL, "call_id": "d"}
+    outputs = [
+        {**OUTPUT, "output": [{"type": "input_text", "text": "b"}, picture, {"type": "input_text", "text": "e"}]},
+        {**OUTPUT, "call_id": "d", "output": [picture]},
+    ]
+    shown = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA"}}
+    results = [
+        {"role": "tool", "tool_call_id": "c", "content": "b\ne"},
+        {"role": "tool", "tool_call_id": "d", "content": "The result follows."},
+        {
+            "role": "user",
+            "content": [
+                {"type": "text", "text": "The result of c:"}, shown,
+                {"type": "text", "text": "The result of d:"}, shown,
+            ],
+        },
+    ]  # fmt: skip
+    assert messages(CALL, other, *outputs)[1:] == results
+    assert messages(CALL, other, *outputs, USER)[1:] == [*results, messages(USER)[0]]
 
 
 FUNCTION = {"type": "function", "name": "f", "description": "d", "parameters": {"type": "object"}, "strict": False}

@@ -74,6 +74,21 @@ def test_what_is_the_routers_own_or_null_stays_here() -> None:
 
 
 @pytest.mark.parametrize(
+    ("thinking", "cap", "sent_on"),
+    [
+        ({"type": "enabled", "budget_tokens": 31_999}, 20_000, {"type": "enabled", "budget_tokens": 19_999}),
+        ({"type": "enabled", "budget_tokens": 1_024}, 1_025, {"type": "enabled", "budget_tokens": 1_024}),
+        ({"type": "enabled", "budget_tokens": 1_025}, 1_025, {"type": "enabled", "budget_tokens": 1_024}),
+        ({"type": "enabled", "budget_tokens": 2_000}, 1_024, {"type": "disabled"}),
+        ({"type": "adaptive"}, 16, {"type": "adaptive"}),
+    ],
+)
+def test_budget_stays_below_a_cap_that_was_lowered(thinking: Any, cap: int, sent_on: Any) -> None:
+    asked = sent(native({**BODY, "thinking": thinking}, cap=cap))
+    assert (asked["thinking"], asked["max_tokens"]) == (sent_on, cap)
+
+
+@pytest.mark.parametrize(
     ("headers", "version", "beta"),
     [
         ((), "2023-06-01", "chan-1"),

@@ -72,6 +72,28 @@ MOST = 100_000_000
             id="null is nothing",
         ),
         pytest.param({"input_tokens": 9, "output_tokens": 0}, Usage(input=9), id="no output"),
+        pytest.param(
+            {"input_tokens": 9, "output_tokens": 7, "iterations": [
+                {"type": "compaction", "input_tokens": 1_000, "output_tokens": 60, "cache_read_input_tokens": 400,
+                 "cache_creation_input_tokens": 30, "cache_creation": {"ephemeral_1h_input_tokens": 20}},
+                {"type": "message", "input_tokens": 9, "output_tokens": 7},
+                {"type": "compaction", "input_tokens": 500, "output_tokens": 3},
+            ]},
+            Usage(input=1_939, cached_input=400, cache_write=30, cache_write_1h=20, output=70),
+            id="summaries beside it",
+        ),
+        pytest.param(
+            {"input_tokens": 0, "output_tokens": 0,
+             "iterations": [{"type": "compaction", "input_tokens": 500, "output_tokens": 3}]},
+            Usage(input=500, output=3),
+            id="a summary alone",
+        ),
+        pytest.param(
+            {"input_tokens": 9, "output_tokens": 7,
+             "iterations": [5, {"type": "compaction", "input_tokens": -5, "output_tokens": 3}, {"type": "compaction"}]},
+            Usage(input=9, output=7),
+            id="summaries that cannot be believed",
+        ),
         pytest.param({"input_tokens": 0, "output_tokens": 9}, Usage(output=9), id="no input"),
         pytest.param({"input_tokens": MOST - 1, "output_tokens": 1}, Usage(input=MOST - 1, output=1), id="the most"),
         pytest.param({"prompt_tokens": 9, "completion_tokens": 7}, Usage(input=9, output=7), id="in OpenAI's words"),

@@ -18,14 +18,19 @@ HELLO = [{"role": "user", "content": "Hi"}]
 
 def sent(model: str = "gemini-3-pro", answers: int = 1, **members: Any) -> dict[str, Any]:
     """The body that goes up for a chat request, which can be said."""
+    whole: dict[str, Any] = orjson.loads(written(model, answers, **members))
+    return whole
+
+
+def written(model: str = "gemini-3-pro", answers: int = 1, **members: Any) -> bytes:
+    """The same, letter by letter."""
     body = {"model": "m", "messages": HELLO, **members}
     assert GEMINI.lacks("chat.completions", body, Options()) == ""
     call = UpstreamCall(
         endpoint="chat.completions", path="", body=body, upstream_model=model, host="h", secret="s", cap=77,
         answers=answers, is_stream=False,
     )  # fmt: skip
-    whole: dict[str, Any] = orjson.loads(GEMINI.request(call).body)
-    return whole
+    return GEMINI.request(call).body
 
 
 def config(**members: Any) -> dict[str, Any]:
@@ -212,6 +217,16 @@ def test_calls_and_what_they_returned_are_parts() -> None:
             {"functionResponse": {"id": "a", "name": "f", "response": {"y": 2}}},
         ],
     }
+
+
+def test_calls_and_what_they_returned_go_on_digit_by_digit() -> None:
+    exact = b'{"wei":123456789012345678901234567890,"share":1.50}'
+    call = {"id": "a", "type": "function", "function": {"name": "f", "arguments": exact.decode()}}
+    returned = {"role": "tool", "tool_call_id": "a", "content": exact.decode()}
+    messages = [*HELLO, {"role": "assistant", "content": None, "tool_calls": [call]}, returned]
+    asked = written(messages=messages)
+    assert b'"args":' + exact in asked
+    assert b'"response":' + exact in asked
 
 
 SIGNED = {"extra_content": {"google": {"thought_signature": "c2ln"}}}

@@ -53,6 +53,15 @@ def sent(**members: Any) -> dict[str, Any]:
             {"max_tokens": 50, "max_completion_tokens": 50},
             id="both names",
         ),
+        *(
+            pytest.param(
+                host,
+                {"max_tokens": 99, "max_completion_tokens": 60},
+                {"max_completion_tokens": 50},
+                id=f"both names at {host}, which takes one",
+            )
+            for host in ("api.openai.com", "mine.openai.azure.com")
+        ),
         pytest.param("llm.example", {"max_tokens": None}, {"max_tokens": 50}, id="null is no name"),
     ],
 )

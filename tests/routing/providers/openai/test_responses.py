@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import orjson
 import pytest
 
@@ -12,6 +13,7 @@ from billing.kinds import Usage
 from routing.providers.base import END, End, MalformedAnswer, UpstreamCall
 from routing.providers.llamacpp import LLAMACPP
 from routing.providers.openai import OPENAI
+from routing.providers.openai.options import OpenAIOptions
 from routing.providers.openai.responses import ResponsesReader
 from routing.providers.openai.thoughts import pack
 from routing.wire.events import Comment
@@ -45,8 +47,32 @@ def test_request_is_the_clients_but_for_what_must_be_ours(adapter: Any, is_strea
 def test_thoughts_of_ours_do_not_go_up() -> None:
     ours = {"type": "reasoning", "id": "rs", "summary": [], "encrypted_content": pack([{"type": "reasoning.text"}])}
     theirs = {**ours, "encrypted_content": "gAAAA"}
-    sent = orjson.loads(OPENAI.request(call(input=[ours, theirs])).body)["input"]
+    sent = orjson.loads(OPENAI.request(elsewhere(call(input=[ours, theirs]))).body)["input"]
     assert sent == [{"type": "reasoning", "id": "rs", "summary": []}, theirs]
+
+
+def elsewhere(asked: UpstreamCall) -> UpstreamCall:
+    """The same at a server that nothing is known of."""
+    return msgspec.structs.replace(asked, host="gpu.example")
+
+
+BARE = {"type": "reasoning", "id": "rs_1", "summary": [{"type": "summary_text", "text": "Hm."}]}
+TOLD = [{**BARE, "encrypted_content": "gAAAA"}, {**BARE, "content": [{"type": "reasoning_text", "text": "Hm."}]}]
+SAID = {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}
+
+
+@pytest.mark.parametrize("vendor", ["openai", "azure"])
+def test_thought_that_would_have_been_kept_does_not_go_up(vendor: str) -> None:
+    """The vendor keeps nothing, as it is told, and refuses a request that names what it has not kept."""
+    options = OpenAIOptions(vendor=vendor)
+    asked = msgspec.structs.replace(call(input=[BARE, *TOLD, SAID]), options=options)
+    assert orjson.loads(OPENAI.request(asked).body)["input"] == [*TOLD, SAID]
+
+
+def test_thoughts_alone_go_up_and_others_servers_get_them_all() -> None:
+    assert orjson.loads(OPENAI.request(call(input=[BARE])).body)["input"] == [BARE]
+    asked = elsewhere(call(input=[BARE, *TOLD, SAID]))
+    assert orjson.loads(OPENAI.request(asked).body)["input"] == [BARE, *TOLD, SAID]
 
 
 def event(kind: str, **members: Any) -> bytes:
