@@ -214,6 +214,9 @@ class Endpoint(Form, Protocol):
     """Whether a client can ask for a stream, and every upstream sends one."""
     over: tuple[Form, ...]
     """The other endpoints' formats that its requests can be said in, the best first."""
+    keep_alive: bytes
+    """What tells its clients, while an upstream is silent, that their stream is not; b"" where they fail on whatever is
+    no event."""
     passes: frozenset[bytes]
     """The client's headers that go on to upstreams that speak its own format; lower case."""
     smallest: Mapping[str, Any]

@@ -11,6 +11,7 @@ from accounts.errors import GatewayError
 from billing.kinds import NOTHING, Usage
 from routing.endpoints.base import Bill, Form, Needs
 from routing.providers.base import MalformedAnswer
+from routing.wire.events import KEEP_ALIVE
 
 _NO_HEADERS: Final[frozenset[bytes]] = frozenset()
 
@@ -26,6 +27,7 @@ class Plain:
     """An endpoint whose requests go upstream as they came, in its one format."""
 
     over: tuple[Form, ...] = ()
+    keep_alive = KEEP_ALIVE
     passes = _NO_HEADERS
 
     def __init__(self) -> None:

@@ -23,7 +23,7 @@ from routing.pipeline.run import ClientGone, Run
 from routing.pipeline.whole import MOST_LOOKED_AT
 from routing.providers.base import End, MalformedAnswer, Reader
 from routing.wire.client import PAUSE_BYTES, Answer, UpstreamFault
-from routing.wire.events import KEEP_ALIVE, opens_json
+from routing.wire.events import opens_json
 from routing.wire.frames import Again
 from routing.wire.values import Values
 
@@ -97,7 +97,7 @@ class StreamReply:
         head = call.head(run.model, attempt.route, needs.expected_input)
         self._relay = form.relay(call.request, head, self._most_output)
         reader.abbreviates = self._relay.takes_again
-        self._silence = b"" if self.media else KEEP_ALIVE
+        self._silence = b"" if self.media else call.endpoint.keep_alive
         self._keep_alive = run.gateway.options.keep_alive_seconds
         self._tick_seconds = min(1.0, self._keep_alive / 4)
         self._first = b""
@@ -173,7 +173,7 @@ class StreamReply:
             if passed > PAUSE_BYTES:
                 raise MalformedAnswer("nothing but comments came")
             data = await self._answer.next()
-            self._first = self._digest(data) if self._first == KEEP_ALIVE else self._first + self._digest(data)
+            self._first = self._digest(data) if self._first == self._silence else self._first + self._digest(data)
 
     def _take_whole(self, body: bytes) -> None:
         """An upstream that was asked to stream and answers at once."""
@@ -196,7 +196,7 @@ class StreamReply:
                 elif type(event) is End:
                     self._end(event.error)
                 elif not out:  # a comment: its words are the upstream's own
-                    out.append(KEEP_ALIVE)
+                    out.append(self._silence)
         except MalformedAnswer as error:
             self._end(error)
         if data is None:

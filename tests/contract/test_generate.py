@@ -369,6 +369,22 @@ def test_the_sdk_streams(sdk: genai.Client, caller: Caller, behind: Offer) -> No
     assert caller.only_record().outcome == "success"
 
 
+@pytest.mark.parametrize("shape", [SINGLE, GOOGLE], ids=["chat upstream", "gemini upstream"])
+def test_the_sdk_streams_however_long_an_upstream_is_silent(
+    sdk: genai.Client, world: World, caller: Caller, shape: Shape
+) -> None:
+    """The package reads whatever is no event as JSON, a comment too: neither ours nor an upstream's goes out."""
+    offer = world.offer(shape)
+    told = TOLD if shape is GOOGLE else [*map(up.event, up.words("Hello there!")), up.event(up.FINISH), up.DONE]
+    busy = b": PROCESSING\n\n"
+    caller.upstream.on(offer.upstream, up.stream(busy, up.Pause(0.6), told[0], busy, up.Pause(1.2), *told[1:]))
+
+    chunks = list(sdk.models.generate_content_stream(model=offer.name, contents="Hi"))
+
+    assert "".join(chunk.text or "" for chunk in chunks) == "Hello there!"
+    assert caller.only_record().outcome == "success"
+
+
 CALL: dict[str, Any] = {
     "id": "c1", "type": "function", "function": {"name": "get_weather", "arguments": ARGUMENTS},
 }  # fmt: skip

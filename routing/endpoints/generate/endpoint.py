@@ -26,6 +26,7 @@ class Generate(Plain):
     path = "/models/{model_id}:generateContent"
     streams = True
     over: tuple[Form, ...] = (InChat(),)
+    keep_alive = b""  # Google's packages for Python and Go read a comment as JSON; its own server is silent, too
     smallest_cap = 16
     smallest: Mapping[str, Any] = {
         "contents": [{"role": "user", "parts": [{"text": "Hi"}]}],
