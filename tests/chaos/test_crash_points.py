@@ -9,6 +9,7 @@ import itertools
 import json
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -185,8 +186,11 @@ def _wait_for(mark: Path) -> None:
 
 def _start_and_die(url: str, tmp_path: Path, env: dict[str, str]) -> None:
     """Another process, which dies in the replay of the first one's spool: perhaps before it serves anything."""
+    dying: list[Gateway] = []
+    with suppress(AssertionError):
+        dying.append(Gateway(database_url=url, var=_folder(tmp_path), env=env))
     try:
-        Gateway(database_url=url, var=_folder(tmp_path), env=env).stop()
-    except AssertionError:
-        pass
-    _wait_for(tmp_path / "second")
+        _wait_for(tmp_path / "second")
+    finally:
+        for gateway in dying:
+            gateway.stop()
