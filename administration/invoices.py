@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 from django import forms
@@ -22,7 +23,6 @@ from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
 from unfold.widgets import (
     UnfoldAdminDecimalFieldWidget,
-    UnfoldAdminIntegerFieldWidget,
     UnfoldAdminSelectWidget,
     UnfoldBooleanWidget,
 )
@@ -49,13 +49,14 @@ class PayForm(ReasonForm):
 
 
 class CreditForm(ReasonForm):
-    """So many minor units of each line. The key is made with the form: sent twice, it issues one note."""
+    """So much money of each line. The key is made with the form: sent twice, it issues one note."""
 
     effect = forms.ChoiceField(label=_("Effect"), widget=UnfoldAdminSelectWidget())
     key = forms.UUIDField(initial=uuid.uuid4, widget=forms.HiddenInput)
 
     def __init__(self, *args: Any, invoice: Invoice, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._currency = invoice.currency
         effects = [CreditNote.Effect.OFFSET]
         if invoice.is_settled:
             effects = [CreditNote.Effect.WALLET, CreditNote.Effect.PAID_OUT]
@@ -63,21 +64,32 @@ class CreditForm(ReasonForm):
         rest = crediting.left(invoice)
         for place, line in enumerate(invoice.document["lines"]):
             if rest.lines[place] > 0:
-                left = minor_amount(rest.lines[place], invoice.currency)
-                self.fields[f"line_{place}"] = forms.IntegerField(
-                    label=" \N{MIDDLE DOT} ".join(filter(None, (line["model"], sheets.kind_label(line["kind"])))),
-                    help_text=gettext("In minor units (%(left)s are left).") % {"left": left},
-                    min_value=0,
-                    max_value=rest.lines[place],
-                    required=False,
-                    widget=UnfoldAdminIntegerFieldWidget(),
-                )
+                label = " \N{MIDDLE DOT} ".join(filter(None, (line["model"], sheets.kind_label(line["kind"]))))
+                self.fields[f"line_{place}"] = _amount_of_line(label, rest.lines[place], invoice.currency)
 
     @property
     def lines(self) -> dict[int, int]:
-        """What was entered, by the place of the line."""
+        """What was entered, in minor units, by the place of the line."""
         named = {name: value for name, value in self.cleaned_data.items() if name.startswith("line_") and value}
-        return {int(name.removeprefix("line_")): value for name, value in named.items()}
+        places = money.MINOR_PLACES[self._currency]
+        return {int(name.removeprefix("line_")): int(value.scaleb(places)) for name, value in named.items()}
+
+
+def _amount_of_line(label: str, left: int, currency: str) -> forms.DecimalField:
+    """Currency units, as fine as documents are; at most what is left, which comes in minor units."""
+    places = money.MINOR_PLACES[currency]
+    finer = {} if places else {"max_decimal_places": gettext("%(currency)s has no decimals.") % {"currency": currency}}
+    return forms.DecimalField(
+        label=f"{label} ({currency})",
+        help_text=gettext("%(left)s are left.") % {"left": minor_amount(left, currency)},
+        max_digits=18,
+        decimal_places=places,
+        min_value=0,
+        max_value=Decimal(left).scaleb(-places),
+        error_messages=finer,
+        required=False,
+        widget=UnfoldAdminDecimalFieldWidget(),
+    )
 
 
 @admin.register(Invoice)
@@ -91,7 +103,10 @@ class InvoiceAdmin(ReadOnlyAdmin):
     list_filter_submit = True
     search_fields = ("number", "tenant__name")
     search_help_text = _("A document's number, or the name of a tenant.")
-    actions_detail = ("finalise_now", "draw", "pay", "pay_once", "void", "credit")
+    actions_detail = (
+        "draw", "pay", "credit",
+        {"title": _("More"), "icon": "more_horiz", "items": ("finalise_now", "void", "pay_once")},
+    )  # fmt: skip
     fieldsets = (
         (
             None,

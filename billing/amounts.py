@@ -57,7 +57,7 @@ def format_rounded(amount: int, currency: str, places: int, rounding: str) -> st
     """
     unit = Decimal(1).scaleb(-places)
     value = money.to_decimal(amount, currency)
-    if 0 < value < unit:
+    if 0 < abs(value) < unit:
         return format_exact(amount, currency, places)
     return number_format(value.quantize(unit, rounding), places, use_l10n=True, force_grouping=True)
 

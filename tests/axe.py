@@ -1,4 +1,4 @@
-"""Pages in a real browser, looked through by axe-core (the script comes with selenium-axe-python)."""
+"""Pages in a real browser, looked through by axe-core (the script comes with selenium-axe-python) and for what is cut."""
 
 from __future__ import annotations
 
@@ -28,6 +28,11 @@ axe.run(document, {runOnly: {type: "tag", values: tags}, rules, resultTypes: ["v
   error => done([["axe", [String(error)]]]),
 );
 """
+_WIDER: Final = """
+const wide = [document.documentElement, ...document.querySelectorAll(".table-wrap")];
+return wide.filter(each => each.scrollWidth > each.clientWidth + 1).map(each => each.textContent.trim().slice(0, 60));
+"""
+"""What has to be scrolled sideways: the page, or one of the portal's tables."""
 SHAPES: Final = [
     ("light", "en", 1280),
     pytest.param("dark", "vi", 1280, marks=pytest.mark.looks),
@@ -85,6 +90,7 @@ class Reader:
     def _faults_of(self, path: str) -> dict[str, list[str]]:
         self.chromium.get(self.origin + path)
         assert self.chromium.current_url == self.origin + path, f"{path} leads to {self.chromium.current_url}"
+        wider = self.chromium.execute_script(_WIDER)
         self.chromium.execute_script(_SCRIPT)
         told: Any = self.chromium.execute_async_script(_RUN, list(_TAGS), list(self.without))
-        return dict(told)
+        return dict(told) | ({"wider": wider} if wider else {})

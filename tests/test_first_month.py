@@ -125,7 +125,7 @@ def test_operators_first_month(gateway: StandIn, browser: Browser, desk: Browser
     place = max(range(len(statement.document["lines"])), key=lambda at: statement.document["lines"][at]["amount"])
     form = row(desk, "invoice", statement.pk).click("Issue a credit note")
     for _time in range(2):
-        form.press("Issue the credit note", reason="an outage", effect="wallet", **{f"line_{place}": "250"})
+        form.press("Issue the credit note", reason="an outage", effect="wallet", **{f"line_{place}": "2.50"})
     note = CreditNote.objects.get()
     assert (note.total, wallet().available) == (250, 9 * DOLLAR + DOLLAR // 2)
 

@@ -171,7 +171,8 @@ def _taxes(document: Document) -> list[list[str]]:
     if not document["taxes"]:
         return []
     currency = document["currency"]
-    rows = [[_("Subtotal"), minor_text(document["net"], currency)]]
+    is_less = any(tax["is_inclusive"] for tax in document["taxes"])  # than the lines above it come to
+    rows = [[_("Subtotal without tax") if is_less else _("Subtotal"), minor_text(document["net"], currency)]]
     for tax in document["taxes"]:
         percent = number_format(Decimal(tax["percent"]))
         name = f"{tax['name']} {percent}\N{NO-BREAK SPACE}%"

@@ -9,6 +9,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from billing import amounts
+from billing.money import EXPONENT, MINOR_PLACES
 from billing.payments import units
 
 register = template.Library()
@@ -19,8 +20,9 @@ _IN_FIGURES = {"USD": 4, "VND": 0}
 
 @register.simple_tag
 def money(amount: int, currency: str) -> SafeString:
-    """An amount in a list: so many decimals that a column lines up, rounded half up."""
-    return _rounded_html(amount, currency, _IN_LISTS[currency], ROUND_HALF_UP)
+    """An amount in a list: so many decimals that a column lines up, rounded half up; of whole dong there are none."""
+    is_whole = not MINOR_PLACES[currency] and not amount % 10 ** EXPONENT[currency]
+    return _rounded_html(amount, currency, 0 if is_whole else _IN_LISTS[currency], ROUND_HALF_UP)
 
 
 @register.simple_tag
@@ -48,21 +50,25 @@ def coins(amount: int, currency: str) -> str:
 
 
 @register.simple_tag
-def exact(amount: int, currency: str, places: int = 2) -> SafeString:
-    """An amount to the ledger unit, with at least so many decimals."""
-    return _html(amounts.format_exact(amount, currency, places), currency)
+def exact(amount: int, currency: str, places: int | None = None) -> SafeString:
+    """An amount to the ledger unit, with at least so many decimals; the minor unit's if none are given."""
+    return _html(amounts.format_exact(amount, currency, _least(places, currency)), currency)
 
 
 @register.simple_tag
-def exact_millionths(amount: int, currency: str, places: int = 2) -> SafeString:
+def exact_millionths(amount: int, currency: str, places: int | None = None) -> SafeString:
     """An amount in millionths of a ledger unit, as terms of a price sum are before rounding; every digit of it."""
-    return _html(amounts.format_exact_millionths(amount, currency, places), currency)
+    return _html(amounts.format_exact_millionths(amount, currency, _least(places, currency)), currency)
+
+
+def _least(places: int | None, currency: str) -> int:
+    return MINOR_PLACES[currency] if places is None else places
 
 
 def _rounded_html(amount: int, currency: str, places: int, rounding: str) -> SafeString:
     return format_html(
         '<span class="money" title="{} {}">{} <span class="currency">{}</span></span>',
-        amounts.format_exact(amount, currency, 2),
+        amounts.format_exact(amount, currency, MINOR_PLACES[currency]),
         currency,
         amounts.format_rounded(amount, currency, places, rounding),
         currency,

@@ -63,5 +63,13 @@
     if (document.hidden && event.target.closest("[data-live]")) event.preventDefault();
   });
 
+  // The row of pages on a narrow screen begins where one is.
+  const here = document.querySelector(".sidebar-nav [aria-current]");
+  if (here) {
+    const nav = here.closest(".sidebar-nav");
+    const [row, link] = [nav.getBoundingClientRect(), here.getBoundingClientRect()];
+    nav.scrollLeft += link.left + link.width / 2 - (row.left + row.width / 2);
+  }
+
   showTheme();
 })();

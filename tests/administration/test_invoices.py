@@ -15,6 +15,7 @@ from django.utils import timezone
 from accounts.models import ApiKey, Tenant, User
 from billing import ledger
 from billing.invoices import drafts, finalising, jobs, paying
+from billing.kinds import Usage
 from billing.models import (
     Balance,
     BillingProfile,
@@ -25,6 +26,8 @@ from billing.models import (
     Price,
     TaxRate,
 )
+from billing.money import MINOR_PLACES
+from tests.billing.invoices import customers
 from tests.pages import Browser, Page
 from tests.records import usage_record
 
@@ -153,7 +156,7 @@ def test_credit_note_is_issued_once_however_often_its_form_is_sent(desk: Browser
     form = page_of(desk, draft).click("Issue a credit note")
 
     for _time in range(2):
-        form.press("Issue the credit note", reason="an outage", effect="wallet", **{f"line_{place}": "250"})
+        form.press("Issue the credit note", reason="an outage", effect="wallet", **{f"line_{place}": "2.50"})
 
     note = CreditNote.objects.get()
     assert (note.net, note.total, note.effect) == (250, 270, "wallet")
@@ -173,11 +176,35 @@ def test_more_than_is_left_of_a_line_is_refused(desk: Browser, draft: Invoice) -
     page = (
         page_of(desk, draft)
         .click("Issue a credit note")
-        .press("Issue the credit note", reason="too much", effect="offset", **{f"line_{place}": "1001"})
+        .press("Issue the credit note", reason="too much", effect="offset", **{f"line_{place}": "10.01"})
     )
 
     assert page.status == 200
     assert not CreditNote.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("currency", "typed", "said"),
+    [
+        pytest.param("USD", "2.505", "no more than 2 decimal places", id="finer than a cent"),
+        pytest.param("VND", "2.5", "VND has no decimals.", id="finer than a dong"),
+    ],
+)
+def test_credit_is_typed_as_money_and_no_finer_than_the_document(
+    desk: Browser, seller: LegalEntity, currency: str, typed: str, said: str
+) -> None:
+    buyer = customers.customer(currency=currency)
+    buyer.use(buyer.price(input=1_000_000_000_000), Usage(input=10_000_000))
+    invoice = buyer.final()
+    form = page_of(desk, invoice).click("Issue a credit note")
+    assert f"({currency})" in form.text
+
+    refused = form.press("Issue the credit note", reason="too fine", effect="wallet", line_0=typed)
+
+    assert said in refused.text
+    assert not CreditNote.objects.exists()
+    form.press("Issue the credit note", reason="whole", effect="wallet", line_0="3")
+    assert CreditNote.objects.get().total == 3 * 10 ** MINOR_PLACES[currency]
 
 
 def test_draft_is_offered_no_credit_note(desk: Browser, draft: Invoice) -> None:

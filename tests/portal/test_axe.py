@@ -80,6 +80,7 @@ def test_no_page_has_a_fault(
 def test_a_fault_is_seen(chromium: webdriver.Chrome) -> None:
     """What the other tests rest on."""
     reader = Reader(chromium, "data:text/html,")
-    faults = reader.faults(["<title>x</title><main><h1>x</h1><a href='/'></a><img src='x'></main>"])
+    table = "<div class='table-wrap' style='overflow:auto;width:9px'>wider</div>"
+    faults = reader.faults([f"<title>x</title><main><h1>x</h1><a href='/'></a><img src='x'>{table}</main>"])
     (broken,) = faults.values()
-    assert {"link-name", "image-alt"} <= set(broken)
+    assert {"link-name", "image-alt", "wider"} <= set(broken)

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from accounts.models import Tenant
 from billing.invoices import crediting, finalising, jobs, paying
-from billing.models import Balance, BillingProfile, CreditNote, Invoice, LegalEntity, UsageRecord
+from billing.models import Balance, BillingProfile, CreditNote, Invoice, LegalEntity, TaxRate, UsageRecord
 from tests.pages import Browser
 
 LIST = "portal:invoices"
@@ -26,8 +26,9 @@ def invoice(tenant: Tenant, record: Callable[..., UsageRecord]) -> Invoice:
 
 def document(tenant: Tenant, record: Callable[..., UsageRecord], cost: int) -> Invoice:
     LegalEntity.objects.create(
-        name="Router & Co", address="1 Main Street", country="VN", tax_id="0101", prefix="R", is_default=True
-    )
+        name="Router & Co", address="1 Main Street", country="VN", tax_id="0101", prefix="R", is_default=True,
+        bank="A bank, 0071",
+    )  # fmt: skip
     record(cost=cost, started_at=timezone.now())
     (draft, *_later) = jobs.close(Balance.objects.get(tenant=tenant), now=timezone.now() + dt.timedelta(days=40))
     return finalising.finalise(draft.pk)
@@ -51,12 +52,27 @@ def test_what_is_due_stands_in_the_list_until_it_is_paid(
     BillingProfile.objects.create(tenant=tenant, name="Alice Ltd", billed=BillingProfile.Billed.POSTPAID)
     invoice = document(tenant, record, 7 * 10**9)
     assert "Amount due" in alices.open(reverse(LIST)).text
+    assert "A bank, 0071" in alices.open(reverse("portal:invoice", args=[invoice.pk])).text
 
     paying.pay(invoice.pk, reason="bank")
 
     assert "Amount due" not in alices.open(reverse(LIST)).text
     page = alices.open(reverse("portal:invoice", args=[invoice.pk]))
-    assert "2.00\xa0USD, which did not come through the wallet." in page.text
+    assert "2.00\xa0USD, which did not come through the wallet." in page.text.partition("Amount due")[0]
+    assert "A bank, 0071" not in page.text
+
+
+def test_net_of_prices_that_include_the_tax_is_no_sum_of_the_lines_above_it(
+    alices: Browser, tenant: Tenant, record: Callable[..., UsageRecord]
+) -> None:
+    BillingProfile.objects.create(tenant=tenant, name="Alice Ltd", billed=BillingProfile.Billed.POSTPAID, country="VN")
+    TaxRate.objects.create(jurisdiction="VN", name="VAT", percent=10, is_inclusive=True, starts_on=dt.date(2026, 1, 1))
+    invoice = document(tenant, record, 11 * 10**9)
+
+    page = alices.open(reverse("portal:invoice", args=[invoice.pk]))
+
+    assert "Subtotal without tax" in page.text
+    assert "10.00" in page.text
 
 
 def test_document_comes_as_pdf_and_csv(alices: Browser, invoice: Invoice) -> None:
