@@ -104,9 +104,9 @@ class InvoiceAdmin(ReadOnlyAdmin):
     search_fields = ("number", "tenant__name")
     search_help_text = _("A document's number, or the name of a tenant.")
     actions_detail = (
-        "draw", "pay", "credit",
-        {"title": _("More"), "icon": "more_horiz", "items": ("finalise_now", "void", "pay_once")},
-    )  # fmt: skip
+        "draw",
+        {"title": _("Actions"), "icon": "bolt", "items": ("pay", "credit", "finalise_now", "void", "pay_once")},
+    )
     fieldsets = (
         (
             None,
@@ -310,7 +310,8 @@ class InvoiceAdmin(ReadOnlyAdmin):
             (_link(note, note.number), minor_amount(note.total, invoice.currency), note.reason)
             for note in invoice.credit_notes.all()
         ]
-        return table([gettext("number"), gettext("total"), gettext("reason")], rows) if rows else "\N{EN DASH}"
+        heads = [gettext("number"), gettext("total"), gettext("reason")]
+        return table(heads, rows, numeric=frozenset({1})) if rows else "\N{EN DASH}"
 
     @display(description=_("payment"))
     def shown_payment(self, invoice: Invoice) -> str:

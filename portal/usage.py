@@ -14,7 +14,6 @@ from django.core.exceptions import ValidationError
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
-from django.utils.formats import date_format
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
@@ -171,9 +170,9 @@ def _labels(by: By, api_keys: dict[int, ApiKey]) -> Callable[[Any], str]:
         names = {user.pk: str(user) for user in User.objects.filter(pk__in=makers)}
         return lambda pk: names.get(cast("int", pk), gettext("nobody who is known"))
     if by == "day":
-        return lambda day: date_format(day, "SHORT_DATE_FORMAT")
+        return lambda day: f"{day:%Y-%m-%d}"
     if by == "hour":
-        return lambda hour: f"{date_format(hour.date(), 'SHORT_DATE_FORMAT')} {hour:%H:%M}"
+        return lambda hour: f"{hour:%Y-%m-%d %H:%M}"
     return str
 
 

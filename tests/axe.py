@@ -1,4 +1,4 @@
-"""Pages in a real browser, looked through by axe-core (the script comes with selenium-axe-python) and for what is cut."""
+"""Pages in a real browser, looked through by axe-core (it comes with selenium-axe-python), and for cut tables."""
 
 from __future__ import annotations
 
