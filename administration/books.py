@@ -9,7 +9,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 
-from administration.frame import ReadOnlyAdmin, display
+from administration.frame import ReadOnlyAdmin, display, named
 from billing import amounts
 from billing.kinds import KINDS
 from billing.models import Balance, Process, Reservation
@@ -35,13 +35,18 @@ class BalanceAdmin(ReadOnlyAdmin):
 
 @admin.register(Reservation)
 class ReservationAdmin(ReadOnlyAdmin):
-    list_display = ("id", "created_at", "tenant", "model", "channel", "shown_amount", "is_stream", "owner")
+    list_display = ("id", "held_at", "tenant", "asked_model", "at_channel", "shown_amount", "streams", "owner")
     list_select_related = ("tenant",)
     search_fields = ("=id", "=owner")
     date_hierarchy = "created_at"
     ordering = ("-created_at",)
-    fields = ("id", "tenant", "model", "channel", "endpoint", "is_stream", "shown_amount", "progress", "owner",
-              "created_at")  # fmt: skip
+    fields = ("id", "tenant", "asked_model", "at_channel", "asked_endpoint", "streams", "shown_amount", "progress",
+              "owner", "held_at")  # fmt: skip
+    held_at = named("created_at", _("created at"))
+    asked_model = named("model", _("model"))
+    asked_endpoint = named("endpoint", _("endpoint"))
+    at_channel = named("channel", _("channel"))
+    streams = named("is_stream", _("stream"), boolean=True)
 
     @display(description=_("amount"), ordering="amount")
     def shown_amount(self, reservation: Reservation) -> SafeString:

@@ -50,6 +50,16 @@ def action(**options: Any) -> Callable[[Method], Method]:
     return decorate
 
 
+def named(field: str, label: Any, **options: Any) -> Callable[[Any, Model], Any]:
+    """A field shown under a name that is translated, where its model gives it none."""
+
+    @display(description=label, ordering=field, **options)
+    def shown(admin: Any, row: Model) -> Any:
+        return getattr(row, field)
+
+    return shown
+
+
 class AdministrationSite(UnfoldAdminSite):  # type: ignore[misc]
     """Operators only. They sign in, out and change passwords through allauth, so that their second factor counts."""
 

@@ -29,7 +29,7 @@ from unfold.widgets import (
 
 from accounts.errors import GatewayError
 from administration.decisions import ReasonForm, operator
-from administration.frame import Admin, ReadOnlyAdmin, action, back_to, display, form_page, moved, table
+from administration.frame import Admin, ReadOnlyAdmin, action, back_to, display, form_page, moved, named, table
 from administration.lists import NewestPaginator
 from billing import amounts, money
 from billing.amounts import AmountField
@@ -124,12 +124,13 @@ class InvoiceAdmin(ReadOnlyAdmin):
             },
         ),
         (_("What it says"), {"fields": ("shown_facts", "shown_balance", "shown_lines", "shown_total")}),
-        (_("Evidence"), {"fields": ("content_hash", "snapshot_hash", "shown_mail")}),
+        (_("Evidence"), {"fields": ("of_content", "snapshot_hash", "shown_mail")}),
     )
     readonly_fields = (
         "shown_number", "shown_period", "shown_total", "shown_facts", "shown_balance", "shown_lines", "shown_notes",
-        "shown_mail", "shown_payment",
+        "shown_mail", "shown_payment", "of_content",
     )  # fmt: skip
+    of_content = named("content_hash", _("SHA-256 of what was counted"))
 
     def has_operate_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
         """Operators who may change documents at all; nothing of their content is ever changed here."""
@@ -332,15 +333,16 @@ def _link(row: Model, text: str) -> SafeString:
 
 @admin.register(CreditNote)
 class CreditNoteAdmin(ReadOnlyAdmin):
-    list_display = ("number", "shown_invoice", "effect", "shown_total", "reason", "created_by", "created_at")
+    list_display = ("number", "shown_invoice", "effect", "shown_total", "reason", "author", "created_at")
     list_select_related = ("invoice", "created_by")
     list_filter = (("effect", ChoicesDropdownFilter),)
     list_filter_submit = True
     search_fields = ("number", "invoice__number", "invoice__tenant__name")
     search_help_text = _("A document's number, or the name of a tenant.")
     actions_detail = ("draw",)
-    fields = ("number", "shown_invoice", "effect", "shown_total", "reason", "created_by", "created_at", "snapshot_hash")
-    readonly_fields = ("shown_invoice", "shown_total")
+    fields = ("number", "shown_invoice", "effect", "shown_total", "reason", "author", "created_at", "snapshot_hash")
+    readonly_fields = ("shown_invoice", "shown_total", "author")
+    author = named("created_by", _("created by"))
 
     @action(description="PDF", permissions=["view"], url_path="draw")
     def draw(self, request: HttpRequest, object_id: str) -> HttpResponse:

@@ -6,6 +6,7 @@ import re
 
 import pytest
 from django.contrib import admin
+from django.contrib.admin.utils import flatten, flatten_fieldsets
 from django.db.models import Model
 from django.test import Client
 from django.urls import reverse
@@ -101,6 +102,15 @@ def test_staff_without_permissions_opens_no_list(helper: User) -> None:
 
 def _models() -> list[type[Model]]:
     return list(admin.site._registry)
+
+
+def test_fields_on_pages_have_names_that_are_translated() -> None:
+    plain = []
+    for kind, page in admin.site._registry.items():
+        names = {*map(str, page.list_display), *flatten(page.fields or ()), *flatten_fieldsets(page.fieldsets or ())}
+        fields = [field for field in kind._meta.fields if field.name in names - {"id"}]
+        plain += [str(field) for field in fields if isinstance(field.verbose_name, str)]
+    assert plain == []
 
 
 def test_head_of_a_page_has_room_for_its_actions() -> None:
