@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any, Final
 
 from django.db.models import Count, QuerySet, Sum
@@ -177,9 +178,12 @@ def _shown(rate: int | None, currency: str) -> SafeString:
 
 
 def _factor(old: int | None, new: int | None) -> str:
-    return (
-        amounts.ABSENT if not old or new is None else "\N{MULTIPLICATION SIGN} " + number_format(round(new / old, 3), 3)
-    )
+    """With three decimals; one that is too small for them with three digits, instead of posing as zero."""
+    if not old or new is None:
+        return amounts.ABSENT
+    factor = Decimal(new) / old
+    places = max(3, 2 - factor.adjusted()) if factor else 3
+    return "\N{MULTIPLICATION SIGN} " + number_format(round(factor, places), places, force_grouping=True)
 
 
 def _margin(rate: int, dearest: int | None) -> str:

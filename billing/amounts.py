@@ -67,7 +67,7 @@ def percent(part: int, whole: int) -> str:
     if not whole:
         return ABSENT
     value = (Decimal(100 * part) / whole).quantize(Decimal("0.1"), ROUND_HALF_UP)
-    return f"{number_format(value, 1)}\N{NO-BREAK SPACE}%"
+    return f"{number_format(value, 1, force_grouping=True)}\N{NO-BREAK SPACE}%"
 
 
 def amount_html(amount: int | None, currency: str, *, absent: str = ABSENT) -> SafeString:

@@ -53,6 +53,10 @@ def test_change_of_a_price_shows_old_new_factor_cost_and_margin(desk: Browser, p
     assert Price.objects.get(version=2).input == 500_000_000
 
 
+def test_factor_too_small_for_its_decimals_does_not_pose_as_nothing(desk: Browser, price: Price) -> None:
+    assert "\N{MULTIPLICATION SIGN} 0.00008" in new_version(desk, price, input="0.00002").text
+
+
 def test_last_week_is_reckoned_again(desk: Browser, price: Price, tenant: Tenant, api_key: ApiKey) -> None:
     for hours in (1, 100, 8 * 24):
         usage_record(tenant, price, api_key, input_tokens=MILLION, output_tokens=MILLION, cost=2_250_001_000,
