@@ -108,6 +108,7 @@ BANK_ACCOUNT = env.str("BANK_ACCOUNT", default="")
 """Empty: no bank transfers."""
 BANK_ACCOUNT_NAME = env.str("BANK_ACCOUNT_NAME", default="")
 BANK_BIN = env.str("BANK_BIN", default="")
+BANK_NAME = env.str("BANK_NAME", default="")
 BANK_WEBHOOK_SECRET = env.str("BANK_WEBHOOK_SECRET", default="")
 BANK_QUOTE_MINUTES = env.int("BANK_QUOTE_MINUTES", default=60)
 TOP_UP_MIN = env.dict("TOP_UP_MIN", default={"USD": "5", "VND": "100000"})

@@ -162,7 +162,9 @@ def _order(request: TenantRequest, order_id: UUID) -> dict[str, Any]:
         text = vietqr.payload(
             bank=settings.BANK_BIN, account=settings.BANK_ACCOUNT, amount=order.pay_amount, memo=order.memo
         )
-        holder = " \N{MIDDLE DOT} ".join(filter(None, (settings.BANK_ACCOUNT_NAME, f"NAPAS {settings.BANK_BIN}")))
+        holder = " \N{MIDDLE DOT} ".join(
+            filter(None, (settings.BANK_ACCOUNT_NAME, settings.BANK_NAME, f"NAPAS {settings.BANK_BIN}"))
+        )
         context |= {"qr": vietqr.svg(text), "account": settings.BANK_ACCOUNT, "holder": holder}
     return context
 

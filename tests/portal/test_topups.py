@@ -27,7 +27,7 @@ AUTOMATIC = {"is_on": True, "threshold": "10", "amount": "20.5", "monthly_ceilin
 @pytest.fixture
 def account(settings: Settings, db: None) -> None:
     settings.BANK_BIN, settings.BANK_ACCOUNT, settings.BANK_ACCOUNT_NAME = "970436", "1023456789", "CONG TY COSTROUTER"
-    settings.BANK_WEBHOOK_SECRET = "0123456789abcdef"
+    settings.BANK_WEBHOOK_SECRET, settings.BANK_NAME = "0123456789abcdef", "Vietcombank"
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def test_transfer_shows_code_account_amount_and_memo(bank: None, alices: Browser
     assert page.url == reverse("portal:topup", args=[order.pk])
     assert "<svg" in page.text
     values = ['value="1023456789"', 'value="510010"', f'value="{order.memo}"']
-    values += ["CONG TY COSTROUTER", "NAPAS 970436", "510,010", "25,500.5"]
+    values += ["CONG TY COSTROUTER", "Vietcombank", "NAPAS 970436", "510,010", "25,500.5"]
     assert [shown for shown in values if shown not in page.text] == []
 
 
