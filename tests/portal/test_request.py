@@ -72,6 +72,15 @@ def test_the_fee_is_a_line_of_its_own(alices: Browser, record: Callable[..., Usa
     assert "Fee per request" in page(alices, written)
 
 
+@pytest.mark.parametrize(("zone", "times"), [("UTC", 0), ("Asia/Ho_Chi_Minh", 1)])
+def test_begin_is_said_in_utc_beside_the_tenants_own_time(
+    alices: Browser, tenant: Tenant, record: Callable[..., UsageRecord], zone: str, times: int
+) -> None:
+    Tenant.objects.filter(pk=tenant.pk).update(time_zone=zone)
+
+    assert page(alices, record()).count(f"{zone} \N{MIDDLE DOT} 2026-03-01 12:00:00 UTC") == times
+
+
 def test_a_request_that_produced_nothing_shows_that_it_was_not_charged(
     alices: Browser, record: Callable[..., UsageRecord]
 ) -> None:
