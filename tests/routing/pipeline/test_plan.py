@@ -335,6 +335,15 @@ def test_fallback_model_with_too_short_a_window_is_out() -> None:
     assert [verdict.reason for verdict in plan.decision.candidates] == [None, "context_too_short"]
 
 
+@pytest.mark.parametrize(("cap", "output"), [({"max_tokens": 100}, 100), ({}, 1)], ids=["the client's", "ours"])
+def test_window_holds_the_prompt_and_the_cap_where_that_is_the_clients(cap: dict[str, int], output: int) -> None:
+    body = {"model": "m", "models": ["n"], **cap}
+    least = planned(body, model("m")).needs.least_input + output
+    for window, reason in ((least, None), (least - 1, "context_too_short")):
+        plan = planned(body, model("m"), model("n", context_window=window))
+        assert plan.decision.candidates[-1].reason == reason
+
+
 def test_without_fallbacks_one_route_is_tried() -> None:
     body = {"model": "m", "models": ["n"], "provider": {"allow_fallbacks": False}}
     assert len(planned(body, model("m", route(1), route(2)), model("n")).options) == 1

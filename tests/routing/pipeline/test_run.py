@@ -9,6 +9,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import orjson
 import pytest
 
@@ -18,6 +19,7 @@ from billing.prices import Tariff
 from routing.pipeline.explanation import Shown
 from routing.pipeline.outcomes import FAULT_OF_OURS, SUCCESS
 from routing.pipeline.run import Run
+from routing.selection.health import Health
 from tests.routing.pipeline.conftest import Stage
 from tests.routing.pipeline.test_admission import Till, admitted, plan
 from tests.routing.pipeline.test_plan import model
@@ -131,6 +133,19 @@ def test_answer_teaches_what_its_route_has_in_its_cache(begin: Callable[..., Run
     assert share == pytest.approx(0.25 * 0.3)
 
 
+@pytest.mark.parametrize("is_all_text", [True, False])
+def test_answer_teaches_how_long_a_token_is_where_nothing_but_text_was_sent(
+    begin: Callable[..., Run], is_all_text: bool
+) -> None:
+    run = begin()
+    run.gateway = replace(run.gateway, health=Health(0.1))
+    run.plan = msgspec.structs.replace(run.plan, needs=msgspec.structs.replace(run.plan.needs, is_all_text=is_all_text))
+    before = run.gateway.health.learned.bytes_per_token("m")
+    run.teach(Usage(input=2, output=4))
+    told = run.plan.needs.text_bytes / 2
+    assert run.gateway.health.learned.bytes_per_token("m") == (told if is_all_text else before)
+
+
 # --- what the client sees of it --------------------------------------------------------------------------------------
 
 
@@ -170,3 +185,11 @@ def test_headers_name_the_channel_where_the_operator_shows_it(
     attempts = b"1" if is_tried else b"0"
     assert run.headers()[:2] == [(b"x-costrouter-model", b"m"), (b"x-costrouter-attempts", attempts)]
     assert [name for name, _value in run.headers()[2:]] == names
+
+
+@pytest.mark.parametrize("is_wanted", [True, False])
+def test_decision_is_explained_to_who_asks(begin: Callable[..., Run], is_wanted: bool) -> None:
+    run = begin()
+    call = msgspec.structs.replace(run.plan.call, wants_explanation=is_wanted)
+    run.plan = msgspec.structs.replace(run.plan, call=call)
+    assert (run.explanation() is not None) is is_wanted
