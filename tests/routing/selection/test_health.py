@@ -193,6 +193,7 @@ def test_route_that_served_a_conversation_is_expected_to_have_it_cached() -> Non
     assert round(health.cached_share(77, 1, NOW), 3) == 0.27
     health.note_served(77, 1, NOW, 0.9)
     assert round(health.cached_share(77, 1, NOW), 3) == 0.459  # three tenths of the way that is left
+    assert health.cached_share(77, 1, NOW + CACHE_MEMORY_SECONDS) > 0
     assert health.cached_share(77, 1, NOW + CACHE_MEMORY_SECONDS + 1) == 0
     assert (health.cached_share(77, 2, NOW), health.cached_share(78, 1, NOW)) == (0, 0)
 
