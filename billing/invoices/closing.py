@@ -65,7 +65,7 @@ def close_at_threshold(wallet: Balance, threshold: int, now: dt.datetime | None 
 
 def next_end(last: BillingPeriod, tenant: Tenant) -> dt.datetime:
     """When the month ends that the wallet is in, in the zone that the tenant has now."""
-    return calendar.end_of(_month_after(last), tenant.time_zone)
+    return calendar.end_of(_month_after(last, tenant), tenant.time_zone)
 
 
 def last_period(wallet: Balance) -> BillingPeriod:
@@ -73,9 +73,10 @@ def last_period(wallet: Balance) -> BillingPeriod:
     return BillingPeriod.objects.filter(wallet=wallet).order_by("-id").first() or _begin(wallet)
 
 
-def _month_after(last: BillingPeriod) -> int:
-    """Its month goes on after a threshold."""
-    return last.month if last.cut == BillingPeriod.Cut.THRESHOLD else calendar.following(last.month)
+def _month_after(last: BillingPeriod, tenant: Tenant) -> int:
+    """Its month goes on after a threshold, unless that is over already in a zone to which the tenant has gone since."""
+    goes_on = last.cut == BillingPeriod.Cut.THRESHOLD and last.ends_at < calendar.end_of(last.month, tenant.time_zone)
+    return last.month if goes_on else calendar.following(last.month)
 
 
 def _cut(wallet: Balance, last: BillingPeriod, ends_at: dt.datetime, cut: BillingPeriod.Cut) -> BillingPeriod | None:
@@ -88,7 +89,7 @@ def _cut(wallet: Balance, last: BillingPeriod, ends_at: dt.datetime, cut: Billin
         period = BillingPeriod.objects.create(
             wallet=wallet,
             tenant=wallet.tenant,
-            month=_month_after(last),
+            month=_month_after(last, wallet.tenant),
             cut=cut,
             starts_at=last.ends_at,
             ends_at=ends_at,

@@ -184,7 +184,10 @@ class PaymentDispute(models.Model):
 
     order = models.ForeignKey(PaymentOrder, models.PROTECT, related_name="disputes", verbose_name=_("order"))
     external_id = models.CharField(_("the gateway's name"), max_length=120, unique=True)
+    claimed = models.BigIntegerField(null=True, editable=False)
+    """Coins that the bank took, by the gateway's word; null in rows of a former version."""
     amount = models.BigIntegerField(_("amount"))
+    """Coins of them that are set aside on the order: what was refunded is not there to be taken."""
     taken = models.BigIntegerField(_("taken from the wallet"))
     state = models.CharField(_("state"), max_length=12, choices=State, default=State.OPEN)
     reason = models.CharField(_("reason"), max_length=60, blank=True)

@@ -10,6 +10,7 @@ process goes on from it (`jobs.py`). Rows are locked in this order: automatic to
     stripe_api   the card gateway's answers as values; the only module that knows the `stripe` package
     checkout     going to the card gateway's page, to pay or to save a card
     events       what the card gateway tells
+    shares       how an order's money is divided among what goes back
     refunds, disputes, automatic
     memos, vietqr (pure), rates, transfers
     alarms       what an operator has to look at

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 from django.db import transaction
-from django.db.models import F, Sum
+from django.db.models import F
 from django.utils import timezone
 
 from billing import balances, ledger
 from billing.models import LedgerEntry, PaymentAlarm, PaymentDispute, PaymentOrder
-from billing.payments import alarms, entries, units
+from billing.payments import alarms, entries, shares
 from billing.payments.stripe_api import Disputed
 
 State = PaymentDispute.State
@@ -31,18 +31,16 @@ def follow(order: PaymentOrder, disputed: Disputed) -> None:
 
 
 def _take(order: PaymentOrder, disputed: Disputed) -> PaymentDispute:
-    """Takes what was credited for the amount in question; what has been refunded already cannot be taken twice."""
-    amount = min(disputed.amount, order.refundable)
-    gone = order.refunds.exclude(state__in=("failed", "rejected")).aggregate(Sum("taken"))["taken__sum"] or 0
-    gone += order.disputes.exclude(state=State.WON).aggregate(Sum("taken"))["taken__sum"] or 0
-    left = order.credited - gone
-    taken = left if amount == order.refundable else min(left, units.share(amount, order.received, order.credited))
+    """Takes what was credited for the amount in question; what has been refunded already cannot be taken twice.
+
+    What a refund has that fails later is taken then.
+    """
     dispute = PaymentDispute.objects.create(
-        order=order, external_id=disputed.id, amount=amount, taken=taken, reason=disputed.reason[:60]
+        order=order, external_id=disputed.id, claimed=disputed.amount, amount=0, taken=0, reason=disputed.reason[:60]
     )
-    PaymentOrder.objects.filter(pk=order.pk).update(disputed=F("disputed") + amount)
-    if taken:
-        _post(order, LedgerEntry.Kind.REFUND, -taken, f"dispute:{dispute.pk}")
+    shares.make_room(order, disputed.amount, "disputed")
+    shares.satisfy_disputes(order)
+    dispute.refresh_from_db()
     detail = f"{disputed.amount} {order.pay_currency}: {disputed.reason}"
     transaction.on_commit(
         lambda: alarms.ring(
@@ -57,16 +55,12 @@ def _give_back(order: PaymentOrder, dispute: PaymentDispute) -> None:
         return
     PaymentOrder.objects.filter(pk=order.pk).update(disputed=F("disputed") - dispute.amount)
     if dispute.taken:
-        _post(order, LedgerEntry.Kind.ADJUSTMENT, dispute.taken, f"dispute:{dispute.pk}:won")
+        ledger.post(
+            balance=balances.open_wallet(order.tenant), kind=LedgerEntry.Kind.ADJUSTMENT, amount=dispute.taken,
+            reference=f"dispute:{dispute.pk}:won", contra=entries.cash(order),
+        )  # fmt: skip
 
 
 def _close(dispute: PaymentDispute, state: PaymentDispute.State) -> bool:
     open_ = PaymentDispute.objects.filter(pk=dispute.pk, state=State.OPEN)
     return bool(open_.update(state=state, closed_at=timezone.now()))
-
-
-def _post(order: PaymentOrder, kind: LedgerEntry.Kind, amount: int, reference: str) -> None:
-    """What is taken out is taken from the order's own top-up first."""
-    of = entries.top_up(order) if amount < 0 else None
-    wallet = balances.open_wallet(order.tenant)
-    ledger.post(balance=wallet, kind=kind, amount=amount, reference=reference, contra=entries.cash(order), of=of)

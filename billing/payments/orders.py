@@ -106,8 +106,8 @@ def _price(currency: str, amount: int, now: dt.datetime) -> dict[str, object]:
 def credit(order: PaymentOrder, *, payment_id: str, received: int, credited: int | None = None) -> bool:
     """Books that `received` coins were paid: the order's state and its ledger entries, in one transaction.
 
-    Credits what the order asked for unless told otherwise. Returns whether this call did it: an order is paid once. A
-    paid top-up also ends the rest of automatic ones.
+    Credits what the order asked for unless told otherwise, and of its bonus as much as that is of what it asked for.
+    Returns whether this call did it: an order is paid once. A paid top-up also ends the rest of automatic ones.
     """
     amount = order.credit_amount if credited is None else credited
     with transaction.atomic():
@@ -122,9 +122,10 @@ def credit(order: PaymentOrder, *, payment_id: str, received: int, credited: int
         wallet, name = balances.open_wallet(order.tenant), entries.reference(order)
         kind = LedgerEntry.Kind.TOP_UP
         ledger.post(balance=wallet, kind=kind, amount=amount, reference=name, contra=entries.cash(order))
-        if order.bonus:
+        bonus = min(order.bonus, order.bonus * amount // order.credit_amount)
+        if bonus:
             name = entries.bonus_reference(order)
-            ledger.post(balance=wallet, kind=LedgerEntry.Kind.GRANT, amount=order.bonus, reference=name)
+            ledger.post(balance=wallet, kind=LedgerEntry.Kind.GRANT, amount=bonus, reference=name)
         automatic.update(failures=0, rests_until=None)
     return True
 

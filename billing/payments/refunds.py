@@ -27,7 +27,7 @@ from billing import balances, ledger
 from billing.ledger import InsufficientFunds
 from billing.models import Balance, Gateway, LedgerEntry, PaymentAlarm, PaymentOrder, PaymentRefund
 from billing.money import from_decimal
-from billing.payments import alarms, entries, orders, stripe_api, units
+from billing.payments import alarms, entries, orders, shares, stripe_api, units
 from billing.payments.errors import Declined, PaymentRefused, PaymentsAway
 from billing.payments.stripe_api import Refunded
 
@@ -36,7 +36,6 @@ State = PaymentRefund.State
 LEASE: Final = dt.timedelta(minutes=2)
 """How long one process has a refund to itself: longer than the gateway is waited for."""
 LATER: Final = dt.timedelta(hours=1)
-_GONE: Final = (State.FAILED, State.REJECTED)
 _FOLLOWED: Final = {
     "pending": State.SENT, "requires_action": State.SENT, "succeeded": State.DONE,
     "failed": State.FAILED, "canceled": State.FAILED,
@@ -62,20 +61,12 @@ def _require_refundable(order: PaymentOrder, amount: int) -> None:
 
 
 def _set_aside(order: PaymentOrder, amount: int, **fields: object) -> PaymentRefund:
-    """A refund row with its share of what was credited; the last one takes the whole rest, to the unit."""
-    live = order.refunds.exclude(state__in=_GONE).aggregate(Sum("taken"), Sum("taken_bonus"))
-    disputed = order.disputes.exclude(state="won").aggregate(Sum("taken"))["taken__sum"] or 0
-    left = order.credited - (live["taken__sum"] or 0) - disputed
-    bonus_left = order.bonus - (live["taken_bonus__sum"] or 0)
-    is_last = amount == order.refundable
+    """A refund row with its share of what was credited."""
+    share = shares.of(order, amount)
     PaymentOrder.objects.filter(pk=order.pk).update(refunded=F("refunded") + amount)
     return PaymentRefund.objects.create(
-        order=order,
-        amount=amount,
-        taken=left if is_last else min(left, units.share(amount, order.received, order.credited)),
-        taken_bonus=bonus_left if is_last else min(bonus_left, units.share(amount, order.received, order.bonus)),
-        **fields,
-    )
+        order=order, amount=amount, taken=share.taken, taken_bonus=share.bonus, **fields
+    )  # fmt: skip
 
 
 def needs_another(refund: PaymentRefund) -> bool:
@@ -127,10 +118,11 @@ def _take(order: PaymentOrder, refund: PaymentRefund, by: User | None) -> None:
 def reject(refund: PaymentRefund, *, by: User, reason: str) -> None:
     """Ends a refund that nobody has approved; raises PaymentRefused if it is past that."""
     with transaction.atomic():
-        _locked(refund.order)
+        order = _locked(refund.order)
         if not _close(refund, State.REJECTED, before=(State.REQUESTED,), failure=reason, approved_by=by):
             raise PaymentRefused(_("This refund is not waiting for approval."))
-        _release(refund)
+        shares.release(refund)
+        shares.satisfy_disputes(order)
 
 
 def send(refund: PaymentRefund) -> None:
@@ -221,11 +213,7 @@ def _book_from_gateway(order: PaymentOrder, sent: Refunded) -> PaymentRefund:
 
     What still waits for approval gives way to it.
     """
-    for waiting in order.refunds.filter(state=State.REQUESTED):
-        if sent.amount > order.refundable:
-            _close(waiting, State.REJECTED, before=(State.REQUESTED,), failure="refunded at the gateway")
-            _release(waiting)
-            order.refresh_from_db()
+    shares.make_room(order, sent.amount, "refunded at the gateway")
     refund = _set_aside(
         order, sent.amount, reason="made at the gateway", is_from_gateway=True, may_overdraw=True, external_id=sent.id,
         state=State.SENT, look_at=timezone.now() + LATER,
@@ -235,18 +223,19 @@ def _book_from_gateway(order: PaymentOrder, sent: Refunded) -> PaymentRefund:
 
 
 def _fail(refund: PaymentRefund, failure: str) -> None:
-    """The payer does not get it, so the wallet gets it back; in the caller's transaction."""
+    """The payer does not get it, so the wallet gets it back, less what is disputed; in the caller's transaction."""
     order = _locked(refund.order)
     if not _close(refund, State.FAILED, before=(State.APPROVED, State.SENT, State.DONE), failure=failure[:300]):
         return
     refund.refresh_from_db()
-    _release(refund)
+    shares.release(refund)
     wallet, name = balances.open_wallet(order.tenant), f"refund:{refund.pk}"
     kind, cash = LedgerEntry.Kind.ADJUSTMENT, entries.cash(order)
     if refund.taken:
         ledger.post(balance=wallet, kind=kind, amount=refund.taken, reference=f"{name}:back", contra=cash)
     if refund.taken_bonus:
         ledger.post(balance=wallet, kind=kind, amount=refund.taken_bonus, reference=f"{name}:bonus:back")
+    shares.satisfy_disputes(order)
     _restate(order)
     alarms.ring(PaymentAlarm.Kind.REFUND, gateway=order.gateway, reference=str(refund.pk), detail=failure, order=order)
 
@@ -254,11 +243,6 @@ def _fail(refund: PaymentRefund, failure: str) -> None:
 def _close(refund: PaymentRefund, state: PaymentRefund.State, *, before: tuple[str, ...], **fields: object) -> bool:
     open_ = PaymentRefund.objects.filter(pk=refund.pk, state__in=before)
     return bool(open_.update(state=state, closed_at=timezone.now(), look_at=None, **fields))
-
-
-def _release(refund: PaymentRefund) -> None:
-    """What was set aside can be asked for again."""
-    PaymentOrder.objects.filter(pk=refund.order_id).update(refunded=F("refunded") - refund.amount)
 
 
 def _restate(order: PaymentOrder) -> None:

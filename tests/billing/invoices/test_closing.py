@@ -328,6 +328,23 @@ def test_threshold_makes_no_period_without_length_and_leaves_the_end_of_a_month_
     assert closing.close_at_threshold(wallet_of(postpaid), 1, at) is None
 
 
+def test_zone_changed_to_where_the_month_is_over_already_ends_it_with_the_next(postpaid: Customer) -> None:
+    """Its last hours after a threshold lie in what is the next month there: no period runs backwards."""
+    at = utc(2026, 3, 31, 20)
+    postpaid.spend(600)
+    assert closing.close_at_threshold(wallet_of(postpaid), 1, at) is not None
+    Tenant.objects.filter(pk=postpaid.tenant.pk).update(time_zone="Asia/Ho_Chi_Minh")
+    postpaid.spend(7, at=utc(2026, 4, 10))
+
+    assert closing.close_at_threshold(wallet_of(postpaid), 100, utc(2026, 3, 31, 21)) is None
+    _march, april = postpaid.close(utc(2026, 5, 3))
+
+    assert april.used == 7
+    assert [(row.month, row.starts_at, row.ends_at) for row in postpaid.periods[1:]] == [
+        (202604, at, utc(2026, 4, 30, 17))
+    ]
+
+
 def test_threshold_does_not_end_a_month_that_is_over(postpaid: Customer) -> None:
     postpaid.spend(600)
 

@@ -105,3 +105,78 @@ def test_disputed_money_is_not_refunded(gateway: StandIn, paid: PaymentOrder, sh
 
     paid.refresh_from_db()
     assert (paid.refunded, paid.refunds.count()) == (0, 0)
+
+
+def test_refund_that_waits_gives_way_to_a_dispute(
+    gateway: StandIn, paid: PaymentOrder, shop: Account, clerk: User
+) -> None:
+    """The bank has the money: what was only asked for does not keep it in the wallet."""
+    waiting = refunds.request(paid, amount=2000, reason="asked for it", by=clerk)
+
+    tell(gateway, "charge.dispute.created", gateway.take_back(str(paid.payment_id), 2000))
+
+    paid.refresh_from_db()
+    waiting.refresh_from_db()
+    assert (entries(shop), waiting.state) == ([PAID, TAKEN], "rejected")
+    assert (paid.refunded, paid.disputed, shop.available) == (0, 2000, 0)
+    with pytest.raises(PaymentRefused):
+        refunds.reject(waiting, by=clerk, reason="it is disputed")
+
+
+def test_refund_that_a_dispute_leaves_room_for_goes_on_waiting(
+    gateway: StandIn, paid: PaymentOrder, shop: Account, clerk: User
+) -> None:
+    waiting = refunds.request(paid, amount=500, reason="asked for it", by=clerk)
+
+    tell(gateway, "charge.dispute.created", gateway.take_back(str(paid.payment_id), 1500))
+
+    waiting.refresh_from_db()
+    assert (entries(shop), waiting.state) == ([PAID, ("refund", -15 * DOLLAR)], "requested")
+
+
+@pytest.mark.parametrize("end", ["needs_response", "lost"])
+def test_dispute_takes_what_a_refund_that_failed_brings_back(
+    gateway: StandIn, paid: PaymentOrder, shop: Account, clerk: User, end: str
+) -> None:
+    """Gateways refuse to refund what is disputed: the wallet must not keep what the bank has taken."""
+    refund = refunds.request(paid, amount=500, reason="before", by=clerk)
+    refunds.approve(refund, by=clerk)
+    tell(gateway, "charge.dispute.created", gateway.take_back(str(paid.payment_id), 2000, status=end))
+    failed = gateway.give_back(str(paid.payment_id), 500, status="failed", refund=str(refund.pk))
+
+    for _time in range(2):
+        tell(gateway, "refund.failed", failed)
+
+    paid.refresh_from_db()
+    taken = [("refund", -5 * DOLLAR), ("refund", -15 * DOLLAR), ("adjustment", 5 * DOLLAR), ("refund", -5 * DOLLAR)]
+    assert (entries(shop), shop.available) == ([PAID, *taken], 0)
+    assert (paid.refunded, paid.disputed, paid.refundable, paid.disputes.get().amount) == (0, 2000, 0, 2000)
+
+
+def test_won_dispute_gives_back_all_that_it_has_taken(
+    gateway: StandIn, paid: PaymentOrder, shop: Account, clerk: User
+) -> None:
+    refund = refunds.request(paid, amount=500, reason="before", by=clerk)
+    refunds.approve(refund, by=clerk)
+    dispute = gateway.take_back(str(paid.payment_id), 2000)
+    tell(gateway, "charge.dispute.created", dispute)
+    tell(gateway, "refund.failed", gateway.give_back(str(paid.payment_id), 500, status="failed", refund=str(refund.pk)))
+    dispute["status"] = "won"
+
+    tell(gateway, "charge.dispute.closed", dispute)
+
+    paid.refresh_from_db()
+    assert (entries(shop)[-1], shop.available) == (("adjustment", 20 * DOLLAR), 20 * DOLLAR)
+    assert (paid.disputed, paid.refundable) == (0, 2000)
+
+
+def test_won_dispute_takes_nothing_of_a_refund_that_fails_later(
+    gateway: StandIn, paid: PaymentOrder, shop: Account, clerk: User
+) -> None:
+    refund = refunds.request(paid, amount=500, reason="before", by=clerk)
+    refunds.approve(refund, by=clerk)
+    tell(gateway, "charge.dispute.closed", gateway.take_back(str(paid.payment_id), 2000, status="won"))
+
+    tell(gateway, "refund.failed", gateway.give_back(str(paid.payment_id), 500, status="failed", refund=str(refund.pk)))
+
+    assert shop.available == 20 * DOLLAR

@@ -15,8 +15,9 @@ from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from accounts.models import Tenant, User
-from billing.models import BankTransfer, ExchangeRate, Gateway, PaymentAlarm, PaymentOrder
-from billing.payments import jobs, memos, orders, transfers
+from billing import ledger
+from billing.models import BankTransfer, ExchangeRate, Gateway, LedgerEntry, PaymentAlarm, PaymentOrder
+from billing.payments import jobs, memos, orders, refunds, transfers
 from billing.payments.errors import NotConfigured, PaymentRefused
 from billing.reservations import new_id
 from tests.billing.payments.conftest import BANK_SECRET, DOLLAR, entries
@@ -236,6 +237,37 @@ def test_operator_credits_dong_as_they_came(in_dong: PaymentOrder, shop: Account
     transfers.match(transfer, order=in_dong, as_ordered=False, by=clerk, reason="a dong was missing")
 
     assert entries(shop) == [("top_up", 499_999 * DONG)]
+
+
+@pytest.mark.parametrize(
+    ("received", "credited", "bonus"), [(255_005, 10, 1), (510_010 * 3, 60, 2)], ids=["half", "three times"]
+)
+def test_bonus_is_of_what_was_received_and_no_more_than_was_promised(
+    settings: Settings, bank: None, rate: ExchangeRate, shop: Account, payer: User, clerk: User, received: int,
+    credited: int, bonus: int,
+) -> None:  # fmt: skip
+    """Whoever orders much and pays little gets little."""
+    settings.TOP_UP_BONUS_PERCENT = 10
+    quote = orders.place(tenant=shop.tenant, gateway=Gateway.BANK, amount=20 * DOLLAR, created_by=payer)
+
+    transfers.match(_waiting(quote, received), order=quote, as_ordered=False, by=clerk, reason="not what was asked for")
+
+    assert entries(shop) == [("top_up", credited * DOLLAR), ("grant", bonus * DOLLAR)]
+
+
+def test_refund_takes_back_the_bonus_that_was_given(
+    settings: Settings, bank: None, rate: ExchangeRate, shop: Account, payer: User, clerk: User
+) -> None:
+    settings.TOP_UP_BONUS_PERCENT = 10
+    quote = orders.place(tenant=shop.tenant, gateway=Gateway.BANK, amount=20 * DOLLAR, created_by=payer)
+    transfers.match(_waiting(quote, 255_005), order=quote, as_ordered=False, by=clerk, reason="paid half")
+    quote.refresh_from_db()
+    balance, name = shop.wallet, f"test:{shop.wallet.pk}"
+    ledger.post(balance=balance, kind=LedgerEntry.Kind.GRANT, amount=50 * DOLLAR, reference=name)
+
+    refunds.approve(refunds.request(quote, amount=255_005, reason="asked for it", by=clerk), by=clerk)
+
+    assert (quote.refunds.get().taken_bonus, shop.available) == (DOLLAR, 50 * DOLLAR)
 
 
 def test_operator_credits_what_was_ordered(quote: PaymentOrder, shop: Account, clerk: User) -> None:
