@@ -559,3 +559,102 @@ def test_call_without_arguments_has_none_when_it_ends_well(reason: str, argument
     events, _reader = read(begun, event(chunk({}, reason)), DONE)
     calls = [call for delta in deltas(events) for call in delta.get("tool_calls", ())]
     assert "".join(call["function"]["arguments"] for call in calls) == arguments
+
+
+# --- at the bounds ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("chunks", "is_doubtful"),
+    [
+        ([chunk({"content": "a"}, "stop")], True),
+        ([chunk({"role": "assistant", "content": ""}), chunk({"content": "a"}, "stop")], True),
+        ([chunk({"content": "a"}), chunk({"content": "b"}, "stop")], False),
+        ([chunk({"reasoning_content": "a"}), chunk({"content": "b"}, "stop")], False),
+        ([chunk({"content": "a"}), chunk({"content": "b"}, "stop"), chunk({"content": "c"}, "stop")], True),
+        ([chunk({"content": "a"}, "stop"), chunk({}, "stop")], False),
+        ([chunk({"content": "a"}, "length")], False),
+        ([chunk({}, "stop")], False),
+        ([chunk({"content": "a"}, "stop", usage=U)], True),
+        ([chunk({"content": "a"}, "stop"), {"choices": [], "usage": U}], False),
+    ],
+    ids=["first", "behind the role", "last", "behind thoughts", "twice", "then alone", "another", "alone", "with usage",
+         "usage behind"],
+)  # fmt: skip
+def test_reason_beside_the_first_text_or_a_second_one_is_doubted(chunks: list[Any], is_doubtful: bool) -> None:
+    reader = OpenAIReader()
+    reader.feed(b"".join(map(event, chunks)))
+    assert (reader.is_doubtful, reader.is_finished) == (is_doubtful, True)
+
+
+@pytest.mark.parametrize(
+    ("answers", "totals", "output"), [(1, 1, 10), (1, 2, 9), (2, 1, 10), (2, 2, 19), (2, 3, 8), (3, 3, 27)]
+)
+def test_totals_of_several_answers_are_added_once_each(answers: int, totals: int, output: int) -> None:
+    reader = OpenAIReader(answers)
+    for number in range(totals):
+        reader.feed(event({"choices": [], "usage": {"prompt_tokens": 100, "completion_tokens": 10 - number}}))
+    assert reader.usage == Usage(input=100, output=output)
+
+
+def test_count_within_a_choice_is_no_total() -> None:
+    reader = OpenAIReader(2)
+    reader.feed(event({"choices": [{"index": 0, "delta": {}, "usage": U}]}) * 2)
+    assert reader.usage == Usage(input=100, output=10)
+
+
+def test_answers_past_the_most_have_no_end() -> None:
+    reader = OpenAIReader(2)
+    reader.feed(b"".join(event({"choices": [{"index": at, "delta": {}, "finish_reason": "stop"}]}) for at in (0, 128)))
+    assert not reader.is_finished
+    reader.feed(event({"choices": [{"index": 127, "delta": {}, "finish_reason": "stop"}]}))
+    assert reader.is_finished
+
+
+def test_end_with_as_many_blanks_as_it_may_have() -> None:
+    assert read(*GOOD, b"data:  [DONE]" + b" " * 9 + b"\n\n")[0][-1] is END
+
+
+@pytest.mark.parametrize("letter", ["\U00010000", "\U0010fc00", "\U0010ffff"], ids=ascii)
+def test_first_half_of_a_letter_waits_for_the_second(letter: str) -> None:
+    first, second = (f"\\u{half:04x}" for half in memoryview(letter.encode("utf-16-le")).cast("H"))
+    halves = [b'{"choices":[{"delta":{"content":"%b"}}]}' % half.encode() for half in (f"a{first}", f"{second}b")]
+    assert [delta["content"] for delta in deltas(read(*map(event, halves))[0])] == ["a", f"{letter}b"]
+
+
+def test_what_is_no_json_is_told_as_far_as_it_may_be() -> None:
+    events, _reader = read(event(b"{" + b"x" * 200))
+    assert isinstance(events[0], End)
+    assert str(events[0].error) == "the answer is not JSON: {" + "x" * 119
+
+
+@pytest.mark.parametrize(
+    ("value", "is_shown"),
+    [
+        ({"object": "chat.completion.chunk"}, True),
+        ({"object": "chat.completion.chunk", "prompt_filter_results": []}, True),
+        ({"prompt_filter_results": []}, True),
+        ({"object": "ping"}, False),
+        ({}, False),
+    ],
+    ids=str,
+)
+def test_event_without_choices_is_shown_where_it_is_a_chunk(value: dict[str, Any], is_shown: bool) -> None:
+    assert [type(each) for each in read(event(value))[0]] == [dict] * is_shown
+
+
+def test_choices_that_are_none_end_the_answer() -> None:
+    events, _reader = read(event({"choices": {"a": 1}}))
+    assert isinstance(events[0], End)
+
+
+def test_whole_answer_that_is_called_an_error_is_one() -> None:
+    choice = {"message": {"content": "Hello"}, "finish_reason": "stop"}
+    with pytest.raises(MalformedAnswer, match="worker limit"):
+        OpenAIReader().whole(orjson.dumps({"object": "error", "message": "worker limit", "choices": [choice]}))
+
+
+@pytest.mark.parametrize(("written", "value"), [(b"NaN", -9999.0), (b"-Infinity", -9999.0), (b"Infinity", 9999.0)])
+def test_logarithm_of_what_never_happens_is_openais(written: bytes, value: float) -> None:
+    answer = OpenAIReader().whole(b'{"choices":[{"message":{"content":"a"},"finish_reason":"stop"}],"x":%b}' % written)
+    assert answer["x"] == value
