@@ -263,12 +263,12 @@ class InvoiceAdmin(ReadOnlyAdmin):
         )  # fmt: skip
 
     @display(description=_("number"), ordering="number")
-    def shown_number(self, invoice: Invoice) -> str:
-        return invoice.number or gettext("DRAFT")
+    def shown_number(self, invoice: Invoice) -> SafeString:
+        return format_html('<span class="whitespace-nowrap">{}</span>', invoice.number or gettext("DRAFT"))
 
     @display(description=_("period"), ordering="period__month")
-    def shown_period(self, invoice: Invoice) -> str:
-        return str(invoice.period)
+    def shown_period(self, invoice: Invoice) -> SafeString:
+        return format_html('<span class="whitespace-nowrap">{}</span>', invoice.period)
 
     @display(description=_("total"), ordering="total")
     def listed_total(self, invoice: Invoice) -> str:
