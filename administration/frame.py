@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from typing import Any, ClassVar, Final, TypeVar, cast
 
 from allauth.account.decorators import secure_admin_login
@@ -34,10 +35,28 @@ _MOST_LOGGED: Final = 200
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 
+class Label(tuple[str, str]):
+    """What chooses a badge's colour, and the badge's text: all that a row's own page shows, which has no badges."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return self[1]
+
+
 def display(**options: Any) -> Callable[[Method], Method]:
     """Unfold's decorator for a shown value, with types."""
-    decorate: Callable[[Method], Method] = decorators.display(**options)
-    return decorate
+    decorate: Callable[[Any], Any] = decorators.display(**options)
+    return (lambda method: decorate(_labelled(method))) if "label" in options else decorate
+
+
+def _labelled(method: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(method)
+    def shown(admin: Any, row: Model) -> Any:
+        value = method(admin, row)
+        return Label(value) if isinstance(value, tuple) else value
+
+    return shown
 
 
 def action(**options: Any) -> Callable[[Method], Method]:

@@ -130,3 +130,12 @@ def test_list_asks_the_same_number_of_queries(
         Price.objects.create(model=f"model-{number}", input=1, output=1)
     with django_assert_num_queries(8):
         desk.get(reverse("admin:billing_price_changelist"))
+
+
+def test_state_on_a_prices_page_is_a_word(desk: Browser, form: Page) -> None:
+    _press(form)
+
+    text = desk.open(reverse("admin:billing_price_change", args=[Price.objects.get().pk])).text
+
+    assert "in force" in text
+    assert "&#x27;now&#x27;" not in text
