@@ -94,6 +94,7 @@ def assert_grammar(heard: Heard) -> None:
     assert heard.kinds[:2] == ["response.created", "response.in_progress"]
     items: dict[int, Any] = {}
     grown: dict[tuple[int, str], str] = {}
+    parts: set[tuple[int, str, int]] = set()
     for event in events[2:-1]:
         place = event["output_index"]
         if event["type"] == "response.output_item.added":
@@ -104,6 +105,10 @@ def assert_grammar(heard: Heard) -> None:
             items[place] = event["item"]
         else:
             assert event["item_id"] == items[place]["id"]
+        for index in event.keys() & {"content_index", "summary_index"}:
+            part = (place, index, event[index])
+            assert (part in parts) is not event["type"].endswith("_part.added")
+            (parts.discard if event["type"].endswith("_part.done") else parts.add)(part)
         stem = event["type"].rpartition(".")[0]
         if event["type"].endswith(".delta"):
             grown[place, stem] = grown.get((place, stem), "") + event["delta"]
@@ -111,4 +116,5 @@ def assert_grammar(heard: Heard) -> None:
             if event["type"].endswith(".done") and name in event:
                 assert event[name] == grown.pop((place, stem))
     assert grown == {}
+    assert parts == set()
     assert heard.response["output"] == [items[place] for place in sorted(items)]

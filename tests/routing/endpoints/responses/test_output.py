@@ -96,6 +96,21 @@ def test_older_form_of_a_call_is_one() -> None:
     assert (item["type"], item["name"], item["arguments"], item["call_id"]) == ("function_call", "g", "{}", "call_0")
 
 
+def test_older_form_is_a_call_of_its_own_beside_the_newer_one() -> None:
+    newer = chunk(tool_calls=[{"index": 1, "id": "mine", "function": {"name": "g", "arguments": "{}"}}])
+    output = heard(newer, chunk(function_call={"name": "h", "arguments": "[]"}), chunk("tool_calls")).response["output"]
+    assert [(item["name"], item["arguments"]) for item in output] == [("g", "{}"), ("h", "[]")]
+
+
+def test_call_keeps_the_id_that_it_was_given_first() -> None:
+    pieces = [
+        chunk(tool_calls=[{"index": 0, "id": id_, "function": {"name": name, "arguments": text}}])
+        for id_, name, text in (("mine", "g", ""), ("other", None, "{}"))
+    ]
+    (item,) = heard(*pieces, chunk("tool_calls")).response["output"]
+    assert item["call_id"] == "mine"
+
+
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [('{"input":"x"}', "x"), ('"x"', "x"), ("x", "x"), ('{"other":1}', '{"other":1}'), ('{"input":1}', '{"input":1}')],
