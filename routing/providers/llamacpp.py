@@ -6,13 +6,14 @@ a total of its own, and one in a whole answer. Facts of its server's README and 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
 
 from billing.kinds import Usage
-from routing.providers.base import MOST_TOKENS, Reader, UpstreamCall, UpstreamRequest
+from routing.providers.base import MOST_TOKENS, Reader, Refusal, UpstreamCall, UpstreamRequest
 from routing.providers.openai import OpenAI, OpenAIReader
 from routing.providers.openai.completions import CompletionsReader
 from routing.providers.openai.refusals import text_of
@@ -20,6 +21,8 @@ from routing.providers.openai.refusals import text_of
 _TIMINGS: Final = "timings_per_token"
 _BYTES_PER_TOKEN: Final = 4
 """Of English text, by OpenAI's rule of thumb; used only for the choices that were not counted."""
+_TOO_LONG: Final = re.compile(rb'"message" ?: ?"input (?:\(\d{1,9} tokens\) )?is too large to process')
+_MOST_SEARCHED: Final = 1000
 
 
 class LlamaCpp(OpenAI):
@@ -36,6 +39,11 @@ class LlamaCpp(OpenAI):
         if call.is_stream and self._counts(call) and _TIMINGS not in call.body:
             call = msgspec.structs.replace(call, body={**call.body, _TIMINGS: True})
         return super().request(call)
+
+    def refusal(self, status: int, headers: Mapping[bytes, bytes], body: bytes, call: UpstreamCall) -> Refusal:
+        """A text to be made a vector of that is longer than its batch it calls a fault of its own."""
+        is_too_long = status == 500 and _TOO_LONG.search(body[:_MOST_SEARCHED]) is not None
+        return super().refusal(400 if is_too_long else status, headers, body, call)
 
     @staticmethod
     def _counts(call: UpstreamCall) -> bool:

@@ -96,6 +96,13 @@ def test_vectors_are_the_same_in_either_encoding_and_in_the_sdk(
         assert vector.embedding == pytest.approx(struct.unpack(f"<{len(raw) // 4}f", raw))
 
 
+def test_text_beyond_the_servers_batch_is_told_as_such(sdk: openai.OpenAI, embedder: Offer) -> None:
+    with pytest.raises(openai.BadRequestError) as error:
+        sdk.embeddings.create(model=embedder.name, input="a b c d " * 1400)
+
+    assert error.value.code == "context_length_exceeded"
+
+
 # --- rankings --------------------------------------------------------------------------------------------------------
 
 

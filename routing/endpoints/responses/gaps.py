@@ -1,14 +1,17 @@
 """What a Responses request says that chat cannot, in one set of tables, beside what is said and what is only a hint.
 
-Whatever asks for one of `REFUSED` is refused by its name; so is any kind of item, part or tool that stands in no table.
-A member that nobody here knows travels on. tests/routing/endpoints/responses/test_gaps.py holds the tables against
-OpenAI's own types, and the pages (routing/README.md, docs/openapi.yaml) against the tables.
+Whatever asks for one of `REFUSED` is refused by its name; so is any kind of item, part or tool that stands in no table,
+and any member that only chat has. A member that nobody here knows travels on.
+tests/routing/endpoints/responses/test_gaps.py holds the tables against OpenAI's own types, and the pages
+(routing/README.md, docs/openapi.yaml) against the tables.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
+
+from routing.endpoints.chat.schema import ChatRequest
 
 
 class Gap(NamedTuple):
@@ -38,7 +41,9 @@ HINTS: Final[Mapping[str, str]] = {
     "background_options": "speaks of answers that are fetched later, which are refused",
 }
 """Members that are left out, each with why."""
-EMPTY: Final = frozenset(("previous_response_id", "conversation", "background", "prompt", "moderation"))
+EMPTY: Final = frozenset(
+    ("previous_response_id", "conversation", "background", "prompt", "moderation", "search_parameters", "enable_search")
+)
 """Members that are refused wherever they ask for anything, before any format is chosen: they are empty by now."""
 REFUSED: Final[Mapping[str, Gap]] = {
     "truncation": Gap(lambda how: how == "auto", "chat drops nothing out of a long conversation"),
@@ -46,6 +51,8 @@ REFUSED: Final[Mapping[str, Gap]] = {
     "access_programs": Gap(bool, "programs of an account at OpenAI"),
     "image": Gap(bool, "options of how pictures are read, which chat has beside each picture alone"),
 }
+OF_CHAT: Final = frozenset(ChatRequest.__struct_fields__) - SAID - HINTS.keys() - EMPTY - REFUSED.keys()
+"""Members that only chat has: nobody has looked at them, and some ask for several answers, or for what has no price."""
 
 SAID_ITEMS: Final = frozenset(
     (
@@ -72,4 +79,4 @@ def lacking(body: Mapping[str, Any]) -> str:
     for name, gap in REFUSED.items():
         if gap.asks(body.get(name)):
             return name
-    return ""
+    return next((name for name in sorted(OF_CHAT.intersection(body)) if body[name] is not None), "")

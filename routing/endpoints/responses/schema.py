@@ -215,7 +215,8 @@ OUTPUTS: Final = frozenset(("function_call_output", "custom_tool_call_output"))
 MORE_TOOLS: Final = frozenset(("additional_tools", "tool_search_output"))
 _KEPT: Final = ("previous_response_id", "conversation", "background", "prompt")
 """What refers to something kept upstream, or asks for an answer that is kept until it is fetched."""
-_UNPRICED: Final = ("moderation",)
+_UNPRICED: Final = ("moderation", "search_parameters", "enable_search")
+"""The last two are searches, of xAI's (docs.x.ai/docs/guides/live-search) and of Alibaba's."""
 _OF_CLIENTS: Final = frozenset(
     ("function", "custom", "namespace", "tool_search", "local_shell", "shell", "apply_patch", "computer",
      "computer_use_preview")

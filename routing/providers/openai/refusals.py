@@ -47,7 +47,8 @@ STANDARD_CODES: Final = frozenset(
 )
 _OVERFLOW: Final = re.compile(
     r"context[_ ]length[_ ]exceeded|exceed_context_size|maximum context length|exceeds the available context size"
-    r"|prompt is too long|input is too long|exceeds the (?:model's )?maximum|context window|exceed context limit",
+    r"|prompt is too long|input is too long|exceeds the (?:model's )?maximum|context window|exceed context limit"
+    r"|is too large to process",
     re.IGNORECASE,
 )
 _ACCOUNT_DATA: Final = re.compile(
@@ -92,7 +93,7 @@ def refusal_of(status: int, headers: Mapping[bytes, bytes], body: bytes, call: U
     type_, param = text_of(error.get("type")), text_of(error.get("param"))[:200]
     return Refusal(
         meaning,
-        type=type_ if type_ in STANDARD_TYPES else "invalid_request_error",
+        type=type_ if type_ in STANDARD_TYPES and type_ != "server_error" else "invalid_request_error",
         code=code if code in STANDARD_CODES else None,
         message=public(message, call) or "The upstream refused the content of this request.",
         param=param if param and param == public(param, call) else None,

@@ -151,3 +151,26 @@ def test_whole_answer_that_counts_one_of_several_is_counted_for_all() -> None:
 def test_whole_answer_that_counts_all_is_believed() -> None:
     assert counted(3, 15) == (Usage(input=9, output=15), True)
     assert counted(1, 5) == (Usage(input=9, output=5), True)
+
+
+def too_long(words: str, status: int = 500) -> Any:
+    told = {"error": {"code": status, "message": words, "type": "server_error"}}
+    return LLAMACPP.refusal(status, {}, orjson.dumps(told), call(is_stream=False))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "input (641 tokens) is too large to process. increase the physical batch size (current batch size: 512)",
+        "input is too large to process. increase the physical batch size",
+    ],
+)
+def test_text_beyond_its_batch_is_the_clients_to_shorten(words: str) -> None:
+    refusal = too_long(words)
+    assert (refusal.meaning, refusal.code) == ("content_refused", "context_length_exceeded")
+    assert refusal.type == "invalid_request_error"
+
+
+@pytest.mark.parametrize("words", ["it broke: input is too large to process", "out of memory"])
+def test_other_faults_of_its_own_stay_faults(words: str) -> None:
+    assert too_long(words).meaning == "retry"

@@ -50,6 +50,8 @@ EMPTY: dict[str, Any] = {
     "background": True,
     "prompt": {"id": "p"},
     "moderation": {"model": "m"},
+    "search_parameters": {"mode": "on"},
+    "enable_search": True,
 }
 
 
@@ -87,6 +89,21 @@ def test_what_needs_something_kept_is_refused_before_a_format_is_chosen(name: st
     with pytest.raises(UnsupportedParameter) as caught:
         read({"model": "m", "input": "a", name: value})
     assert caught.value.param == name
+
+
+@pytest.mark.parametrize("name", sorted(gaps.OF_CHAT))
+def test_member_that_only_chat_has_is_refused_by_name(name: str) -> None:
+    assert refused(**{name: 2}) == name
+    assert refused(**{name: {}}) == name
+    assert said(**{name: None})["messages"] == [{"role": "user", "content": "a"}]
+
+
+def test_several_answers_searches_and_sounds_are_among_what_only_chat_has() -> None:
+    assert {"n", "web_search_options", "audio", "modalities", "functions", "messages", "max_tokens"} <= gaps.OF_CHAT
+
+
+def test_member_that_nobody_knows_travels_on() -> None:
+    assert said(min_p=0.1)["min_p"] == 0.1
 
 
 @pytest.mark.parametrize("name", sorted(gaps.HINTS))
