@@ -203,7 +203,7 @@ def test_words_are_the_texts(said: dict[str, Any], words: str) -> None:
 
 
 def test_whole_answer_is_the_last_events() -> None:
-    assembler = RESPONSES.assembler(read({"model": "m", "input": "a"}))
+    assembler: Any = RESPONSES.assembler(read({"model": "m", "input": "a"}))
     for each in (event("created", response={"status": "in_progress"}), event("completed", response=5)):
         assembler.add(each)
     assert not assembler.is_complete
