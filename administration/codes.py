@@ -20,9 +20,9 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
-from unfold.widgets import UnfoldAdminDecimalFieldWidget
+from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldBooleanWidget
 
-from administration.decisions import operator
+from administration.decisions import is_large, large, operator
 from administration.frame import AddOnlyAdmin, action, display, moved
 from billing import amounts, codes, money
 from billing.amounts import AmountField
@@ -41,12 +41,19 @@ class BatchForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable
         widget=UnfoldAdminDecimalFieldWidget(attrs={"step": "any", "inputmode": "decimal"}),
     )
 
+    is_confirmed = forms.BooleanField(
+        label=_("Yes, all of them together are worth so much"), required=False, widget=UnfoldBooleanWidget()
+    )
+
     class Meta:
         model = CodeBatch
         fields = ("label", "currency", "number", "per_tenant", "expires_at", "grant_days", "priority")
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        together = (cleaned.get("worth") or 0) * (cleaned.get("number") or 0)
+        if is_large(together, cleaned.get("currency", "")) and not cleaned["is_confirmed"]:
+            self.add_error("is_confirmed", large(cleaned["currency"]))
         if cleaned.get("worth") == 0:
             self.add_error("worth", _("Enter a positive amount."))
         elif cleaned.get("worth") is not None and "currency" in cleaned:
@@ -77,12 +84,13 @@ class CodeBatchAdmin(AddOnlyAdmin):
     list_filter_submit = True
     search_fields = ("label",)
     actions = ("revoke",)  # type: ignore[assignment]  # history, but for this
-    fields = ("label", "currency", "worth", "number", "per_tenant", "expires_at", "grant_days", "priority")
+    fields = ("label", "currency", "worth", "number", "per_tenant", "expires_at", "grant_days", "priority",
+              "is_confirmed")  # fmt: skip
 
     def get_fields(self, request: HttpRequest, obj: CodeBatch | None = None) -> tuple[str, ...]:
         if obj is None:
             return self.fields
-        shown = tuple("shown_worth" if name == "worth" else name for name in self.fields)
+        shown = ("shown_worth" if name == "worth" else name for name in self.fields if name != "is_confirmed")
         return (*shown, "shown_redeemed", "created_by", "created_at", "shown_state")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[CodeBatch]:

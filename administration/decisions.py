@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.contrib import messages
+from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
-from unfold.widgets import UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminTextInputWidget, UnfoldBooleanWidget
 
 from accounts.errors import GatewayError
 from accounts.models import User
@@ -20,6 +23,39 @@ class ReasonForm(forms.Form):
     """Every action says why."""
 
     reason = forms.CharField(label=_("Reason"), max_length=300, widget=UnfoldAdminTextInputWidget())
+
+
+def is_large(amount: Any, currency: str) -> bool:
+    """Whether so many currency units, as typed or as a number, are asked for once more (CONFIRM_ABOVE)."""
+    try:
+        return abs(Decimal(amount)) > Decimal(settings.CONFIRM_ABOVE[currency])
+    except (InvalidOperation, KeyError, TypeError):
+        return False
+
+
+def large(currency: str) -> ValidationError:
+    """What is said of such an amount until the box is ticked."""
+    message = _("More than %(limit)s %(currency)s: look at the amount once more, and tick the box.")
+    return ValidationError(message, params={"limit": settings.CONFIRM_ABOVE[currency], "currency": currency})
+
+
+class ConfirmedForm(forms.Form):
+    """Has a box that is there once it is needed; `typed` is the field whose amount says so."""
+
+    is_confirmed = forms.BooleanField(label=_("Yes, this large amount"), required=False, widget=UnfoldBooleanWidget())
+    typed = "amount"
+
+    def __init__(self, *args: Any, currency: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.currency = currency
+        if "is_confirmed" not in self.data and not is_large(self.data.get(self.typed), currency):
+            del self.fields["is_confirmed"]
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        if is_large(self.data.get(self.typed), self.currency) and not cleaned.get("is_confirmed"):
+            self.add_error("is_confirmed", large(self.currency))
+        return cleaned
 
 
 def operator(request: HttpRequest) -> User:

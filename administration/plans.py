@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from decimal import Decimal
+from typing import Any, Final
 
 from django import forms
 from django.contrib import admin
@@ -14,17 +15,45 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
+from unfold.widgets import UnfoldBooleanWidget
 
 from administration.frame import Admin, display
 from billing import plans
 from billing.models import PricePlan
 
+_LEAP: Final = Decimal(10)
+"""Points by which a markup moves without being asked for: a sign or a decimal point that slipped moves it further."""
+
+
+class PricePlanForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable when it runs
+    """A markup that moves far is asked for once more: it changes every price that follows the list, at once."""
+
+    is_confirmed = forms.BooleanField(
+        label=_("Yes, its prices move so far"), required=False, widget=UnfoldBooleanWidget()
+    )
+
+    class Meta:
+        model = PricePlan
+        fields = ("name", "description", "markup")
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        before = Decimal(self.initial.get("markup") or 0)
+        if abs(cleaned.get("markup", before) - before) > _LEAP and not cleaned["is_confirmed"]:
+            text = _("More than ten points from %(before)s %%, for every price that follows the list: tick the box.")
+            self.add_error("is_confirmed", forms.ValidationError(text, params={"before": f"{before.normalize():f}"}))
+        return cleaned
+
 
 @admin.register(PricePlan)
 class PricePlanAdmin(Admin):
+    form = PricePlanForm
     list_display = ("name", "shown_markup", "tenant_count", "description")
     search_fields = ("name", "description")
-    fieldsets = ((None, {"fields": ("name", "description", "markup")}), (_("Now"), {"fields": ("shown_prices",)}))
+    fieldsets = (
+        (None, {"fields": ("name", "description", "markup", "is_confirmed")}),
+        (_("Now"), {"fields": ("shown_prices",)}),
+    )
     readonly_fields = ("shown_prices",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[PricePlan]:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import secrets
-from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 from django import forms
-from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
@@ -23,12 +21,11 @@ from unfold.widgets import (
     UnfoldAdminSelectWidget,
     UnfoldAdminSplitDateTimeWidget,
     UnfoldAdminTextInputWidget,
-    UnfoldBooleanWidget,
 )
 
 from accounts.errors import GatewayError
 from accounts.models import Tenant
-from administration.decisions import operator
+from administration.decisions import ConfirmedForm, operator
 from administration.frame import Admin, ReadOnlyAdmin, action, back_to, display, form_page, moved, table
 from billing import amounts, approvals, balances, grants, ledger
 from billing.amounts import AmountField
@@ -42,7 +39,7 @@ _KINDS: Final = (Kind.TOP_UP, Kind.GRANT, Kind.REFUND, Kind.ADJUSTMENT, Kind.WRI
 _TAKES_AWAY: Final = frozenset({Kind.REFUND})
 
 
-class EntryForm(forms.Form):
+class EntryForm(ConfirmedForm):
     """A posting to a tenant's wallet, in currency units. Its reference is made once, with the form."""
 
     kind = forms.ChoiceField(
@@ -80,20 +77,17 @@ class EntryForm(forms.Form):
         widget=UnfoldAdminSplitDateTimeWidget(),
         help_text=_("Of a grant, in UTC: what is unused by then is taken back. Empty: never."),
     )
-    is_confirmed = forms.BooleanField(label=_("Post this large amount"), required=False, widget=UnfoldBooleanWidget())
+    field_order = ("kind", "amount", "reason", "reference", "priority", "expires_at", "is_confirmed")
 
     def __init__(self, *args: Any, currency: str, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.currency = currency
+        super().__init__(*args, currency=currency, **kwargs)
         self.fields["amount"].label = f"{gettext('Amount')} ({currency})"
-        if "is_confirmed" not in self.data and not self._is_large(self.data.get("amount", "")):
-            del self.fields["is_confirmed"]  # asked for once it is needed
 
-    def _is_large(self, typed: str) -> bool:
-        try:
-            return abs(Decimal(typed)) > Decimal(settings.CONFIRM_ABOVE[self.currency])
-        except (InvalidOperation, KeyError):
-            return False
+    def clean_reference(self) -> str:
+        name: str = self.cleaned_data["reference"]
+        if ledger.OWN_NAMES.match(name):
+            raise ValidationError(_("The gateway names its own entries so; choose another reference."))
+        return name
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
@@ -111,10 +105,6 @@ class EntryForm(forms.Form):
             for name in ("priority", "expires_at"):
                 if cleaned.get(name) is not None:
                     self.add_error(name, _("Only a grant has this."))
-        if self._is_large(str(cleaned["amount"])) and not cleaned.get("is_confirmed"):
-            limit = settings.CONFIRM_ABOVE[self.currency]
-            message = _("More than %(limit)s %(currency)s: look at the amount once more, and tick the box to post it.")
-            self.add_error("is_confirmed", ValidationError(message, params={"limit": limit, "currency": self.currency}))
         cleaned["amount"] = -amount if cleaned["kind"] in _TAKES_AWAY else amount
         return cleaned
 

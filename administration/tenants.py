@@ -30,7 +30,7 @@ from accounts import keys
 from accounts.errors import GatewayError
 from accounts.models import Member, Tenant
 from administration import postings
-from administration.decisions import operator
+from administration.decisions import ConfirmedForm, ReasonForm, operator
 from administration.frame import Admin, Inline, action, back_to, display, form_page, moved, secret_page
 from billing import amounts, balances, ledger, money, plans
 from billing.amounts import AmountField
@@ -65,8 +65,8 @@ class TenantForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptabl
         return name
 
 
-class CreditLineForm(forms.Form):
-    """How far below zero a tenant's wallet may go, in currency units."""
+class CreditLineForm(ConfirmedForm, ReasonForm):
+    """How far below zero a tenant's wallet may go, in currency units; a large line is asked for once more."""
 
     credit_line = AmountField(
         label=_("Credit line"),
@@ -74,9 +74,11 @@ class CreditLineForm(forms.Form):
         widget=UnfoldAdminDecimalFieldWidget(attrs={"step": "any", "inputmode": "decimal"}),
     )
 
+    field_order = ("credit_line", "reason", "is_confirmed")
+    typed = "credit_line"
+
     def __init__(self, *args: Any, currency: str, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.currency = currency
+        super().__init__(*args, currency=currency, **kwargs)
         self.fields["credit_line"].label = f"{gettext('Credit line')} ({currency})"
 
     def clean_credit_line(self) -> int:
@@ -222,7 +224,9 @@ class TenantAdmin(Admin):
                 form.add_error("credit_line", refusal.message)
             else:
                 after = amounts.format_amount(form.cleaned_data["credit_line"], wallet.currency)
-                self.log_change(request, tenant, [{"changed": {"fields": [moved("credit line", shown, after)]}}])
+                reason = gettext("Reason: %s") % form.cleaned_data["reason"]
+                fields = [moved("credit line", shown, after), reason]
+                self.log_change(request, tenant, [{"changed": {"fields": fields}}])
                 self.message_user(request, gettext("The credit line was set."), messages.SUCCESS)
                 return back_to(self, tenant)
         return form_page(

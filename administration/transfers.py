@@ -107,7 +107,7 @@ class BankTransferAdmin(DecidedAdmin):
 
 
 class ExchangeRateForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable when it runs
-    """What one unit costs. A leap from the rate that holds is asked for once more."""
+    """What one unit costs. A leap from the last rate is asked for once more, also if nobody sells at that any more."""
 
     price = AmountField(
         label=_("Costs"), widget=UnfoldAdminDecimalFieldWidget(attrs={"step": "any", "inputmode": "decimal"})
@@ -133,11 +133,11 @@ class ExchangeRateForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscr
         except forms.ValidationError as error:
             self.add_error("price", error)
             return
-        holding = rates.holding(cleaned["currency"], cleaned["in_currency"])
+        last = rates.latest(cleaned["currency"], cleaned["in_currency"])
         if price <= 0:
             self.add_error("price", gettext("Enter a positive amount."))
-        elif holding and not cleaned["is_confirmed"] and abs(price - holding.rate) > holding.rate * self.LEAP:
-            text = gettext("More than five percent from the rate that holds: tick the box.")
+        elif last and not cleaned["is_confirmed"] and abs(price - last.rate) > last.rate * self.LEAP:
+            text = gettext("More than five percent from the last rate: tick the box.")
             self.add_error("is_confirmed", text)
 
 

@@ -46,7 +46,12 @@ def request(
 
 
 def approve(asked: PostingRequest, *, by: User) -> LedgerEntry:
-    """Posts it, once, and returns the entry, whose author is who asked. Raises NotYours, and what `post` does."""
+    """Posts it, once, and returns the entry, whose author is who asked.
+
+    Raises NotYours, what `post` does, and Unfit for a grant that has expired meanwhile.
+    """
+    if asked.expires_at is not None and asked.expires_at <= timezone.now():
+        raise ledger.Unfit(_("A grant expires in the future."))
     with transaction.atomic():
         _decide(asked, by, Status.POSTED)
         return ledger.post(

@@ -32,7 +32,8 @@ def tell(readers: Sequence[User], letter: str, context: Mapping[str, Any], *, te
     for user in readers:
         with translation.override(user.language), timezone.override(tenant.time_zone):
             # Copies: a template writes what it computes into what it is given.
-            subject = render_to_string(f"mail/{letter}_subject.txt", {**known}).strip()
+            # On one line, whatever a name has in it: no mail goes out whose head could be another's.
+            subject = " ".join(render_to_string(f"mail/{letter}_subject.txt", {**known}).split())
             text = render_to_string(f"mail/{letter}.txt", {**known})
             try:
                 send_mail(subject, text, None, [user.email])

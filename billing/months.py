@@ -22,11 +22,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from django.db import OperationalError, connection, transaction
+from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
-from billing import grants
+from billing import balances, grants
 from billing.ledger import sums_by_leg
-from billing.models import Reservation, RollupState, UsageArchive
+from billing.models import BillingPeriod, Invoice, Reservation, RollupState, UsageArchive
 
 log = logging.getLogger(__name__)
 
@@ -200,6 +201,18 @@ def _refuse_what_must_stay(month: Month, now: dt.datetime) -> None:
         raise CannotArchive(
             "who paid for some of this usage is not drawn yet; a running process does that every minute"
         )
+    if tenant := _unwritten(month.ends + _LATE):
+        raise CannotArchive(f"usage of tenant {tenant} is in no final document yet; `manage.py invoices show` says why")
+
+
+def _unwritten(until: dt.datetime) -> int | None:
+    """A tenant with a document of before this moment that is not final, or not made: it could not be added up again."""
+    closed = BillingPeriod.objects.filter(wallet=OuterRef("pk"), ends_at__gte=until)
+    wallets = balances.wallets().filter(~Exists(closed), created_at__lt=until)
+    written = Invoice.objects.filter(period=OuterRef("pk"), state__in=(Invoice.State.FINAL, Invoice.State.PAID))
+    periods = BillingPeriod.objects.filter(~Exists(written), starts_at__lt=until, empty=None)
+    found = (wallets, periods.exclude(cut=BillingPeriod.Cut.OPENING))
+    return next((tenant for rows in found for tenant in rows.values_list("tenant", flat=True)[:1]), None)
 
 
 def kept_since() -> dt.datetime | None:

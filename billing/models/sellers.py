@@ -145,3 +145,16 @@ class TaxRate(models.Model):
 
     def __str__(self) -> str:
         return f"{self.jurisdiction} {self.name} {self.percent.normalize():f} %"
+
+    def clean(self) -> None:
+        """Raises ValidationError where another rate of the name holds on one of its days: both would be added."""
+        if self.starts_on is None:  # which its field says
+            return
+        same = TaxRate.objects.filter(
+            models.Q(ends_on=None) | models.Q(ends_on__gte=self.starts_on), jurisdiction=self.jurisdiction,
+            name__iexact=self.name, is_reverse_charge=self.is_reverse_charge,
+        ).exclude(pk=self.pk)  # fmt: skip
+        if self.ends_on is not None:
+            same = same.filter(starts_on__lte=self.ends_on)
+        if same.exists():
+            raise ValidationError(_("Another rate of this name holds on the same days: end that one first."))

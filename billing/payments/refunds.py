@@ -98,7 +98,8 @@ def approve(refund: PaymentRefund, *, by: User) -> None:
 def _take(order: PaymentOrder, refund: PaymentRefund, by: User | None) -> None:
     """Out of the wallet: what was credited for it, and of its bonus as much as is there."""
     wallet = Balance.objects.select_for_update().get(pk=balances.open_wallet(order.tenant).pk)
-    if not refund.may_overdraw and wallet.available < refund.taken:
+    own = wallet.available - wallet.credit_line  # nobody is paid back out of credit
+    if not refund.may_overdraw and own < refund.taken:
         raise InsufficientFunds(_("The wallet has spent this money already."))
     name = f"refund:{refund.pk}"
     if refund.taken:
@@ -106,7 +107,7 @@ def _take(order: PaymentOrder, refund: PaymentRefund, by: User | None) -> None:
             balance=wallet, kind=LedgerEntry.Kind.REFUND, amount=-refund.taken, reference=name, note=refund.reason,
             created_by=by, contra=entries.cash(order), of=entries.top_up(order),
         )  # fmt: skip
-    bonus = max(0, min(refund.taken_bonus, wallet.available - refund.taken))
+    bonus = max(0, min(refund.taken_bonus, own - refund.taken))
     PaymentRefund.objects.filter(pk=refund.pk).update(taken_bonus=bonus)
     if bonus:
         ledger.post(
@@ -171,13 +172,18 @@ def send_due() -> int:
 
 
 def sent_by_hand(refund: PaymentRefund, *, by: User, reference: str) -> None:
-    """Notes that an operator has transferred it back; raises PaymentRefused if it is not waiting for that."""
+    """Notes that an operator has transferred it back; who approved it stays.
+
+    Raises PaymentRefused if it is not waiting for that, or for the reference of another refund.
+    """
+    name = f"bank:{reference}"
     with transaction.atomic():
         order = _locked(refund.order)
-        if order.gateway != Gateway.BANK or not _close(
-            refund, State.DONE, before=(State.APPROVED,), external_id=f"bank:{reference}", approved_by=by
-        ):
+        if PaymentRefund.objects.filter(external_id=name).exclude(pk=refund.pk).exists():
+            raise PaymentRefused(_("This reference was used for another entry."))
+        if order.gateway != Gateway.BANK or not _close(refund, State.DONE, before=(State.APPROVED,), external_id=name):
             raise PaymentRefused(_("This refund is not waiting for a transfer."))
+        log.info("refund %s was transferred back by user %d", refund.pk, by.pk)
         _restate(order)
 
 

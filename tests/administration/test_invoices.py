@@ -265,3 +265,41 @@ def test_threshold_that_is_no_amount_is_refused(desk: Browser, tenant: Tenant, t
     assert page.status == 200
     profile.refresh_from_db()
     assert profile.threshold == 7
+
+
+@pytest.mark.parametrize(
+    ("fields", "is_added"),
+    [
+        ({}, False),
+        ({"name": "vat"}, False),
+        ({"ends_on": "2026-12-31"}, False),
+        ({"starts_on": "2027-01-01"}, False),
+        ({"name": "city tax"}, True),
+        ({"jurisdiction": "US"}, True),
+        ({"is_reverse_charge": True}, True),
+        ({"starts_on": "2025-01-01", "ends_on": "2025-12-31"}, True),
+    ],
+    ids=range(8),
+)
+def test_two_rates_of_one_tax_do_not_hold_on_one_day(desk: Browser, fields: dict[str, Any], is_added: bool) -> None:
+    """A new rate beside the old one would be added to it, on every invoice."""
+    TaxRate.objects.create(jurisdiction="VN", name="VAT", percent=8, starts_on=dt.date(2026, 1, 1))
+    typed = {"jurisdiction": "VN", "name": "VAT", "percent": "10", "starts_on": "2026-06-01"}
+
+    desk.open(reverse("admin:billing_taxrate_add")).press("Save", **(typed | fields))
+
+    assert TaxRate.objects.count() == 1 + is_added
+
+
+def test_rate_of_a_tax_follows_the_one_that_has_ended_and_is_saved_again(desk: Browser) -> None:
+    TaxRate.objects.create(
+        jurisdiction="VN", name="VAT", percent=8, starts_on=dt.date(2026, 1, 1), ends_on=dt.date(2026, 5, 31)
+    )
+    typed = {"jurisdiction": "VN", "name": "VAT", "percent": "10", "starts_on": "2026-06-01"}
+    desk.open(reverse("admin:billing_taxrate_add")).press("Save", **typed)
+
+    new = TaxRate.objects.get(percent=10)
+    page = desk.open(reverse("admin:billing_taxrate_change", args=(new.pk,)))
+
+    assert page.press("Save", percent="10.5").status == 302
+    assert TaxRate.objects.filter(percent="10.5").exists()

@@ -285,6 +285,16 @@ def test_batch_that_does_not_fit_makes_no_codes(desk: Browser, changes: dict[str
     assert not Code.objects.exists()
 
 
+def test_batch_that_is_worth_much_is_asked_for_once_more(desk: Browser) -> None:
+    asked = make_batch(desk, worth="400")
+    assert "look at the amount once more" in asked.text
+    assert not CodeBatch.objects.exists()
+
+    asked.press("Save", is_confirmed=True)
+
+    assert CodeBatch.objects.get().amount == 400 * NANO
+
+
 def test_batch_is_revoked(desk: Browser) -> None:
     make_batch(desk)
     batch = CodeBatch.objects.get()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterator
 
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.db.models import Model, Sum
 from django.urls import reverse
+from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 from pytest_django.fixtures import Settings
 
@@ -218,6 +220,16 @@ def test_rate_that_leaps_is_asked_for_once_more(desk: Browser, price: str, count
 
     _enter(desk, "2500", is_confirmed=True)
     assert ExchangeRate.objects.count() == count + 1
+
+
+def test_first_rate_after_a_gap_is_compared_with_the_last_one(desk: Browser) -> None:
+    """A lost digit would sell a thousand dollars for those of a coffee, and transfers are credited by themselves."""
+    ExchangeRate.objects.create(rate=25_000_000_000, source="a bank", at=timezone.now() - dt.timedelta(days=30))
+
+    assert "five percent" in _enter(desk, "25.5").text
+    assert ExchangeRate.objects.count() == 1
+    _enter(desk, "25500")
+    assert ExchangeRate.objects.count() == 2
 
 
 def test_rate_to_itself_is_refused(desk: Browser) -> None:

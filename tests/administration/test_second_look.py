@@ -191,7 +191,7 @@ def test_coming_cost_price_is_withdrawn_too(desk: Browser, route: Route) -> None
 
 
 def test_plan_and_markup_of_a_tenant_are_set_on_their_pages(desk: Browser, price: Price, tenant: Tenant) -> None:
-    desk.open(reverse("admin:billing_priceplan_add")).press("Save", name="gold", markup="12.5")
+    desk.open(reverse("admin:billing_priceplan_add")).press("Save", name="gold", markup="12.5", is_confirmed=True)
     plan = PricePlan.objects.get()
     assert Price.objects.get(plan=plan).input == 281_250_000
     desk.open(reverse("admin:accounts_tenant_change", args=(tenant.pk,))).press("Save", plan=plan.pk)
@@ -200,8 +200,24 @@ def test_plan_and_markup_of_a_tenant_are_set_on_their_pages(desk: Browser, price
     assert page.values("Save")["plan"] == [str(plan.pk)]
     page.press("Save", plan="")
     assert plans.plan_of(tenant.pk) == 0
-    desk.open(reverse("admin:billing_priceplan_change", args=(plan.pk,))).press("Save", markup="0")
+    desk.open(reverse("admin:billing_priceplan_change", args=(plan.pk,))).press("Save", markup="0", is_confirmed=True)
     assert [row.input for row in Price.objects.filter(plan=plan).order_by("version")] == [281_250_000, 250_000_000]
+
+
+@pytest.mark.parametrize(("markup", "count"), [("15", 2), ("-5", 2), ("-5.001", 1), ("-100", 1), ("50", 1)])
+def test_markup_that_moves_far_is_asked_for_once_more(desk: Browser, price: Price, markup: str, count: int) -> None:
+    """A sign that slipped would sell everything below cost within two seconds."""
+    plan = PricePlan.objects.create(name="gold")
+    plans.set_markup(plan, Decimal(5))
+    page = desk.open(reverse("admin:billing_priceplan_change", args=(plan.pk,)))
+
+    asked = page.press("Save", markup=markup)
+
+    assert Price.objects.filter(plan=plan).count() == count
+    if count == 1:
+        assert "More than ten points from 5 %" in asked.text
+        assert asked.press("Save", is_confirmed=True).status == 302
+        assert Price.objects.filter(plan=plan).count() == 2
 
 
 def test_effect_of_a_cost_price_is_what_the_route_would_have_cost(

@@ -196,6 +196,15 @@ def test_same_reference_posts_once(desk: Browser, tenant: Tenant, wallet: Balanc
     assert _available(wallet) == 5 * NANO + 12_500_000_000
 
 
+@pytest.mark.parametrize("name", ["invoice:7", "order:1b", "Credit-note:5", "late-00-1", "trial:1", "refund:2"])
+def test_name_that_the_gateway_gives_its_own_entries_is_refused(
+    desk: Browser, tenant: Tenant, wallet: Balance, name: str
+) -> None:
+    """It would stand in the way of a payment, or pass for one of an invoice."""
+    assert "choose another reference" in _post_entry(desk, tenant, reference=name)
+    assert not LedgerEntry.objects.filter(reference=name).exists()
+
+
 def test_reference_of_another_entry_is_refused(desk: Browser, tenant: Tenant, wallet: Balance) -> None:
     _post_entry(desk, tenant)
     assert "This reference was used for another entry." in _post_entry(desk, tenant, amount="99")
@@ -254,16 +263,33 @@ def test_amounts_are_in_the_tenants_currency(desk: Browser, alice: User) -> None
 
 
 def test_credit_line_is_set_in_currency_units(desk: Browser, tenant: Tenant, wallet: Balance) -> None:
-    _page(desk, tenant).click("Set the credit line").press("Save", credit_line="2.5")
+    _page(desk, tenant).click("Set the credit line").press("Save", credit_line="2.5", reason="a good customer")
     wallet.refresh_from_db()
     assert (wallet.credit_line, wallet.available) == (2_500_000_000, 7_500_000_000)
+
+
+def test_credit_line_has_its_reason_and_a_large_one_is_asked_for_once_more(
+    desk: Browser, tenant: Tenant, wallet: Balance
+) -> None:
+    form = _page(desk, tenant).click("Set the credit line")
+
+    assert form.press("Save", credit_line="5").status == 200
+    asked = form.press("Save", credit_line="100000", reason="contract 7")
+    assert "look at the amount once more" in asked.text
+    wallet.refresh_from_db()
+    assert wallet.credit_line == 0
+    assert asked.press("Save", is_confirmed=True).status == 302
+
+    wallet.refresh_from_db()
+    assert wallet.credit_line == 100_000 * NANO
+    assert "Reason: contract 7" in LogEntry.objects.latest("pk").get_change_message()
 
 
 def test_credit_line_in_use_is_not_lowered(desk: Browser, tenant: Tenant, wallet: Balance) -> None:
     ledger.set_credit_line(balance=wallet, credit_line=2 * NANO)
     ledger.post(balance=wallet, kind=LedgerEntry.Kind.ADJUSTMENT, amount=-6 * NANO, reference="spent")
     form = _page(desk, tenant).click("Set the credit line")
-    assert "The balance does not cover this amount." in form.press("Save", credit_line="0").text
+    assert "The balance does not cover this amount." in form.press("Save", credit_line="0", reason="a bad one").text
     wallet.refresh_from_db()
     assert (wallet.credit_line, wallet.available) == (2 * NANO, NANO)
 
@@ -332,7 +358,7 @@ def test_history_keeps_what_was_and_what_is(desk: Browser, tenant: Tenant) -> No
 
 def test_history_of_money_is_in_currency_units(desk: Browser, tenant: Tenant) -> None:
     desk.open(reverse("admin:accounts_tenant_change", args=(tenant.pk,))).click("Set the credit line").press(
-        "Save", credit_line="2.5"
+        "Save", credit_line="2.5", reason="a good customer"
     )
     assert "0.00\N{NO-BREAK SPACE}USD \N{RIGHTWARDS ARROW} 2.50\N{NO-BREAK SPACE}USD" in (
         LogEntry.objects.get().get_change_message()

@@ -83,6 +83,16 @@ def test_owners_admins_and_who_pays_are_told_in_their_language(tenant: Tenant, w
     assert "số dư" in vietnamese.subject
 
 
+def test_name_of_several_lines_keeps_no_mail_from_anybody(wallet: Balance, tenant: Tenant) -> None:
+    Tenant.objects.filter(pk=tenant.pk).update(name="Alice\nBcc: everybody@example.com")
+    leave(wallet, 0)
+
+    assert alerts.send() == 1
+
+    assert subjects() == ["Alice Bcc: everybody@example.com: the balance is low"]
+    assert mail.outbox[0].bcc == []
+
+
 def test_suspended_tenant_is_left_in_peace(wallet: Balance, tenant: Tenant) -> None:
     leave(wallet, 0)
     Tenant.objects.filter(pk=tenant.pk).update(status=Tenant.Status.SUSPENDED)

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 from django.db import IntegrityError
+from django.utils import timezone
 
 from accounts.models import User
 from billing import approvals
 from billing.approvals import NotYours
 from billing.books import Books
-from billing.ledger import InsufficientFunds
+from billing.ledger import InsufficientFunds, Unfit
 from billing.models import LedgerEntry, PostingRequest
 from tests.bookkeeping import Account, assert_books_add_up, race
 
@@ -49,6 +50,18 @@ def test_nothing_is_posted_before_somebody_else_approves(rich: Account, olga: Us
     assert (asked.status, asked.decided_by, rich.available) == ("posted", oscar, 1500)
     assert asked.decided_at is not None
     assert_books_add_up()
+
+
+def test_grant_that_has_expired_meanwhile_is_not_posted(rich: Account, olga: User, oscar: User) -> None:
+    asked = ask(rich, olga)
+    PostingRequest.objects.filter(pk=asked.pk).update(kind="grant", expires_at=timezone.now())
+    asked.refresh_from_db()
+
+    with pytest.raises(Unfit, match="in the future"):
+        approvals.approve(asked, by=oscar)
+
+    asked.refresh_from_db()
+    assert (asked.status, rich.available) == ("waiting", 1000)
 
 
 def test_who_asked_decides_nothing(rich: Account, olga: User) -> None:

@@ -22,7 +22,19 @@ from accounts import keys
 from accounts.models import Tenant, User
 from billing import balances, grants, ledger, legs, months, rollups
 from billing.books import Books
-from billing.models import ArchivedUse, LedgerEntry, Price, Reservation, UsageArchive, UsageRecord, UsageRollup
+from billing.invoices import jobs
+from billing.models import (
+    ArchivedUse,
+    Balance,
+    Invoice,
+    LedgerEntry,
+    Price,
+    Reservation,
+    UsageArchive,
+    UsageRecord,
+    UsageRollup,
+)
+from tests.billing.invoices.customers import seller
 from tests.bookkeeping import assert_books_add_up, default_database, race
 from tests.databases import PostgresDatabases, SqliteDatabases
 from tests.records import usage_record
@@ -279,6 +291,28 @@ def test_month_that_has_to_stay_stays(world: World, past: str, reason: str, tmp_
     assert months.listed() == before
     assert not UsageArchive.objects.exists()
     assert not list(tmp_path.iterdir())
+    assert_books_add_up()
+
+
+def test_month_stays_until_its_usage_is_in_final_documents(world: World, past: str) -> None:
+    """What is archived cannot be added up again: a document made later would say that nothing was used."""
+    begins = beginning_of(past)
+    Balance.objects.filter(pk=world.wallet.pk).update(created_at=begins)
+    world.spend(begins + DAY, cost=1000, settled_at=begins + DAY)
+    roll_up()
+    wallet = Balance.objects.select_related("tenant").get(pk=world.wallet.pk)
+    seller()
+    for step in (lambda: None, lambda: jobs.close(wallet)):
+        step()
+        with pytest.raises(months.CannotArchive, match=f"tenant {world.tenant.pk} is in no final document"):
+            months.archive(past)
+    list(jobs.finalise_all())
+
+    months.archive(past)
+
+    assert [invoice.used for invoice in Invoice.objects.filter(tenant=world.tenant, state="final") if invoice.used] == [
+        1000
+    ]
     assert_books_add_up()
 
 

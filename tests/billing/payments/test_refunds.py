@@ -320,6 +320,19 @@ def test_e14_refund_of_what_was_spent_is_refused(
     assert (made.state, shop.available, gateway.refunds()) == ("requested", 19 * DOLLAR, [])
 
 
+def test_nobody_is_paid_back_out_of_credit(gateway: StandIn, paid: PaymentOrder, shop: Account, clerk: User) -> None:
+    """The money is spent; that the wallet may go below zero does not bring it back."""
+    ledger.set_credit_line(balance=shop.wallet, credit_line=20 * DOLLAR)
+    _spend(shop, DOLLAR)
+    made = refunds.request(paid, amount=2000, reason="spent", by=clerk)
+
+    with pytest.raises(InsufficientFunds):
+        refunds.approve(made, by=clerk)
+
+    made.refresh_from_db()
+    assert (made.state, shop.available) == ("requested", 39 * DOLLAR)
+
+
 def test_refund_overdraws_where_the_operator_says_so(
     gateway: StandIn, paid: PaymentOrder, shop: Account, clerk: User
 ) -> None:
@@ -407,7 +420,7 @@ def test_refund_that_was_sent_by_a_process_that_died_is_not_sent_again(
 
 
 def test_refund_of_a_transfer_is_made_by_hand(
-    gateway: StandIn, bank: None, rate: Any, shop: Account, payer: User, clerk: User
+    gateway: StandIn, bank: None, rate: Any, shop: Account, payer: User, clerk: User, boss: User
 ) -> None:
     quote = orders.place(tenant=shop.tenant, gateway=Gateway.BANK, amount=20 * DOLLAR, created_by=payer)
     orders.credit(quote, payment_id="bank:FT1", received=quote.pay_amount)
@@ -415,15 +428,31 @@ def test_refund_of_a_transfer_is_made_by_hand(
     made = refund(quote, quote.pay_amount, clerk)
     assert (made.state, entries(shop)) == ("approved", [PAID, ("refund", -20 * DOLLAR)])
 
-    refunds.sent_by_hand(made, by=clerk, reference="FT2")
+    refunds.sent_by_hand(made, by=boss, reference="FT2")
     with pytest.raises(PaymentRefused, match="not waiting for a transfer"):
-        refunds.sent_by_hand(made, by=clerk, reference="FT3")
+        refunds.sent_by_hand(made, by=clerk, reference="FT9")
 
     made.refresh_from_db()
     quote.refresh_from_db()
-    assert (made.state, made.external_id, quote.state) == (
-        "done", "bank:FT2", "refunded",
+    assert (made.state, made.external_id, made.approved_by, quote.state) == (
+        "done", "bank:FT2", clerk, "refunded",
     )  # fmt: skip
+
+
+def test_one_transfer_back_is_noted_for_one_refund(
+    gateway: StandIn, bank: None, rate: Any, shop: Account, payer: User, clerk: User
+) -> None:
+    quote = orders.place(tenant=shop.tenant, gateway=Gateway.BANK, amount=20 * DOLLAR, created_by=payer)
+    orders.credit(quote, payment_id="bank:FT3", received=quote.pay_amount)
+    quote.refresh_from_db()
+    one, other = (refund(quote, 1000, clerk) for _time in range(2))
+    refunds.sent_by_hand(one, by=clerk, reference="FT4")
+
+    with pytest.raises(PaymentRefused):
+        refunds.sent_by_hand(other, by=clerk, reference="FT4")
+
+    other.refresh_from_db()
+    assert other.state == "approved"
 
 
 def _spend(shop: Account, amount: int) -> None:
