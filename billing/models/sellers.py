@@ -148,7 +148,7 @@ class TaxRate(models.Model):
 
     def clean(self) -> None:
         """Raises ValidationError where another rate of the name holds on one of its days: both would be added."""
-        if self.starts_on is None:  # which its field says
+        if getattr(self, "starts_on", None) is None:  # which its field says
             return
         same = TaxRate.objects.filter(
             models.Q(ends_on=None) | models.Q(ends_on__gte=self.starts_on), jurisdiction=self.jurisdiction,
