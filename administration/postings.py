@@ -85,7 +85,7 @@ class EntryForm(ConfirmedForm):
 
     def clean_reference(self) -> str:
         name: str = self.cleaned_data["reference"]
-        if ledger.OWN_NAMES.match(name):
+        if ledger.is_own_name(name):
             raise ValidationError(_("The gateway names its own entries so; choose another reference."))
         return name
 

@@ -15,7 +15,7 @@ from billing.prices import Tariff
 from routing.selection.health import Health, RouteHealth
 from routing.selection.rank import MOST_OUT, MOST_READY, Candidate, Decision, Demand, kept, rank
 from routing.selection.reasons import Reason
-from routing.selection.shortlist import WANTED, Faults, RoutesByPrice, is_about_costs
+from routing.selection.shortlist import MANY, WANTED, Faults, RoutesByPrice, is_about_costs
 
 NOW = 1_000_000.0
 PREFIX = 7
@@ -125,7 +125,7 @@ routes_ = st.builds(
 
 
 @given(
-    st.lists(routes_, min_size=1, max_size=90, unique_by=lambda each: each.id),
+    st.lists(routes_, min_size=MANY + 1, max_size=90, unique_by=lambda each: each.id),
     demands,
     st.randoms(),
     st.sampled_from(["", "b"]),
