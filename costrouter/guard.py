@@ -29,24 +29,23 @@ class Guard:
         self._intake = Intake(min(most_body_bytes, LARGEST_FORM))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = dict(scope["headers"])
+        headers = RequestHeaders(scope["headers"])
         scope = self._as_the_client_sent_it(scope, headers)
-        if b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0":
+        if headers.announce_a_body:
             try:
-                receive = await self._with_body(receive, RequestHeaders(scope["headers"]))
+                receive = await self._with_body(receive, headers)
             except GatewayError as refusal:
                 return await _refuse(refusal, send)
         await self._application(scope, receive, send)
         return None
 
-    def _as_the_client_sent_it(self, scope: Scope, headers: dict[bytes, bytes]) -> Scope:
+    def _as_the_client_sent_it(self, scope: Scope, headers: RequestHeaders) -> Scope:
         """With the client's address and scheme where a trusted proxy says them."""
         client = scope.get("client")
         if not self._trusted_proxies or not client or not self._trusts(client[0]):
             return scope
-        hops = [value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"]
-        address = client_address(client[0], ", ".join(hops), self._trusted_proxies)
-        scheme = headers.get(b"x-forwarded-proto", b"").decode("latin-1").rpartition(",")[2].strip().lower()
+        address = client_address(client[0], ", ".join(headers.get_all("x-forwarded-for")), self._trusted_proxies)
+        scheme = headers.get("x-forwarded-proto", "").rpartition(",")[2].strip().lower()
         return {**scope, "client": [_plain(address), 0], "scheme": scheme if scheme == "https" else scope["scheme"]}
 
     def _trusts(self, peer: str) -> bool:

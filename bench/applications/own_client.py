@@ -7,16 +7,17 @@ from functools import lru_cache
 
 from bench.applications import forwarding
 from routing.wire import addresses
-from routing.wire import client as upstream
+from routing.wire.answer import Timeouts
+from routing.wire.client import Client
 
 _NETWORKS = addresses.networks(["127.0.0.0/8"])
-_TIMEOUTS = upstream.Timeouts(connect=5, first_byte=60, idle=60, total=900)
+_TIMEOUTS = Timeouts(connect=5, first_byte=60, idle=60, total=900)
 _HEADERS = tuple(forwarding.REQUEST_HEADERS.items())
 
 
 class OwnClient:
     def __init__(self) -> None:
-        self._client = upstream.Client(_NETWORKS)
+        self._client = Client(_NETWORKS)
 
     async def post(self, url: str, body: bytes) -> bytes:
         answer = await self._client.post(_origin(url), "", _HEADERS, body, _TIMEOUTS)

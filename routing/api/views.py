@@ -31,6 +31,7 @@ from routing.pipeline.call import Call
 from routing.pipeline.count import count
 from routing.pipeline.serve import serve
 from routing.pipeline.stream import StreamReply
+from routing.wire.writing import LARGE
 
 
 class EndpointView(GatewayView):
@@ -60,7 +61,7 @@ class EndpointView(GatewayView):
         idempotent = None
         if idempotency.IN_HEADERS in headers.by_name:
             idempotent = await idempotency.read(headers, request.path, raw)
-        if len(raw) <= body.LARGE:
+        if len(raw) <= LARGE:
             asked = self.endpoint.read(values)
         else:  # tens of thousands of parts, perhaps: a thread lets go of the interpreter every few milliseconds
             asked = await asyncio.to_thread(self.endpoint.read, values)
@@ -272,7 +273,7 @@ class GenerateView(EndpointView):
         asked["model"] = values["model"] = name
         gateway = request.gateway
         model = gemini_models.served(gateway.catalogue.snapshot, request.caller, name, request.started_at)
-        read = await asyncio.to_thread(read_generate, asked) if len(raw) > body.LARGE else read_generate(asked)
+        read = await asyncio.to_thread(read_generate, asked) if len(raw) > LARGE else read_generate(asked)
         weight = Weight(read, len(raw))
         return json_response({"totalTokens": weight.expected(gateway.health.learned.bytes_per_token(model.name))})
 

@@ -26,7 +26,8 @@ from routing.providers import ADAPTERS, recognise
 from routing.providers.base import End, Event, MalformedAnswer, Reader, UpstreamCall
 from routing.wire import fake
 from routing.wire.addresses import Network
-from routing.wire.client import Answer, Client, Fault, Timeouts, UpstreamFault
+from routing.wire.answer import Answer, Fault, Timeouts, UpstreamFault
+from routing.wire.client import Client
 
 _LONGEST_SECONDS: Final = 20.0
 _MOST_WORDS: Final = 200

@@ -39,7 +39,7 @@ from routing.selection.reasons import LACKS, Reason
 from routing.selection.shortlist import MANY, RoutesByPrice
 from routing.wire import addresses
 from routing.wire.addresses import ForbiddenAddress, Origin
-from routing.wire.client import Timeouts
+from routing.wire.answer import Timeouts
 
 log = logging.getLogger(__name__)
 

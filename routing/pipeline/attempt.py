@@ -15,7 +15,7 @@ from routing.catalogue.snapshot import RouteView
 from routing.pipeline.outcomes import OF_FAULT, OF_MEANING, Consequence, Ending, Mark, error_of
 from routing.providers.base import MalformedAnswer, Refusal
 from routing.selection.health import ACCOUNT_REST, CHANNEL_REST, Health
-from routing.wire.client import UpstreamFault
+from routing.wire.answer import UpstreamFault
 
 log = logging.getLogger(__name__)
 

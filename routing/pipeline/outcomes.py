@@ -16,7 +16,7 @@ from accounts.errors import GatewayError, ServiceUnavailable
 from billing.models import UsageRecord
 from routing.errors import ContentRefused, NoAvailableChannel, UpstreamError, UpstreamTimeout
 from routing.providers.base import Refusal
-from routing.wire.client import Fault
+from routing.wire.answer import Fault
 
 Outcome = UsageRecord.Outcome
 

@@ -41,7 +41,7 @@ from routing.pipeline.whole import read_whole
 from routing.providers import ADAPTERS, recognise
 from routing.providers.base import Adapter, MalformedAnswer, Reader, UpstreamCall, UpstreamRequest
 from routing.wire import fake
-from routing.wire.client import Answer
+from routing.wire.answer import Answer
 from routing.wire.writing import LARGE
 
 _MOST_ERROR_BYTES = 64 * 1024

@@ -22,7 +22,7 @@ from routing.pipeline.outcomes import LEFT, OF_FAULT, STOPPED, SUCCESS, Close, C
 from routing.pipeline.run import ClientGone, Run
 from routing.pipeline.whole import MOST_LOOKED_AT
 from routing.providers.base import End, MalformedAnswer, Reader
-from routing.wire.client import PAUSE_BYTES, Answer, UpstreamFault
+from routing.wire.answer import PAUSE_BYTES, Answer, UpstreamFault
 from routing.wire.events import opens_json
 from routing.wire.frames import Again
 from routing.wire.values import Values

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from routing.endpoints.base import Assembler, Form
 from routing.providers.base import End, MalformedAnswer, Reader
-from routing.wire.client import MAX_BODY_BYTES, Answer
+from routing.wire.answer import MAX_BODY_BYTES, Answer
 from routing.wire.values import Values
 
 _EVENTS: Final = b"text/event-stream"

@@ -13,341 +13,18 @@ import ssl
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cached_property, lru_cache
-from typing import Any, Final, Literal, Protocol
-
-import httptools
+from functools import lru_cache
+from typing import Any, Final
 
 from routing.wire import addresses
 from routing.wire.addresses import ForbiddenAddress, Network, Origin
+from routing.wire.answer import Answer, Timeouts, UpstreamFault
+from routing.wire.connection import Connection, Key
 from routing.wire.deadlines import Deadlines
 
-Fault = Literal[
-    "connect_failed",
-    "tls_failed",
-    "connect_timeout",
-    "first_byte_timeout",
-    "idle_timeout",
-    "total_timeout",
-    "invalid_response",
-    "broken_stream",
-    "cancelled",
-]
-
-MAX_HEAD_BYTES: Final = 64 * 1024
-MAX_BODY_BYTES: Final = 64 * 1024 * 1024
-PAUSE_BYTES: Final = 64 * 1024
-"""Unread answer bytes at which the connection stops being read."""
 IDLE_CONNECTION_SECONDS: Final = 30.0
 ADDRESS_SECONDS: Final = 30.0
-HANG_UP_SECONDS: Final = 0.25
-STALE_SECONDS: Final = 1.0
-"""A kept connection that had ended before a request shows it within the way there and back."""
 _MOST_IDLE: Final = 256
-
-
-@dataclass(frozen=True)
-class Timeouts:
-    """Seconds: to connect (with TLS), to the first byte of the answer, between bytes, and in all."""
-
-    connect: float
-    first_byte: float
-    idle: float
-    total: float
-
-    @cached_property
-    def shortest(self) -> float:
-        """The shorter of both silences."""
-        return min(self.first_byte, self.idle)
-
-    @cached_property
-    def for_whole_answer(self) -> Timeouts:
-        """For an answer that comes at once: its first byte is its last, so only the total bounds it."""
-        return Timeouts(self.connect, self.total, self.idle, self.total)
-
-
-class UpstreamFault(Exception):
-    """The exchange failed; `fault` is from a closed list, the text is for operators."""
-
-    def __init__(self, fault: Fault, detail: str = "") -> None:
-        super().__init__(detail or fault)
-        self.fault = fault
-        self.detail = detail
-
-
-class Answer(Protocol):
-    """An upstream's answer, its body still on the way."""
-
-    status: int
-    headers: dict[bytes, bytes]
-    """By their names in lower case."""
-
-    async def read(self) -> bytes:
-        """The rest of the body; raises UpstreamFault."""
-
-    async def next(self, timeout: float | None = None) -> bytes | None:
-        """What has arrived, None at the end; b"" after `wake` or `timeout` seconds. Raises UpstreamFault."""
-
-    def wake(self) -> None:
-        """Lets a waiting `next` return b""."""
-
-    def hang_up(self) -> None:
-        """Stops the upstream at once; reading goes on until it has noticed, for a fraction of a second at most."""
-
-    def close(self) -> None:
-        """Ends the exchange: an answer read to its end leaves its connection for others, any other closes it."""
-
-
-class _Connection(asyncio.Protocol):
-    """One exchange on a connection; the parser calls the on_* methods, two of which are those of plain containers.
-
-    A connection that is kept goes on as a new object: whoever still has the old one cannot reach the next exchange.
-    """
-
-    idle_since = 0.0
-    has_head = False
-    status = 0
-    headers: dict[bytes, bytes]
-    _waiter: asyncio.Future[None] | None = None
-    _buffered = 0
-    """Bytes that brought the part of the body that is not read yet."""
-    _bodiless = 0
-    """Bytes since then: heads, trailers, framing."""
-    _has_bytes = False
-    _is_paused = False
-    _is_complete = False
-    _has_length = False
-    _may_be_kept = False
-    _is_hung_up = False
-    _fault: UpstreamFault | None = None
-    _timeouts: Timeouts | None = None
-    _heard_at = 0.0
-    """Since when the upstream has been silent; it may be for `_patience` seconds, then it is `_late`."""
-    _patience = 0.0
-    _late: Fault = "first_byte_timeout"
-    _ends_at = 0.0
-
-    def __init__(
-        self, pool: Client, key: tuple[str, str, int], loop: asyncio.AbstractEventLoop, kept: Any = None
-    ) -> None:
-        self._pool = pool
-        self._key = key
-        self._loop = loop
-        self._transport: Any = kept
-        self._is_kept = kept is not None
-        self._fields: dict[bytes, bytes] = {}
-        self.on_header = self._fields.__setitem__
-        self._body: list[bytes] = []
-        self.on_body = self._body.append
-        self._parser = httptools.HttpResponseParser(self)
-
-    # --- the exchange ---
-
-    def send(self, head: bytes, body: bytes, timeouts: Timeouts, ends_at: float) -> None:
-        self._timeouts = timeouts
-        self._ends_at = ends_at
-        self._heard_at = self._loop.time()
-        self._patience = timeouts.first_byte
-        # At the shorter of both silences, so that the first byte need not move it.
-        self._pool.deadlines.set(self, min(self._heard_at + timeouts.shortest, ends_at))
-        self._transport.writelines((head, body)) if len(body) > 65536 else self._transport.write(head + body)
-
-    async def send_more(self, pieces: tuple[bytes, ...]) -> None:
-        """Others have their turn between the pieces: TLS encrypts each as it is written."""
-        for piece in pieces:
-            if not self.is_open:
-                return
-            self._transport.write(piece)
-            await asyncio.sleep(0)
-
-    async def read(self) -> bytes:
-        while not self._is_complete:
-            if self._buffered > MAX_BODY_BYTES:
-                self._fail(UpstreamFault("invalid_response", "the answer is too large"))
-            if self._is_paused:
-                self._resume()
-            await self.news()
-        return self._take()
-
-    async def next(self, timeout: float | None = None) -> bytes | None:
-        if not self._body and not self._is_complete:
-            if timeout is None:
-                await self.news()
-            else:
-                await self._news_within(timeout)
-            if not self._body and self._fault is not None:  # what came before the fault is read first
-                raise self._fault
-        if not self._body:
-            return None if self._is_complete else b""
-        data = self._take()
-        if self._is_paused:
-            self._resume()
-        return data
-
-    def _take(self) -> bytes:
-        body = self._body
-        data = body[0] if len(body) == 1 else b"".join(body)
-        body.clear()
-        self._buffered = 0
-        return data
-
-    def hang_up(self) -> None:
-        """Says that we are leaving; what the upstream had sent by the time it noticed is still read, for a moment."""
-        if self._is_complete or self._fault is not None:
-            return
-        if not self._transport.can_write_eof():  # TLS has no half-closed state
-            self._fail(UpstreamFault("cancelled"))
-            return
-        self._transport.write_eof()
-        self._is_hung_up = True
-        self._late = "cancelled"
-        self._ends_at = self._loop.time() + HANG_UP_SECONDS
-        self._pool.deadlines.set(self, self._deadline)
-        if self._is_paused:
-            self._resume()
-
-    def close(self) -> None:
-        self._pool.deadlines.drop(self)
-        if self._may_be_kept and self._fault is None and not self._body:
-            transport, self._transport = self._transport, None
-            self._may_be_kept = False
-            del self._parser  # which holds our methods: a cycle that only the garbage collector would find
-            self._pool.keep(self._key, transport, self._loop)
-        else:
-            self.abort()
-            self._fail(UpstreamFault("cancelled"))
-
-    def abort(self) -> None:
-        if self._transport is not None:
-            self._transport.abort()
-
-    @property
-    def is_open(self) -> bool:
-        return self._transport is not None and not self._transport.is_closing()
-
-    @property
-    def was_stale(self) -> bool:
-        """A kept connection that the upstream had closed before it took this request, as the end shows that came."""
-        return self._is_kept and not self._has_bytes and self._loop.time() - self._heard_at < STALE_SECONDS
-
-    def news(self) -> asyncio.Future[None]:
-        """Done when something has arrived, or happened; raises the fault that has happened already."""
-        if self._fault is not None:
-            raise self._fault
-        self._waiter = self._loop.create_future()
-        return self._waiter
-
-    async def _news_within(self, seconds: float) -> None:
-        wake_up = self._loop.call_later(seconds, self.wake)
-        try:
-            await self.news()
-        finally:
-            wake_up.cancel()
-
-    def wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-
-    def _fail(self, fault: UpstreamFault) -> None:
-        if self._fault is None and not self._is_complete:
-            self._fault = fault
-            self.abort()
-            self.wake()
-
-    def look(self, now: float) -> float | None:
-        """Data only moves the deadline, which is looked at when the one before is over."""
-        if self._is_paused:  # the reader is slow, not the upstream
-            self._heard_at = now
-        if now < self._deadline:
-            return self._deadline
-        is_over = now >= self._ends_at and self._late != "cancelled"
-        self._fail(UpstreamFault("total_timeout" if is_over else self._late))
-        return None
-
-    @property
-    def _deadline(self) -> float:
-        return min(self._heard_at + self._patience, self._ends_at)
-
-    def _resume(self) -> None:
-        self._is_paused = False
-        if self.is_open:
-            self._heard_at = self._loop.time()
-            self._transport.resume_reading()
-
-    # --- asyncio's callbacks ---
-
-    def connection_made(self, transport: Any) -> None:
-        self._transport = transport
-
-    def data_received(self, data: bytes) -> None:
-        if self._timeouts is None or self._is_complete:  # nobody asked: not a connection to keep
-            self.abort()
-            return
-        self._heard_at = self._loop.time()
-        if not self._has_bytes:
-            self._begin(self._timeouts)
-        try:
-            self._parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            self._may_be_kept = False
-            self._fail(UpstreamFault("invalid_response", f"not HTTP: {type(error).__name__}"))
-            self.wake()
-            return
-        if self._body:
-            self._bodiless = 0
-            self._buffered += len(data)
-            if self._buffered > PAUSE_BYTES and not self._is_paused and not self._is_complete:
-                self._is_paused = True
-                self._transport.pause_reading()
-        else:
-            self._bodiless += len(data)
-            if self._bodiless > MAX_HEAD_BYTES:
-                self._fail(UpstreamFault("invalid_response", "the headers are too large"))
-        self.wake()
-
-    def _begin(self, timeouts: Timeouts) -> None:
-        """The first byte is here: from now on the upstream may be silent for another while."""
-        self._has_bytes = True
-        self._patience = timeouts.idle
-        if self._late != "cancelled":
-            self._late = "idle_timeout"
-
-    def eof_received(self) -> bool:
-        if self.has_head and not self._has_length:
-            self._is_complete = True  # a body that ends with its connection
-            self.wake()
-        return False
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._pool.forget(self._key, self)
-        if self._timeouts is not None:
-            self._fail(UpstreamFault("broken_stream", type(exc).__name__ if exc else "closed by the upstream"))
-
-    # --- httptools' callbacks ---
-
-    def on_message_begin(self) -> None:
-        if self._is_complete:
-            raise ValueError("a second answer to one request")
-
-    def on_headers_complete(self) -> None:
-        self.status = self._parser.get_status_code()
-        if self.status < 200:  # an interim answer (RFC 9110, section 15.2)
-            self._fields.clear()
-            return
-        # A copy: trailers, which nobody reads, still come in.
-        self.headers = headers = {name.lower(): value for name, value in self._fields.items()}
-        self._has_length = b"content-length" in headers or b"chunked" in headers.get(b"transfer-encoding", b"").lower()
-        if headers.get(b"content-encoding", b"identity") != b"identity":
-            self._fail(UpstreamFault("invalid_response", "the answer is encoded although identity was asked for"))
-            return
-        self.has_head = True
-
-    def on_message_complete(self) -> None:
-        if self.status >= 200:
-            self._is_complete = True
-            # llhttp forgets it after this callback; what is half closed takes no other request.
-            self._may_be_kept = self._parser.should_keep_alive() and not self._is_hung_up
 
 
 def _nothing() -> None:
@@ -361,8 +38,8 @@ class Client:
         self._networks = networks
         self.deadlines = Deadlines()
         """Of the exchanges under way."""
-        self._idle: defaultdict[tuple[str, str, int], deque[_Connection]] = defaultdict(deque)
-        self._addresses: dict[tuple[str, str, int], tuple[float, list[str]]] = {}
+        self._idle: defaultdict[Key, deque[Connection]] = defaultdict(deque)
+        self._addresses: dict[Key, tuple[float, list[str]]] = {}
         self._tls: ssl.SSLContext | None = None
 
     async def post(
@@ -402,7 +79,7 @@ class Client:
                 connection.close()
                 raise
 
-    def _take(self, origin: Origin) -> _Connection | None:
+    def _take(self, origin: Origin) -> Connection | None:
         idle = self._idle[origin.scheme, origin.host, origin.port]
         oldest = time.monotonic() - IDLE_CONNECTION_SECONDS
         while idle:
@@ -412,7 +89,7 @@ class Client:
             connection.abort()
         return None
 
-    def keep(self, key: tuple[str, str, int], transport: Any, loop: asyncio.AbstractEventLoop) -> None:
+    def keep(self, key: Key, transport: Any, loop: asyncio.AbstractEventLoop) -> None:
         """Keeps a connection for the next request, and lets go of those that have waited too long for one."""
         idle = self._idle[key]
         now = time.monotonic()
@@ -421,24 +98,24 @@ class Client:
         if len(idle) >= _MOST_IDLE or transport.is_closing():
             transport.abort()
             return
-        connection = _Connection(self, key, loop, kept=transport)
+        connection = Connection(self, key, loop, kept=transport)
         connection.idle_since = now
         transport.set_protocol(connection)
         idle.append(connection)
 
-    def forget(self, key: tuple[str, str, int], connection: _Connection) -> None:
+    def forget(self, key: Key, connection: Connection) -> None:
         idle = self._idle[key]
         if connection in idle:
             idle.remove(connection)
 
-    async def _connect(self, origin: Origin, timeouts: Timeouts) -> _Connection:
+    async def _connect(self, origin: Origin, timeouts: Timeouts) -> Connection:
         try:
             async with asyncio.timeout(timeouts.connect):
                 return await self._connect_any(origin)
         except TimeoutError:
             raise UpstreamFault("connect_timeout") from None
 
-    async def _connect_any(self, origin: Origin) -> _Connection:
+    async def _connect_any(self, origin: Origin) -> Connection:
         """Tries the permitted addresses in order."""
         key = (origin.scheme, origin.host, origin.port)
         loop = asyncio.get_running_loop()
@@ -449,7 +126,7 @@ class Client:
         for address in await self._resolve(key, origin):
             try:
                 _transport, connection = await loop.create_connection(
-                    lambda: _Connection(self, key, loop), address, origin.port, **secure
+                    lambda: Connection(self, key, loop), address, origin.port, **secure
                 )
                 return connection
             except ssl.SSLError as error:
@@ -458,7 +135,7 @@ class Client:
                 fault = UpstreamFault("connect_failed", type(error).__name__)
         raise fault
 
-    async def _resolve(self, key: tuple[str, str, int], origin: Origin) -> list[str]:
+    async def _resolve(self, key: Key, origin: Origin) -> list[str]:
         """The addresses that a connection may be made to, asked again every half minute."""
         resolved_at, found = self._addresses.get(key, (0.0, []))
         if found and time.monotonic() - resolved_at < ADDRESS_SECONDS:

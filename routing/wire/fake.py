@@ -17,7 +17,7 @@ import orjson
 
 from routing.wire import fake_media
 from routing.wire.addresses import Origin
-from routing.wire.client import UpstreamFault
+from routing.wire.answer import UpstreamFault
 
 _WORDS: Final = [
     "This",
@@ -43,7 +43,7 @@ _DIMENSIONS: Final = 8
 
 
 class FakeAnswer:
-    """Plays back pieces with pauses; the shape is routing.wire.client.Answer's."""
+    """Plays back pieces with pauses; the shape is routing.wire.answer.Answer's."""
 
     def __init__(
         self, status: int, headers: dict[bytes, bytes], pieces: list[bytes], pause: float, *, is_cut: bool

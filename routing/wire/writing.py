@@ -15,7 +15,7 @@ import orjson
 SIZE: Final = 64 * 1024
 """Letters of a piece: about a millisecond where each of them is an escape."""
 LARGE: Final = 400_000
-"""Bytes of a body; a smaller one is translated and written in a few milliseconds."""
+"""Bytes of a body; a smaller one is checked, translated and written in a few milliseconds."""
 _GROUP: Final = 32
 """Members that are looked at together."""
 _OF_A_VALUE: Final = 16

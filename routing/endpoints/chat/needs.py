@@ -57,12 +57,19 @@ NOTHING_SHOWN: Final = (0, 0, 0)
 
 def shown_of(images: list[str], documents: list[str]) -> tuple[int, int, int]:
     """Of pictures and of documents with pages: their letters in the body, their tokens as expected, and at most."""
-    pages = sum([1 + len(data) // PAGE_BYTES for data in documents])
-    return (
-        sum(map(len, images)) + sum(map(len, documents)),
-        len(images) * IMAGE_TOKENS + pages * PAGE_TOKENS,
-        len(images) * IMAGE_TOKENS_AT_MOST + pages * (PAGE_TOKENS + IMAGE_TOKENS_AT_MOST),
-    )
+    pages = sum([pages_of(data) for data in documents])
+    return sum(map(len, images)) + sum(map(len, documents)), *shown_tokens(len(images), pages)
+
+
+def pages_of(data: str) -> int:
+    """Pages of a document in base64."""
+    return 1 + len(data) // PAGE_BYTES
+
+
+def shown_tokens(images: int, pages: int) -> tuple[int, int]:
+    """Tokens of so many pictures and pages, as expected and at most."""
+    expected = images * IMAGE_TOKENS + pages * PAGE_TOKENS
+    return expected, images * IMAGE_TOKENS_AT_MOST + pages * (PAGE_TOKENS + IMAGE_TOKENS_AT_MOST)
 
 
 def _output_cap(request: ChatRequest, cap: int | None, model: ModelFacts, least_input: int, expected_input: int) -> int:

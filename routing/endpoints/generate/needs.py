@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import Any, Final
 
 from routing.endpoints.base import LEAST_USEFUL_OUTPUT, Learned, ModelFacts, Needs
-from routing.endpoints.chat.needs import BYTES_OF_A_TOKEN_AT_MOST, IMAGE_TOKENS, IMAGE_TOKENS_AT_MOST
+from routing.endpoints.chat.needs import BYTES_OF_A_TOKEN_AT_MOST, IMAGE_TOKENS, IMAGE_TOKENS_AT_MOST, pages_of
 from routing.endpoints.generate.schema import GenerateRequest
 from routing.endpoints.invalid import IntegerAboveMaxValue
 from routing.errors import ContextLengthExceeded
 
 _PDF: Final = "application/pdf"
-_PAGE_BYTES: Final = 64 * 1024
-"""Of base64 for a page of a document: a guess, corrected by what the upstream counts."""
 _PAGE_TOKENS: Final = 1_120
 """The most that Google counts for one (ai.google.dev/gemini-api/docs/media-resolution)."""
 _BEGINNING: Final = 512
@@ -34,7 +32,7 @@ class Weight:
                 self.images += 1
                 self.text_bytes -= len(blob.data)
             elif blob is not None and blob.mime_type.lower() == _PDF:
-                self.pages += 1 + len(blob.data) // _PAGE_BYTES
+                self.pages += pages_of(blob.data)
                 self.text_bytes -= len(blob.data)
 
     def expected(self, bytes_per_token: float) -> int:

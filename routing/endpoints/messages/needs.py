@@ -5,13 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from routing.endpoints.base import LEAST_USEFUL_OUTPUT, Learned, ModelFacts, Needs
-from routing.endpoints.chat.needs import (
-    BYTES_OF_A_TOKEN_AT_MOST,
-    IMAGE_TOKENS,
-    IMAGE_TOKENS_AT_MOST,
-    PAGE_BYTES,
-    PAGE_TOKENS,
-)
+from routing.endpoints.chat.needs import BYTES_OF_A_TOKEN_AT_MOST, pages_of, shown_tokens
 from routing.endpoints.messages.schema import CountRequest, MessagesRequest, Source
 from routing.errors import ContextLengthExceeded
 
@@ -39,16 +33,14 @@ class Weight:
                     self.documents += block.source.type == "url"
                     continue
                 else:
-                    self.documents += 1 + len(data) // PAGE_BYTES
+                    self.documents += pages_of(data)
                 self.text_bytes -= len(data)
 
     def expected(self, bytes_per_token: float) -> int:
-        shown = self.images * IMAGE_TOKENS + self.documents * PAGE_TOKENS
-        return int(self.text_bytes / bytes_per_token) + shown
+        return int(self.text_bytes / bytes_per_token) + shown_tokens(self.images, self.documents)[0]
 
     def bound(self, dense_bytes_per_token: float) -> int:
-        shown = self.images * IMAGE_TOKENS_AT_MOST + self.documents * (PAGE_TOKENS + IMAGE_TOKENS_AT_MOST)
-        return int(self.text_bytes / dense_bytes_per_token) + shown
+        return int(self.text_bytes / dense_bytes_per_token) + shown_tokens(self.images, self.documents)[1]
 
 
 def needs_of(

@@ -13,7 +13,7 @@ from routing.catalogue.snapshot import ChannelView, ModelView, RouteView, Snapsh
 from routing.errors import ModelNotFound
 from routing.selection.reasons import LACKS, Reason
 from routing.wire.addresses import Origin
-from routing.wire.client import Timeouts
+from routing.wire.answer import Timeouts
 
 
 def caller(*, currency: str = "USD", allowed: frozenset[str] = frozenset()) -> Caller:

@@ -22,7 +22,7 @@ from billing.kinds import Usage
 from routing.catalogue.probe import FAULTS, Result, probe
 from routing.models import CatalogueModel, Channel, CostPrice, Route
 from routing.wire.addresses import networks
-from routing.wire.client import Fault
+from routing.wire.answer import Fault
 from tests import upstream as up
 from tests.upstream import Upstream
 

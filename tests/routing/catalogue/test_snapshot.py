@@ -17,7 +17,7 @@ from billing.models import Price, PricePlan, PriceWithdrawal
 from routing.catalogue.models import CostPriceWithdrawal
 from routing.catalogue.snapshot import Catalogue, ChannelView, ModelView, RouteView, build, read_version
 from routing.models import CatalogueModel, Channel, CostPrice, Route
-from routing.wire.client import Timeouts
+from routing.wire.answer import Timeouts
 from tests.bookkeeping import default_database
 from tests.databases import PostgresDatabases, SqliteDatabases
 

@@ -12,7 +12,7 @@ from routing.pipeline.attempt import Attempt, AttemptFailed
 from routing.pipeline.outcomes import OF_FAULT, OF_MEANING, Ending
 from routing.providers.base import MalformedAnswer, Meaning, Refusal
 from routing.selection.health import ChannelHealth, Health, RouteHealth
-from routing.wire.client import Fault, UpstreamFault
+from routing.wire.answer import Fault, UpstreamFault
 from tests.routing.pipeline.test_plan import route
 
 ROUTE = route()

@@ -23,7 +23,7 @@ from routing.pipeline.outcomes import (
     error_of,
 )
 from routing.providers.base import Meaning, Refusal
-from routing.wire.client import Fault
+from routing.wire.answer import Fault
 
 REFUSAL = Refusal("content_refused", "invalid_request_error", "content_filter", "No.", param="messages")
 BROKE_OFF = "The upstream broke off before the answer was complete."

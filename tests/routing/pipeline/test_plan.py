@@ -29,7 +29,7 @@ from routing.selection.learned import DENSE
 from routing.selection.reasons import LACKS, Reason
 from routing.selection.shortlist import MANY
 from routing.wire.addresses import Origin
-from routing.wire.client import Timeouts
+from routing.wire.answer import Timeouts
 
 _ids = itertools.count(1)
 WITHOUT = {name: frozenset(LACKS) - {name} for name in LACKS}

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from routing.wire.addresses import Origin, networks
-from routing.wire.client import Answer, Client, Timeouts, UpstreamFault
+from routing.wire.answer import Answer, Timeouts, UpstreamFault
+from routing.wire.client import Client
 from tests.servers import free_port
 
 LOOPBACK = networks(["127.0.0.0/8", "::1/128"])

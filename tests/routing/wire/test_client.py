@@ -6,7 +6,9 @@ import asyncio
 
 import pytest
 
-from routing.wire.client import PAUSE_BYTES, STALE_SECONDS, Client, UpstreamFault
+from routing.wire.answer import PAUSE_BYTES, UpstreamFault
+from routing.wire.client import Client
+from routing.wire.connection import STALE_SECONDS
 from tests.routing.wire.raw_upstream import (
     CHUNKED,
     HELLO,

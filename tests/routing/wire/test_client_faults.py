@@ -7,7 +7,8 @@ import asyncio
 import pytest
 
 from routing.wire.addresses import Origin
-from routing.wire.client import MAX_BODY_BYTES, Client, Timeouts
+from routing.wire.answer import MAX_BODY_BYTES, Timeouts
+from routing.wire.client import Client
 from tests.routing.wire.raw_upstream import (
     CHUNKED,
     HELLO,

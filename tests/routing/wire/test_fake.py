@@ -22,7 +22,7 @@ from routing.providers.openai import OPENAI
 from routing.providers.openai.usage import usage_of
 from routing.providers.recordings import expected_seconds
 from routing.wire import addresses, fake
-from routing.wire.client import UpstreamFault
+from routing.wire.answer import UpstreamFault
 from routing.wire.events import EventParser
 from routing.wire.fake import FakeAnswer, answer
 
