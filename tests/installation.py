@@ -71,6 +71,7 @@ class Via:
 CHEAP: Final = Via()
 DEAR: Final = Via(cost=Tariff(input=2 * DOLLAR, output=8 * DOLLAR, cached_input=None))
 DEAREST: Final = Via(cost=Tariff(input=3 * DOLLAR, output=9 * DOLLAR, cached_input=None))
+HASTY: Final = Via(first_byte_timeout=0.5, idle_timeout=0.5, total_timeout=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,8 @@ class Shape:
 
 SINGLE: Final = Shape()
 DOUBLE: Final = Shape(vias=(CHEAP, DEAR))
+COST: Final = 12 * 2_000 + 5 * 8_000
+"""Of an answer with the upstream's own counts (tests/upstream.py), at an offer's price."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,12 +22,11 @@ from tests import upstream as up
 from tests.callers import PATH, Caller
 from tests.databases import PostgresDatabases, SqliteDatabases
 from tests.gateway import Gateway
-from tests.installation import SINGLE, Offer
+from tests.installation import COST, SINGLE, Offer
 from tests.worlds import World
 
 HERE: Final = Path(__file__).parent
 PIECES: Final = 5
-WHOLE_COST: Final = 12 * 2_000 + 5 * 8_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +139,7 @@ def _assert_told(caller: Caller, received: list[up.Received], got: Got, point: P
     (record,) = records
     assert got.pieces <= record.output_tokens
     if got.whole is not None or got.is_done:
-        assert record.cost == WHOLE_COST
+        assert record.cost == COST
     if not point.is_sent:
         assert record.cost == 0
 

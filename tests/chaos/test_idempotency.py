@@ -16,11 +16,10 @@ import pytest
 from billing.models import Process, Reservation
 from tests import upstream as up
 from tests.callers import PATH, Caller, record_id
-from tests.installation import SINGLE, Offer
+from tests.installation import COST, SINGLE, Offer
 from tests.worlds import World
 
 LANES = 16
-COST = 12 * 2_000 + 5 * 8_000
 SETTINGS = {"HEARTBEAT_SECONDS": "0.5", "OWNER_DEAD_SECONDS": "3"}
 SIZES = [pytest.param(120, id="120 requests"), pytest.param(1000, id="1000 requests", marks=pytest.mark.chaos)]
 

@@ -19,11 +19,10 @@ from tests import upstream as up
 from tests.callers import PATH, Caller, record_id
 from tests.databases import PostgresDatabases, SqliteDatabases
 from tests.gateway import Gateway
-from tests.installation import SINGLE, Offer
+from tests.installation import COST, SINGLE, Offer
 from tests.worlds import World
 
 LANES = 12
-COST = 12 * 2_000 + 5 * 8_000
 
 
 class Load:

@@ -16,10 +16,8 @@ from tests import servers
 from tests import upstream as up
 from tests.databases import PostgresDatabases
 from tests.envelopes import assert_error, assert_retriable
-from tests.installation import SINGLE
+from tests.installation import COST, SINGLE
 from tests.worlds import World
-
-COST = 12 * 2_000 + 5 * 8_000
 
 
 @pytest.fixture

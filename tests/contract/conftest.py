@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+import httpx
 import pytest
 
-from tests.callers import Caller
+from tests.callers import PATH, Caller
 from tests.databases import PostgresDatabases, SqliteDatabases
 from tests.installation import DOUBLE, SINGLE, Offer
 from tests.worlds import World, redis_database
@@ -48,3 +49,17 @@ def model(world: World) -> Offer:
 def double(world: World) -> Offer:
     """A model with two routes, the cheaper one first."""
     return world.offer(DOUBLE)
+
+
+@pytest.fixture(scope="module")
+def filler(shared_world: World) -> tuple[Caller, Offer]:
+    return shared_world.caller(), shared_world.offer(SINGLE)
+
+
+@pytest.fixture
+def retry_budget(filler: tuple[Caller, Offer]) -> None:
+    """Failover is paid for by a share of all requests: some more for each test, so that none takes another's."""
+    caller, model = filler
+    url = f"{caller.installation.gateway_url}{PATH}"
+    for _number in range(3):
+        assert httpx.post(url, json=caller.body(model), headers=caller.authorization).status_code == 200

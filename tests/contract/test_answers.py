@@ -13,12 +13,11 @@ from tests import schemas
 from tests import upstream as up
 from tests.callers import MESSAGES, Caller, decoded, record_id
 from tests.faults import CANARY, OWN_HEADERS, slow_answer, zipped_answer
-from tests.installation import CHEAP, DOLLAR, Offer, Shape, Tariff
+from tests.installation import CHEAP, COST, DOLLAR, Offer, Shape, Tariff
 from tests.worlds import World
 
 NESTED = json.loads("[" * 400 + "]" * 400)
 """Lists in lists, deeper than can be written."""
-COST = 12 * 2_000 + 5 * 8_000
 """Nano-dollars of the scripted upstream's ordinary answer at the ordinary price."""
 
 

@@ -1,16 +1,14 @@
-"""What goes wrong upstream: failover before the first byte, honest errors after it, timeouts, rests, leavers."""
+"""What goes wrong upstream: failover before the first byte, honest errors after it, timeouts, rests."""
 
 from __future__ import annotations
 
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-import httpx
 import pytest
 
 from tests import upstream as up
-from tests.callers import PATH, Caller, decoded
+from tests.callers import Caller, decoded
 from tests.envelopes import assert_error, assert_final, assert_retriable
 from tests.faults import (
     BROKEN,
@@ -26,25 +24,11 @@ from tests.faults import (
     TEXT,
     ContentRefusal,
 )
-from tests.installation import CHEAP, DEAR, DEAREST, DOUBLE, SINGLE, Offer, Shape, Via
+from tests.installation import CHEAP, COST, DEAR, DEAREST, DOUBLE, HASTY, SINGLE, Offer, Shape, Via
 from tests.servers import free_port
 from tests.worlds import World
 
-COST = 12 * 2_000 + 5 * 8_000
-
-
-@pytest.fixture(scope="module")
-def _filler(shared_world: World) -> tuple[Caller, Offer]:
-    return shared_world.caller(), shared_world.offer(SINGLE)
-
-
-@pytest.fixture(autouse=True)
-def _budget(_filler: tuple[Caller, Offer]) -> None:
-    """Failover is paid for by a share of all requests: some more for each test, so that none takes another's."""
-    caller, model = _filler
-    url = f"{caller.installation.gateway_url}{PATH}"
-    for _number in range(3):
-        assert httpx.post(url, json=caller.body(model), headers=caller.authorization).status_code == 200
+pytestmark = pytest.mark.usefixtures("retry_budget")
 
 
 def assert_nothing_owed(caller: Caller, before: int, outcome: str, status: int, code: str) -> None:
@@ -350,7 +334,6 @@ def test_stream_that_breaks_after_its_usage_is_billed_by_that_usage(caller: Call
 
 # --- timeouts --------------------------------------------------------------------------------------------------------
 
-HASTY = Via(first_byte_timeout=0.5, idle_timeout=0.5, total_timeout=2)
 HASTY_SINGLE = Shape(vias=(HASTY,))
 
 
@@ -506,173 +489,7 @@ def test_open_breaker_of_the_only_route_is_a_503_and_no_upstream_call(caller: Ca
     assert_retriable(response, at_most=300)
 
 
-# --- the client leaves -----------------------------------------------------------------------------------------------
-
-
-def test_client_that_leaves_a_stream_cancels_the_upstream_within_a_second(
-    each_world: World, each_caller: Caller
-) -> None:
-    model = each_world.offer(Shape())
-    each_caller.upstream.on(model.upstream, ENDLESS)
-
-    with each_caller.listening(model) as response:
-        seen = b""
-        for part in response.iter_raw():
-            seen += part
-            if seen.count(b" x") > 5:
-                break
-
-    (request,) = each_caller.upstream.received(model.upstream)
-    assert request.was_left_within(1)
-    record = each_caller.only_record()
-    assert (record.outcome, record.usage_source) == ("client_gone", "estimated")
-    assert record.output_tokens >= 5
-    assert record.cost == record.input_tokens * 2_000 + record.output_tokens * 8_000
-
-
-def test_client_that_leaves_a_silent_stream_cancels_the_upstream_within_a_second(caller: Caller, model: Offer) -> None:
-    caller.upstream.on(model.upstream, up.stream(*SPOKEN, up.HANG))
-
-    with caller.listening(model) as response:
-        next(response.iter_raw())
-
-    (request,) = caller.upstream.received(model.upstream)
-    assert request.was_left_within(1)
-    assert caller.only_record().outcome == "client_gone"
-
-
-def leave_after(caller: Caller, model: Offer, seconds: float, *, is_stream: bool) -> None:
-    """Asks, and hangs up before an answer."""
-    url = f"{caller.installation.gateway_url}{PATH}"
-    body = caller.body(model, stream=is_stream)
-    with pytest.raises(httpx.ReadTimeout):
-        httpx.post(url, json=body, headers=caller.authorization, timeout=seconds)
-
-
-def test_client_that_leaves_a_stream_before_the_first_byte_owes_its_prompt(caller: Caller, model: Offer) -> None:
-    """The upstream has read it; otherwise long prompts could be had for nothing by leaving in time."""
-    caller.upstream.on(model.upstream, up.Reply((up.Pause(2), *up.told().steps)))
-    before = caller.available
-
-    leave_after(caller, model, 0.4, is_stream=True)
-
-    (request,) = caller.upstream.received(model.upstream)
-    assert request.was_left_within(1)
-    record = caller.only_record()
-    assert (record.outcome, record.output_tokens, record.usage_source) == ("client_gone", 0, "estimated")
-    assert record.cost == record.input_tokens * 2_000 > 0
-    assert caller.available == before - record.cost
-
-
-def test_client_that_leaves_while_another_route_is_sought_owes_nothing_for_the_one_that_failed(
-    world: World, caller: Caller
-) -> None:
-    """The second route cannot be connected to: its prompt was never sent."""
-    with up.silent_port() as port:
-        model = world.offer(Shape(vias=(CHEAP, Via(cost=DEAR.cost, url=f"http://127.0.0.1:{port}/v1"))))
-        caller.upstream.on(model.upstream, up.plain(500, {"error": {"message": "down"}}))
-        leave_after(caller, model, 0.6, is_stream=True)
-        record = caller.only_record()
-
-    assert (record.outcome, record.cost, record.usage_source) == ("client_gone", 0, "none")
-
-
-def test_json_answer_that_nobody_waits_for_is_read_to_its_end_and_billed(caller: Caller, model: Offer) -> None:
-    caller.upstream.on(model.upstream, up.Reply((up.Pause(1), *up.answer().steps)))
-
-    leave_after(caller, model, 0.3, is_stream=False)
-
-    (request,) = caller.upstream.received(model.upstream)
-    assert request.done.wait(3)
-    assert not request.gone.is_set()
-    record = caller.only_record()
-    assert (record.outcome, record.usage_source, record.cost) == ("client_gone", "upstream", COST)
-
-
-def test_slow_whole_answer_that_its_client_waits_for_is_a_success(caller: Caller, model: Offer) -> None:
-    caller.upstream.on(model.upstream, up.Reply((up.Pause(0.4), *up.answer().steps)))
-    assert caller.ask(model).status_code == 200
-    assert caller.only_record().outcome == "success"
-
-
-def test_client_that_leaves_a_stream_that_would_fail_over_starts_no_other_attempt(world: World, caller: Caller) -> None:
-    model = world.offer(Shape(vias=(HASTY, DEAR)))
-    caller.upstream.on(model.upstreams[0], up.Reply((up.HANG,)))
-
-    leave_after(caller, model, 0.2, is_stream=True)
-
-    assert caller.only_record().outcome == "client_gone"
-    time.sleep(0.5)
-    assert caller.upstream.received(model.upstreams[1]) == []
-
-
-def slow_failure(seconds: float) -> up.Reply:
-    return up.Reply((up.Pause(seconds), *up.plain(500, {"error": {"message": "down"}}).steps))
-
-
-def test_whole_answer_that_nobody_waits_for_is_not_asked_for_elsewhere(caller: Caller, double: Offer) -> None:
-    """The route that was asked has failed: another would be paid for by somebody who has left."""
-    caller.upstream.on(double.upstreams[0], slow_failure(0.8))
-
-    leave_after(caller, double, 0.3, is_stream=False)
-
-    record = caller.only_record()
-    assert (record.outcome, record.cost, len(record.attempts)) == ("client_gone", 0, 1)
-    time.sleep(0.3)
-    assert caller.upstream.received(double.upstreams[1]) == []
-
-
-def test_whole_answer_that_its_client_waits_for_is_asked_for_elsewhere_however_late(
-    caller: Caller, double: Offer
-) -> None:
-    caller.upstream.on(double.upstreams[0], slow_failure(0.5))
-    assert caller.ask(double).status_code == 200
-    record = caller.only_record()
-    assert (record.outcome, len(record.attempts)) == ("success", 2)
-
-
-def test_draining_channel_is_read_to_its_end_for_the_exact_usage(world: World, caller: Caller) -> None:
-    model = world.offer(Shape(vias=(Via(disconnect_policy="drain"),)))
-    caller.upstream.on(model.upstream, up.told(TEXT, pause=0.15))
-
-    with caller.listening(model) as response:
-        next(response.iter_raw())
-
-    (request,) = caller.upstream.received(model.upstream)
-    assert request.done.wait(5)
-    record = caller.only_record()
-    assert (record.outcome, record.usage_source, record.cost) == ("client_gone", "upstream", COST)
-
-
-def test_client_that_leaves_after_done_is_a_success(caller: Caller, model: Offer) -> None:
-    with caller.listening(model) as response:
-        seen = b""
-        parts = response.iter_raw()
-        while b"[DONE]" not in seen:
-            seen += next(parts)
-
-    record = caller.only_record()
-    assert (record.outcome, record.cost) == ("success", COST)
-
-
-def test_a_hundred_leavers_leave_nothing_behind(world: World) -> None:
-    caller, model = world.caller(), world.offer(SINGLE)
-    world.upstream.on(model.upstream, ENDLESS)
-
-    def leave() -> None:
-        with caller.listening(model, max_tokens=100) as response:
-            next(response.iter_raw())
-
-    threads = [threading.Thread(target=leave) for _count in range(100)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-    caller.wait_until_settled(seconds=5)
-    assert {record.outcome for record in caller.records} == {"client_gone"}
-    assert len(caller.records) == 100
-    assert all(request.was_left_within(1) for request in world.upstream.received(model.upstream))
+# --- answers beside failures ------------------------------------------------------------------------------------------
 
 
 def test_double_is_reached_through_both_worlds(each_world: World, each_caller: Caller) -> None:

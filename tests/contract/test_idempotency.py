@@ -20,10 +20,9 @@ from tests import upstream as up
 from tests.callers import PATH, Caller, Stream, record_id
 from tests.envelopes import assert_error, assert_refused, assert_retriable
 from tests.faults import BROKEN, BROKEN_FIRST_EVENT
-from tests.installation import DOLLAR, SINGLE, Offer, Shape, Tariff, Via
+from tests.installation import COST, DOLLAR, SINGLE, Offer, Shape, Tariff, Via
 from tests.worlds import World
 
-COST = 12 * 2_000 + 5 * 8_000
 FLAT = Shape(price=Tariff(input=0, output=0, cached_input=None, request_fee=DOLLAR // 20))
 """Five cents a request, whatever it says: the hold is the cost."""
 HASTY = Shape(vias=(Via(total_timeout=0.5),))

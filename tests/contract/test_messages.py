@@ -16,13 +16,12 @@ import pytest
 from tests import upstream as up
 from tests.callers import MESSAGES, Caller, Stream, decoded
 from tests.grammar import assert_refused, assert_valid_message, assert_whole, begun, events_in
-from tests.installation import CHEAP, DEAR, Offer, Shape, Via
+from tests.installation import CHEAP, COST, DEAR, Offer, Shape, Via
 from tests.routing.providers.anthropic.streams import STOP, begins, brings, closes, ends, opens
 from tests.worlds import World
 
 PATH = "/v1/messages"
 TURNS: Any = MESSAGES
-COST = 12 * 2_000 + 5 * 8_000
 TOOLS = [{"name": "get_weather", "description": "d", "input_schema": {"type": "object", "properties": {}}}]
 
 

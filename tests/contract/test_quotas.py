@@ -15,11 +15,10 @@ from billing.models import Balance, Quota
 from tests import upstream as up
 from tests.callers import Caller, decoded
 from tests.envelopes import assert_error, assert_final
-from tests.installation import SINGLE, Offer
+from tests.installation import COST, SINGLE, Offer
 from tests.worlds import World
 
 DOLLAR = 10**9
-COST = 12 * 2_000 + 5 * 8_000
 
 
 def grant(caller: Caller, **fields: Any) -> Quota:

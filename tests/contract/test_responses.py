@@ -13,11 +13,10 @@ from pydantic import BaseModel
 from tests import upstream as up
 from tests.callers import Caller, decoded, record_id
 from tests.envelopes import assert_error
-from tests.installation import CHEAP, DEAR, Offer, Shape, Via
+from tests.installation import CHEAP, COST, DEAR, Offer, Shape, Via
 from tests.responding import PATH, assert_grammar, assert_response, listen, respond
 from tests.worlds import World
 
-COST = 12 * 2_000 + 5 * 8_000
 NATIVE = Shape(vias=(Via(options=(("endpoints", ("responses", "chat.completions")),)),))
 
 

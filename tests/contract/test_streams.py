@@ -24,10 +24,9 @@ from tests.faults import (
     UNTRUSTWORTHY_USAGE,
     OddStream,
 )
-from tests.installation import Offer, Shape
+from tests.installation import COST, Offer, Shape
 from tests.worlds import World
 
-COST = 12 * 2_000 + 5 * 8_000
 ASKED: dict[str, Any] = {"stream_options": {"include_usage": True}}
 
 

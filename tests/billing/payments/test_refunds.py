@@ -343,13 +343,19 @@ def test_refund_overdraws_where_the_operator_says_so(
     assert (made.state, shop.available) == ("done", -DOLLAR)
 
 
-def test_bonus_is_taken_back_as_far_as_it_is_there(
-    settings: Settings, gateway: StandIn, shop: Account, payer: User, clerk: User
-) -> None:
+def paid_with_bonus(settings: Settings, gateway: StandIn, shop: Account, payer: User) -> PaymentOrder:
+    """An order of 20 dollars that brought two more."""
     settings.TOP_UP_BONUS_PERCENT = 10
     order = ordered(shop, payer)
     tell(gateway, "payment_intent.succeeded", gateway.pay(str(order.session_id)))
     order.refresh_from_db()
+    return order
+
+
+def test_bonus_is_taken_back_as_far_as_it_is_there(
+    settings: Settings, gateway: StandIn, shop: Account, payer: User, clerk: User
+) -> None:
+    order = paid_with_bonus(settings, gateway, shop, payer)
     _spend(shop, DOLLAR * 3 // 2)
 
     made = refund(order, 2000, clerk)
@@ -360,10 +366,7 @@ def test_bonus_is_taken_back_as_far_as_it_is_there(
 def test_bonus_that_was_taken_comes_back_with_a_refund_that_fails(
     settings: Settings, gateway: StandIn, shop: Account, payer: User, clerk: User
 ) -> None:
-    settings.TOP_UP_BONUS_PERCENT = 10
-    order = ordered(shop, payer)
-    tell(gateway, "payment_intent.succeeded", gateway.pay(str(order.session_id)))
-    order.refresh_from_db()
+    order = paid_with_bonus(settings, gateway, shop, payer)
     refund(order, 2000, clerk)
     assert shop.available == 0
     (sent,) = gateway.refunds()

@@ -16,6 +16,7 @@ from routing.endpoints.invalid import UnsupportedParameter
 from routing.endpoints.responses import gaps
 from routing.endpoints.responses.messages import chat_body
 from routing.endpoints.responses.schema import ITEMS, read
+from tests.routing.tables import rows
 
 NAMES: Final = re.compile(r"`(\w+)`")
 
@@ -53,10 +54,6 @@ EMPTY: dict[str, Any] = {
     "search_parameters": {"mode": "on"},
     "enable_search": True,
 }
-
-
-def rows(values: dict[str, tuple[Any, ...]]) -> list[Any]:
-    return [pytest.param(name, value, id=f"{name} {value}") for name in values for value in values[name]]
 
 
 def test_every_member_of_a_request_stands_in_one_table() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from routing.providers.anthropic import ANTHROPIC
 from routing.providers.anthropic.gaps import GAPS, HINTS, SAID
 from routing.providers.base import NO_OPTIONS
 from tests.routing.providers.anthropic.calls import HI
+from tests.routing.tables import rows
 
 
 def lacks(**members: Any) -> str:
@@ -71,10 +71,6 @@ NOTHING: dict[str, tuple[Any, ...]] = {
     "tool_choice": ("auto", "none", "required", {"type": "function", "function": {"name": "f"}}),
 }
 """Values of the same members that ask for nothing, or are said."""
-
-
-def rows(values: dict[str, tuple[Any, ...]]) -> list[Any]:
-    return [pytest.param(name, value, id=f"{name}: {json.dumps(value)}") for name in values for value in values[name]]
 
 
 def test_table_is_held_to_its_last_row() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -15,6 +14,7 @@ from routing.providers.base import Options
 from routing.providers.gemini import GEMINI
 from routing.providers.gemini.lacks import GAPS, HINTS, SAID
 from tests.routing.providers.gemini.test_requests import FUNCTION, HELLO, OTHER
+from tests.routing.tables import rows
 
 
 def called(arguments: str, **members: Any) -> dict[str, Any]:
@@ -64,10 +64,6 @@ NOTHING: dict[str, tuple[Any, ...]] = {
     "function_call": ("none",),
 }
 """Values of the same members that ask for nothing, or are said."""
-
-
-def rows(values: dict[str, tuple[Any, ...]]) -> list[Any]:
-    return [pytest.param(name, value, id=f"{name}: {json.dumps(value)}") for name in values for value in values[name]]
 
 
 def lacks(**members: Any) -> str:
