@@ -66,8 +66,9 @@ looks: .venv/synced ## axe-core over every page: light and dark, wide and narrow
 chaos: .venv/synced ## the long form of the rigs that kill processes
 	$(PY) -m pytest -m chaos $(ARGS)
 
-soak: .venv/synced ## processes, PostgreSQL and Redis break for half an hour; SOAK_SECONDS=90 shortens it
+soak: .venv/synced ## processes, PostgreSQL and Redis break for half an hour (SOAK_SECONDS=90 shortens it), then the long machines of money
 	SOAK_SECONDS=$${SOAK_SECONDS:-1800} $(PY) -m pytest -s tests/chaos/test_soak.py $(ARGS)
+	$(PY) -m pytest -v -m chaos tests/billing/test_machine.py tests/billing/test_lots_machine.py tests/billing/test_money_machine.py $(ARGS)
 
 messages: .venv/synced ## bring the translation catalogues up to date with the sources
 	$(PY) -m bin.translations update
