@@ -140,7 +140,7 @@ class Scheduler:
         ]
 
     def _work(self, jobs: list[Job]) -> None:
-        while not self._stop.wait(0.2):
+        while not self._stop.wait(max(0.0, min(job.due for job in jobs) - time.monotonic())):
             for job in jobs:
                 if time.monotonic() >= job.due and not self._stop.is_set():
                     self._run(job)
