@@ -137,11 +137,13 @@ def send(refund: PaymentRefund) -> None:
     order = refund.order
     if order.gateway != Gateway.STRIPE:
         return  # an operator transfers it back by hand, and says so (`sent_by_hand`)
-    name = str(refund.pk)
+    payment_id, name = str(order.payment_id), str(refund.pk)
     try:
-        sent = next((each for each in stripe_api.refunds(str(order.payment_id)) if each.refund == name), None)
-        if sent is None:
-            sent = stripe_api.refund(payment_id=str(order.payment_id), amount=refund.amount, refund=name)
+        # One that was made in the gateway's dashboard does not know our name for it.
+        known = (
+            each for each in stripe_api.refunds(payment_id) if each.refund == name or each.id == refund.external_id
+        )
+        sent = next(known, None) or stripe_api.refund(payment_id=payment_id, amount=refund.amount, refund=name)
     except Declined as error:
         with transaction.atomic():
             _fail(refund, error.message)

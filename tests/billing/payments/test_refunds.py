@@ -278,6 +278,33 @@ def test_refund_made_in_the_dashboard_is_booked_once(
     assert state(paid) == ("partly_refunded", 800)
 
 
+@pytest.mark.parametrize(
+    ("ends", "amount", "left", "state_of_order"),
+    [("succeeded", 800, [("refund", -8 * DOLLAR)], ("partly_refunded", 800)),
+     ("succeeded", 2000, [("refund", -20 * DOLLAR)], ("refunded", 2000)),
+     ("failed", 800, [("refund", -8 * DOLLAR), ("adjustment", 8 * DOLLAR)], ("paid", 0))],
+    ids=["a part", "all", "in vain"],
+)  # fmt: skip
+def test_dashboard_refund_that_takes_its_time_is_looked_at_and_not_made_again(
+    gateway: StandIn, paid: PaymentOrder, shop: Account, ends: str, amount: int, left: list[tuple[str, int]],
+    state_of_order: tuple[str, int],
+) -> None:  # fmt: skip
+    """Stripe's balance was too low for it, say: it waits there for days."""
+    sent = gateway.give_back(str(paid.payment_id), amount, status="pending")
+    tell(gateway, "refund.created", sent)
+    made = paid.refunds.get()
+    _lease_is_over(made)
+    assert refunds.send_due() == 1
+    assert (len(gateway.refunds()), state(paid)) == (1, ("paid", amount))
+
+    sent["status"] = ends
+    _lease_is_over(made)
+    assert refunds.send_due() == 1
+
+    assert (entries(shop), len(gateway.refunds())) == ([PAID, *left], 1)
+    assert state(paid) == state_of_order
+
+
 def test_dashboard_refund_overdraws_because_the_money_has_left(
     gateway: StandIn, paid: PaymentOrder, shop: Account
 ) -> None:
