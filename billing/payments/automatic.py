@@ -9,7 +9,6 @@ from __future__ import annotations
 import datetime as dt
 import logging
 from typing import Final
-from zoneinfo import ZoneInfo
 
 from django.db import IntegrityError, transaction
 from django.db.models import F, OuterRef, Q, QuerySet, Subquery, Sum
@@ -19,6 +18,7 @@ from django.utils.translation import gettext as _
 from accounts.errors import GatewayError
 from accounts.models import Member, Tenant, User
 from billing import balances, letters
+from billing.invoices import calendar
 from billing.models import AutomaticTopUp, Gateway, PaymentAlarm, PaymentOrder, SavedCard
 from billing.payments import alarms, gateways, orders, stripe_api, units
 from billing.payments.errors import Declined, PaymentRefused
@@ -62,14 +62,17 @@ def run() -> int:
     if not gateways.takes_cards():
         return 0
     made = 0
-    for top_up in _due(timezone.now())[:_AT_ONCE]:
+    for top_up in _due(timezone.now()):  # all: a wallet whose month's ceiling is reached stays among them
         order = start(top_up)
-        if order is not None:
-            made += 1
-            try:
-                charge(order)
-            except GatewayError as error:
-                log.warning("order %s waits: %s", order.pk, error)
+        if order is None:
+            continue
+        made += 1
+        try:
+            charge(order)
+        except GatewayError as error:
+            log.warning("order %s waits: %s", order.pk, error)
+        if made == _AT_ONCE:
+            break
     return made
 
 
@@ -121,8 +124,7 @@ def _amount(top_up: AutomaticTopUp, now: dt.datetime) -> int | None:
 
 def charged_this_month(tenant: Tenant, now: dt.datetime) -> int:
     """Ledger units of automatic orders in the tenant's calendar month that were paid or still may be."""
-    local = now.astimezone(ZoneInfo(tenant.time_zone))
-    begins = local.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    begins = calendar.begin_of(calendar.month_of(now, tenant.time_zone), tenant.time_zone)
     rows = PaymentOrder.objects.filter(tenant=tenant, is_automatic=True, created_at__gte=begins, state__in=_SPENT)
     return int(rows.aggregate(Sum("credit_amount"))["credit_amount__sum"] or 0)
 

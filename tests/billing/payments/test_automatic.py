@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from django.core import mail
+from django.core.mail.backends.base import BaseEmailBackend
+from django.db import connection
 from django.utils import timezone
+from pytest_django.fixtures import Settings
 
 from accounts.models import User
 from billing import ledger
@@ -17,7 +21,7 @@ from billing.payments.errors import PaymentRefused
 from billing.reservations import new_id
 from tests import payers
 from tests.billing.payments.conftest import DOLLAR, entries, member, ordered, tell
-from tests.bookkeeping import Account
+from tests.bookkeeping import Account, account
 from tests.payers import StandIn
 
 Kind = LedgerEntry.Kind
@@ -105,6 +109,23 @@ def test_ceiling_of_the_month_is_not_passed(gateway: StandIn, card: SavedCard, s
 
 
 @pytest.mark.parametrize(
+    ("ceiling", "charged"),
+    [(25 * DOLLAR, [2000, 500]), (25 * DOLLAR - 1, [2000]), (30 * DOLLAR + 1, [2000, 1000])],
+    ids=["the least is left", "less than the least is left", "finer than a cent"],
+)
+def test_what_is_left_of_the_month_is_charged_if_it_can_be_paid(
+    gateway: StandIn, card: SavedCard, shop: Account, payer: User, ceiling: int, charged: list[int]
+) -> None:
+    _set_up(shop, payer, monthly_ceiling=ceiling)
+
+    automatic.run()
+    _move(shop, -20 * DOLLAR)
+    automatic.run()
+
+    assert _charged(gateway) == charged
+
+
+@pytest.mark.parametrize(
     ("made_at", "counted"),
     [("2026-03-31T16:59:59.999+00:00", 0), ("2026-03-31T17:00:00+00:00", 20 * DOLLAR)],
     ids=["last of March there", "first of April there"],
@@ -120,6 +141,35 @@ def test_ceiling_begins_anew_with_the_tenants_month(shop: Account, made_at: str,
     now = dt.datetime(2026, 4, 15, tzinfo=dt.UTC)
 
     assert automatic.charged_this_month(shop.tenant, now) == counted
+
+
+def test_month_that_begins_in_an_hour_that_comes_twice_begins_with_the_first(shop: Account) -> None:
+    """Havana's clocks go back to midnight on the first of November 2026."""
+    shop.tenant.time_zone = "America/Havana"
+    first, second = (dt.datetime(2026, 11, 1, hour, 30, tzinfo=dt.UTC) for hour in (4, 5))
+    PaymentOrder.objects.create(
+        tenant=shop.tenant, gateway="stripe", is_automatic=True, pay_currency="USD", pay_amount=2000,
+        credit_currency="USD", credit_amount=20 * DOLLAR, created_at=first, expires_at=first,
+    )  # fmt: skip
+
+    assert automatic.charged_this_month(shop.tenant, second) == 20 * DOLLAR
+
+
+def test_wallets_that_have_reached_their_ceiling_do_not_keep_others_from_being_filled(
+    gateway: StandIn, shop: Account, payer: User
+) -> None:
+    for _number in range(51):
+        tenant = account(0).tenant
+        SavedCard.objects.create(tenant=tenant, customer_id=f"cus_{tenant.pk}", method_id="pm_visa")
+        AutomaticTopUp.objects.create(tenant=tenant, is_on=True, threshold=1, amount=DOLLAR, monthly_ceiling=DOLLAR)
+        PaymentOrder.objects.create(
+            tenant=tenant, gateway="stripe", is_automatic=True, pay_currency="USD", pay_amount=100, state="paid",
+            credit_currency="USD", credit_amount=DOLLAR, received=100, credited=DOLLAR, expires_at=timezone.now(),
+        )  # fmt: skip
+    SavedCard.objects.create(tenant=shop.tenant, customer_id=f"cus_{shop.tenant.pk}", method_id="pm_visa")
+    _set_up(shop, payer)
+
+    assert (automatic.run(), _charged(gateway)) == (1, [2000])
 
 
 def test_ceiling_counts_only_what_was_or_may_be_paid(gateway: StandIn, top_up: AutomaticTopUp, card: SavedCard,
@@ -212,6 +262,50 @@ def test_p5_open_order_keeps_others_away(gateway: StandIn, top_up: AutomaticTopU
     assert PaymentOrder.objects.filter(tenant=shop.tenant).count() == 1
 
 
+@pytest.mark.parametrize("reason", ["switched off", "rests", "filled"])
+def test_wallet_that_was_found_low_a_moment_ago_is_looked_at_again(
+    gateway: StandIn, top_up: AutomaticTopUp, shop: Account, payer: User, reason: str
+) -> None:
+    match reason:
+        case "switched off":
+            _set_up(shop, payer, is_on=False)
+        case "rests":
+            AutomaticTopUp.objects.update(rests_until=timezone.now() + dt.timedelta(minutes=1))
+        case "filled":
+            _move(shop, 10 * DOLLAR, Kind.GRANT)
+
+    assert automatic.start(top_up) is None
+    assert not PaymentOrder.objects.filter(tenant=shop.tenant).exists()
+
+
+def test_every_wallet_that_has_run_low_is_filled_in_one_run(
+    gateway: StandIn, top_up: AutomaticTopUp, shop: Account
+) -> None:
+    other = account(0)
+    SavedCard.objects.create(tenant=other.tenant, customer_id=f"cus_{other.tenant.pk}", method_id="pm_visa")
+    _set_up(other, member(other))
+
+    assert automatic.run() == 2
+
+    assert (entries(shop), entries(other)) == ([("top_up", 20 * DOLLAR)], [("top_up", 20 * DOLLAR)])
+
+
+def test_charge_is_one_processs_for_two_minutes_and_can_be_repeated_for_twenty_hours(
+    gateway: StandIn, top_up: AutomaticTopUp
+) -> None:
+    order = automatic.start(top_up)
+    assert order is not None
+    assert order.look_at == order.created_at + dt.timedelta(minutes=2)
+    assert order.expires_at == order.created_at + dt.timedelta(hours=20)
+
+
+def test_installation_without_cards_charges_nobody(
+    settings: Settings, gateway: StandIn, top_up: AutomaticTopUp, shop: Account
+) -> None:
+    settings.STRIPE_SECRET_KEY = ""
+    assert (automatic.run(), PaymentOrder.objects.filter(tenant=shop.tenant).count()) == (0, 0)
+
+
 @pytest.mark.parametrize("reason", ["off", "no card", "suspended", "resting"])
 def test_wallet_is_left_alone(
     gateway: StandIn, top_up: AutomaticTopUp, card: SavedCard, shop: Account, payer: User, reason: str
@@ -243,6 +337,21 @@ def test_settings_that_cannot_work_are_refused(
     with pytest.raises(PaymentRefused):
         _set_up(shop, payer, **wanted)
     assert not AutomaticTopUp.objects.filter(tenant=shop.tenant).exists()
+
+
+@pytest.mark.parametrize("amount", [5 * DOLLAR, 5000 * DOLLAR], ids=["the least", "the most"])
+def test_bounds_themselves_can_be_set_up(
+    gateway: StandIn, card: SavedCard, shop: Account, payer: User, amount: int
+) -> None:
+    assert _set_up(shop, payer, amount=amount, monthly_ceiling=amount).is_on
+
+
+def test_customer_whose_card_was_not_saved_has_none(
+    gateway: StandIn, card: SavedCard, shop: Account, payer: User
+) -> None:
+    SavedCard.objects.filter(pk=card.pk).update(method_id="")
+    with pytest.raises(PaymentRefused):
+        _set_up(shop, payer)
 
 
 def test_it_is_not_switched_on_without_a_card(gateway: StandIn, shop: Account, payer: User) -> None:
@@ -426,18 +535,72 @@ def test_card_order_can_be_paid_for_an_hour_and_is_looked_at_after_five_minutes(
     assert order.look_at - order.created_at == dt.timedelta(minutes=5)
 
 
+@pytest.mark.parametrize("left", [None, {"method_id": ""}, {"customer_id": None}], ids=["nothing", "no card", "nobody"])
 def test_charge_whose_card_is_gone_has_failed_and_makes_it_rest(
-    gateway: StandIn, top_up: AutomaticTopUp, card: SavedCard
+    gateway: StandIn, top_up: AutomaticTopUp, card: SavedCard, left: dict[str, str | None] | None
 ) -> None:
     order = automatic.start(top_up)
     assert order is not None
-    card.delete()
+    card.delete() if left is None else SavedCard.objects.filter(pk=card.pk).update(**left)
 
     automatic.charge(order)
 
     order.refresh_from_db()
     top_up.refresh_from_db()
     assert (order.state, top_up.failures, _charged(gateway)) == ("failed", 1, [])
+
+
+def test_charge_that_fails_when_nothing_is_set_up_any_more_ends_its_order(
+    gateway: StandIn, top_up: AutomaticTopUp
+) -> None:
+    order = automatic.start(top_up)
+    assert order is not None
+    top_up.delete()
+
+    assert [automatic.fail(order, "declined") for _time in range(2)] == [True, False]
+
+    order.refresh_from_db()
+    assert order.state == "failed"
+
+
+def test_charge_that_failed_is_counted_once(gateway: StandIn, top_up: AutomaticTopUp) -> None:
+    order = automatic.start(top_up)
+    assert order is not None
+
+    assert [automatic.fail(order, "declined") for _time in range(2)] == [True, False]
+
+    top_up.refresh_from_db()
+    assert top_up.failures == 1
+
+
+class AwayBackend(BaseEmailBackend):
+    """A mail server that cannot be reached."""
+
+    def send_messages(self, _messages: object) -> int:
+        raise OSError
+
+
+def test_owners_are_told_as_soon_as_mail_goes_out_again(
+    settings: Settings, gateway: StandIn, top_up: AutomaticTopUp
+) -> None:
+    AutomaticTopUp.objects.filter(pk=top_up.pk).update(is_mail_due=True)
+    before, settings.EMAIL_BACKEND = settings.EMAIL_BACKEND, f"{__name__}.AwayBackend"
+    assert (automatic.tell(), mail.outbox) == (0, [])
+
+    settings.EMAIL_BACKEND = before
+    assert (automatic.tell(), len(mail.outbox)) == (1, 1)
+
+
+def test_owners_whom_another_process_tells_are_told_once(gateway: StandIn, top_up: AutomaticTopUp) -> None:
+    AutomaticTopUp.objects.filter(pk=top_up.pk).update(is_mail_due=True)
+
+    def meanwhile(execute: Callable[..., Any], sql: str, *rest: Any) -> Any:
+        if sql.startswith("UPDATE"):
+            execute("UPDATE billing_automatictopup SET is_mail_due = %s", [False], *rest[1:])
+        return execute(sql, *rest)
+
+    with connection.execute_wrapper(meanwhile):
+        assert (automatic.tell(), mail.outbox) == (0, [])
 
 
 # --- the saved card --------------------------------------------------------------------------------------------------
