@@ -91,10 +91,15 @@ def _read(body: bytes) -> Notice:
         raise EventRefused(f"This is no transfer: {error}") from error
     if not 0 < notice.amount <= _MOST or not 0 < len(notice.reference) <= 100 or len(notice.text) > 300:
         raise EventRefused("This is no transfer: a field is out of its bounds.")
-    return notice
+    if _NUL in notice.reference + notice.currency + notice.account:
+        raise EventRefused("This is no transfer: a name has a character that none has.")
+    # What its payer wrote must not keep money from being seen.
+    return msgspec.structs.replace(notice, text=notice.text.replace(_NUL, " "))
 
 
 _MOST: Final = 10**12
+_NUL: Final = "\0"
+"""JSON can say it, and no text column keeps it."""
 
 
 def _refuse(kind: PaymentAlarm.Kind, reference: str, detail: str) -> Never:
