@@ -103,6 +103,20 @@ def test_queue_served_by_many_at_once_gives_no_more_than_the_network_has(databas
     assert_books_add_up()
 
 
+def test_crowd_of_one_network_does_not_stand_before_the_others(database: str, network: str) -> None:
+    """Whose credits of today are given: its people wait for days."""
+    crowd = Tenant.objects.bulk_create([Tenant(name=f"crowd {number}") for number in range(600)])
+    Trial.objects.bulk_create([Trial(tenant=tenant, network=network, state=State.QUEUED) for tenant in crowd])
+    places = [TrialPlace(network=network, number=number, taken_at=timezone.now()) for number in range(3)]
+    TrialPlace.objects.bulk_create(places)
+    user = signed_up(f"{network}-other")
+    Trial.objects.filter(user=user).update(state=State.QUEUED)
+
+    assert trials.grant_queued() == 1
+
+    assert (states([user]), granted([user])) == (["granted"], 1)
+
+
 def test_network_that_had_its_credits_a_day_ago_has_no_more_than_as_many_again(database: str, network: str) -> None:
     before = [signed_up(network) for _each in range(3)]
     confirm_together(before)
