@@ -101,9 +101,9 @@ def release_orphans(owner: str, in_flight: Collection[str]) -> int:
     held meanwhile (a slow body makes a request old before it holds) is known.
     """
     rows = Reservation.objects.filter(owner=owner, created_at__lt=Now() - AUDIT_AGE)
-    return len(
-        _close([row for row in rows[:_AT_ONCE] if row.id.hex not in in_flight], UsageRecord.Outcome.INTERNAL_ERROR, {})
-    )
+    orphans = [id_ for id_ in rows.values_list("pk", flat=True) if id_.hex not in in_flight]
+    chosen = Reservation.objects.filter(pk__in=orphans[:_AT_ONCE])
+    return len(_close(chosen, UsageRecord.Outcome.INTERNAL_ERROR, {}))
 
 
 def _close(

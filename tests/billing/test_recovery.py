@@ -79,6 +79,18 @@ def test_dead_owners_stream_is_settled_from_its_last_progress(books: Books, rich
     assert_books_add_up()
 
 
+@pytest.mark.parametrize(("usage", "cost"), [(Usage(), 0), (Usage(input=20), 27)], ids=["nothing", "a prompt"])
+def test_fee_belongs_to_answers(books: Books, rich: Account, dead: str, usage: Usage, cost: int) -> None:
+    price = Price.objects.create(model="with a fee", input=1_000_000, output=1_000_000, request_fee=7)
+    held = rich.hold(300, price_id=price.pk)
+    books.post([held], [], dead)
+    books.note_progress([Progress(held.id, "first", price.pk, usage)])
+
+    assert settle_dead_owners() == 1
+
+    assert ([record.cost for record in rich.records], rich.available) == ([cost], 1000 - cost)
+
+
 def test_whatever_kind_was_written_down_is_billed(books: Books, rich: Account, dead: str) -> None:
     held = rich.hold(300)
     books.post([held], [], dead)
@@ -179,6 +191,16 @@ def test_nobody_is_declared_dead_before_contact_has_lasted(books: Books, rich: A
     assert rich.available == 700
 
 
+@pytest.mark.parametrize(("beyond", "closed"), [(0.5, 0), (1.5, 1)])
+def test_contact_has_to_last_a_second_longer_than_the_dead_are_silent(
+    books: Books, rich: Account, dead: str, beyond: float, closed: int
+) -> None:
+    books.post([rich.hold(300)], [], dead)
+    contact._since = time.monotonic() - dead_seconds() - beyond
+
+    assert settle_dead_owners() == closed
+
+
 def test_contact_begins_anew_when_the_database_fails(books: Books, rich: Account, dead: str) -> None:
     books.post([rich.hold(300)], [], dead)
     assert contact.seconds() > dead_seconds() + 1
@@ -224,16 +246,18 @@ def test_orphan_of_a_living_process_is_released(books: Books, rich: Account) -> 
 
     (record,) = rich.records
     assert (record.id.hex, record.outcome, record.cost) == (orphan.id, "internal_error", 0)
+    assert 120_000 <= record.duration_ms < 3_600_000
     assert (rich.available, rich.reservations) == (800, {served.id})
     assert_books_add_up()
 
 
-def test_young_reservation_is_no_orphan_yet(books: Books, rich: Account) -> None:
+@pytest.mark.parametrize(("age", "closed"), [(0, 0), (3, 0), (5.5, 1)])
+def test_reservation_is_an_orphan_after_five_seconds(books: Books, rich: Account, age: float, closed: int) -> None:
     owner = processes.register()
-    books.post([rich.hold(300)], [], owner)
+    books.post([rich.hold(300, created_at=timestamp(time.time() - age))], [], owner)
 
-    assert release_orphans(owner, set()) == 0
-    assert rich.available == 700
+    assert release_orphans(owner, set()) == closed
+    assert rich.available == 700 + 300 * closed
 
 
 def test_orphans_of_others_are_none_of_our_business(books: Books, rich: Account) -> None:
@@ -258,6 +282,17 @@ def test_what_is_in_flight_is_asked_after_the_reservations_are_read(books: Books
     with connection.execute_wrapper(begin):
         assert release_orphans(owner, in_flight) == 0
     assert rich.reservations == {held.id}
+
+
+def test_orphan_is_found_behind_a_thousand_requests_in_flight(books: Books, rich: Account) -> None:
+    owner = processes.register()
+    served = [rich.hold(0, created_at=LONG_AGO) for _number in range(1000)]
+    orphan = rich.hold(300, created_at=LONG_AGO)
+    books.post([*served, orphan], [], owner)
+
+    assert release_orphans(owner, {held.id for held in served}) == 1
+
+    assert (rich.available, [record.id.hex for record in rich.records]) == (1000, [orphan.id])
 
 
 def test_heartbeat_of_a_process_that_was_forgotten_brings_it_back(books: Books, rich: Account) -> None:
@@ -397,17 +432,20 @@ def test_less_that_is_known_for_certain_gives_back_and_less_that_is_not_does_not
     assert_books_add_up()
 
 
-def test_database_that_knows_more_than_a_spool_is_believed(books: Books, rich: Account, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("is_exact", "cost"), [(False, 80), (True, 22)], ids=["it knows more", "the end is known"])
+def test_database_that_knows_more_than_a_spool_is_believed_unless_that_has_the_end(
+    books: Books, rich: Account, tmp_path: Path, is_exact: bool, cost: int
+) -> None:
     """The disk was full from some moment on."""
     owner = processes.register()
     held = rich.hold(300)
     books.post([held], [], owner)
     books.note_progress([Progress(held.id, "first", rich.price.pk, Usage(input=20, output=30))])
-    spooled(tmp_path, owner, Progress(held.id, "first", rich.price.pk, Usage(input=20, output=1)))
+    spooled(tmp_path, owner, Progress(held.id, "first", rich.price.pk, Usage(input=20, output=1), is_exact))
 
     recovery.settle_abandoned_spools(tmp_path)
 
-    assert [record.cost for record in rich.records] == [80]
+    assert [record.cost for record in rich.records] == [cost]
     assert_books_add_up()
 
 
