@@ -71,6 +71,7 @@ def rebuild(start: dt.datetime, end: dt.datetime) -> Iterator[tuple[dt.datetime,
     """
     start = _hour(max(start, months.kept_since() or start))
     until = complete_until()
+    end = _hour(end)
     while until is not None and start < min(end, until):
         stop = min(_next_midnight(start), until, end)
         with transaction.atomic():
@@ -121,10 +122,10 @@ def _bucket(length: dt.timedelta) -> str:
 
 def _odd_tenants() -> list[int]:
     """Those whose days do not begin at a full hour of UTC."""
-    moment = dt.datetime(2000, 1, 1)  # noqa: DTZ001 - only the offset of its zone is asked for
-    zones = Tenant.objects.values_list("pk", "time_zone")
     now = timezone.now().replace(tzinfo=None)
-    return [pk for pk, name in zones if any(_offset(name, each) % HOUR for each in (moment, now))]
+    summer_and_winter = (now.replace(month=1, day=1), now.replace(month=7, day=1))  # half an hour apart, somewhere
+    zones = Tenant.objects.values_list("pk", "time_zone")
+    return [pk for pk, name in zones if any(_offset(name, each) % HOUR for each in (now, *summer_and_winter))]
 
 
 def _offset(zone: str, moment: dt.datetime) -> dt.timedelta:

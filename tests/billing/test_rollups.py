@@ -91,6 +91,30 @@ def test_every_view_says_what_the_records_say(zone: str, by: str) -> None:
             assert world.spent(by, start, end) == world.told(by, start, end), now
 
 
+@pytest.mark.parametrize("month", [7, 10], ids=["winter", "summer"])
+def test_days_of_a_zone_whose_summer_time_is_half_an_hour_are_its_own(month: int) -> None:
+    """Lord Howe Island is eleven hours ahead in summer, ten and a half in winter."""
+    world, day = World("Australia/Lord_Howe", count=0), dt.date(2026, month, 10)
+    begins = start_of_day(world.tenant, day)
+    moments = (begins - dt.timedelta(minutes=5), begins, begins + dt.timedelta(minutes=35))
+    world.records = [world.record(random.Random(1), moment) for moment in moments]
+    RollupState.objects.create(pk=1, complete_until=begins.astimezone(dt.UTC).replace(minute=0) - HOUR)
+    catch_up(begins + DAY)
+
+    assert world.spent("day", begins - DAY, begins) == world.told("day", begins - DAY, begins)
+    assert world.spent("day", begins, begins + DAY) == world.told("day", begins, begins + DAY)
+
+
+def test_hours_that_are_made_again_are_whole_ones() -> None:
+    world = World(count=0)
+    world.records = [world.record(random.Random(1), NOON + dt.timedelta(minutes=minute)) for minute in (10, 50)]
+    catch_up(NOON + 2 * HOUR)
+
+    list(rollups.rebuild(NOON + dt.timedelta(minutes=20), NOON + dt.timedelta(minutes=30)))
+
+    assert rollups.differences(NOON, NOON + HOUR) == []
+
+
 def test_lines_are_narrowed_to_a_model_and_a_key() -> None:
     world = World()
     catch_up(NOON - 10 * HOUR)
@@ -110,10 +134,21 @@ def test_hour_is_rolled_up_when_it_is_over_and_a_little_more() -> None:
     world = World(count=0)
     world.records = [world.record(random.Random(1), NOON - dt.timedelta(seconds=1))]
     RollupState.objects.create(pk=1, complete_until=NOON - HOUR)
-    assert rollups.advance(NOON + rollups.GRACE - dt.timedelta(seconds=1)) == 0
-    rollups.advance(NOON + rollups.GRACE)
+    assert rollups.advance(NOON + dt.timedelta(minutes=2, microseconds=-1)) == 0
+    rollups.advance(NOON + dt.timedelta(minutes=2))
     assert UsageRollup.objects.get(tenant=world.tenant).cost == world.records[0].cost
     assert rollups.complete_until() == NOON
+
+
+def test_one_run_rolls_up_a_day_at_most_and_says_how_many_rows_it_wrote() -> None:
+    for zone in ("UTC", "Asia/Kathmandu"):
+        World(zone)
+    RollupState.objects.create(pk=1, complete_until=NOON - 3 * DAY)
+
+    written = rollups.advance(NOON)
+
+    assert rollups.complete_until() == NOON - 2 * DAY
+    assert written == UsageRollup.objects.count() > 0
 
 
 def test_two_processes_roll_up_once(database: str) -> None:
