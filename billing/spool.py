@@ -192,8 +192,7 @@ def _taken(path: Path) -> Iterator[bool]:
         yield False
         return
     try:
-        # It may have been written anew, or removed, before the lock was ours.
-        yield _is_locked(file) and path.exists() and os.path.samestat(os.fstat(file), path.stat())
+        yield _is_locked(file) and _is_at(path, file)
     finally:
         os.close(file)
 
@@ -204,6 +203,14 @@ def _is_locked(file: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def _is_at(path: Path, file: int) -> bool:
+    """Whether the path still names this file: it may have been written anew, or removed, before the lock was ours."""
+    try:
+        return os.path.samestat(os.fstat(file), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _open(path: Path) -> int:

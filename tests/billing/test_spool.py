@@ -95,6 +95,16 @@ def test_file_of_a_process_that_lives_is_not_abandoned(tmp_path: Path) -> None:
     assert abandoned(tmp_path) == [OWNER]
 
 
+def test_file_that_went_while_its_lock_was_waited_for_is_nobodys(tmp_path: Path) -> None:
+    path = spool.path_of(tmp_path, OWNER)
+    with path.open("wb") as file:
+        assert spool._is_at(path, file.fileno())
+        path.unlink()
+        assert not spool._is_at(path, file.fileno())
+        path.touch()
+        assert not spool._is_at(path, file.fileno())
+
+
 def test_file_goes_with_the_last_request(tmp_path: Path) -> None:
     with opened(tmp_path) as one:
         one.note(progress(1, 5))
@@ -144,6 +154,7 @@ def test_disk_that_is_full_lets_nothing_begin_until_it_takes_lines_again(tmp_pat
         assert notes(tmp_path) == [progress(1, 5)]
 
         path.with_suffix(".new").unlink()
+        assert not one.has_room()  # a second has not passed
         time.sleep(RETRY_SECONDS + 0.1)
         assert one.has_room()
         assert notes(tmp_path) == [progress(1, 6), progress(2, 7)]
@@ -190,8 +201,9 @@ def test_file_of_nobody_we_know_goes_after_a_week(tmp_path: Path) -> None:
         one.note(progress(1, 5))
     path = spool.path_of(tmp_path, OWNER)
 
+    os.utime(path, (time.time() - 7 * 86_400 + 3,) * 2)
     spool.forget_old(path)
     assert path.exists()
-    os.utime(path, (time.time() - 8 * 86_400,) * 2)
+    os.utime(path, (time.time() - 7 * 86_400 - 0.5,) * 2)
     spool.forget_old(path)
     assert not path.exists()
