@@ -64,8 +64,8 @@ def receive(body: bytes, signature: str) -> Outcome:
     truth = read(event)
     if truth is None:
         return Outcome.IGNORED
-    if truth.card is not None:
-        return _book_card(event, truth)
+    if truth.session is not None and truth.card is not None:
+        return _book_card(event, truth.session, truth.card)
     order = _order(event, truth)
     if order is None:
         return Outcome.IGNORED
@@ -143,10 +143,9 @@ def _book(event: Event, order: PaymentOrder, truth: Truth) -> Outcome:
     return Outcome.BOOKED
 
 
-def _book_card(event: Event, truth: Truth) -> Outcome:
-    card, session = truth.card, truth.session
+def _book_card(event: Event, session: Session, card: Card) -> Outcome:
     with transaction.atomic():
-        if card is None or session is None or not checkout.keep_card(customer_id=session.customer_id, card=card):
+        if not checkout.keep_card(customer_id=session.customer_id, card=card):
             return Outcome.IGNORED
         PaymentEvent.objects.get_or_create(
             gateway=Gateway.STRIPE, external_id=event.id, defaults={"type": event.type[:80]}
