@@ -33,13 +33,16 @@ def settle_late(settlement: Settlement) -> None:
 
 
 def correct(notes: Iterable[Progress]) -> None:
-    """What a spool tells of requests that were closed without it; says nothing of those that need no correction."""
+    """What a spool tells of requests that were closed without it; says nothing of those that need no correction.
+
+    The oldest request comes first: it is paid where a wallet cannot pay all.
+    """
     known = {note.id: note for note in notes}
-    ids = list(known)
+    ids = sorted(known)
     prices: dict[int, Price] = {}
     for at in range(0, len(ids), 500):
         closed = UsageRecord.objects.filter(pk__in=ids[at : at + 500], outcome__in=_BY_RECOVERY)
-        for record in closed.only("id", "claimed_cost", "started_at"):
+        for record in closed.only("id", "claimed_cost", "started_at").order_by("pk"):
             note = known[record.id.hex]
             price = prices.get(note.price_id) or Price.objects.get(pk=note.price_id)
             prices[note.price_id] = price

@@ -60,7 +60,7 @@ def settle_abandoned_spools(folder: Path) -> int:
     closed = 0
     for path in spool.abandoned(folder):
         owner, notes = spool.owner_of(path), spool.read(path)
-        rows = Reservation.objects.filter(owner=owner)
+        rows = Reservation.objects.filter(owner=owner).order_by("pk")
         if not (rows.exists() or Process.objects.filter(pk=owner).exists()):
             corrections.correct(notes.values())  # closed long ago, by somebody who had no spool
             spool.forget_old(path)  # or of another installation
@@ -83,7 +83,7 @@ def settle_dead_owners(contact: Contact, folder: Path | None = None) -> int:
     try:
         if contact.seconds() < settings.OWNER_DEAD_SECONDS + 1:
             return 0
-        rows = list(Reservation.objects.exclude(owner__in=processes.live().values("id"))[:_AT_ONCE])
+        rows = list(Reservation.objects.exclude(owner__in=processes.live().values("id")).order_by("pk")[:_AT_ONCE])
         notes: dict[str, Progress] = {}
         if folder is not None:
             for owner in {row.owner.hex for row in rows}:
@@ -102,14 +102,17 @@ def release_orphans(owner: str, in_flight: Collection[str]) -> int:
     """
     rows = Reservation.objects.filter(owner=owner, created_at__lt=Now() - AUDIT_AGE)
     orphans = [id_ for id_ in rows.values_list("pk", flat=True) if id_.hex not in in_flight]
-    chosen = Reservation.objects.filter(pk__in=orphans[:_AT_ONCE])
+    chosen = Reservation.objects.filter(pk__in=orphans[:_AT_ONCE]).order_by("pk")
     return len(_close(chosen, UsageRecord.Outcome.INTERNAL_ERROR, {}))
 
 
 def _close(
     reservations: Iterable[Reservation], outcome: UsageRecord.Outcome, notes: Mapping[str, Progress]
 ) -> set[str]:
-    """Closes them by what is known of each; the ids of those that were still open. `notes` are from spools."""
+    """Closes them by what is known of each; the ids of those that were still open. `notes` are from spools.
+
+    In the order of the reservations: where a wallet cannot pay all, it pays those that began first.
+    """
     rows = list(reservations)
     if not rows:
         return set()

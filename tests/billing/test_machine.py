@@ -288,20 +288,15 @@ class BooksMachine(RuleBasedStateMachine):
         """Swept elsewhere by what the database knows; then its spool is found, and corrects."""
         owner = self.owners[which]
         self._silence(owner)
-        requests = [request for request in owner.requests if request.state == "open"]
         assert recovery.settle_dead_owners(self.contact) == self._recover(owner, from_spool=False)
         os.close(owner.spool._file)
         assert recovery.settle_abandoned_spools(self.folder) == 0
-        for request in requests:
-            note = request.in_spool
-            if note is not None and cost(note.usage, request.price.tariff) > request.claimed:
-                self._correct(request, cost(note.usage, request.price.tariff))
-        self._correct_earlier(owner, requests)
+        self._correct_earlier(owner, [])
         self.owners[which] = self._born()
 
     def _correct_earlier(self, owner: Owner, known: list[Request]) -> None:
-        """What it had noted of requests that were swept before it died."""
-        for request in owner.requests:
+        """What it had noted of requests that were swept without its spool, the oldest first."""
+        for request in sorted(owner.requests, key=lambda row: row.id):
             note = request.in_spool
             if request in known or note is None or request.state != "recovered":
                 continue
@@ -315,7 +310,7 @@ class BooksMachine(RuleBasedStateMachine):
         )
 
     def _recover(self, owner: Owner, *, from_spool: bool) -> int:
-        """The model's side of a sweep: how many were closed. Those that cost more than they held come last."""
+        """The model's side of a sweep: how many were closed. What needs more than it held comes last, oldest first."""
         found = [request for request in owner.requests if request.state == "open"]
         claims = {}
         for request in found:
@@ -323,7 +318,7 @@ class BooksMachine(RuleBasedStateMachine):
             known += [request.in_database] if request.in_database else []
             usage = max(known, key=lambda each: (each.output, each.input), default=Usage())
             claims[request.id] = cost(usage, request.price.tariff)
-        for request in sorted(found, key=lambda row: claims[row.id] > row.held):
+        for request in sorted(found, key=lambda row: (claims[row.id] > row.held, row.id)):
             self._close(request, claims[request.id], "recovered")
         if from_spool and owner.state == "killed":
             self._correct_earlier(owner, found)

@@ -147,6 +147,22 @@ def test_progress_past_the_hold_is_paid_as_far_as_the_wallet_goes(books: Books, 
     assert_books_add_up()
 
 
+def test_wallet_that_cannot_pay_all_pays_what_began_first(books: Books, rich: Account, dead: str) -> None:
+    """A progress note moves a row in PostgreSQL's table; the order is the requests', not the table's."""
+    older = rich.hold(50)
+    time.sleep(0.002)  # an id tells milliseconds
+    younger = rich.hold(50)
+    books.post([older, younger], [], dead)
+    for held, output in ((younger, 300), (older, 300), (older, 400)):
+        books.note_progress([Progress(held.id, "first", rich.price.pk, Usage(output=output))])
+
+    assert settle_dead_owners() == 2
+
+    assert {record.id.hex: record.cost for record in rich.records} == {older.id: 800, younger.id: 200}
+    assert rich.available == 0
+    assert_books_add_up()
+
+
 def test_reservation_of_a_process_that_said_goodbye_is_recovered(books: Books, rich: Account) -> None:
     owner = processes.register()
     books.post([rich.hold(300)], [], owner)
