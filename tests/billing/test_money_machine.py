@@ -13,7 +13,7 @@ import datetime as dt
 import itertools
 import secrets
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, ClassVar, cast
@@ -64,6 +64,8 @@ from tests.payers import StandIn
 
 Kind = LedgerEntry.Kind
 Posted = list[tuple[str, int]]
+_Kept = tuple[dt.datetime, Any, list[object]]
+"""When a machine began, what it did, and its story."""
 PERCENT = st.integers(1, 100)
 MOMENT = dt.timedelta(milliseconds=1)
 _TRIES = 10
@@ -94,13 +96,10 @@ class MoneyMachine(BooksMachine):
     UNIT = 3_333_333
     """A third of a cent: most sums end between two of them."""
     gateway: ClassVar[StandIn]
-    latest: ClassVar[dt.datetime] = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
-    """Where the clock of the machine before stopped: the roll-ups have one for all tenants."""
 
     def __init__(self, began: dt.datetime | None = None) -> None:
         super().__init__()
-        day_after = max(MoneyMachine.latest, timezone.now()) + dt.timedelta(days=1)
-        self.began = self.clock = began or day_after
+        self.began = self.clock = began or timezone.now() + dt.timedelta(days=1)
         self.wallet_id = self.account.wallet.pk
         Balance.objects.filter(pk=self.wallet_id).update(created_at=self.clock)
         closing.last_period(self.wallet)
@@ -584,7 +583,6 @@ class MoneyMachine(BooksMachine):
         assert grants.differences(of=self.wallet) == []
         for record in UsageRecord.objects.filter(tenant=self.account.tenant):
             assert sum(amount for _lot, amount in grants.paid_by(record)) == record.cost
-        MoneyMachine.latest = max(MoneyMachine.latest, self.clock)
 
     def story(self) -> list[object]:
         """Ledger, draws, records, periods and documents, without what a database or a process makes up."""
@@ -638,34 +636,45 @@ def _play(began: dt.datetime, script: list[tuple[str, dict[str, Any]]]) -> list[
 
 
 class _Recorded(MoneyMachine):
-    """Leaves its script and story behind."""
+    """Has a database to itself, which the invariants read whole, and leaves its script and story behind."""
 
-    def __init__(self, kept: list[tuple[dt.datetime, Any, list[object]]]) -> None:
+    def __init__(self, database: Callable[[], AbstractContextManager[None]], kept: list[_Kept]) -> None:
+        self.entered = ExitStack()
+        self.entered.enter_context(database())
+        _taxes()
         super().__init__()
         self.kept = kept
 
     def teardown(self) -> None:
-        super().teardown()
-        self.kept.append((self.began, self.script, self.story()))
+        with self.entered:
+            super().teardown()
+            self.kept.append((self.began, self.script, self.story()))
 
 
 def _run_on_both(
-    steps: int, examples: int, phases: tuple[Phase, ...], postgres: str, sqlite: str, blocker: DjangoDbBlocker
+    steps: int,
+    examples: int,
+    phases: tuple[Phase, ...],
+    postgres: PostgresDatabases,
+    sqlite: SqliteDatabases,
+    blocker: DjangoDbBlocker,
 ) -> None:
-    kept: list[tuple[dt.datetime, Any, list[object]]] = []
-    with default_database(sqlite, blocker):
-        _taxes()
-        run_state_machine_as_test(
-            cast("type[_Recorded]", partial(_Recorded, kept)),
-            settings=settings(
-                max_examples=examples, stateful_step_count=steps, deadline=None, phases=phases, print_blob=True,
-                suppress_health_check=list(HealthCheck),
-            ),
-        )  # fmt: skip
+    kept: list[_Kept] = []
+
+    def database() -> AbstractContextManager[None]:
+        return default_database(sqlite.migrated(), blocker)
+
+    run_state_machine_as_test(
+        cast("type[_Recorded]", partial(_Recorded, database, kept)),
+        settings=settings(
+            max_examples=examples, stateful_step_count=steps, deadline=None, phases=phases, print_blob=True,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )  # fmt: skip
     assert len(kept) >= examples
-    with default_database(postgres, blocker):
-        _taxes()
-        for began, script, story in kept:
+    for began, script, story in kept:
+        with default_database(postgres.migrated(), blocker):
+            _taxes()
             assert _play(began, script) == story
 
 
@@ -675,8 +684,8 @@ def test_any_order_of_money_usage_and_months_adds_up_alike_on_both_databases(
     sqlite_databases: SqliteDatabases,
     django_db_blocker: DjangoDbBlocker,
 ) -> None:
-    urls = postgres_databases.migrated(), sqlite_databases.migrated()
-    _run_on_both(30, 1, (Phase.reuse, Phase.generate), *urls, django_db_blocker)
+    phases = (Phase.reuse, Phase.generate)
+    _run_on_both(30, 1, phases, postgres_databases, sqlite_databases, django_db_blocker)
 
 
 @pytest.mark.chaos
@@ -686,5 +695,5 @@ def test_any_order_of_money_usage_and_months_adds_up_alike_on_both_databases_for
     sqlite_databases: SqliteDatabases,
     django_db_blocker: DjangoDbBlocker,
 ) -> None:
-    urls = postgres_databases.migrated(), sqlite_databases.migrated()
-    _run_on_both(60, 60, (Phase.reuse, Phase.generate, Phase.shrink), *urls, django_db_blocker)
+    phases = (Phase.reuse, Phase.generate, Phase.shrink)
+    _run_on_both(60, 60, phases, postgres_databases, sqlite_databases, django_db_blocker)
