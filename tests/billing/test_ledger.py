@@ -118,6 +118,14 @@ def test_negative_credit_line_is_an_error(rich: Account) -> None:
     assert rich.available == 1000
 
 
+def test_credit_line_that_stays_as_it_is_needs_no_funds(rich: Account) -> None:
+    post(rich, Kind.REFUND, -1500)
+
+    ledger.set_credit_line(balance=rich.wallet, credit_line=0)
+
+    assert rich.available == -500
+
+
 def test_postings_racing_each_other_all_count(rich: Account) -> None:
     def post_many() -> None:
         for _posting in range(10):
@@ -239,6 +247,21 @@ def test_e36_trial_balance_is_even_in_every_currency(rich: Account) -> None:
         mine = [side for side in after if side.currency == currency]
         assert sum(side.debit for side in mine) == sum(side.credit for side in mine)
         assert mine[0].account == Contra.WALLETS
+
+
+def test_trial_balance_has_each_entry_on_the_side_that_it_names_or_on_that_of_its_kind(rich: Account) -> None:
+    before = {(side.currency, side.account): side.debit for side in ledger.trial_balance()}
+    ledger.post(balance=rich.wallet, kind=Kind.TOP_UP, amount=70, reference=new_id(), contra=Contra.CASH_STRIPE)
+    nameless = LedgerEntry(balance=rich.wallet, kind=Kind.TOP_UP, amount=30, contra=None, reference=new_id())
+    LedgerEntry.objects.bulk_create([nameless])  # as a process of the former version writes it
+    Balance.objects.filter(pk=rich.wallet.pk).update(available=rich.available + 30)
+
+    after = {(side.currency, side.account): side.debit for side in ledger.trial_balance()}
+
+    stripe, by_hand = ("USD", Contra.CASH_STRIPE), ("USD", Contra.CASH)
+    assert after[stripe] - before.get(stripe, 0) == 70
+    assert after[by_hand] - before.get(by_hand, 0) == 30
+    assert_books_add_up()
 
 
 def test_same_reference_with_too_little_money_left_still_answers_the_first_entry(rich: Account) -> None:
