@@ -17,7 +17,7 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from accounts.models import Tenant
-from billing import balances, breaks, grants, jobs, ledger, months, rollups
+from billing import balances, breaks, grants, jobs, ledger, months, rollups, spending
 from billing.breaks import Finding
 from billing.grants import Difference
 from billing.invoices import prepaid
@@ -92,7 +92,7 @@ def _rollups(compared: Compared) -> None:
     until = rollups.complete_until()
     if until is None:
         return
-    start = months.kept_since() or dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+    start = months.kept_since() or spending.EARLIEST
     wrong = {each.tenant_id: each for each in rollups.differences(start, until)}
     for tenant in Tenant.objects.order_by("pk").values_list("pk", flat=True):
         name, recorded, rolled_up = wrong[tenant].first if tenant in wrong else ("figures", 0, 0)

@@ -143,7 +143,10 @@ def send(refund: PaymentRefund) -> None:
         known = (
             each for each in stripe_api.refunds(payment_id) if each.refund == name or each.id == refund.external_id
         )
-        sent = next(known, None) or stripe_api.refund(payment_id=payment_id, amount=refund.amount, refund=name)
+        sent = next(known, None)
+        if sent is None and refund.external_id is not None:
+            return  # it was made, whatever the gateway lists at the moment
+        sent = sent or stripe_api.refund(payment_id=payment_id, amount=refund.amount, refund=name)
     except Declined as error:
         with transaction.atomic():
             _fail(refund, error.message)

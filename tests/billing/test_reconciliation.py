@@ -12,8 +12,17 @@ from django.utils import timezone
 
 from accounts.models import ApiKey, Tenant, User
 from billing import balances, breaks, reconciliation, rollups
-from billing.models import Balance, Break, Price, Reconciliation, UsageRecord, UsageRollup
-from tests.records import usage_record
+from billing.models import (
+    ArchivedUse,
+    Balance,
+    Break,
+    Price,
+    Reconciliation,
+    UsageArchive,
+    UsageRecord,
+    UsageRollup,
+)
+from tests.records import NOON, usage_record
 
 Record = Callable[..., UsageRecord]
 
@@ -42,6 +51,11 @@ def findings() -> list[tuple[str, str, int]]:
 
 def tamper(wallet: Balance, by: int) -> None:
     Balance.objects.filter(pk=wallet.pk).update(available=Balance.objects.get(pk=wallet.pk).available + by)
+
+
+def archived_until(moment: dt.datetime) -> UsageArchive:
+    """As if every record of a request that began before this moment had been taken out."""
+    return UsageArchive.objects.create(table="billing_usagerecord_old", ends=moment, records=1)
 
 
 @pytest.fixture
@@ -96,6 +110,25 @@ def test_rollup_that_says_something_else_is_found(tenant: Tenant, record: Record
     assert findings() == [("roll-ups", f"tenant {tenant.pk}: {column} rolled up", difference)]
 
 
+def test_use_that_is_archived_was_used(tenant: Tenant, wallet: Balance, record: Record) -> None:
+    record(cost=5)
+    ArchivedUse.objects.create(archive=archived_until(NOON), balance=wallet, cost=7)
+    tamper(wallet, -7)
+
+    assert findings() == []
+
+
+def test_rollup_of_an_archived_month_is_compared_with_nothing(record: Record) -> None:
+    record(cost=5)
+    rollups.advance()
+    UsageRollup.objects.update(cost=8)
+    assert len(findings()) == 1
+
+    archived_until(NOON + dt.timedelta(hours=1))
+
+    assert findings() == []
+
+
 def test_record_that_is_not_rolled_up_is_found(tenant: Tenant, record: Record) -> None:
     record(cost=5)
     rollups.advance()
@@ -139,6 +172,13 @@ def test_break_of_a_channel_freezes_no_tenant(tenant: Tenant, record: Record) ->
     record(settled_at=yesterday, channel="told", provider_cost=1, provider_currency="USD", reported_cost=2)
     assert reconciliation.run().found == 1
     assert not breaks.is_frozen(tenant.pk)
+
+
+def test_daily_run_is_one_of_all_processes(tenant: Tenant) -> None:
+    runs = [reconciliation.run_daily(NOON + dt.timedelta(hours=hours)) for hours in (0, 11, 12)]
+
+    assert [run is not None for run in runs] == [True, False, True]
+    assert Reconciliation.objects.count() == 2
 
 
 def test_break_is_alarmed_once_and_freezes_its_tenant_alone(

@@ -305,6 +305,21 @@ def test_dashboard_refund_that_takes_its_time_is_looked_at_and_not_made_again(
     assert state(paid) == state_of_order
 
 
+def test_refund_that_the_gateway_does_not_list_for_a_moment_is_not_made_again(
+    gateway: StandIn, paid: PaymentOrder, shop: Account
+) -> None:
+    sent = gateway.give_back(str(paid.payment_id), 800, status="pending")
+    tell(gateway, "refund.created", sent)
+    made = paid.refunds.get()
+    del gateway.objects[sent["id"]]
+    _lease_is_over(made)
+
+    assert refunds.send_due() == 1
+
+    made.refresh_from_db()
+    assert (made.state, gateway.refunds(), entries(shop)) == ("sent", [], [PAID, ("refund", -8 * DOLLAR)])
+
+
 def test_dashboard_refund_overdraws_because_the_money_has_left(
     gateway: StandIn, paid: PaymentOrder, shop: Account
 ) -> None:
