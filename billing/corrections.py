@@ -16,6 +16,7 @@ from django.db.models import F
 from billing.books import Progress, Settlement
 from billing.models import Balance, Correction, LedgerEntry, Price, UsageRecord
 from billing.prices import cost
+from billing.reservations import MOST_LEDGER_UNITS
 
 log = logging.getLogger(__name__)
 
@@ -44,9 +45,13 @@ def correct(notes: Iterable[Progress]) -> None:
         closed = UsageRecord.objects.filter(pk__in=ids[at : at + 500], outcome__in=_BY_RECOVERY)
         for record in closed.only("id", "claimed_cost", "started_at").order_by("pk"):
             note = known[record.id.hex]
-            price = prices.get(note.price_id) or Price.objects.get(pk=note.price_id)
-            prices[note.price_id] = price
-            claimed = cost(note.usage, price.tariff_at(record.started_at))
+            if note.price_id not in prices:
+                prices |= Price.objects.in_bulk([note.price_id])
+            if note.price_id not in prices:
+                log.error("request %s is not corrected: there is no price %d to do it at", note.id, note.price_id)
+                continue
+            tariff = prices[note.price_id].tariff_at(record.started_at)
+            claimed = min(cost(note.usage, tariff), MOST_LEDGER_UNITS)
             if note.is_exact or claimed > record.claimed_cost:
                 _correct(note.id, claimed)
 

@@ -63,6 +63,11 @@ def wallet(tenant: Tenant) -> Balance:
     return balances.open_wallet(tenant)
 
 
+def test_before_the_first_request_nothing_is_rolled_up(tenant: Tenant) -> None:
+    assert (rollups.advance(), rollups.complete_until()) == (0, None)
+    assert findings() == []
+
+
 def test_right_books_have_no_break(tenant: Tenant, record: Record) -> None:
     record(cost=5)
     rollups.advance()

@@ -371,6 +371,18 @@ def test_abandoned_spool_is_billed_at_once(
     assert_books_add_up()
 
 
+def test_abandoned_spool_of_a_process_that_was_forgotten_is_billed(books: Books, rich: Account, tmp_path: Path) -> None:
+    owner = processes.register()
+    held = rich.hold(300)
+    books.post([held], [], owner)
+    Process.objects.filter(pk=owner).delete()
+    path = spooled(tmp_path, owner, Progress(held.id, "first", rich.price.pk, Usage(input=20, output=30)))
+
+    assert recovery.settle_abandoned_spools(tmp_path) == 1
+
+    assert ([record.cost for record in rich.records], rich.available, path.exists()) == ([80], 1000 - 80, False)
+
+
 def test_spool_of_a_living_process_is_left_alone(books: Books, rich: Account, tmp_path: Path) -> None:
     owner = processes.register()
     held = rich.hold(300)
@@ -492,6 +504,34 @@ def test_every_note_of_a_long_spool_corrects(books: Books, rich: Account, dead: 
     corrections.correct([*strange, Progress(held.id, "first", rich.price.pk, Usage(input=20, output=30))])
 
     assert ([corrections.of(record) for record in rich.records], rich.available) == ([80], 1000 - 80)
+
+
+def test_spool_that_tells_of_more_than_a_column_holds_is_corrected_as_far_as_the_wallet_goes(
+    books: Books, rich: Account, dead: str
+) -> None:
+    held = rich.hold(300)
+    books.post([held], [], dead)
+    assert settle_dead_owners() == 1
+
+    corrections.correct([Progress(held.id, "first", rich.price.pk, Usage(input=2**62, output=2**62))])
+
+    assert ([corrections.of(record) for record in rich.records], rich.available) == ([1000], 0)
+    assert Correction.objects.get(pk=held.id).due == 2**62
+    assert_books_add_up()
+
+
+def test_spool_line_that_cannot_be_priced_does_not_keep_the_others_from_being_corrected(
+    books: Books, rich: Account, dead: str
+) -> None:
+    lost, good = rich.hold(300), rich.hold(300)
+    books.post([lost, good], [], dead)
+    assert settle_dead_owners() == 2
+    usage = Usage(input=20, output=30)
+
+    corrections.correct([Progress(lost.id, "first", 999_998, usage), Progress(good.id, "first", rich.price.pk, usage)])
+
+    assert {record.id.hex: corrections.of(record) for record in rich.records} == {lost.id: 0, good.id: 80}
+    assert rich.available == 1000 - 80
 
 
 def test_files_that_are_no_spools_of_ours_stop_nothing(books: Books, rich: Account, tmp_path: Path) -> None:

@@ -151,6 +151,15 @@ def test_one_run_rolls_up_a_day_at_most_and_says_how_many_rows_it_wrote() -> Non
     assert written == UsageRollup.objects.count() > 0
 
 
+def test_process_whose_clock_is_behind_takes_nothing_back() -> None:
+    World(count=1)
+    RollupState.objects.create(pk=1, complete_until=NOON)
+
+    assert rollups.advance(NOON - 2 * HOUR) == 0
+
+    assert rollups.complete_until() == NOON
+
+
 def test_two_processes_roll_up_once(database: str) -> None:
     World()
     RollupState.objects.create(pk=1, complete_until=NOON - DAY)
@@ -190,8 +199,3 @@ def test_commands_check_and_rebuild(capsys: pytest.CaptureFixture[str]) -> None:
     call_command("rollups", "rebuild", "--from", f"{row.starts_at:%Y-%m-%d}", "--to", f"{row.starts_at + DAY:%Y-%m-%d}")
     assert f"{row.starts_at:%Y-%m-%d}: " in capsys.readouterr().out
     call_command("rollups", "check")
-
-
-def test_without_records_there_is_nothing_to_do() -> None:
-    UsageRecord.objects.exists()
-    assert rollups.complete_until() is None
