@@ -11,7 +11,7 @@ from django.contrib.auth.models import PermissionsMixin
 from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
 from django.db import models
-from django.db.models.functions import Coalesce, Lower
+from django.db.models.functions import Coalesce, Lower, Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -308,3 +308,26 @@ class RefusedCall(models.Model):
 
     def __str__(self) -> str:
         return f"{self.status} {self.code}"
+
+
+class KeyChange(models.Model):
+    """That something changed of what processes keep of a key, or of all of a tenant's keys: of which, and not what.
+
+    Triggers write it, in the transaction that changes (migrations/_key_changes.py); accounts/key_changes.py reads it.
+    """
+
+    # Of rows that may be gone.
+    tenant_id = models.BigIntegerField(null=True)
+    api_key_id = models.BigIntegerField(null=True)
+    cleared = models.BigIntegerField(null=True)
+    """Of a row about no key: what has a lower number than this is gone, whoever has not read it yet."""
+    xact = models.BigIntegerField(db_index=True)
+    """The transaction that wrote it, on PostgreSQL."""
+    at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        verbose_name = _("change of keys")
+        verbose_name_plural = _("changes of keys")
+
+    def __str__(self) -> str:
+        return f"{self.tenant_id} {self.api_key_id}"

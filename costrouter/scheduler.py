@@ -20,7 +20,7 @@ from django.conf import settings
 from django.db import Error, InterfaceError, OperationalError, connection
 from django.utils import timezone
 
-from accounts import refusals, schema
+from accounts import key_changes, refusals, schema
 from accounts.authentication import write_last_used
 from billing import alerts, grants, idempotency, months, notices, processes, reconciliation, recovery, rollups, trials
 from billing.invoices import jobs as invoices
@@ -163,6 +163,7 @@ class Scheduler:
         processes.forget_dead()
         idempotency.forget_expired()
         refusals.forget_old(timezone.now())
+        key_changes.forget_old(timezone.now())
 
     def _leave(self) -> None:
         try:

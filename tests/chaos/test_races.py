@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any, Self
 
 import httpx
+import psycopg
 import pytest
 from django.utils import timezone
 
 from accounts import keys
 from accounts.authentication import UNKNOWN_SECONDS
-from accounts.models import ApiKey
+from accounts.models import ApiKey, Tenant
 from billing import quotas
 from billing.models import Balance
 from tests import upstream as up
@@ -231,6 +232,30 @@ def test_revoked_key_is_out_within_two_seconds_and_what_it_was_answered_is_bille
     assert {answer.status_code for answer in after} == {401}
     busy.installation.assert_books()
     assert len(caller.records) == sum(answer.status_code == 200 for answer in answers)
+
+
+def test_revocations_that_commit_late_hold_in_four_processes_for_keys_that_are_rarely_used(
+    start_world: Callable[..., World], migrated_postgres_url: Callable[[], str]
+) -> None:
+    """Each process has read the keys, hears of other changes meanwhile, and has no other reason to read them again."""
+    world = start_world(database_url=migrated_postgres_url(), workers=4)
+    model, callers = world.offer(FLAT), [world.caller(funds="10") for _caller in range(4)]
+    revoked, kept, stirred = callers[:2], callers[2], callers[3]
+    assert [_statuses(caller, model, caller.secret) for caller in callers] == [{200}] * 4
+    with psycopg.connect(world.gateway.database_url) as late:
+        ids = [caller.holder.api_key.pk for caller in revoked]
+        late.execute("UPDATE accounts_apikey SET status = 'revoked' WHERE id = ANY(%s)", [ids])
+        for concurrency in (100, 200):
+            time.sleep(1.1)
+            with world.installation.database():
+                Tenant.objects.filter(pk=stirred.holder.tenant.pk).update(concurrency=concurrency)
+            assert _statuses(stirred, model, stirred.secret) == {200}
+        late.commit()
+    time.sleep(2)
+
+    assert [_statuses(caller, model, caller.secret) for caller in revoked] == [{401}] * 2
+    assert _statuses(kept, model, kept.secret) == {200}
+    world.installation.assert_books()
 
 
 def test_p14_key_is_replaced_in_all_processes_and_none_refuses_the_one_that_holds(busy: World) -> None:
