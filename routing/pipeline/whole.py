@@ -30,10 +30,11 @@ async def read_whole(form: Form, request: Any, reader: Reader, answer: Answer) -
 
 
 def _is_stream(body: bytes) -> bool:
-    """Whether a body that is no JSON value has several of them, or events."""
+    """Whether a body that is no answer has several JSON objects, or events; a text that holds one has neither."""
     values = Values()
     values.feed(body[:MOST_LOOKED_AT].removeprefix(codecs.BOM_UTF8))
-    return values.are_pieces or bool(values.rest)
+    rest = values.rest or b""
+    return values.are_pieces or bool(rest and not rest.startswith(b'"'))
 
 
 async def _assemble(assembler: Assembler, reader: Reader, answer: Answer) -> dict[str, Any]:

@@ -16,8 +16,8 @@ _FAILURES: Final = frozenset((b"error", b"failure", b"exception", b"fatal"))
 """Names of events."""
 _BLANK: Final = b" \t\r\n\x1e"
 """U+001E begins an object in a text sequence (RFC 7464)."""
-_AROUND: Final = b" \t\r\n\0"
-"""What may stand around a field's name: of servers in C, what ends their string."""
+_AROUND: Final = b" \t\r\n\0" + bytes(range(128, 256))
+"""What may stand around a field's name: of servers in C, what ends their string; marks in whatever encoding."""
 _MOST_NOISE: Final = 2000
 
 
@@ -121,8 +121,8 @@ class EventParser:
 
 
 def opens_json(data: bytes) -> bool:
-    """Whether this is the beginning of an object or a list, as no event's is."""
-    return data.removeprefix(codecs.BOM_UTF8).lstrip(_BLANK).startswith((b"{", b"["))
+    """Whether this is the beginning of an object or a list, or of one in a text, as no event's is."""
+    return data.removeprefix(codecs.BOM_UTF8).lstrip(_BLANK).startswith((b"{", b"[", b'"'))
 
 
 def _read_blocks(blocks: Iterable[bytes]) -> list[bytes]:

@@ -29,6 +29,10 @@ THOUGHTS: Final = frozenset(("reasoning_content", "reasoning", "reasoning_detail
 FINISH_REASONS: Final = frozenset(("stop", "length", "tool_calls", "content_filter", "function_call"))
 _GOOD_ENDS: Final = frozenset(("stop", "tool_calls", "function_call"))
 _NEVER_NULL: Final = frozenset(("tool_calls", "function_call", "annotations"))
+_FORMED: Final = _NEVER_NULL | {"audio"}
+"""Members of a whole message whose form the schema prescribes, and upstreams have their own of."""
+_OPTIONAL: Final = frozenset(("metadata", "moderation", "obfuscation"))
+"""The same of answers and chunks."""
 NEVER: Final = -9999.0
 """As OpenAI writes the logarithm of what never happens."""
 _MONEY: Final = re.compile(
@@ -66,7 +70,18 @@ def complete_top(answer: dict[str, Any]) -> None:
     tier = answer.get("service_tier")
     if tier is not None and (type(tier) is not str or tier not in _TIERS):
         del answer["service_tier"]
+    for name in _OPTIONAL.intersection(answer):
+        if not _is_formed(name, answer[name]):
+            del answer[name]
     drop_names(answer)
+
+
+def _is_formed(name: str, value: Any) -> bool:
+    if name == "obfuscation":
+        return type(value) is str
+    if name == "metadata":
+        return value is None or (type(value) is dict and all(type(each) is str for each in value.values()))
+    return value is None or (type(value) is dict and type(value.get("input")) is type(value.get("output")) is dict)
 
 
 def _absent_reason(message: dict[str, Any]) -> str:
@@ -126,8 +141,8 @@ def complete_answer(answer: dict[str, Any], head: Head) -> None:
         message["role"] = "assistant"
         message.setdefault("content", None)
         message.setdefault("refusal", None)
-        if not _NEVER_NULL.isdisjoint(message):
-            drop_nulls(message)
+        if not _FORMED.isdisjoint(message):
+            _complete_formed(message, head)
         drop_names(choice)
         drop_names(message)
 
@@ -139,6 +154,33 @@ def drop_nulls(message: dict[str, Any]) -> None:
             del message[name]
 
 
+def _complete_formed(message: dict[str, Any], head: Head) -> None:
+    """Adds what the public schema requires of a message's rarer members; what has no place in it goes."""
+    drop_nulls(message)
+    if "annotations" in message:
+        message["annotations"] = _citations_in(message["annotations"])
+    if message.get("function_call"):
+        message["function_call"] = {"name": "", "arguments": "", **message["function_call"]}
+    audio = message.get("audio")
+    if type(audio) is dict and type(audio.get("data")) is str:
+        message["audio"] = {"id": head.public_id, "expires_at": head.created, "transcript": "", **audio}
+    elif audio is not None:
+        del message["audio"]
+
+
+def _citations_in(annotations: Any) -> list[dict[str, Any]]:
+    """The pages that are cited; some write their members beside the type."""
+    found = []
+    for each in annotations if type(annotations) is list else ():
+        inner = each.get("url_citation", each) if type(each) is dict else None
+        if type(inner) is dict and type(inner.get("url")) is str:
+            cited = {"title": "", "start_index": 0, "end_index": 0} | {
+                name: value for name, value in inner.items() if name != "type" and value is not None
+            }
+            found.append({"type": "url_citation", "url_citation": cited})
+    return found
+
+
 def complete_logprobs(choice: dict[str, Any]) -> None:
     """Adds what the public schema requires of a choice's logprobs; what has another form goes."""
     logprobs = choice["logprobs"]
@@ -146,18 +188,19 @@ def complete_logprobs(choice: dict[str, Any]) -> None:
         choice["logprobs"] = None
         return
     for name in ("content", "refusal"):
-        tokens = logprobs[name] = _complete_tokens(logprobs.get(name))
+        tokens = logprobs[name] = complete_tokens(logprobs.get(name))
         for token in tokens or ():
-            token["top_logprobs"] = _complete_tokens(token.get("top_logprobs")) or []
+            token["top_logprobs"] = complete_tokens(token.get("top_logprobs")) or []
 
 
-def _complete_tokens(tokens: Any) -> list[dict[str, Any]] | None:
+def complete_tokens(tokens: Any) -> list[dict[str, Any]] | None:
     """What of a list are tokens, each completed; None for what is no list."""
     if type(tokens) is not list:
         return None
     told = [token for token in tokens if type(token) is dict and type(token.get("token")) is str]
     for token in told:
-        if type(token.setdefault("bytes", None)) is not list:
+        told_bytes = token.setdefault("bytes", None)
+        if type(told_bytes) is not list or not all(type(each) is int for each in told_bytes):
             token["bytes"] = None
         if type(token.get("logprob")) not in {int, float}:
             token["logprob"] = NEVER

@@ -166,8 +166,12 @@ class ChatRelay:
         if type(reason) is not str or reason not in FINISH_REASONS:
             reason = "stop"
         reason = reason_beside(reason, self._absent_reason(index))
-        if self._finished.get(index, "stop") == "stop":
+        before = self._finished.get(index)
+        if before in (None, "stop"):
             self._finished[index] = reason
+        if self._finished[index] == before and index not in self._held:  # it went out
+            choice["finish_reason"] = None
+            return
         is_held = self._finished[index] == "stop" and bool(delta.get("content"))
         choice["finish_reason"] = None if is_held else self._finished[index]
         if is_held:

@@ -43,8 +43,11 @@ class MessagesRelay:
         self._received = Received(most_output)
         self._last: dict[str, Any] = {}
         """The members of the event that tells how the answer ended, as far as they have come."""
-        self._open: Any = None
-        """The place of the block that has begun and not ended."""
+        self._has_begun = False
+        self._open: dict[Any, int] = {}
+        """By the upstream's, our places of the blocks that have begun and not ended."""
+        self._blocks = 0
+        """How many have begun."""
         self._has_stopped = False
         self.is_done = False
 
@@ -59,21 +62,52 @@ class MessagesRelay:
 
     def relay(self, event: dict[str, Any]) -> bytes:
         match event.get("type"):
-            case "content_block_delta":
-                self._count(event.get("delta"))
-            case "content_block_start":
-                self._open = event.get("index")
-            case "content_block_stop":
-                self._open = None
             case "message_start":
                 self._complete_start(event)
+                if self._has_begun:
+                    return b""
+                self._has_begun = True
             case "message_delta":
                 self._keep(event)
                 return b""
             case "message_stop":
                 self._has_stopped = True
                 return b""
-        return self._written(event)
+            case "content_block_start" | "content_block_delta" | "content_block_stop":
+                return self._begin() + self._of_block(event)
+        return self._begin() + self._written(event)
+
+    def _begin(self) -> bytes:
+        """The message's beginning, where the upstream has left it out."""
+        if self._has_begun:
+            return b""
+        self._has_begun = True
+        start: dict[str, Any] = {"type": "message_start", "message": {}}
+        self._complete_start(start)
+        return self._written(start)
+
+    def _of_block(self, event: dict[str, Any]) -> bytes:
+        """An event of a block, which has a place of its own, begins and ends, whatever the upstream says of that.
+
+        Raises MalformedAnswer for the input of a call that never began.
+        """
+        index, out = event.get("index"), b""
+        if event["type"] == "content_block_start":
+            out = self._close(index)
+            self._open[index] = self._blocks
+            self._blocks += 1
+        elif event["type"] == "content_block_stop":
+            return self._close(index)
+        else:
+            self._count(event.get("delta"))
+            if index not in self._open:
+                out = self._of_block({"type": "content_block_start", "index": index, "content_block": _block_of(event)})
+        event["index"] = self._open[index]
+        return out + self._written(event)
+
+    def _close(self, index: Any) -> bytes:
+        place = self._open.pop(index, None)
+        return b"" if place is None else events.close_block(place)
 
     def again(self, text: Again) -> NoReturn:
         raise NotImplementedError("every event comes whole")
@@ -96,10 +130,10 @@ class MessagesRelay:
     def _complete_start(self, event: dict[str, Any]) -> None:
         message = event.get("message")
         if type(message) is not dict:
-            raise MalformedAnswer("a message that is none begins")
+            message = event["message"] = {}
         drop_names(message)
         message.update({"id": self._head.public_id, "type": "message", "role": "assistant", "model": self._head.model})
-        message.setdefault("content", [])
+        message["content"] = []
         usage = message.get("usage")
         told = usage if type(usage) is dict else {}
         counts = {name: value for name, value in told.items() if type(value) is int and name.endswith("_tokens")}
@@ -112,7 +146,8 @@ class MessagesRelay:
         for name, value in event.items():
             if name == "delta" and type(value) is dict:
                 before = self._last.get("delta", {})
-                self._last["delta"] = {**before, **{key: each for key, each in value.items() if each is not None}}
+                told = {key: each for key, each in value.items() if each not in (None, "")}
+                self._last["delta"] = {**before, **told}
             elif name not in ("type", "usage"):
                 self._last[name] = value
 
@@ -122,14 +157,29 @@ class MessagesRelay:
     def cut(self) -> bytes:
         self.is_done = True
         self._last = {"delta": {"stop_reason": "max_tokens"}}
-        open_block, self._open = self._open, None
-        return b"" if type(open_block) is not int else events.close_block(open_block)
+        return self._close_all()
 
     def closing(self, bill: Bill, explanation: Any = None) -> bytes:
+        out = self._close_all()
         stop = {**dict.fromkeys(_STOP), **self._last.pop("delta", {})}
         beside = {name: value for name, value in self._last.items() if not is_in(to_json(value), self._head.hidden)}
         drop_names(beside)
-        return events.end(stop, public_usage(bill), explanation, **beside)
+        return out + events.end(stop, public_usage(bill), explanation, **beside)
+
+    def _close_all(self) -> bytes:
+        return b"".join([self._close(index) for index in list(self._open)])
+
+
+_TEXTS_OF_BLOCKS: Final = {"text_delta": ("text", "text"), "thinking_delta": ("thinking", "thinking")}
+
+
+def _block_of(event: dict[str, Any]) -> dict[str, Any]:
+    """The block whose delta came without its beginning; raises MalformedAnswer for one that nobody can name."""
+    delta = event.get("delta")
+    kind, member = _TEXTS_OF_BLOCKS.get(str(delta.get("type")) if type(delta) is dict else "", ("", ""))
+    if not kind:
+        raise MalformedAnswer("a block that never began")
+    return {"type": kind, member: "", **({"signature": ""} if kind == "thinking" else {})}
 
 
 _OF_STARTS: Final = frozenset(

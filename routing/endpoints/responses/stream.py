@@ -10,11 +10,26 @@ import orjson
 from routing.endpoints.base import Bill, Head
 from routing.endpoints.chat.identity import NAMES, drop_names, is_in
 from routing.endpoints.received import least_tokens_of, tokens_of
-from routing.endpoints.responses.answer import complete_item, complete_native, complete_part, public_usage
+from routing.endpoints.responses.answer import (
+    complete_item,
+    complete_native,
+    complete_part,
+    hex_of,
+    logprobs_of,
+    public_usage,
+    response_of,
+)
+from routing.endpoints.responses.order import Order
 from routing.endpoints.responses.schema import ResponsesRequest
 from routing.providers.base import MalformedAnswer
+from routing.providers.openai.tools import json_of
 
 TERMINAL: Final = frozenset(("response.completed", "response.incomplete"))
+_FIRST: Final = ("response.created", "response.in_progress")
+_BEGINNINGS: Final = frozenset((*_FIRST, "response.queued"))
+_STATUSES: Final = frozenset(("completed", "incomplete"))
+_GROWING: Final = frozenset(("message", "function_call"))
+_MOST_DIGITS: Final = 6
 _OF_EVENTS: Final = frozenset(
     ("type", "sequence_number", "output_index", "content_index", "summary_index", "item_id", "item", "part", "delta",
      "text", "refusal", "arguments", "name", "input", "logprobs", "response", "annotation", "annotation_index",
@@ -65,7 +80,8 @@ class Places:
 
     def say(self, kind: str, event: dict[str, Any]) -> None:
         """Adds the places to an event of an item or of a part of one."""
-        item_id = event["item"].get("id") if "item" in event else event.get("item_id")
+        item = event.get("item")
+        item_id = item.get("id") if type(item) is dict else event.get("item_id")
         if kind == "response.output_item.added":
             self._items.setdefault(item_id, len(self._items))
         place = event["output_index"] = self._items.get(item_id, max(len(self._items) - 1, 0))
@@ -106,8 +122,8 @@ class ResponsesRelay:
         self._deltas = 0
         self._delta_bytes = 0
         self._places = Places()
-        self._items: dict[Any, dict[str, Any]] = {}
-        """Items that are done, by place: what stands in the answer where it is cut."""
+        self._order = Order(hex_of(head))
+        self._has_begun = False
         self.is_done = False
         self.is_past_cap = False
 
@@ -131,20 +147,77 @@ class ResponsesRelay:
             self._deltas += 1
             self._delta_bytes += len(event["delta"])
             self.is_past_cap = least_tokens_of(self._deltas, self._delta_bytes) > self._most_output
+        if kind in _BEGINNINGS and type(event.get("response")) is not dict:
+            event["response"] = {}
         if type(event.get("response")) is dict:
             event["response"] = complete_native(self._request, event["response"], self._head)
         if kind in TERMINAL:
             if "response" not in event:
                 raise MalformedAnswer("the last event has no response")
-            self._last = event
-            return b""
-        _complete_event(kind, event)
-        if "output_index" not in event and kind.startswith(_PLACED):
-            self._places.say(kind, event)
-        if kind == "response.output_item.done":
-            self._items[event.get("output_index")] = event["item"]
-        self._write(kind, event)
+            return self._finish(kind, event)
+        if kind == _FIRST[0]:
+            self._has_begun = True
+            self._write(kind, event)
+        elif self._begin() and kind in _BEGINNINGS:
+            pass  # it has just been said
+        else:
+            self._relay(kind, event)
         return self._events.take()
+
+    def _relay(self, kind: str, event: dict[str, Any]) -> None:
+        if kind.startswith(_PLACED):
+            self._place(kind, event)
+        self._complete(kind, event)
+        for each, members in self._order.keep(kind, event):
+            self._write(each, members)
+
+    def _begin(self) -> bool:
+        """Says that it has begun where the upstream has not; whether it had to."""
+        if self._has_begun:
+            return False
+        self._has_begun = True
+        response = response_of(self._request, self._head, "in_progress", [])
+        for kind in _FIRST:
+            self._write(kind, {"response": response})
+        return True
+
+    def _finish(self, kind: str, event: dict[str, Any]) -> bytes:
+        self._begin()
+        response = event["response"]
+        response["status"] = kind.rpartition(".")[2] if response["status"] not in _STATUSES else response["status"]
+        self._last = {**event, "type": f"response.{response['status']}"}
+        for each, members in self._order.finish(response):
+            self._write(each, members)
+        return self._events.take()
+
+    def _place(self, kind: str, event: dict[str, Any]) -> None:
+        """Gives an event its place; one that is a text is a number, what is none is as absent."""
+        for name in ("output_index", "content_index", "summary_index"):
+            if name in event and type(event[name]) is not int:
+                told = event.pop(name)
+                if type(told) is str and told.isascii() and told.isdecimal():
+                    event[name] = int(told[:_MOST_DIGITS])
+        if "output_index" not in event:
+            self._places.say(kind, event)
+        member = next((member for prefix, member in _OF_PARTS if kind.startswith(prefix)), "")
+        if member:
+            event.setdefault(member, 0)
+
+    def _complete(self, kind: str, event: dict[str, Any]) -> None:
+        """Adds what the public schema requires; raises MalformedAnswer for an item that is none."""
+        if kind.startswith("response.output_item."):
+            item = event.get("item")
+            if kind.endswith(".added") and type(item) is dict and item.get("type") in _GROWING:
+                item["status"] = "in_progress"
+            event["item"] = complete_item(item, event["output_index"], hex_of(self._head))
+        elif "part" in event and kind.startswith("response.content_part"):
+            event["part"] = complete_part(event["part"])
+        elif kind.startswith("response.output_text.") and kind != "response.output_text.annotation.added":
+            event["logprobs"] = logprobs_of(event.get("logprobs"))
+            if kind.endswith(".delta") and type(event.get("delta")) is not str:
+                event["delta"] = ""
+        elif kind == "response.function_call_arguments.delta" and type(event.get("delta")) is not str:
+            event["delta"] = json_of(event["delta"]) if event.get("delta") else ""
 
     def _write(self, kind: str, event: dict[str, Any]) -> None:
         if not NAMES.isdisjoint(event):
@@ -157,8 +230,7 @@ class ResponsesRelay:
         return tokens_of(self._deltas, self._delta_bytes)
 
     def cut(self) -> bytes:
-        output = [self._items[place] for place in sorted(self._items, key=str)]
-        response = complete_native(self._request, {"output": output}, self._head)
+        response = complete_native(self._request, {"output": self._order.done}, self._head)
         response.update(status="incomplete", incomplete_details={"reason": "max_output_tokens"})
         self._last = {"type": "response.incomplete", "response": response}
         self.is_done = True
@@ -173,25 +245,21 @@ class ResponsesRelay:
         return self._events.take()
 
 
-def _complete_event(kind: str, event: dict[str, Any]) -> None:
-    """Adds what the public schema requires; raises MalformedAnswer for an item that is none."""
-    if kind.startswith("response.output_item."):
-        event["item"] = complete_item(event.get("item"))
-    elif "part" in event:
-        complete_part(event["part"])
-    elif kind.startswith("response.output_text.") and kind != "response.output_text.annotation.added":
-        event["logprobs"] = event["logprobs"] if type(event.get("logprobs")) is list else []
-
-
 class ResponsesAssembler:
     """A whole Response from its stream: the last event has all of it."""
 
     def __init__(self) -> None:
         self._last: dict[str, Any] | None = None
+        self._items: list[Any] = []
+        """That are done."""
 
     def add(self, event: dict[str, Any]) -> None:
+        if event.get("type") == "response.output_item.done":
+            self._items.append(event.get("item"))
         if event.get("type") in TERMINAL and type(event.get("response")) is dict:
             self._last = event["response"]
+            if not self._last.get("output"):
+                self._last["output"] = self._items
 
     @property
     def is_complete(self) -> bool:
@@ -204,15 +272,10 @@ class ResponsesAssembler:
 
 
 def pieces_of(answer: dict[str, Any]) -> list[dict[str, Any]]:
-    """A whole Response as the fewest events that the grammar allows: its items, and its end."""
+    """A whole Response as its beginning and its end: what goes between, the order of events gives."""
     begun = {**answer, "status": "in_progress", "output": []}
-    events: list[dict[str, Any]] = [
-        {"type": "response.created", "response": begun}, {"type": "response.in_progress", "response": {**begun}}
-    ]  # fmt: skip
-    events += [
-        {"type": f"response.output_item.{what}", "output_index": place, "item": item}
-        for place, item in enumerate(answer["output"])
-        for what in ("added", "done")
-    ]
     status = "incomplete" if answer.get("status") == "incomplete" else "completed"
-    return [*events, {"type": f"response.{status}", "response": answer}]
+    return [
+        *({"type": kind, "response": {**begun}} for kind in _FIRST),
+        {"type": f"response.{status}", "response": answer},
+    ]

@@ -80,7 +80,9 @@ def _with_last(content: Any, ttl: Ttl) -> list[Any] | None:
     """A text or blocks with a mark at the end; None where none can be."""
     blocks = [{"type": "text", "text": content}] if type(content) is str and content.strip() else content
     last = blocks[-1] if type(blocks) is list and blocks else None
-    if type(last) is not dict or _is_marked(last) or last.get("type") not in _MARKABLE or last.get("text") == "":
+    if type(last) is not dict or _is_marked(last) or last.get("text") == "":
+        return None
+    if type(last.get("type")) is not str or last["type"] not in _MARKABLE:
         return None
     return [*blocks[:-1], _with(last, ttl)]
 

@@ -15,8 +15,9 @@ from routing.providers.anthropic.messages import FORMAT
 from routing.providers.anthropic.reader import AnthropicReader
 from routing.providers.base import Event, MalformedAnswer
 from routing.providers.openai.refusals import text_of
-from routing.providers.openai.tools import MOST_CALLS
+from routing.providers.openai.tools import MOST_CALLS, ToolCalls, complete_calls
 
+_ENDS: Final = frozenset(("content_block_stop", "message_delta"))
 _MOST_OPEN: Final = 1_024
 """Blocks that are open at once; Anthropic has one."""
 
@@ -52,6 +53,7 @@ class ChatReader(AnthropicReader):
         self._open: dict[Any, _Call | None] = {}
         """By index, the blocks that are open; None for those that are no calls of the client's tools."""
         self._calls = 0
+        self._tools = ToolCalls()
         self._thoughts = 0
         self._has_shown = False
 
@@ -70,6 +72,7 @@ class ChatReader(AnthropicReader):
             said, finish = self._of_end(event.get("delta")), self.finish
         else:
             return []
+        self._complete_calls(said, is_end=kind in _ENDS)
         if not said and finish is None:
             return []
         self._has_shown = True
@@ -79,6 +82,14 @@ class ChatReader(AnthropicReader):
                 "choices": [{"index": 0, "delta": said, "finish_reason": finish}],
             }
         ]
+
+    def _complete_calls(self, said: dict[str, Any], *, is_end: bool) -> None:
+        """Calls as everywhere else, with what waited for the end of their block."""
+        calls = self._tools.complete(said.pop("tool_calls", []))
+        if is_end:
+            calls += self._tools.held()
+        if calls:
+            said["tool_calls"] = calls
 
     def _of_start(self, index: Any, block: Any) -> dict[str, Any]:
         """What a block begins with. The first one says that there is an answer, even if it has no word yet."""
@@ -190,7 +201,7 @@ def _message_of(answer: dict[str, Any], inputs: list[str]) -> dict[str, Any]:
     ]
     message: dict[str, Any] = {"role": "assistant", "content": "".join(texts) if texts or not calls else None}
     if calls:
-        message["tool_calls"] = calls
+        message["tool_calls"] = complete_calls(calls)
     thoughts = [text_of(block.get("thinking")) for block in blocks if block.get("type") == "thinking"]
     if any(thoughts):
         message["reasoning_content"] = "".join(thoughts)

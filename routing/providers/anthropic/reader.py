@@ -14,13 +14,16 @@ from typing import Any, Final, NoReturn
 import orjson
 
 from billing.kinds import Usage
-from routing.providers.anthropic.stops import finish_of
+from routing.providers.anthropic.shapes import Places, blocks_of, canonical, says_something
+from routing.providers.anthropic.stops import finish_of, stop_of
 from routing.providers.anthropic.usage import merged, tells_output, usage_of
 from routing.providers.base import END, End, Event, MalformedAnswer
 from routing.providers.openai import loose
 from routing.providers.openai.costs import told_cost
-from routing.providers.openai.failures import raise_failure, refuse_noise, says_failure
+from routing.providers.openai.failures import raise_failure, raise_noise, refuse_noise, refuse_words, says_failure
 from routing.providers.openai.refusals import error_in, text_of
+from routing.providers.openai.tools import Call
+from routing.providers.openai.usage import object_of
 from routing.providers.openai.wrapped import unwrapped
 from routing.wire.events import Comment, EventParser, EventTooLarge, Failure
 
@@ -28,6 +31,7 @@ _DONE: Final = b"[DONE]"
 """OpenAI's end, which gateways between may put behind Anthropic's."""
 _MOST_DONE_BYTES: Final = 16
 _BRINGS: Final = frozenset(("content_block_start", "content_block_delta"))
+_BEDROCKS: Final = "amazon-bedrock-invocationMetrics"
 _PING: Final = Comment(b": ping")
 _FAR_AWAY: Final = {"NaN": None, "Infinity": None, "-Infinity": None}
 _MOST_HALVES: Final = 128
@@ -67,6 +71,15 @@ class AnthropicReader:
     def _parser(self) -> EventParser:
         return EventParser()
 
+    @cached_property
+    def _places(self) -> Places:
+        return Places()
+
+    @cached_property
+    def _inputs(self) -> dict[Any, Call]:
+        """Of the blocks that are open, by place, what has come of their input."""
+        return {}
+
     def feed(self, data: bytes | None) -> list[Event]:
         events: list[Event] = []
         try:
@@ -83,7 +96,7 @@ class AnthropicReader:
                     self._noise = self._noise or event
                     refuse_noise(event)
             if data is None and self._noise and not self._has_begun:
-                self._say_noise()
+                raise_noise(self._noise)
         except MalformedAnswer as error:
             events.append(self._broken(error))
         except EventTooLarge:
@@ -95,11 +108,6 @@ class AnthropicReader:
         if type(value) is dict:
             self._note_usage(value)
         raise_failure(value or data.decode("utf-8", "replace"))
-
-    def _say_noise(self) -> NoReturn:
-        """No event came, but something did: an upstream that answers in another form says why there."""
-        words = text_of(error_in(loose.strictly(self._noise)).get("message")) or self._noise.decode("utf-8", "replace")
-        raise MalformedAnswer(f"no events came, but: {words[:300]}")
 
     def _broken(self, error: MalformedAnswer) -> End:
         """After the reason for the end nothing makes a failure of a whole answer any more."""
@@ -113,6 +121,7 @@ class AnthropicReader:
         if event is None:
             return []
         kind = text_of(event.get("type"))
+        canonical(event, self._places)
         if kind in _BRINGS:
             self.is_partial = self.usage is not None
             self._has_begun = True
@@ -125,21 +134,48 @@ class AnthropicReader:
         if kind == "message_delta":
             self._note_stop(event.get("delta"))
         elif kind not in _BRINGS:
-            _refuse_others(event)
+            self._refuse_others(event)
         return self.show(event)
+
+    def _refuse_others(self, event: dict[str, Any]) -> None:
+        """Raises MalformedAnswer for an event that says a failure, or is of another format altogether."""
+        if says_failure(event):
+            raise_failure(event)
+        if "type" in event:
+            return
+        if type(event.get("choices")) is list and event["choices"]:
+            raise MalformedAnswer("chunks of chat came where Anthropic's events should")
+        if not self._noise and text_of(error_in(event).get("message")):
+            self._noise = orjson.dumps(event)  # its words: nothing else may come
 
     def show(self, event: dict[str, Any]) -> list[Event]:
         """The event as it goes on, and what was held back before it."""
         if event.get("type") == "message_start":
             self._held = [event]
             return []
-        shown, self._held = [*self._held, event], []
+        if not says_something(event):
+            return []
+        shown, self._held = [*self._held, *self._with_inputs(event)], []
         return shown
+
+    def _with_inputs(self, event: dict[str, Any]) -> list[Event]:
+        """The event, whose piece of a call's input may wait for its end: where the object came as a text once more."""
+        kind, index = event["type"], event.get("index")
+        if kind == "content_block_start":
+            self._inputs[index] = Call(0, "", is_custom=False)
+        elif kind == "content_block_delta" and event["delta"]["type"] == "input_json_delta" and index in self._inputs:
+            piece = self._inputs[index].plain(event["delta"]["partial_json"])
+            self._inputs[index].add("", piece)
+            event["delta"]["partial_json"] = piece
+        elif kind == "content_block_stop" and index in self._inputs and (rest := self._inputs.pop(index).rest()):
+            return [_input_of(index, rest), event]
+        return [event]
 
     def _note_stop(self, delta: Any) -> None:
         reason = delta.get("stop_reason") if type(delta) is dict else None
-        if reason is not None:
+        if reason:
             self.finish = self._finish_of(reason)
+            delta["stop_reason"] = stop_of(reason, self.finish)
             self._is_stopped = True
 
     finish: str | None = None
@@ -154,7 +190,7 @@ class AnthropicReader:
     def _note_usage(self, event: dict[str, Any]) -> None:
         """Reads usage wherever it stands: in the message that begins, beside the delta that ends it, anywhere else."""
         for place in (event, event.get("message"), event.get("delta")):
-            told = place.get("usage") if type(place) is dict else None
+            told = object_of(place.get("usage", place.get(_BEDROCKS))) if type(place) is dict else None
             if type(told) is dict:
                 self._told = merged(self._told, told)
                 usage = usage_of(self._told)
@@ -175,6 +211,7 @@ class AnthropicReader:
             value = loose.without_halves(value)
             if value is None:
                 raise MalformedAnswer(f"an event is not JSON: {data[:120].decode('utf-8', 'replace')}") from None
+        value = _only_object(value)
         return unwrapped(value, "type") if type(value) is dict else None
 
     def _join_halves(self, delta: dict[str, Any], index: Any) -> None:
@@ -195,16 +232,20 @@ class AnthropicReader:
     def whole(self, body: bytes) -> dict[str, Any]:
         answer = unwrapped(_parse(body), "content")
         self._note_usage(answer)
-        if says_failure(answer):
-            raise_failure(answer)
-        content = answer.get("content")
-        if type(content) is str:
-            content = answer["content"] = [{"type": "text", "text": content}]
-        if type(content) is not list or not all(type(block) is dict for block in content):
+        refuse_words(answer, "content")
+        content = answer["content"] = blocks_of(answer.get("content"))
+        if type(content) is not list or not all(type(block) is dict and "type" in block for block in content):
             raise MalformedAnswer("the answer has no content")
         self._has_calls = any(block.get("type") == "tool_use" for block in content)
         self.finish = self._finish_of(answer.get("stop_reason"))
+        if answer.get("stop_reason"):
+            answer["stop_reason"] = stop_of(answer["stop_reason"], self.finish)
         return answer
+
+
+def _input_of(index: Any, piece: str) -> dict[str, Any]:
+    delta = {"type": "input_json_delta", "partial_json": piece}
+    return {"type": "content_block_delta", "index": index, "delta": delta}
 
 
 def _begins_call(event: dict[str, Any]) -> bool:
@@ -212,19 +253,19 @@ def _begins_call(event: dict[str, Any]) -> bool:
     return type(block) is dict and block.get("type") == "tool_use"
 
 
-def _refuse_others(event: dict[str, Any]) -> None:
-    """Raises MalformedAnswer for an event that says a failure, or is of another format altogether."""
-    if says_failure(event):
-        raise_failure(event)
-    if "type" not in event and type(event.get("choices")) is list and event["choices"]:
-        raise MalformedAnswer("chunks of chat came where Anthropic's events should")
-
-
 def _parse(body: bytes) -> dict[str, Any]:
     """Raises MalformedAnswer for what is no JSON object."""
     value = loose.strictly(body)
     if value is None:
         value = loose.without_halves(loose.loosely(body, _FAR_AWAY.__getitem__))
+    value = _only_object(value)
     if type(value) is not dict:
         raise MalformedAnswer(f"the answer is not a JSON object: {body[:120].decode('utf-8', 'replace')}")
     return value
+
+
+def _only_object(value: Any) -> Any:
+    """The object that stands alone in a list, or in a text, as it does where it was encoded twice; else the value."""
+    if type(value) is str:
+        return loose.strictly(value.encode("utf-8", "replace"))
+    return value[0] if type(value) is list and len(value) == 1 else value

@@ -20,6 +20,18 @@ FINISH: Final = {
 }
 
 
+_OURS: Final = {"stop": "end_turn", "tool_calls": "tool_use", "function_call": "tool_use", "length": "max_tokens",
+                "content_filter": "refusal"}  # fmt: skip
+"""By chat's word, for what other servers say in place of Anthropic's."""
+
+
+def stop_of(reason: Any, finish: str | None) -> str:
+    """Anthropic's word: the upstream's own if it is one and fits what was said, else the equal of chat's."""
+    if type(reason) is str and reason in FINISH and not (finish == "tool_calls" and reason == "end_turn"):
+        return reason
+    return _OURS.get(finish or "stop", "end_turn")
+
+
 def finish_of(reason: Any, *, has_calls: bool) -> str | None:
     """Chat's word; None where nothing was said, or a word that nobody knows.
 

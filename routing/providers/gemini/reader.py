@@ -14,11 +14,15 @@ import orjson
 
 from routing.providers.base import Event, MalformedAnswer
 from routing.providers.gemini import media, signatures
+from routing.providers.gemini.shapes import canonical
 from routing.providers.gemini.usage import usage_of
-from routing.providers.gemini.words import blocked, finish_reason, is_said
+from routing.providers.gemini.words import blocked, finish_reason, is_said, own_word
 from routing.providers.openai import loose
-from routing.providers.openai.failures import raise_failure, says_failure
+from routing.providers.openai.failures import is_error, raise_failure, refuse_words, says_failure
 from routing.providers.openai.reader import OpenAIReader
+from routing.providers.openai.refusals import error_in, text_of
+from routing.providers.openai.shapes import Several, only_object
+from routing.providers.openai.usage import object_of
 from routing.providers.openai.wrapped import unwrapped
 
 _MOST_CANDIDATES: Final = 128
@@ -33,23 +37,39 @@ class GenerateReader(OpenAIReader):
 
     def _take_chunk(self, event: bytes, events: list[Event]) -> None:
         """Each chunk is read whole: its counts stand in it."""
-        chunk = self.read_chunk(event)
+        try:
+            chunk = self.read_chunk(event)
+        except Several as several:
+            for value in several.values:
+                self._take_chunk(orjson.dumps(value), events)
+            return
         if chunk is not None:
             events.append(chunk)
             self._has_begun = True
+
+    def finish(self, events: list[Event]) -> None:
+        """A stream has no other end: `STOP` alone, which was held back, is the answer of a model that says nothing."""
+        super().finish(events)
+        if self._early is not None and not self._has_said:
+            last = {"index": self._early, "content": {"role": "model", "parts": []}, "finishReason": "STOP"}
+            events.append(self.shown({"candidates": [last]}))
+            self._early = None
 
     def read_chunk(self, data: bytes) -> dict[str, Any] | None:
         """One chunk, None where there is nothing to show; raises MalformedAnswer."""
         if not data.strip():
             return None
         value = _json_of(data)
-        if type(value) is list:
-            value = merged(value) if value else None
         if type(value) is not dict:
+            value = only_object(value)
+        if value is None:
             return None
         value = unwrapped(value, "candidates")
+        canonical(value)
         has_usage, is_over = self._take(value), self._note_ends(value)
         says = any(map(_says_something, value["candidates"])) or bool(blocked(value))
+        if not says and not self._noise and text_of(error_in(value).get("message")):
+            self._noise = data
         if has_usage:
             self.is_partial = not is_over
         elif says and self.usage is not None:
@@ -60,18 +80,26 @@ class GenerateReader(OpenAIReader):
         """Whether nothing is missing any more; raises MalformedAnswer for a candidate that failed."""
         for candidate in chunk["candidates"]:
             reason = self._reason(candidate)
-            says = _brings(candidate)
+            says, speaks = _brings(candidate), _brings(candidate, is_thought=False)
+            if reason == "stop" and not (speaks or self._has_said) and self._answers == 1:
+                self._has_thought = self._has_thought or says
+                self._early = candidate["index"]  # gateways put it into every chunk that has no text
+                del candidate["finishReason"]
+                continue
             if reason is not None or is_said(candidate.get("finishReason")):
                 is_doubtful = says and reason == "stop"
-                self.note_end(candidate["index"], is_doubtful=is_doubtful, has_said=self._has_said)
-            self._has_said = self._has_said or says
+                has_said = self._has_said or self._has_thought
+                self.note_end(candidate["index"], is_doubtful=is_doubtful, has_said=has_said)
+            self._has_said, self._has_thought = self._has_said or speaks, self._has_thought or says
         if blocked(chunk) and not chunk["candidates"]:
             self._finished.update(range(self._answers))
         return len(self._finished) >= self._answers
 
-    def _reason(self, candidate: Mapping[str, Any]) -> str | None:
+    def _reason(self, candidate: dict[str, Any]) -> str | None:
         said = candidate.get("finishReason")
         reason = finish_reason(said)
+        if is_said(said):
+            candidate["finishReason"] = own_word(str(said))
         if reason is None and is_said(said):
             self.remark = f"a finish reason that nobody knows: {str(said)[:60]!r}"
         return reason
@@ -84,9 +112,14 @@ class GenerateReader(OpenAIReader):
 
     def whole(self, body: bytes) -> dict[str, Any]:
         answer = unwrapped(object_in(body), "candidates")
+        canonical(answer)
         self._take(answer)
+        if not answer["candidates"] and not blocked(answer):
+            refuse_words(answer)
         for candidate in answer["candidates"]:
             self._reason(candidate)
+            if not _says_something(candidate):
+                raise MalformedAnswer("a candidate that says nothing, not even that it has ended")
         return self.shown_whole(answer)
 
     def shown_whole(self, answer: dict[str, Any]) -> dict[str, Any]:
@@ -100,13 +133,14 @@ class GenerateReader(OpenAIReader):
 
         Raises MalformedAnswer for an error, whose usage counts, and for candidates that are none.
         """
-        reported = value.pop("usageMetadata", None)
+        reported = object_of(value.pop("usageMetadata", None))
         usage = usage_of(reported, self.usage)
         if usage is not None:
             self.usage, self.reported = usage, reported
         candidates = value.get("candidates")
-        if value.get("error") or (not candidates and says_failure(value)):
+        if is_error(value.get("error")) or (not candidates and says_failure(value)):
             raise_failure(value)
+        value.pop("error", None)
         if not candidates:
             candidates = []
         if type(candidates) is not list or any(type(each) is not dict for each in candidates):
@@ -114,6 +148,8 @@ class GenerateReader(OpenAIReader):
         value["candidates"] = candidates
         for place, candidate in enumerate(candidates):
             _complete(candidate, place)
+            if self._answers == 1 and len(candidates) == 1:
+                candidate["index"] = 0  # the one that was asked for, whatever place it was given
         return usage is not None
 
 
@@ -175,12 +211,12 @@ def object_in(body: bytes) -> dict[str, Any]:
 def _json_of(data: bytes) -> Any:
     """As loosely as it may be written; raises MalformedAnswer for what cannot be read."""
     try:
-        return orjson.loads(data)
+        value = orjson.loads(data)
     except orjson.JSONDecodeError as error:
         value = loose.without_halves(loose.loosely(data, _FAR_AWAY.__getitem__))
         if value is None:
             raise MalformedAnswer(f"the answer is not JSON: {data[:120].decode('utf-8', 'replace')}") from error
-        return value
+    return loose.strictly(value.encode("utf-8", "replace")) if type(value) is str else value
 
 
 def merged(chunks: list[Any]) -> dict[str, Any]:
@@ -194,8 +230,9 @@ def merged(chunks: list[Any]) -> dict[str, Any]:
     for chunk in chunks:
         if type(chunk) is not dict:
             raise MalformedAnswer("a list of what is no answer")
-        if chunk.get("error"):
+        if is_error(chunk.get("error")):
             raise_failure(chunk)
+        canonical(chunk)
         for place, candidate in enumerate(_list_of(chunk.get("candidates"))):
             _complete(candidate, place)
             before = found.setdefault(candidate["index"], {"content": {"role": "model", "parts": []}})
@@ -240,8 +277,10 @@ def _says_something(candidate: Mapping[str, Any]) -> bool:
     return is_said(candidate.get("finishReason")) or _brings(candidate)
 
 
-def _brings(candidate: Mapping[str, Any]) -> bool:
-    return any(map(any, map(dict.values, candidate["content"]["parts"])))
+def _brings(candidate: Mapping[str, Any], *, is_thought: bool = True) -> bool:
+    """Whether a part says anything; `is_thought`: thoughts are something."""
+    parts = candidate["content"]["parts"]
+    return any(any(part.values()) for part in parts if is_thought or not part.get("thought"))
 
 
 def _said(parts: list[dict[str, Any]]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import msgspec
 
 from billing.kinds import Usage
 from routing.providers.base import MOST_TOKENS
+from routing.providers.openai.usage import usage_of as in_other_words
 
 _COUNTS: Final = (
     "promptTokenCount", "toolUsePromptTokenCount", "candidatesTokenCount", "thoughtsTokenCount", "totalTokenCount",
@@ -27,6 +28,8 @@ def usage_of(reported: Any, before: Usage | None = None) -> Usage | None:
     Every chunk of a stream tells what was counted until then. `before` is what was told so far: an end that is all
     zero, or one that forgets the prompt, does not take it back.
     """
+    if type(reported) is dict and reported and reported.keys().isdisjoint(_COUNTS):
+        return in_other_words(reported)
     counts = [_count(reported, name) for name in _COUNTS] if type(reported) is dict else [None]
     if None in counts:
         return None
@@ -56,6 +59,8 @@ def _count(reported: Mapping[str, Any], name: str) -> int | None:
     """
     value = reported.get(name)
     if type(value) is str and value.isascii() and value.isdecimal() and len(value) <= _MOST_DIGITS:
+        value = int(value)
+    if type(value) is float and value.is_integer():
         value = int(value)
     if value is None:
         return 0

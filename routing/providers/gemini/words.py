@@ -41,6 +41,17 @@ def finish_reason(said: Any) -> str | None:
     return _MEANS.get(said) or other_word(said)
 
 
+_OURS: Final = {"stop": "STOP", "tool_calls": "STOP", "function_call": "STOP", "length": "MAX_TOKENS",
+                "content_filter": "SAFETY"}  # fmt: skip
+
+
+def own_word(said: str) -> str:
+    """Google's word for another vendor's, which gateways write in its place; one that nobody knows may be new."""
+    if said in _MEANS or said in _FAILURES:
+        return said
+    return _OURS.get(finish_reason(said) or "", said)
+
+
 def is_said(word: Any) -> bool:
     """Whether a member that holds one of Google's words says anything."""
     return type(word) is str and word not in _UNSAID

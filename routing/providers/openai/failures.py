@@ -10,13 +10,18 @@ from routing.providers.openai import loose
 from routing.providers.openai.refusals import error_in, text_of
 
 _CODES: Final = ("code", "error_code", "errorCode", "err_code", "status_code", "statusCode", "status", "errno")
-_ALL_WELL: Final = frozenset(("", "0", "200", "ok", "success", "succeeded", "completed", "in_progress", "20000"))
+_ALL_WELL: Final = frozenset(
+    ("", "0", "200", "ok", "success", "succeeded", "completed", "in_progress", "20000", "processing", "pending",
+     "queued", "running", "starting", "started", "streaming")
+)  # fmt: skip
 _WORDS: Final = (
-    "error", "errors", "error_msg", "error_message", "errorMessage", "detail", "fault", "exception", "__type",
+    "error", "errors", "error_msg", "error_message", "errorMessage", "detail", "fault", "exception", "__type", "Error",
 )  # fmt: skip
 """Members that nobody has who is well: FastAPI's `detail`, AWS's `__type`, Cloudflare's `errors`, Baidu's."""
 _SAYS: Final = frozenset(("message", "msg", "Message", "text", "status_msg", "reason", "title", "sid"))
 """What stands beside a code that means a failure; a code alone may be anything."""
+_INSIDE: Final = ("base_resp", "header", "Response", "data", "result", "response", "output")
+"""Objects in which a failure stands: MiniMax's, Spark's, Tencent's, and envelopes."""
 
 
 def says_failure(value: Mapping[str, Any]) -> bool:
@@ -25,8 +30,7 @@ def says_failure(value: Mapping[str, Any]) -> bool:
         return True
     if any(value.get(name) for name in _WORDS):
         return True
-    inner = value.get("base_resp")  # MiniMax's
-    if type(inner) is dict and says_failure(inner):
+    if any(type(value.get(name)) is dict and says_failure(value[name]) for name in _INSIDE):
         return True
     if "Message" in value and len(value) <= len(("Message", "Code", "RequestId")):  # AWS's
         return True
@@ -38,13 +42,33 @@ def says_failure(value: Mapping[str, Any]) -> bool:
 def _is_bad(code: Any) -> bool:
     if type(code) is int:
         return code not in (0, 200, 20000)
-    return type(code) is str and code.strip().lower() not in _ALL_WELL
+    return code is False or (type(code) is str and code.strip().lower() not in _ALL_WELL)
+
+
+def is_error(error: Any) -> bool:
+    """Whether an `error` beside an answer is one: some say in every chunk, as an object, that there is none."""
+    return any(error.values()) if type(error) is dict else bool(error)
 
 
 def raise_failure(value: Any) -> NoReturn:
     """Raises MalformedAnswer with the upstream's words."""
     message = text_of(error_in(value).get("message")) or str(value)
     raise MalformedAnswer(f"an error came instead of an answer: {message[:300]}")
+
+
+def refuse_words(answer: Mapping[str, Any], *members: str) -> None:
+    """Raises MalformedAnswer if a body that has none of an answer's members says a failure, or anything at all."""
+    if says_failure(answer):
+        raise_failure(answer)
+    words = text_of(error_in(answer).get("message")) if answer.keys().isdisjoint(members) else ""
+    if words:
+        raise MalformedAnswer(f"no answer came, but: {words[:300]}")
+
+
+def raise_noise(line: bytes) -> NoReturn:
+    """No event came, but something did: an upstream that answers in another form says why there."""
+    words = text_of(error_in(loose.strictly(line)).get("message")) or line.decode("utf-8", "replace")
+    raise MalformedAnswer(f"no events came, but: {words[:300]}")
 
 
 def refuse_noise(line: bytes) -> None:

@@ -38,10 +38,19 @@ _LONGEST: Final = 100
 _HUMP: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _FAILURES: Final = (
     "error", "fail", "abort", "cancel", "timeout", "timed_out", "interrupt", "insufficient_system_resource",
-    "malformed", "unexpected_tool_call", "overload", "exception", "crash", "disconnect", "rate_limit", "killed",
-    "unavailable", "preempt", "evict",
+    "malformed", "unexpected", "overload", "exception", "crash", "connect", "rate_limit", "killed", "unavailable",
+    "preempt", "evict", "invalid", "memory", "lost", "died", "deadline", "internal", "broken", "terminated", "shutdown",
+    "quota", "time_limit", "oom", "expired",
 )  # fmt: skip
 """Parts of words that say the answer is not whole."""
+_PARTS: Final = {
+    "length": ("length", "max_token", "maxtoken", "max_output", "max_context", "token_limit", "context_window",
+               "out_of_token", "truncat", "budget"),
+    "content_filter": ("filter", "safety", "prohibit", "blocked", "censor", "violat", "moderat", "guardrail",
+                       "sensitive"),
+}  # fmt: skip
+"""Parts of words nobody has listed that say as much as these."""
+_NOT_OF_A_WORD: Final = " .!;,"
 
 
 def finish_reason(reason: Any) -> str | None:
@@ -62,7 +71,20 @@ def finish_reason(reason: Any) -> str | None:
             return _EQUALS[word]
     if any(part in word for part in _FAILURES):
         raise MalformedAnswer(f"the upstream ended the answer with {reason[:60]!r}")
-    return None
+    return next((ours for ours, parts in _PARTS.items() if any(part in word for part in parts)), None)
+
+
+def reason_elsewhere(choice: dict[str, Any]) -> Any:
+    """What a choice without a finish reason says under other names: Google's, Anthropic's, OpenAI's of old.
+
+    vLLM and others write the text that stopped it under `stop_reason`: only a word that is known is one.
+    """
+    said, details, stop = choice.pop("finishReason", None), choice.get("finish_details"), choice.get("stop_reason")
+    if said:
+        return said
+    if type(details) is dict:
+        return details.get("type")
+    return finish_reason(stop)
 
 
 def _spellings(reason: str) -> tuple[str, ...]:
@@ -70,7 +92,7 @@ def _spellings(reason: str) -> tuple[str, ...]:
 
     Google's compatible endpoint says `content_filter: RECITATION`, others `maxTokens` or `FINISH_REASON_STOP`.
     """
-    plain = reason.strip()
+    plain = reason.strip(_NOT_OF_A_WORD).rpartition(".")[2]  # Python's name of a member has its class's before it
     if not plain.isupper():
         plain = _HUMP.sub("_", plain)
     plain = plain.lower()

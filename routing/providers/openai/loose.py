@@ -1,7 +1,7 @@
 """JSON as some servers write it and RFC 8259 does not allow.
 
-Byte order marks, NaN and infinity where a model's numbers overflowed, control characters inside of text, letters that
-were cut in two.
+Byte order marks, other encodings, NaN and infinity where a model's numbers overflowed, control characters inside of
+text, letters that were cut in two.
 """
 
 from __future__ import annotations
@@ -11,6 +11,9 @@ from collections.abc import Callable
 from typing import Any
 
 import orjson
+
+_AROUND = "\ufeff \t\r\n\0"
+"""Marks and blanks, in whatever order; of servers in C, the end of their string."""
 
 
 def strictly(data: bytes) -> Any:
@@ -27,7 +30,7 @@ def loosely(data: bytes, constant: Callable[[str], Any]) -> Any:
     `constant` says what `NaN`, `Infinity` and `-Infinity` stand for.
     """
     try:
-        text = data.decode("utf-8", "replace").lstrip("\ufeff")
+        text = data.decode(json.detect_encoding(data), "replace").strip(_AROUND)
         return json.loads(text, parse_constant=constant, strict=False)
     except (ValueError, RecursionError):
         return None

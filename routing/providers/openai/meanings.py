@@ -41,7 +41,8 @@ _EMPTY_WORDS: Final = frozenset(
         # one-api and new-api
         "insufficientuserquota", "preconsumetokenquotafailed",
         # Zhipu's number for an account in arrears, Volcengine, DashScope, Together, Groq's spend limit
-        "1113", "accountoverdue", "prepaidbilloverdue", "postpaidbilloverdue", "creditlimit", "blockedapiaccess",
+        "1113", "accountoverdue", "prepaidbilloverdue", "postpaidbilloverdue", "allocationquotafreetieronly",
+        "creditlimit", "blockedapiaccess",
         "402",
     )
 )  # fmt: skip
@@ -75,11 +76,15 @@ _KEY_SENTENCE: Final = re.compile(
     _START + r"(?:"
     r"(?:incorrect|invalid|missing|expired|wrong|bad|no|unknown) (?:or (?:missing|invalid|expired) )?"
     rf"(?:(?:x-)?(?:api|access)[ _-]?(?:key|token)s?|authorization(?: header)?){_KEY_ENDS}"
-    r"|(?:your |the )?(?:api|access)[ _-]?(?:key|token)(?: provided)? (?:is |was |has )?"
-    r"(?:not valid|invalid|incorrect|expired|missing|not found|disabled)"
+    r"|(?:your |the |this )?(?:api|access)[ _-]?(?:key|token)(?: provided)? (?:is |was |has )?(?:been )?"
+    r"(?:not valid|invalid|incorrect|expired|missing|not found|disabled|revoked|deactivated|suspended|blocked|reported)"
     r"|please (?:pass|provide|supply|set|use|carry) (?:a |an |the |your )?(?:valid )?(?:api|access)[ _-]?(?:secret )?"
     rf"(?:key|token){_KEY_ENDS}"
-    r"|(?:the |your )?authorization header (?:is|was|has)"
+    r"|(?:the |your )?authorization header (?:is|was|has)|malformed authorization header"
+    r"|header\.(?:authorization|x-api-key|api-key)\b"
+    r"|not authenticated(?=\W{0,3}$)|could not validate credentials|invalid (?:credentials|token)(?=\W{0,3}$)"
+    r"|bad response status code 40[123]\b"
+    r"|your account is not authori[sz]ed"
     r"|login fail"
     r"|the security token included in the request"
     r"|the request signature we calculated"
@@ -98,6 +103,7 @@ _EMPTY_SENTENCE: Final = re.compile(
     r"insufficient (?:account |user |token )?(?:balance|credit|quota|fund)"
     r"|(?:your |the )?(?:account |credit |wallet |user )?(?:balance|quota) is (?:too low|insufficient|not enough)"
     r"|(?:the |your )?(?:token |user |account )quota (?:has been used up|is exhausted|exhausted)"
+    r"|(?:your |the )?account [^.]{0,300}?suspended due to insufficient"
     r"|payment required|(?:your )?account (?:is )?in arrears|this request requires more credits|credit limit exceeded"
     r"|the request failed because your account has an overdue"
     r"|you have reached your specified api usage limits|your account is not active, please check your billing"
@@ -106,6 +112,8 @@ _EMPTY_SENTENCE: Final = re.compile(
     r"|(?:您的|当前)?(?:账户|帐户|账号|用户|令牌)?(?:已)?(?:余额不足|额度不足|额度已用尽|欠费))",
     re.IGNORECASE,
 )
+_OF_A_MINUTE: Final = "error-code#token-limit"
+"""DashScope's for its tokens per minute, which it calls `insufficient_quota`: the address tells them apart."""
 _RATE_SENTENCE: Final = re.compile(
     _START + r"(?:(?:api |request )?rate limit (?:is |was |has been )?(?:reached|exceeded)|too many requests)",
     re.IGNORECASE,
@@ -115,7 +123,8 @@ _TOO_LARGE: Final = re.compile(r"\W{0,4}request too large for", re.IGNORECASE)
 _MODEL_SENTENCE: Final = re.compile(
     _START + r"(?:(?:the )?(?:requested )?model:? (?:\S{1,200} )?"
     r"(?:does not exist|doesn't exist|not exist|(?:is |was )?not found)"
-    r"|the provided model identifier is invalid|(?:invalid|unknown) model(?:$|:| name)|no such model"
+    r"|the provided model identifier is invalid|you don't have access to the model with the specified"
+    r"|(?:invalid|unknown) model(?:$|:| name)|no such model"
     r"|\S{1,200} is not a valid model)",
     re.IGNORECASE,
 )
@@ -127,6 +136,8 @@ def meaning_of(
     """`told`: for how many seconds the upstream asked to be left alone, None where it did not."""
     words = _words(headers, error)
     begins = message if _is_about_us(error) else ""
+    if status == 429 and _OF_A_MINUTE in begins:
+        return "rest"
     if status == 402 or words & _EMPTY_WORDS or _EMPTY_SENTENCE.match(begins):
         return "account_empty"
     if _QUOTA_SENTENCE.match(begins):
@@ -145,7 +156,8 @@ def meaning_of(
 def _is_about_us(error: Mapping[str, Any]) -> bool:
     """Whether the error names no field of the tenant's request."""
     param = error.get("param")
-    return type(param) is not str or param.lower() in _KEY_PARAMS or param == "model"
+    # (one-api writes the status there.)
+    return type(param) is not str or param.lower() in _KEY_PARAMS or param == "model" or param.isdecimal()
 
 
 def _words(headers: Mapping[bytes, bytes], error: Mapping[str, Any]) -> set[str]:

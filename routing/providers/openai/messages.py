@@ -6,12 +6,13 @@ from typing import Any, Final
 
 from routing.providers.base import MalformedAnswer
 from routing.providers.openai.refusals import text_of
-from routing.providers.openai.tools import complete_calls
+from routing.providers.openai.tools import complete_calls, json_of
 
 _TEXTS: Final = frozenset(("refusal", "reasoning_content", "reasoning"))
 _PLAIN: Final = frozenset(("role", "content", "refusal", "annotations", "audio"))
 """Members of a message that need nothing."""
-_NOTHING: Final[dict[str, Any]] = {"name": ""}
+_THOUGHT: Final = frozenset(("thinking", "reasoning"))
+"""Kinds of parts."""
 
 
 def is_plain(choice: dict[str, Any]) -> bool:
@@ -28,10 +29,15 @@ def is_plain(choice: dict[str, Any]) -> bool:
 def complete_whole(choice: dict[str, Any]) -> None:
     """Brings a choice of a whole answer into the canonical shape."""
     message = choice.get("message")
+    if type(message) is str:
+        message = choice["message"] = {"content": message}
     if message is None:
         message = choice["message"] = message_of(choice) or None
     if type(message) is not dict:
         return
+    calls = choice.pop("tool_calls", None)
+    if calls and not message.get("tool_calls"):
+        message["tool_calls"] = calls
     if message.get("tool_calls") is not None:
         calls = complete_calls(message["tool_calls"])
         if calls:
@@ -62,8 +68,22 @@ def complete_said(message: dict[str, Any]) -> None:
     for name in _TEXTS.intersection(message):
         if type(message[name]) is not str:
             message[name] = _text_in(message[name])
-    if type(message.get("function_call", _NOTHING)) is not dict or not message.get("function_call", True):
+    if "function_call" in message:
+        _complete_function(message)
+
+
+def _complete_function(message: dict[str, Any]) -> None:
+    """The older form of a call: a name and arguments are texts where they are there; without either it is none."""
+    function = message["function_call"]
+    if type(function) is not dict or not any(function.values()):
         del message["function_call"]
+        return
+    for name in ("name", "arguments"):
+        value = function.get(name)
+        if value is None:
+            function.pop(name, None)
+        elif type(value) is not str:
+            function[name] = json_of(value)
 
 
 def _text_in(value: Any) -> str | None:
@@ -71,7 +91,7 @@ def _text_in(value: Any) -> str | None:
     if type(value) is list:
         return "".join(filter(None, map(_text_in, value))) or None
     if type(value) is dict:
-        return _text_in(value.get("text"))
+        return _text_in(value.get("text") or value.get("content"))
     return value if type(value) is str else str(value) if type(value) in {int, float} else None
 
 
@@ -91,8 +111,9 @@ def _join_parts(message: dict[str, Any], parts: list[Any]) -> None:
             )
             thought.append(text_of(inner))
         elif type(part) is dict:
-            text = part.get("text")
-            said.append(text_of(text.get("value") if type(text) is dict else text))
+            text = part.get("text") or part.get("content")
+            text = text_of(text.get("value") if type(text) is dict else text)
+            (thought if part.get("type") in _THOUGHT else said).append(text)
         elif part is not None:
             raise MalformedAnswer("a part of the content that is none")
     message["content"] = "".join(said)

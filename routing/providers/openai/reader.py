@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Mapping
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 import msgspec
 import orjson
@@ -20,31 +20,52 @@ from billing.kinds import Usage
 from routing.providers.base import END, End, Event, MalformedAnswer
 from routing.providers.openai import loose
 from routing.providers.openai.costs import told_cost
-from routing.providers.openai.failures import raise_failure, refuse_noise, says_failure
-from routing.providers.openai.finish import OURS, finish_reason
+from routing.providers.openai.failures import (
+    is_error,
+    raise_failure,
+    raise_noise,
+    refuse_noise,
+    refuse_words,
+    says_failure,
+)
+from routing.providers.openai.finish import OURS, finish_reason, reason_elsewhere
 from routing.providers.openai.messages import complete_said, complete_whole, is_plain, message_of
 from routing.providers.openai.refusals import error_in, text_of
 from routing.providers.openai.repeats import Repeats
+from routing.providers.openai.shapes import (
+    FAR_AWAY,
+    PLACES,
+    Several,
+    choices_in,
+    chunk_of,
+    object_in_body,
+    objects_in,
+    only_delta,
+    only_object,
+    refuse_failed,
+    set_reason,
+    usage_elsewhere,
+    without_name,
+)
 from routing.providers.openai.tools import ToolCalls, place_of
-from routing.providers.openai.usage import usage_of
+from routing.providers.openai.usage import object_of, usage_of
 from routing.providers.openai.wrapped import unwrapped
 from routing.wire.events import Comment, EventParser, EventTooLarge, Failure
 
 _DONE: Final = b"[DONE]"
 _MOST_DONE_BYTES: Final = 16
-_PLACES: Final = ("usageMetadata", "usage_metadata", "amazon-bedrock-invocationMetrics")
-"""Where Google and Bedrock write usage beside the choices."""
-_ELSEWHERE: Final = frozenset((*_PLACES, "x_groq", "error"))
+_ELSEWHERE: Final = frozenset((*PLACES, "x_groq", "error", "finish_reason"))
 _BESIDE: Final = _ELSEWHERE | {"usage"}
 """What may stand in a chunk beside its choices and is ours to read."""
+_BESIDE_DELTA: Final = frozenset(("error", "finishReason", "finish_details", "stop_reason", "tool_calls", "usage"))
+"""What may stand in a choice beside its delta and belongs elsewhere."""
+_THOUGHTS: Final = frozenset(("reasoning_content", "reasoning", "reasoning_details", "thinking", "thinking_blocks"))
 _ANSWERS: Final = ("choices", "data", "results", "text")
 """Members that hold the answer, of one endpoint or another."""
+_OF_CHOICES: Final = frozenset(("usage", "error", "finish_reason"))
+"""What may stand in a delta and is its choice's."""
 _MOST_CHOICES: Final = 128
-_ENDS: Final = b"\0 \t\r\n"
-"""What may stand behind a body: of servers in C, the end of their string."""
 _GOOD_ENDS: Final = frozenset(("tool_calls", "function_call", "stop"))
-_FAR_AWAY: Final = {"NaN": -9999.0, "-Infinity": -9999.0, "Infinity": 9999.0}
-"""As OpenAI writes the logarithm of what never happens."""
 
 
 class OpenAIReader:
@@ -65,7 +86,10 @@ class OpenAIReader:
     """Choices whose `stop` may be no end: it stood beside their first text, or beside more than one."""
     _has_begun = False
     _has_said = False
-    """A delta brought something."""
+    """A delta brought something beside thoughts."""
+    _has_thought = False
+    _early: int | None = None
+    """The choice that said `stop` before it had said anything: some servers' first chunk does."""
     _speaks_in_messages = False
     abbreviates = False
 
@@ -128,21 +152,42 @@ class OpenAIReader:
                 if again is not None:
                     self.is_partial = self.usage is not None
                     events.append(again)
-                elif len(event) <= _MOST_DONE_BYTES and _without_name(event) == _DONE:
+                elif len(event) <= _MOST_DONE_BYTES and without_name(event) == _DONE:
+                    self._say_rest(events)
                     events.append(END)
                     break
                 else:
                     self._take_chunk(event, events)
-            if data is None and self._noise and not self._has_begun:
-                self._say_noise()
+            if data is None:
+                self.finish(events)
         except MalformedAnswer as error:
             events.append(self._broken(error))
         except EventTooLarge:
             events.append(self._broken(MalformedAnswer("an event is too large")))
         return events
 
+    def finish(self, events: list[Event]) -> None:
+        """The bytes have ended; raises MalformedAnswer where no event was among them, but something was."""
+        if not self._has_begun and self._noise:
+            raise_noise(self._noise)
+
+    def _say_rest(self, events: list[Event]) -> None:
+        """What was held back, where nothing came behind it but the end; raises MalformedAnswer as `finish` does."""
+        self.finish(events)
+        for index, calls in self._calls.items():
+            if index not in self._finished and (held := calls.held()):
+                events.append(chunk_of(index, {"tool_calls": held}, None))
+        if self._early is not None and not self._has_said:
+            events.append(chunk_of(self._early, {}, "stop"))
+            self._finished.add(self._early)
+
     def _take_chunk(self, event: bytes, events: list[Event]) -> None:
-        chunk = self.read_chunk(event)
+        try:
+            chunk = self.read_chunk(event)
+        except Several as several:
+            for value in several.values:
+                self._take_chunk(orjson.dumps(value), events)
+            return
         if chunk is None:
             return
         events.append(chunk)
@@ -157,13 +202,13 @@ class OpenAIReader:
         elif type(event) is Failure:
             raise_failure(loose.strictly(event) or event.decode("utf-8", "replace"))
         else:
-            self._noise = self._noise or event
+            self._note_noise(event)
             refuse_noise(event)
 
-    def _say_noise(self) -> NoReturn:
-        """No event came, but something did: an upstream that answers in another form says why there."""
-        words = text_of(error_in(loose.strictly(self._noise)).get("message")) or self._noise.decode("utf-8", "replace")
-        raise MalformedAnswer(f"no events came, but: {words[:300]}")
+    def _note_noise(self, line: bytes) -> None:
+        if not self._noise:
+            self._noise = line
+            self.remark = self.remark or f"a line that is no event's: {line[:60].decode('utf-8', 'replace')!r}"
 
     def _broken(self, error: MalformedAnswer) -> End:
         """After the last finish reason nothing makes a failure of a whole answer any more."""
@@ -178,15 +223,13 @@ class OpenAIReader:
         if not choices or type(choices) is not list:
             chunk = unwrapped(chunk, "choices")
             choices = chunk["choices"] = self._choices_of(chunk)
-        has_usage = not _BESIDE.isdisjoint(chunk) and self._take_usage(chunk, choices)
-        if not choices and (has_usage or not _is_chunk(chunk)):
+        has_usage = not _BESIDE.isdisjoint(chunk) and self._take_beside(chunk, choices)
+        if not choices and (has_usage or not self._is_chunk(chunk)):
             return None
         if len(choices) > 1 or (choices and choices[0] is None):
             choices[:] = [choice for choice in choices if choice is not None]
         for choice in choices:
-            self._complete(choice)
-            if "usage" in choice:  # Moonshot's
-                self.note_usage(choice.pop("usage"), is_total=False)
+            if self._complete(choice):
                 has_usage = True
         if has_usage:
             return chunk if any(map(_says_something, choices)) else None
@@ -203,11 +246,26 @@ class OpenAIReader:
         if type(choices) is list and choices:
             return choices
         if choices:
-            raise MalformedAnswer("the chunk has no choices")
+            return choices_in(choices)
         if says_failure(chunk):
-            self._take_usage(chunk, [])
+            self._take_beside(chunk, [])
             raise_failure(chunk)
         return []
+
+    def _is_chunk(self, chunk: dict[str, Any]) -> bool:
+        """Whether an event without choices is a chunk at all: not a ping, nor whatever else comes under another name.
+
+        Its words, or its counts, are kept: nothing else may come.
+        """
+        if str(chunk.get("object", "")).startswith("chat.completion") or "prompt_filter_results" in chunk:
+            return True
+        self.note_usage(chunk, is_total=True)
+        for name in ("metadata", "meta"):
+            if type(chunk.get(name)) is dict:
+                self.note_usage(chunk[name].get("usage"), is_total=True)
+        if not self._noise and text_of(error_in(chunk).get("message")):
+            self._noise = orjson.dumps(chunk)
+        return False
 
     def object_in(self, data: bytes) -> dict[str, Any] | None:
         """An event's object, None where it says nothing; raises MalformedAnswer for what cannot be read."""
@@ -215,14 +273,16 @@ class OpenAIReader:
             value = orjson.loads(data)
         except orjson.JSONDecodeError:
             value = self._parse_loosely(data)
-        return value if type(value) is dict else _only_object(value)
+        return value if type(value) is dict else only_object(value)
 
     def _parse_loosely(self, data: bytes) -> Any:
         """What is no JSON by the letter, None where it is blank; raises MalformedAnswer for what cannot be read."""
-        data = _without_name(data)
-        if not data:
+        data = without_name(data)
+        if not data or data.startswith(b":"):
             return None
-        value = loose.loosely(data, _FAR_AWAY.__getitem__)
+        value = loose.loosely(data, FAR_AWAY.__getitem__)
+        if value is None and data.startswith(b"{"):
+            value = objects_in(data)
         if type(value) is dict and type(value.get("choices")) is list:
             for place, choice in enumerate(value["choices"]):
                 delta = choice.get("delta") if type(choice) is dict else None
@@ -243,11 +303,11 @@ class OpenAIReader:
                     self._halves[place, name], text = text[-1], text[:-1]
                 delta[name] = text
 
-    def _complete(self, choice: Any) -> None:
-        """Brings a choice into the canonical shape; raises MalformedAnswer."""
+    def _complete(self, choice: Any) -> bool:
+        """Brings a choice into the canonical shape; whether usage stood in it. Raises MalformedAnswer."""
         if type(choice) is not dict:
             raise MalformedAnswer("a choice has no delta")
-        has_said = self._has_said
+        has_said = self._has_said or self._has_thought
         delta = choice.get("delta")
         if type(delta) is not dict:
             delta = choice["delta"] = self._said_elsewhere(delta, choice)
@@ -257,24 +317,41 @@ class OpenAIReader:
         if self._first != 0:
             index = choice["index"] = self._place(index)
         if len(delta) > 1 or type(delta.get("content")) is not str:
-            self._complete_delta(delta, index)
-            if "usage" in delta and (reported := delta.pop("usage")) is not None:
-                choice.setdefault("usage", reported)
+            self._complete_delta(choice, delta, index)
         elif delta["content"]:
             self._has_said = True
-        if "error" in choice:
-            _refuse_failed(choice)
-        if choice.get("finish_reason") is not None or "finishReason" in choice:
+        has_usage = not _BESIDE_DELTA.isdisjoint(choice) and self._take_beside_delta(choice, delta, index)
+        if choice.get("finish_reason") is not None:
             self._end_choice(choice, delta, index, has_said=has_said)
+        return has_usage
+
+    def _take_beside_delta(self, choice: dict[str, Any], delta: dict[str, Any], index: int) -> bool:
+        """Brings what stands beside a delta to its place; whether there was usage. Raises MalformedAnswer."""
+        if "error" in choice:
+            refuse_failed(choice)
+        calls = choice.pop("tool_calls", None)
+        if calls and not delta.get("tool_calls"):
+            delta["tool_calls"] = self._calls_of(index).complete(calls)
+            self._has_said = True
+        if not choice.get("finish_reason"):
+            choice["finish_reason"] = reason_elsewhere(choice)
+        if choice.get("usage") is None:
+            choice.pop("usage", None)
+            return False
+        self.note_usage(choice.pop("usage"), is_total=False)  # Moonshot's
+        return True
 
     def _end_choice(self, choice: dict[str, Any], delta: dict[str, Any], index: int, *, has_said: bool) -> None:
         """`has_said`: something came before this."""
-        said = choice.pop("finishReason", None)
-        reason = choice["finish_reason"] = self._finish_reason(choice.get("finish_reason") or said)
+        reason = choice["finish_reason"] = self._finish_reason(choice["finish_reason"])
         if reason is None or not 0 <= index < _MOST_CHOICES:
             return
-        if reason in _GOOD_ENDS and index in self._calls:
-            rest = self._calls[index].rest()
+        if reason == "stop" and not self._has_said and self._answers == 1:
+            choice["finish_reason"], self._early = None, index
+            return
+        if index in self._calls:
+            calls = self._calls[index]
+            rest = calls.rest() if reason in _GOOD_ENDS else calls.held()
             if rest:
                 delta["tool_calls"] = [*(delta.get("tool_calls") or ()), *rest]
         self.note_end(index, is_doubtful=reason == "stop" and bool(delta.get("content")), has_said=has_said)
@@ -298,15 +375,19 @@ class OpenAIReader:
         if type(delta) is str:
             return {"content": delta}
         if delta:
-            raise MalformedAnswer("a choice has no delta")
+            return only_delta(delta)
         said = message_of(choice)
-        if not self._has_said or self._speaks_in_messages:
+        if not (self._has_said or self._has_thought) or self._speaks_in_messages:
             self._speaks_in_messages = True
             return said
         return {"usage": said["usage"]} if "usage" in said else {}
 
-    def _complete_delta(self, delta: dict[str, Any], index: int) -> None:
-        """What more than plain text needs."""
+    def _complete_delta(self, choice: dict[str, Any], delta: dict[str, Any], index: int) -> None:
+        """What more than plain text needs; raises MalformedAnswer."""
+        for name in _OF_CHOICES.intersection(delta):
+            value = delta.pop(name)
+            if value and not choice.get(name):
+                choice[name] = value
         complete_said(delta)
         if delta.get("tool_calls") is not None:
             delta["tool_calls"] = self._calls_of(index).complete(delta["tool_calls"])
@@ -315,7 +396,10 @@ class OpenAIReader:
         for name, value in delta.items():
             if type(value) is list and name != "tool_calls":
                 self._number(value, index, name)
-            self._has_said = self._has_said or bool(value and name != "role")
+            if value and name in _THOUGHTS:
+                self._has_thought = True
+            elif value and name != "role":
+                self._has_said = True
 
     def _number(self, entries: list[Any], index: int, name: str) -> None:
         """Gives each entry of a list its place: clients add deltas up by that (the openai package raises without)."""
@@ -338,10 +422,10 @@ class OpenAIReader:
             calls = self._calls[index] = ToolCalls()
         return calls
 
-    def _take_usage(self, chunk: dict[str, Any], choices: list[Any]) -> bool:
+    def _take_beside(self, chunk: dict[str, Any], choices: list[Any]) -> bool:
         """Reads usage wherever it stands and takes it out; whether there was any. Raises MalformedAnswer for an error.
 
-        The usage beside an error counts.
+        The usage beside an error counts. A finish reason there is that of a choice without one.
         """
         reported, before = chunk.pop("usage", None), self.usage
         found = reported is not None
@@ -349,13 +433,16 @@ class OpenAIReader:
             self.note_usage(reported, is_total=not choices)
         if _ELSEWHERE.isdisjoint(chunk):
             return found
-        for reported in _usage_elsewhere(chunk):
+        for reported in usage_elsewhere(chunk):
             found = True
             if self.usage is before:
                 self.note_usage(reported, is_total=not choices)
-        if chunk.get("error"):
+        if is_error(chunk.get("error")):
             raise_failure(chunk)
         chunk.pop("error", None)  # clients look for the name alone
+        reason = chunk.pop("finish_reason", None)
+        if reason and not set_reason(choices, reason):
+            self._finish_reason(reason)  # which raises for a failure
         return found
 
     def note_usage(self, reported: Any, *, is_total: bool) -> None:
@@ -363,6 +450,7 @@ class OpenAIReader:
 
         No prompt is empty: where Anthropic's events are passed on as they come, the first one alone tells the input.
         """
+        reported = object_of(reported)
         usage, before = usage_of(reported, has_output=self._has_output), self.usage
         if usage is None:
             return
@@ -390,29 +478,35 @@ class OpenAIReader:
         return "message" not in choice and not (choice.get("finish_reason") or choice.get("finishReason"))
 
     def whole(self, body: bytes) -> dict[str, Any]:
-        answer = _parse(body)
+        answer = object_in_body(body)
         if "choices" not in answer:
             answer = unwrapped(answer, *_ANSWERS)
-        if answer.get("error") or answer.get("object") == "error":
+        if is_error(answer.get("error")) or answer.get("object") == "error":
             raise_failure(answer)
         choices = answer.get("choices")
-        if not choices and says_failure(answer):
-            raise_failure(answer)
+        if type(choices) is dict and choices:
+            choices = answer["choices"] = choices_in(choices)
+        if not choices:
+            refuse_words(answer, *_ANSWERS)
         choices = choices if type(choices) is list else []
+        if None in choices:
+            choices[:] = [choice for choice in choices if choice is not None]
+        if "finish_reason" in answer:
+            set_reason(choices, answer.pop("finish_reason"))
         for place, choice in enumerate(choices):
             if type(choice) is dict:
                 if type(choice.get("index")) is not int or place == len(choices) - 1 == 0:
                     choice["index"] = place
                 self._complete_whole(choice)
                 self._take_usage_within(choice)
-        self._take_usage(answer, [])
+        self._take_beside(answer, [])
         return answer
 
     def _complete_whole(self, choice: dict[str, Any]) -> None:
         """Raises MalformedAnswer for a choice that failed, or that is the first piece of a stream and no more."""
         if "error" in choice:
-            _refuse_failed(choice)
-        reason = choice.get("finish_reason") or choice.pop("finishReason", None)
+            refuse_failed(choice)
+        reason = choice["finish_reason"] = choice.get("finish_reason") or reason_elsewhere(choice)
         if type(reason) is not str or reason not in OURS:
             if not reason and "delta" in choice and "message" not in choice:
                 raise MalformedAnswer("a piece came where the whole answer should")
@@ -429,61 +523,7 @@ class OpenAIReader:
             self.note_usage(choice.pop("usage"), is_total=False)
 
 
-def _usage_elsewhere(chunk: dict[str, Any]) -> list[Any]:
-    """Takes usage out of the places that are other vendors'."""
-    inner = chunk.get("x_groq")
-    found = [inner.pop("usage", None)] if type(inner) is dict else []
-    found += [chunk.pop(name, None) for name in _PLACES]
-    return [reported for reported in found if reported is not None]
-
-
 def _says_something(choice: dict[str, Any]) -> bool:
     return choice.get("finish_reason") is not None or any(
         value for name, value in choice["delta"].items() if name != "role"
     )
-
-
-def _is_chunk(chunk: dict[str, Any]) -> bool:
-    """Whether an event without choices is a chunk at all: not a ping, nor whatever else comes under another name."""
-    return str(chunk.get("object", "")).startswith("chat.completion") or "prompt_filter_results" in chunk
-
-
-def _refuse_failed(choice: dict[str, Any]) -> None:
-    """Raises MalformedAnswer if a choice says that it failed (OpenRouter's do)."""
-    if choice["error"]:
-        raise_failure(choice)
-    del choice["error"]
-
-
-def _only_object(value: Any) -> dict[str, Any] | None:
-    """What an event says that is JSON and no object: nothing, or an object in a list (Google's compatible endpoint).
-
-    Raises MalformedAnswer for a list of anything else: something was said, and nobody knows what.
-    """
-    if type(value) is not list or not value:
-        return None
-    if len(value) == 1 and type(value[0]) is dict:
-        return value[0]
-    raise MalformedAnswer("an event that is a list")
-
-
-def _without_name(event: bytes) -> bytes:
-    """An event without the field's name that servers write into it whose library writes one, too."""
-    return event.strip().removeprefix(b"data:").strip()
-
-
-def _parse(body: bytes) -> dict[str, Any]:
-    """Raises MalformedAnswer for what is no JSON object."""
-    try:
-        value = orjson.loads(body)
-        if type(value) is dict:
-            return value
-    except orjson.JSONDecodeError as error:
-        value = loose.without_halves(loose.loosely(body.rstrip(_ENDS), _FAR_AWAY.__getitem__))
-        if value is None:
-            raise MalformedAnswer(f"the answer is not JSON: {body[:120].decode('utf-8', 'replace')}") from error
-    if type(value) is list and len(value) == 1:  # Google's compatible endpoint sends errors so
-        value = value[0]
-    if type(value) is not dict:
-        raise MalformedAnswer("the answer is not a JSON object")
-    return value

@@ -59,10 +59,12 @@ _ACCOUNT_DATA: Final = re.compile(
 )
 _CONTAINERS: Final = ("error", "detail", "errors", "base_resp", "Error", "Response", "ResponseMetadata", "fault")
 """Where an object with an error has it: also MiniMax, AWS, Tencent, Volcengine, Apigee."""
+_ENVELOPES: Final = ("header", "data", "result", "response", "output")
+"""The same where the object has no words of its own; Spark's is the header."""
 _BESIDE: Final = frozenset(
     (
         "code", "type", "param", "status", "details", "metadata", "__type", "error_type", "errorType", "retry_after",
-        "retryAfter", "retry_after_seconds", "retry_after_ms",
+        "retryAfter", "retry_after_seconds", "retry_after_ms", "estimated_time",
     )
 )  # fmt: skip
 """What stands beside an error inside another, and says something of it."""
@@ -139,7 +141,11 @@ def error_in(value: Any, depth: int = 0) -> dict[str, Any]:
         found = _inside(value, name, depth)
         if found:
             return {**{key: value[key] for key in _BESIDE & value.keys()}, **found}
-    return _named(value, depth)
+    named = _named(value, depth)
+    if "message" in named:
+        return named
+    inner = (_inside(value, name, depth) for name in _ENVELOPES if type(value.get(name)) is dict)
+    return next((each for each in inner if text_of(each.get("message"))), named)
 
 
 def _inside(value: dict[str, Any], name: str, depth: int) -> dict[str, Any]:

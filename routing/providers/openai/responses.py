@@ -17,17 +17,29 @@ from billing.kinds import Usage
 from routing.providers.base import END, End, Event, MalformedAnswer, UpstreamCall
 from routing.providers.openai import loose
 from routing.providers.openai.costs import told_cost
-from routing.providers.openai.failures import raise_failure, refuse_noise, says_failure
+from routing.providers.openai.failures import (
+    is_error,
+    raise_failure,
+    raise_noise,
+    refuse_noise,
+    refuse_words,
+    says_failure,
+)
+from routing.providers.openai.finish import finish_reason
 from routing.providers.openai.thoughts import is_ours
-from routing.providers.openai.usage import usage_of
+from routing.providers.openai.usage import object_of, usage_of
 from routing.providers.openai.vendors import name_of
 from routing.providers.openai.wrapped import unwrapped
 from routing.wire.events import Comment, EventParser, EventTooLarge, Failure
 
 _DONE: Final = b"[DONE]"
+_OURS: Final = "response."
+_PING: Final = Comment(b": ping")
 _LAST: Final = frozenset(("response.completed", "response.incomplete"))
-_FAILED: Final = frozenset(("response.failed", "response.cancelled", "error"))
-_BAD: Final = frozenset(("failed", "cancelled", "queued", "in_progress"))
+_FAILED: Final = frozenset(("response.failed", "response.cancelled", "response.error", "error"))
+_STATES: Final = {"stop": "completed", "length": "incomplete", "content_filter": "incomplete"}
+"""Of answers that are whole, by chat's word for why they ended."""
+_NOT_YET: Final = frozenset(("queued", "in_progress"))
 _KEEPERS: Final = frozenset(("openai", "azure"))
 """Vendors that look a thought without its encrypted text up among what they have kept. They are told to keep nothing,
 and so refuse the whole request for it; clients hand every item back (platform.openai.com/docs/guides/reasoning)."""
@@ -77,6 +89,9 @@ class ResponsesReader:
         self.reported: Mapping[str, Any] = MappingProxyType({})
         self._parser = EventParser()
         self._is_whole = False
+        self._has_begun = False
+        self._noise = b""
+        """The first line, or event, that was none of the format's."""
 
     @property
     def told_cost(self) -> int | None:
@@ -91,6 +106,7 @@ class ResponsesReader:
                 elif type(event) is Failure:
                     self._fail(loose.strictly(event) or event.decode("utf-8", "replace"))
                 elif type(event) is not bytes:
+                    self._noise = self._noise or event
                     refuse_noise(event)
                 elif event.strip() == _DONE:
                     events.append(END)
@@ -100,6 +116,8 @@ class ResponsesReader:
                     if self._is_whole:
                         events.append(END)
                         break
+            if data is None and self._noise and not self._has_begun:
+                raise_noise(self._noise)
         except MalformedAnswer as error:
             events.append(End(error))
         except EventTooLarge:
@@ -108,15 +126,29 @@ class ResponsesReader:
 
     def _read(self, data: bytes, events: list[Event]) -> None:
         """Raises MalformedAnswer for an event that cannot be read or says a failure."""
-        event = unwrapped(_parse(data), "type")
+        value = _parse(data)
+        if value is None or value == []:
+            return
+        event = unwrapped(_object_in(value), "type")
         kind = event.get("type")
         response = event.get("response")
-        if type(response) is dict and "usage" in response:
-            self._note(response.pop("usage"))
-        if kind in _FAILED or (type(kind) is not str and says_failure(event)):
+        for place in (event, response):
+            if type(place) is dict and "usage" in place:
+                self._note(place.pop("usage"))
+        is_ours = type(kind) is str and kind.startswith(_OURS)
+        if kind in _FAILED or (not is_ours and says_failure(event)):
             self._fail(event)
-        if type(kind) is not str:
-            return  # a ping, or whatever else comes under no name
+        if not is_ours:  # a ping, or whatever else comes under another name, or none
+            self._noise = self._noise or data
+            if type(kind) is str:
+                events.append(_PING)
+            return
+        self._has_begun = True
+        if kind == "response.done":  # of the Realtime API, and gateways that took it from there
+            kind = event["type"] = "response.completed"
+        if kind in _LAST and type(response) is dict:
+            response["status"] = _state_of(response, kind)
+            response["output"] = _items_of(response)
         self.is_partial = self.usage is not None and type(event.get("delta")) is str
         self._is_whole = kind in _LAST
         events.append(event)
@@ -128,6 +160,7 @@ class ResponsesReader:
         raise_failure({"error": inner} if inner else event)
 
     def _note(self, reported: Any) -> None:
+        reported = object_of(reported)
         usage = usage_of(reported)
         if usage is not None:
             self.usage, self.reported = usage, reported
@@ -139,20 +172,64 @@ class ResponsesReader:
             return False
 
     def whole(self, body: bytes) -> dict[str, Any]:
-        answer = unwrapped(_parse(body), "output")
+        answer = unwrapped(_object_in(_parse(body)), "output", "output_text")
         self._note(answer.pop("usage", None))
-        if answer.get("error") or answer.get("status") in _BAD or ("output" not in answer and says_failure(answer)):
+        if is_error(answer.get("error")):
             raise_failure(answer)
+        if _OUTPUTS.isdisjoint(answer):
+            refuse_words(answer)
+        answer["output"] = _items_of(answer)
+        answer["status"] = _state_of(answer, "response.completed")
+        if answer["status"] in _NOT_YET:
+            raise MalformedAnswer(f"the answer is {answer['status']}")
         return answer
 
 
-def _parse(data: bytes) -> dict[str, Any]:
+_OUTPUTS: Final = frozenset(("output", "output_text"))
+
+
+def _items_of(response: Mapping[str, Any]) -> list[Any]:
+    """The items of the output, of which some write the one as it is, or its text alone."""
+    output, text = response.get("output"), response.get("output_text")
+    if not output and type(text) is str and text:
+        return [{"type": "message", "content": text}]
+    items = [output] if type(output) is dict else output if type(output) is list else []
+    return [item for item in items if item is not None]
+
+
+def _state_of(response: Mapping[str, Any], kind: str) -> str:
+    """What a Response that has come to its end says of that; raises MalformedAnswer where it failed."""
+    state = response.get("status")
+    if state in _NOT_YET and kind != "response.completed":
+        state = None
+    if state in _NOT_YET:
+        return str(state)
+    try:
+        word = finish_reason(state)
+    except MalformedAnswer:
+        raise_failure({**response, "error": response.get("error") or str(state)})
+    return _STATES.get(word or "", kind.rpartition(".")[2])
+
+
+def _object_in(value: Any) -> dict[str, Any]:
+    """The object, perhaps alone in a list; raises MalformedAnswer for what is none."""
+    if type(value) is list:
+        value = value[0] if len(value) == 1 else None
+    if type(value) is not dict:
+        raise MalformedAnswer("the answer is not a JSON object")
+    return value
+
+
+def _parse(data: bytes) -> Any:
+    """None where it is blank; raises MalformedAnswer for what is no JSON."""
     try:
         value = orjson.loads(data)
     except orjson.JSONDecodeError as error:
+        if not data.strip():
+            return None
         value = loose.without_halves(loose.loosely(data, {"NaN": 0.0, "Infinity": 0.0, "-Infinity": 0.0}.__getitem__))
         if value is None:
             raise MalformedAnswer(f"the answer is not JSON: {data[:120].decode('utf-8', 'replace')}") from error
-    if type(value) is not dict:
-        raise MalformedAnswer("the answer is not a JSON object")
+    if type(value) is str:  # encoded twice
+        value = loose.strictly(value.encode("utf-8", "replace"))
     return value

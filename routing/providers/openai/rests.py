@@ -28,7 +28,7 @@ _RESET_FIELD: Final = re.compile(rb"\b(?:t|reset) ?= ?(\d{1,9})")
 _LEFT_FIELD: Final = re.compile(rb"\b(?:r|remaining) ?= ?(\d{1,9})")
 _BODY_NAMES: Final = {
     "retry_after": 1.0, "retryAfter": 1.0, "retry_after_seconds": 1.0, "retryAfterSeconds": 1.0, "retryDelay": 1.0,
-    "retry_after_ms": 0.001, "retryAfterMs": 0.001,
+    "retry_after_ms": 0.001, "retryAfterMs": 0.001, "estimated_time": 1.0,
 }  # fmt: skip
 """Members of an error that say it, and what one of them is in seconds, unless a unit stands beside it."""
 
@@ -113,6 +113,9 @@ def _some(entries: Iterable[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
 def _moment(text: bytes, now: bytes) -> float | None:
     """Seconds from now, written as a number, as a duration (`1m30s`), as seconds or ms since 1970, or as a date."""
     text = text[:64].strip()
+    first, comma, _others = text.partition(b",")
+    if comma and first.isdigit():  # the header came twice
+        text = first
     try:
         number = float(text)
     except ValueError:
@@ -123,7 +126,7 @@ def _moment(text: bytes, now: bytes) -> float | None:
         if _LONG_AGO <= number < 1e14:
             return _bounded(number / (1000 if number >= 1e11 else 1) - time.time())
         return None
-    words = text.decode("latin-1")
+    words = text.decode("latin-1").removeprefix("PT")  # of ISO 8601
     if _DURATION.fullmatch(words):
         return _duration(words)
     then = _date(words)

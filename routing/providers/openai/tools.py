@@ -19,6 +19,7 @@ MOST_CALLS: Final = 1024
 _ARGUMENTS: Final = ("parameters", "input")
 """Other names of a function's arguments."""
 _NULL: Final = "null"
+_EMPTY: Final = "{}"
 _NAMELESS: Final = "a tool was called without a name"
 _LONGEST_NAME: Final = 512
 """As much of an id or a name is kept to compare."""
@@ -26,7 +27,7 @@ _LONGEST_TEXT: Final = 1024 * 1024
 """Letters of arguments that wait for their end."""
 
 
-class _Call:
+class Call:
     """What one call has said so far, in a bounded form."""
 
     __slots__ = (
@@ -36,6 +37,7 @@ class _Call:
         "_scan",
         "_seal",
         "has_arguments",
+        "holds_empty",
         "id",
         "is_custom",
         "name",
@@ -56,6 +58,8 @@ class _Call:
         self._held_letters = 0
         self._quotes: JsonScan | None = None
         """Whether it does."""
+        self.holds_empty = False
+        """An empty object has come and not gone out: some send one before the arguments themselves."""
 
     def add(self, name: str, arguments: str) -> None:
         self.name = (self.name + name)[:_LONGEST_NAME]
@@ -68,10 +72,18 @@ class _Call:
     def plain(self, arguments: str) -> str:
         """What goes out of these arguments. Where the object was written as a text once more, that waits for its end.
 
-        Raises MalformedAnswer for one that would fill the memory.
+        So does an empty object. Raises MalformedAnswer for one that would fill the memory.
         """
+        if self.holds_empty:
+            return self._behind_empty(arguments)
         if self._quotes is None:
-            if self.has_arguments or self.is_custom or not _is_quoted(arguments):
+            if self.has_arguments or self.is_custom:
+                return arguments
+            if arguments.strip() == _EMPTY:
+                self.holds_empty = True
+                self.add("", arguments)
+                return ""
+            if not _is_quoted(arguments):
                 return arguments
             self._quotes = JsonScan()
         self._quotes.add(arguments)
@@ -81,8 +93,22 @@ class _Call:
             raise MalformedAnswer("a tool call's arguments are too long")
         return "" if self._quotes.is_in_text else self.release()
 
+    def _behind_empty(self, arguments: str) -> str:
+        if not arguments.strip():
+            return ""
+        self.holds_empty = False
+        self._scan, self._seal = JsonScan(), (0, 0)
+        return arguments if arguments.lstrip().startswith("{") else _EMPTY + arguments
+
+    def rest(self) -> str:
+        """What was held back of arguments that have ended, whole or not."""
+        if self.holds_empty:
+            self.holds_empty = False
+            return _EMPTY
+        return self.release()
+
     def release(self) -> str:
-        """What was held back; empty if nothing was."""
+        """What was held back as a text of its own; empty if nothing was."""
         text = "".join(self._held)
         self._held, self._quotes = [], None
         return unquoted(text)
@@ -117,17 +143,18 @@ class ToolCalls:
     """The calls of one choice of a stream, and which of them a fragment belongs to."""
 
     def __init__(self) -> None:
-        self._calls: list[_Call] = []
-        self._by_index: dict[int, _Call] = {}
+        self._calls: list[Call] = []
+        self._by_index: dict[int, Call] = {}
         """By the vendor's index: its latest call there."""
-        self._by_id: dict[str, _Call] = {}
-        self._latest: _Call | None = None
+        self._by_id: dict[str, Call] = {}
+        self._latest: Call | None = None
         """That spoke last."""
 
     def complete(self, fragments: Any) -> list[dict[str, Any]]:
         """The fragments as they go out; raises MalformedAnswer for what is none."""
         if fragments == "":
             return []
+        fragments = _in_text(fragments)
         if type(fragments) is dict:
             fragments = [fragments]
         if type(fragments) is not list:
@@ -140,15 +167,22 @@ class ToolCalls:
 
         Raises MalformedAnswer for a call whose name has never come: nobody could answer it.
         """
-        said = []
+        said = self.held()
         for call in self._calls:
             if not call.name:
                 raise MalformedAnswer(_NAMELESS)
             if not call.has_arguments and not call.is_custom:
-                arguments = call.release() or "{}"
+                arguments = call.release() or _EMPTY
                 call.add("", arguments)
-                said.append({"index": call.place, "function": {"arguments": arguments}})
+                said.append(_arguments_of(call, arguments))
         return said
+
+    def held(self) -> list[dict[str, Any]]:
+        """The empty objects behind which nothing has come, once."""
+        held = [call for call in self._calls if call.holds_empty]
+        for call in held:
+            call.holds_empty = False
+        return [_arguments_of(call, _EMPTY) for call in held]
 
     def _complete(self, fragment: Any) -> dict[str, Any]:
         """Empty where it says nothing new."""
@@ -178,7 +212,7 @@ class ToolCalls:
             return {"index": call.place, **fragment}
         return {"index": call.place, **said, "custom" if call.is_custom else "function": inner, **fragment}
 
-    def _call_of(self, index: int | None, id_: str, name: str, arguments: str) -> _Call | None:
+    def _call_of(self, index: int | None, id_: str, name: str, arguments: str) -> Call | None:
         """The call that a fragment goes on with, None where it begins one."""
         at_index = self._by_index.get(index) if index is not None else None
         by_id = self._by_id.get(id_) if id_ and (at_index is None or at_index.id != id_) else None
@@ -196,7 +230,7 @@ class ToolCalls:
             call = self._gone_on(id_, name)
         return None if call is None or call.is_other_than(name, arguments) else call
 
-    def _gone_on(self, id_: str, name: str) -> _Call | None:
+    def _gone_on(self, id_: str, name: str) -> Call | None:
         """The latest call, where a fragment without a place, under no known id, can go on with it."""
         call = self._latest
         if call is None or (id_ and (call.id or name)):
@@ -204,11 +238,11 @@ class ToolCalls:
         is_open = not call.name or (name == call.name and call.has_arguments and not call.is_whole)
         return call if not name or is_open else None
 
-    def _begin(self, index: int | None, id_: str, *, is_custom: bool) -> _Call:
+    def _begin(self, index: int | None, id_: str, *, is_custom: bool) -> Call:
         place = len(self._calls)
         if place >= MOST_CALLS:
             raise MalformedAnswer("too many tool calls")
-        call = _Call(place, id_, is_custom=is_custom)
+        call = Call(place, id_, is_custom=is_custom)
         self._calls.append(call)
         if index is None:
             self._by_index.setdefault(place, call)
@@ -222,11 +256,16 @@ class ToolCalls:
         return id_ if id_ and id_[:_LONGEST_NAME] not in self._by_id else _new_id()
 
 
+def _arguments_of(call: Call, arguments: str) -> dict[str, Any]:
+    return {"index": call.place, "function": {"arguments": arguments}}
+
+
 def complete_calls(calls: Any) -> list[dict[str, Any]]:
     """The calls of a whole answer; what is no call is left out.
 
     Raises MalformedAnswer for a call without a name: nobody could answer it.
     """
+    calls = _in_text(calls)
     if type(calls) is dict:
         calls = [calls]
     found: dict[str, dict[str, Any]] = {}
@@ -234,7 +273,7 @@ def complete_calls(calls: Any) -> list[dict[str, Any]]:
         if type(call) is not dict:
             continue
         call.pop("index", None)
-        id_, kind, inner, key = _take_apart(call, no_arguments="{}")
+        id_, kind, inner, key = _take_apart(call, no_arguments=_EMPTY)
         if key == "arguments" and _is_quoted(inner.get(key, "")):
             inner[key] = unquoted(inner[key])
         if id_ or inner.get("name") or any(call.values()):
@@ -243,6 +282,16 @@ def complete_calls(calls: Any) -> list[dict[str, Any]]:
             id_ = id_ if id_ and id_ not in found else _new_id()
             found[id_] = {"id": id_, "type": kind, kind: inner, **call}
     return list(found.values())
+
+
+def _in_text(value: Any) -> Any:
+    """The object or list that stands in a text as JSON; the value where it is none."""
+    if type(value) is not str or not value.startswith(("{", "[")):
+        return value
+    try:
+        return orjson.loads(value)
+    except orjson.JSONDecodeError:
+        return value
 
 
 def place_of(index: Any, what: str) -> int:
@@ -272,7 +321,7 @@ def _take_apart(call: dict[str, Any], *, no_arguments: str) -> tuple[str, str, d
     write name and arguments beside the call.
     """
     id_, kind = _text_of(call.pop("id", None)), call.pop("type", None)
-    custom, function = call.pop("custom", None), call.pop("function", None)
+    custom, function = call.pop("custom", None), _in_text(call.pop("function", None))
     if type(function) is not dict and (type(custom) is dict or kind == "custom"):
         kind, key, inner = "custom", "input", custom if type(custom) is dict else {}
     else:
@@ -289,10 +338,12 @@ def _take_apart(call: dict[str, Any], *, no_arguments: str) -> tuple[str, str, d
         if name in inner and key not in inner:
             inner[key] = inner.pop(name)
     arguments = inner.get(key)
-    if arguments == _NULL and key == "arguments":
+    if key == "arguments" and (
+        arguments == _NULL or (type(arguments) is str and not arguments.strip() and no_arguments)
+    ):
         inner[key] = no_arguments
     elif type(arguments) is not str:
-        inner[key] = _json_of(arguments) if arguments not in (None, {}) else no_arguments if key == "arguments" else ""
+        inner[key] = json_of(arguments) if arguments not in (None, {}) else no_arguments if key == "arguments" else ""
     return id_, kind, inner, key
 
 
@@ -310,7 +361,8 @@ def unquoted(arguments: str) -> str:
         return arguments
 
 
-def _json_of(value: Any) -> str:
+def json_of(value: Any) -> str:
+    """Raises MalformedAnswer for what is nested too deep."""
     try:
         return orjson.dumps(value).decode()
     except orjson.JSONEncodeError as error:

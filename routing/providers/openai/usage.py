@@ -10,6 +10,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+import orjson
+
 from billing.kinds import Usage
 from routing.providers.base import MOST_TOKENS
 
@@ -18,8 +20,10 @@ _INPUT_ALONE: Final = (*_INPUT, "total_tokens")
 """Where nothing is written the total is the input: Jina and Voyage say no more."""
 _OUTPUT: Final = ("completion_tokens", "output_tokens")
 """The second names are those of OpenAI's Responses API and of Anthropic; new-api sends both, one of them as zero."""
-_INPUT_DETAILS: Final = ("prompt_tokens_details", "input_tokens_details")
-_OUTPUT_DETAILS: Final = ("completion_tokens_details", "output_tokens_details")
+_INPUT_DETAILS: Final = ("prompt_tokens_details", "input_tokens_details", "promptTokensDetails", "inputTokensDetails")
+_OUTPUT_DETAILS: Final = (
+    "completion_tokens_details", "output_tokens_details", "completionTokensDetails", "outputTokensDetails",
+)  # fmt: skip
 _CACHED: Final = ("cached_tokens", "prompt_cache_hit_tokens", "cache_read_input_tokens", "cached_prompt_tokens")
 """Beside the counts: Moonshot's, DeepSeek's, Anthropic's and others' names. The nested field wins where both stand."""
 _OTHER_WORDS: Final = {
@@ -53,6 +57,10 @@ _OTHER_WORDS: Final = {
     "num_cached_tokens": "cached_tokens",  # Mistral, vLLM
     "cached_prompt_text_tokens": "cached_tokens",  # xAI
     "prompt_cached_tokens": "cached_tokens",
+    # within camelCase's details
+    "cachedTokens": "cached_tokens",
+    "reasoningTokens": "reasoning_tokens",
+    "audioTokens": "audio_tokens",
 }
 _INNER: Final = ("billed_units", "tokens")
 """Cohere's: what is charged, and what was counted, which says more (docs.cohere.com/reference/chat)."""
@@ -61,6 +69,19 @@ _PLAIN: Final = frozenset(("prompt_tokens", "completion_tokens", "total_tokens")
 _DIGITS: Final = re.compile(r"[0-9]{1,9}")
 """Protocol buffers write 64-bit counts as text in JSON (https://protobuf.dev/programming-guides/json/)."""
 _NOTHING: Final[Mapping[str, Any]] = {}
+
+
+def object_of(reported: Any) -> Any:
+    """The object with the counts where it stands in a list, of which the last says most, in a text, or in another."""
+    if type(reported) is list:
+        return next((each for each in reversed(reported) if type(each) is dict), None)
+    if type(reported) is str and reported.startswith("{"):
+        try:
+            return orjson.loads(reported)
+        except orjson.JSONDecodeError:
+            return None
+    inner = reported.get("usage") if type(reported) is dict else None
+    return inner if type(inner) is dict else reported
 
 
 def usage_of(reported: Any, *, has_output: bool = True) -> Usage | None:
@@ -168,8 +189,9 @@ def _output(reported: Mapping[str, Any], input_: int, told: int | None, reasonin
 
 def _details(reported: Mapping[str, Any], names: tuple[str, ...]) -> Mapping[str, Any]:
     for name in names:
-        if type(value := reported.get(name)) is dict:
-            return value
+        value = object_of(reported.get(name)) if name in reported else None
+        if type(value) is dict:
+            return value if _OTHERS.isdisjoint(value) else _translated(value)
     return _NOTHING
 
 

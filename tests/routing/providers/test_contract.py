@@ -107,7 +107,7 @@ ANTHROPIC = Examples(
         b'{"type":"message","content":{}}',
         b'{"type":"message","content":[5]}',
         b'{"type":"content_block_start","index":0,"content_block":null}',
-        b'{"type":"content_block_delta","index":"0","delta":{"type":"text_delta","text":"hi"}}',
+        b'{"type":"content_block_delta","index":[0],"delta":{"type":"text_delta","text":"hi"}}',
         b'{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}',
         b'{"error":"overloaded"}',
         b'{"error":["odd"]}',
@@ -155,7 +155,18 @@ GOOGLES = Examples(
         b'{"error":{"code":503,"message":"overloaded","status":"UNAVAILABLE"}}',
         b'[{"error":{"code":503,"message":"overloaded","status":"UNAVAILABLE"}}]',
     ),
-    skipped=frozenset((b"", b"null", b"5", b"[]", b"{}", b'{"candidates":null}', b'{"candidates":{}}')),
+    skipped=frozenset(
+        (
+            b"",
+            b"null",
+            b"5",
+            b"[]",
+            b"{}",
+            b'{"candidates":null}',
+            b'{"candidates":{}}',
+            b'{"candidates":[{"content":{"parts":{}}}]}',
+        )
+    ),
     usage_alone=b'{"candidates":[]}',
     usage_name="usageMetadata",
 )

@@ -169,5 +169,6 @@ def test_failure_with_success_is_none(reader: Any, body: bytes, words: str) -> N
 
 def test_its_own_format_stays_as_it_is() -> None:
     reader, body = own(), answer(TEXT, {"type": "tool_use", "id": "t", "name": "f", "input": {"a": 1}}, vendor="x")
+    body["stop_reason"] = "tool_use"
     assert reader.whole(orjson.dumps(body)) == body
     assert reader.usage == Usage(input=12, output=6)

@@ -174,6 +174,18 @@ def lines(value: Any, name: bytes) -> bytes:
 NO_PERFECT_CHUNKS: Final[dict[str, tuple[bytes, Said]]] = {
     "choices of null": (events(*ALL, {**USAGE, "choices": [None]}), PAID),
     "choices an object": (events(*ALL, {**USAGE, "choices": {}}), PAID),
+    "one choice that is no list": (events(*({**each, "choices": each["choices"][0]} for each in ALL), USAGE), PAID),
+    "choices by number": (events(*({**each, "choices": {"0": each["choices"][0]}} for each in ALL), USAGE), PAID),
+    "objects in texts": (events(*(json.dumps(json.dumps(each)) for each in (*ALL, USAGE))), PAID),
+    "one object in a text": (events(HELLO, json.dumps(json.dumps(THERE)), STOP, USAGE), PAID),
+    "chunks in one list": (events(HELLO, json.dumps([THERE, STOP, USAGE])), PAID),
+    "objects behind each other": (events(HELLO, json.dumps(THERE) + " " + json.dumps(STOP), USAGE), PAID),
+    "a comment as data": (events(HELLO, ": OPENROUTER PROCESSING", THERE, STOP), THIS),
+    "delta in a list": (events(HELLO, chunk([{"content": " there"}]), STOP), THIS),
+    "an error that says nothing": (events(*({**each, "error": {"code": 0, "message": ""}} for each in ALL)), THIS),
+    "on its way": (events({"status": "processing", "message": "queued"}, *ALL), THIS),
+    "counts alone": (events(*ALL, COUNTS), PAID),
+    "counts in metadata": (events(*ALL, {"metadata": {"usage": COUNTS}}), PAID),
     "choices a text": (events(*ALL, {**USAGE, "choices": ""}), PAID),
     "empty objects": (events({}, HELLO, {}, THERE, STOP, USAGE), PAID),
     "null": (events(HELLO, "null", THERE, STOP), THIS),
@@ -217,9 +229,18 @@ NO_PERFECT_CHUNKS: Final[dict[str, tuple[bytes, Said]]] = {
 CUT: Final = Said(finish="length")
 NONE_YET: Final[tuple[Any, ...]] = ("null", "None", False, 0, [])
 STOPS: Final[tuple[Any, ...]] = ("STOP", "Stop", "FinishReason.STOP", "OTHER", ["stop"], "unknown")
-LENGTHS: Final[tuple[Any, ...]] = ("MAX_TOKENS", "FINISH_REASON_MAX_TOKENS", {"type": "length", "length": 5})
+LENGTHS: Final[tuple[Any, ...]] = (
+    "MAX_TOKENS", "FINISH_REASON_MAX_TOKENS", {"type": "length", "length": 5}, "FinishReason.LENGTH", "length.",
+    "max_tokens_limit", "maxlength", "length_limit_reached", "hit_max_tokens", "out_of_tokens", "MAX_CONTEXT",
+    "context_window", "repetition_truncation", "budget_exceeded",
+)  # fmt: skip
+FILTERED: Final[tuple[Any, ...]] = (
+    "SAFETY", "IMAGE_SAFETY", "safety_violation", "blocked_by_safety", "prohibited", "censored", "ContentFilter",
+)  # fmt: skip
 FAILED: Final[tuple[Any, ...]] = (
-    "abort", "cancelled", "error", "MALFORMED_FUNCTION_CALL", "MALFORMED_RESPONSE", {"type": "abort"},
+    "abort", "cancelled", "error", "MALFORMED_FUNCTION_CALL", "MALFORMED_RESPONSE", {"type": "abort"}, "time_limit",
+    "oom", "out_of_memory", "connection_lost", "unexpected_eof", "worker_died", "quota_exceeded", "deadline_exceeded",
+    "internal", "broken", "terminated", "shutdown", "invalid", "expired",
 )  # fmt: skip
 REASONS: Final[dict[str, tuple[bytes, Said]]] = {
     "stop beside the last text": (events(HELLO, chunk({"content": " there"}, "stop"), USAGE), PAID),
@@ -230,11 +251,22 @@ REASONS: Final[dict[str, tuple[bytes, Said]]] = {
     },
     **{f"{said!r}": (ending(said), THIS) for said in STOPS},
     **{f"{said!r}": (ending(said), CUT) for said in LENGTHS},
-    **{f"{said!r}": (ending(said), Said(finish="content_filter")) for said in ("SAFETY", "IMAGE_SAFETY")},
+    **{f"{said!r}": (ending(said), Said(finish="content_filter")) for said in FILTERED},
     "beside the choices": (events(HELLO, THERE, chunk({}, finish_reason="stop")), THIS),
     "in the delta": (events(HELLO, THERE, chunk({"finish_reason": "stop"})), THIS),
     "under another name": (events(HELLO, THERE, chosen(chunk({}), stop_reason="stop")), THIS),
     "before the last text": (events(HELLO, STOP, THERE), THIS),
+    "before all text": (events(chunk({"role": "assistant", "content": ""}, "stop"), HELLO, THERE), THIS),
+    "twice before all text, and at the end": (events(STOP, STOP, HELLO, THERE, STOP, STOP, USAGE), PAID),
+    "beside thoughts": (events(chunk({"reasoning_content": "hm"}, "stop"), HELLO, THERE, STOP), Said(thought="hm")),
+    "length beside the choices": (events(HELLO, THERE, chunk({}, finish_reason="length")), CUT),
+    "length in the delta": (events(HELLO, THERE, chunk({"finish_reason": "length"})), CUT),
+    "length under Anthropic's name": (events(HELLO, THERE, chosen(chunk({}), stop_reason="max_tokens")), CUT),
+    "the text that stopped it": (events(HELLO, THERE, chosen(STOP, stop_reason="error")), THIS),
+    "length under OpenAI's old name": (
+        events(HELLO, THERE, chosen(chunk({}), finish_details={"type": "max_tokens"})),
+        CUT,
+    ),
     "thought, and no more": (events(chunk({"reasoning_content": "hm"}), STOP), Said("", thought="hm")),
     "nothing said": (events(chunk({"role": "assistant", "content": ""}), STOP), Said("")),
 }
@@ -264,6 +296,17 @@ USAGES: Final[dict[str, tuple[bytes, Said]]] = {
         PAID,
     ),
     "in the delta": (events(HELLO, THERE, chunk({"usage": COUNTS}, "stop")), PAID),
+    "a list": (events(*ALL, {**USAGE, "usage": [COUNTS]}), PAID),
+    "a list that grows": (events(*ALL, {**USAGE, "usage": [{**COUNTS, "completion_tokens": 1}, COUNTS]}), PAID),
+    "a list of nothing": (events(*ALL, {**USAGE, "usage": [None]}), THIS),
+    "JSON in a text": (events(*ALL, {**USAGE, "usage": json.dumps(COUNTS)}), PAID),
+    "no JSON in a text": (events(*ALL, {**USAGE, "usage": "{"}), THIS),
+    "in usage": (events(*ALL, {**USAGE, "usage": {"usage": COUNTS}}), PAID),
+    "details in camels": (
+        counting(promptTokens=100, completionTokens=10, promptTokensDetails={"cachedTokens": 90}),
+        CACHED,
+    ),
+    "details in a list": (counting(**COUNTS, prompt_tokens_details=[{"cached_tokens": 90}]), CACHED),
     "in Groq's place": (events(HELLO, THERE, {**STOP, "x_groq": {"id": "r", "usage": COUNTS}}), PAID),
     "behind the end": (events(*ALL) + events(USAGE, end=b""), THIS),
     "cached under Anthropic's name": (counting(**COUNTS, cache_read_input_tokens=90), CACHED),
@@ -312,6 +355,26 @@ TOOLS: Final[dict[str, tuple[bytes, Said]]] = {
     ),
     "arguments an object": (events(calling({**WHOLE, "function": {"name": "f", "arguments": {"a": 1}}}), CALLED), CALL),
     "null among them": (events(calling(None, WHOLE), CALLED), CALL),
+    "an empty object first": (
+        events(
+            calling(called("f", "{}", index=0, id="a")), calling(more('{"a":', index=0), more("1}", index=0)), CALLED
+        ),
+        CALL,
+    ),
+    "an empty object": (
+        events(calling(called("f", "{}", index=0, id="a")), CALLED),
+        replace(CALL, calls=(("f", "{}"),)),
+    ),
+    "an empty object, not ended": (
+        events(calling(called("f", "{}", index=0, id="a"))),
+        replace(CALL, calls=(("f", "{}"),)),
+    ),
+    "an empty object, cut": (
+        events(calling(called("f", "{}", index=0, id="a")), chunk({}, "length")),
+        Said("", "length", (("f", "{}"),)),
+    ),
+    "JSON in a text": (events(chunk({"tool_calls": json.dumps([WHOLE])}), CALLED), CALL),
+    "beside the delta": (events(chosen(chunk({}), tool_calls=[WHOLE]), CALLED), CALL),
     "said twice": (events(calling(WHOLE), calling(WHOLE), CALLED), CALL),
     "another id in each": (events(calling(BEGUN), calling(more("1}", index=0, id="z")), CALLED), CALL),
     "no calls in each": (
@@ -337,6 +400,13 @@ FAILURES: Final[dict[str, bytes]] = {
     "no success": events({"success": False, "message": WORDS}),
     "a status": events({"status": "error", "message": WORDS}),
     "plain words": b"worker limit reached\n",
+    "Spark's": events({"header": {"code": 10012, "message": WORDS}}),
+    "Tencent's": events({"Response": {"Error": {"Code": "x", "Message": WORDS}}}),
+    "in an envelope": events({"code": 0, "data": {"error": {"message": WORDS}}}),
+    "no status": events({"status": False, "message": WORDS}),
+    "a message alone": events({"message": WORDS}),
+    "in a text": events(json.dumps(json.dumps({"error": {"message": WORDS}}))),
+    "in a delta": events(HELLO, chunk({"error": {"message": WORDS}})),
     "a choice's error": events({**chunk({"content": ""}, "error"), "error": {"code": 502, "message": WORDS}}),
 }
 BROKEN: Final[dict[str, bytes]] = {
@@ -346,6 +416,11 @@ BROKEN: Final[dict[str, bytes]] = {
     "thought and no end": events(chunk({"reasoning_content": "hm"})),
     "nothing": events(),
     "a call cut": events(calling(BEGUN)),
+    "a reason before all text, and no end": events(chunk({"role": "assistant"}, "stop"), HELLO, end=b""),
+    "a reason beside thoughts, and no end": events(chunk({"reasoning_content": "hm"}, "stop"), HELLO, end=b""),
+    "a failure under Anthropic's name": events(HELLO, chosen(chunk({}), stop_reason="error")),
+    "a failure beside the choices": events(HELLO, chunk({}, finish_reason="error")),
+    "a failure beside no choices": events(HELLO, {"choices": [], "finish_reason": "error"}),
     "a call without a name": events(calling({"index": 0, "id": "a", **more("{}")}), CALLED),
     "a page of HTML within": events(HELLO, end=b"<html><body>502 Bad Gateway</body></html>\n\n"),
     "an error within": events(HELLO, {"error": {"message": WORDS, "code": 504}}),
@@ -361,6 +436,8 @@ ODD: Final[dict[str, tuple[bytes, Said]]] = {
     "blank lines first": (b"\n\n\r\n" + events(*ALL), THIS),
     "a comment first": (b": ok\n\n" + events(*ALL), THIS),
     "a line of nothing first": (b"OK\n" + events(*ALL), THIS),
+    "a mark in Latin letters": ("ï»¿".encode() + events(*ALL), THIS),
+    "a blank without width": ("\u200b".encode() + events(*ALL), THIS),
     "a letter in two": (events(chunk({"content": "\ud83d"}), chunk({"content": "\ude00"}), STOP), Said("\U0001f600")),
     "a bare control": (events(chunk({"content": "X"}), STOP).replace(b'"X"', b'"a\tb"'), Said("a\tb")),
     "errors of null": (events({**HELLO, "error": None}, {**THERE, "error": {}}, STOP), THIS),
@@ -456,6 +533,37 @@ WHOLE_ANSWERS: Final[dict[str, tuple[bytes, Said]]] = {
     "no finish reason": (answered(SAYING, None), PAID),
     "a text for a message": (json.dumps({"choices": [{"text": "Hello there"}], "usage": COUNTS}).encode(), PAID),
     "a delta for a message": (json.dumps({"choices": [{"delta": SAYING, "finish_reason": "stop"}]}).encode(), THIS),
+    "choices by number": (json.dumps({"choices": {"0": {"message": SAYING}}}).encode(), THIS),
+    "one choice that is no list": (json.dumps({"choices": {"message": SAYING}}).encode(), THIS),
+    "a choice that is null": (json.dumps({"choices": [None, {"message": SAYING}]}).encode(), THIS),
+    "a text where the message should be": (answered("Hello there"), PAID),
+    "encoded twice": (json.dumps(answered(SAYING).decode()).encode(), PAID),
+    "encoded twice, a mark": (MARK + json.dumps(answered(SAYING).decode()).encode(), PAID),
+    "blanks before a mark": (b"\n" + MARK + answered(SAYING), PAID),
+    "UTF-16": (answered(SAYING).decode().encode("utf-16"), PAID),
+    "signs of life first": (b": OPENROUTER PROCESSING\n\n" * 3 + answered(SAYING), PAID),
+    "an error that says nothing": (answered(SAYING, error={"code": 0, "message": ""}), PAID),
+    "the reason beside the choices": (answered(SAYING, None, finish_reason="length"), replace(PAID, finish="length")),
+    "Anthropic's name of the reason": (
+        json.dumps({"choices": [{"message": SAYING, "stop_reason": "max_tokens"}], "usage": COUNTS}).encode(),
+        replace(PAID, finish="length"),
+    ),
+    "usage a list": (answered(SAYING, usage=[COUNTS]), PAID),
+    "usage as JSON in a text": (answered(SAYING, usage=json.dumps(COUNTS)), PAID),
+    "parts under another name": (answered({"content": [{"type": "text", "content": "Hello there"}]}), PAID),
+    "a part that was thought": (
+        answered({"content": [{"type": "reasoning", "text": "hm"}, {"type": "text", "text": "Hello there"}]}),
+        replace(PAID, thought="hm"),
+    ),
+    "thoughts an object": (
+        answered({**SAYING, "reasoning_content": {"content": "hm"}}),
+        replace(PAID, thought="hm"),
+    ),
+    "a function that is none": (answered({**SAYING, "function_call": {"name": None, "arguments": None}}), PAID),
+    "calls beside the message": (
+        json.dumps({"choices": [{"message": {}, "tool_calls": [called(*F)], "finish_reason": "stop"}]}).encode(),
+        CALL,
+    ),
     "calls ended as text": (
         answered({"content": None, "tool_calls": [{"id": "a", "function": {"name": "f", "arguments": {"a": 1}}}]}),
         replace(CALL, usage=COUNTED),
@@ -464,8 +572,10 @@ WHOLE_ANSWERS: Final[dict[str, tuple[bytes, Said]]] = {
 }
 NO_ANSWERS: Final[dict[str, bytes]] = {
     "a failure's word": answered(SAYING, "error"),
+    "a failure under Anthropic's name": json.dumps({"choices": [{"message": SAYING, "stop_reason": "error"}]}).encode(),
+    "an error, encoded twice": json.dumps(json.dumps({"error": {"message": "no"}})).encode(),
+    "words alone": json.dumps({"message": "no"}).encode(),
     "no choices": json.dumps({"choices": [], "usage": COUNTS}).encode(),
-    "choices an object": json.dumps({"choices": {"0": {"message": SAYING}}}).encode(),
     "cut": answered(SAYING)[:-9],
     "two": answered(SAYING) + b"\n" + answered(SAYING),
     **{

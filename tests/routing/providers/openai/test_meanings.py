@@ -55,6 +55,18 @@ GEMINI_QUOTA = "You exceeded your current quota, please check your plan and bill
             400, {"error": {"message": "You have reached your specified API usage limits."}}, id="Anthropic's limit"
         ),
         pytest.param(400, {"error": {"message": "x", "type": "billing_error"}}, id="Anthropic's bill"),
+        pytest.param(
+            429,
+            {
+                "error": {
+                    "message": "Your account org-4 <ak-f> is suspended due to insufficient balance, please recharge"
+                }
+            },
+            id="Moonshot, the sentence",
+        ),
+        pytest.param(
+            403, {"error": {"message": "x", "code": "AllocationQuota.FreeTierOnly"}}, id="DashScope, nothing is free"
+        ),
     ],
 )
 def test_empty_account_is_recognised_in_every_vendors_words(status: int, body: Any) -> None:
@@ -138,12 +150,43 @@ def test_ordinary_limit_of_gemini_is_no_empty_account(body: Any, seconds: float 
         pytest.param({"error": {"message": "无效的令牌"}}, id="one-api"),
         pytest.param({"error": "unauthorized", "error_description": "The token expired."}, id="RFC 6750"),
         pytest.param({"error": {"message": "Unauthorized: bad key"}}, id="a heading"),
+        pytest.param({"error": {"message": "Your API key was reported as leaked. Please use another."}}, id="leaked"),
+        pytest.param({"error": {"message": "This API key has been disabled"}}, id="disabled"),
+        pytest.param({"error": {"message": "API key has been revoked."}}, id="revoked"),
+        pytest.param({"error": {"message": "The API key is suspended"}}, id="suspended"),
+        pytest.param({"error": {"message": "Malformed Authorization header"}}, id="a malformed header"),
+        pytest.param({"error": {"message": "Invalid credentials"}}, id="credentials"),
+        pytest.param({"error": {"message": "Invalid token"}}, id="a token"),
+        pytest.param({"detail": "Not authenticated"}, id="FastAPI, no key"),
+        pytest.param({"detail": "Could not validate credentials"}, id="FastAPI, a bad one"),
+        pytest.param(
+            {"detail": [{"loc": ["header", "authorization"], "msg": "field required"}]}, id="FastAPI, no header"
+        ),
+        pytest.param({"message": "Your account is not authorized to invoke this API operation."}, id="AWS, account"),
+        pytest.param({"error": {"message": "Incorrect API key provided", "param": "400"}}, id="one-api, of another"),
+        pytest.param({"error": {"message": "bad response status code 401", "param": "401"}}, id="new-api, of another"),
     ],
 )
 def test_key_of_ours_that_is_refused_with_400_is_never_the_tenants(body: Any) -> None:
     refusal = refused(400, body)
 
     assert (refusal.meaning, refusal.message) == ("key_refused", "")
+
+
+def test_tokens_per_minute_that_dashscope_calls_a_quota_are_none() -> None:
+    """help.aliyun.com/zh/model-studio/error-code#token-limit"""
+    message = f"{GEMINI_QUOTA} Read https://help.aliyun.com/zh/model-studio/error-code#token-limit"
+    said = {"message": message, "type": "insufficient_quota", "code": "insufficient_quota"}
+
+    assert refused(429, {"error": said}).meaning == "rest"
+    assert refused(400, {"error": said}).meaning == "account_empty"
+    assert refused(429, {"error": {**said, "param": "messages"}}).meaning == "account_empty"
+
+
+def test_model_that_our_account_may_not_use_is_another_routes() -> None:
+    message = "You don't have access to the model with the specified model ID."
+
+    assert [refused(status, {"message": message}).meaning for status in (400, 403)] == ["retry", "retry"]
 
 
 def test_key_refused_in_a_header_of_aws_is_ours() -> None:
@@ -163,6 +206,10 @@ def test_key_refused_in_a_header_of_aws_is_ours() -> None:
         ("Insufficient balance between roles", "messages"),
         ("Too many requests in the batch", "input"),
         ("Unauthenticated is no role", None),
+        ("Invalid token: 5 is above 4", None),
+        ("Not authenticated users have no name", None),
+        ("header.author: field required", None),
+        ("bad response status code 400", None),
     ],
 )
 def test_what_a_tenant_can_cause_is_the_tenants(message: str, param: str | None) -> None:

@@ -206,7 +206,7 @@ def calls(*fragments: Any) -> list[dict[str, Any]]:
 
 def test_place_is_given_by_id_else_in_turn() -> None:
     first, second, third, last = calls(
-        [call("a", "f", "{}"), call("b", "g", "{}")], [call("a", None, " ")], [call(None, None, "!")]
+        [call("a", "f", "[]"), call("b", "g", "[]")], [call("a", None, " ")], [call(None, None, "!")]
     )
 
     assert [one["index"] for one in (first, second, third, last)] == [0, 1, 0, 0]
@@ -220,7 +220,7 @@ def test_fragments_without_place_or_id_go_to_the_last_call() -> None:
 
 def test_fragment_with_a_name_begins_a_call() -> None:
     assert [
-        one["index"] for one in calls([{"function": {"name": "f", "arguments": "{}"}}], [{"function": {"name": "g"}}])
+        one["index"] for one in calls([{"function": {"name": "f", "arguments": "[]"}}], [{"function": {"name": "g"}}])
     ] == [0, 1]
 
 
@@ -244,7 +244,7 @@ def test_no_calls_are_no_calls(empty: Any) -> None:
 
 
 def test_one_call_that_is_no_list_is_taken_as_one() -> None:
-    assert [one["index"] for one in calls(call("a", "f", "{}"))] == [0]
+    assert [one["index"] for one in calls(call("a", "f", "[]"))] == [0]
 
 
 @pytest.mark.parametrize("odd", [5, "x", [5], ["x"], [[]]])
@@ -574,7 +574,7 @@ def test_call_without_arguments_has_none_when_it_ends_well(reason: str, argument
         ([chunk({"content": "a"}), chunk({"content": "b"}, "stop"), chunk({"content": "c"}, "stop")], True),
         ([chunk({"content": "a"}, "stop"), chunk({}, "stop")], False),
         ([chunk({"content": "a"}, "length")], False),
-        ([chunk({}, "stop")], False),
+        ([chunk({"content": "a"}), chunk({}, "stop")], False),
         ([chunk({"content": "a"}, "stop", usage=U)], True),
         ([chunk({"content": "a"}, "stop"), {"choices": [], "usage": U}], False),
     ],

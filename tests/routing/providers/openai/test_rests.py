@@ -19,11 +19,23 @@ def rest(headers: dict[str, str], body: Any = None) -> float | None:
     return OPENAI.refusal(429, head, orjson.dumps(body), call()).retry_after
 
 
+def test_model_that_is_loading_is_left_alone_so_long() -> None:
+    """Hugging Face's."""
+    body = {"error": "Model is currently loading", "estimated_time": 44.0}
+
+    refusal = OPENAI.refusal(503, {}, orjson.dumps(body), call())
+
+    assert (refusal.meaning, refusal.retry_after) == ("rest", 44.0)
+
+
 @pytest.mark.parametrize(
     ("headers", "seconds"),
     [
         pytest.param({"retry-after": "44s"}, 44.0, id="with a unit"),
         pytest.param({"x-ms-retry-after-ms": "1500"}, 1.5, id="Azure"),
+        pytest.param({"retry-after": "PT1M30S"}, 90.0, id="ISO 8601"),
+        pytest.param({"retry-after": "90, 90"}, 90.0, id="twice"),
+        pytest.param({"retry-after": "x, 90"}, None, id="another, and once"),
         pytest.param({"retry-after": "Thu Nov 26 08:01:30 2026", **NOW}, 90.0, id="asctime is in UTC"),
         pytest.param({"x-ratelimit-reset-requests": "1m30s"}, 90.0, id="OpenAI, requests"),
         pytest.param({"x-ratelimit-reset-tokens": "44.5s"}, 44.5, id="OpenAI, tokens"),

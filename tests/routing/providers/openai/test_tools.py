@@ -126,6 +126,19 @@ STREAMS: dict[str, tuple[list[Any], list[tuple[str, str, str]]]] = {
     "the last chunk repeats it as an object": ([[part(0, *F)], [part(0, "a", "f", {"x": 1})]], [F]),
     "the name once more behind whole arguments": ([[part(0, *F)], [part(0, "a", "f", " ")]], [("a", "f", '{"x":1} ')]),
     "an empty object before the text": ([[part(0, "a", "f", {})], [part(0, ABSENT, ABSENT, '{"x":1}')]], [F]),
+    "LiteLLM: an empty object as text before the text": (
+        [[part(0, "a", "f", "{}")], [part(0, ABSENT, ABSENT, '{"x"')], [part(0, ABSENT, ABSENT, ":1}")]], [F],
+    ),
+    "an empty object, and what is none": ([[part(0, "a", "f", "{}")], [part(0, ABSENT, ABSENT, "x")]],
+                                          [("a", "f", "{}x")]),
+    "an empty object and a blank": ([[part(0, "a", "f", "{}")], [part(0, ABSENT, ABSENT, " ")]], [("a", "f", "{}")]),
+    "an empty object twice": ([[part(0, "a", "f", "{}")], [part(0, "a", "f", "{}")]], [("a", "f", "{}")]),
+    "two empty objects at 0": ([[part(0, ABSENT, "f", "{}")], [part(0, ABSENT, "g", "{}")]],
+                               [("?", "f", "{}"), ("?", "g", "{}")]),
+    "calls as JSON in a text": (['[{"index":0,"id":"a","function":{"name":"f","arguments":"{\\"x\\":1}"}}]'], [F]),
+    "a function as JSON in a text": (
+        [[{"index": 0, "id": "a", "function": '{"name":"f","arguments":"{\\"x\\":1}"}'}]], [F],
+    ),
     "null before the text": ([[part(0, "a", "f", None)], [part(0, ABSENT, ABSENT, '{"x":1}')]], [F]),
     "an object": ([[part(0, "a", "f", {"x": 1})]], [F]),
     "a list": ([[part(0, "a", "f", [])]], [("a", "f", "[]")]),
@@ -136,7 +149,7 @@ STREAMS: dict[str, tuple[list[Any], list[tuple[str, str, str]]]] = {
     "the same beside an empty function": ([[{"id": "a", "function": {}, "name": "f", "arguments": '{"x":1}'}]], [F]),
     "function is its name": ([[{"index": 0, "id": "a", "function": "f", "arguments": '{"x":1}'}]], [F]),
     "one call that is no list": ([part(0, *F)], [F]),
-    "id and name as numbers": ([[part(0, 5, 6, "{}")], [part(0, 5, 6, " ")]], [("5", "6", "{} ")]),
+    "id and name as numbers": ([[part(0, 5, 6, "{}")], [part(0, 5, 6, " ")]], [("5", "6", "{}")]),
     "id and name that are none": ([[part(0, True, {}, "{}")]], [("?", "", "{}")]),
     "a late id": ([[part(0, ABSENT, "f", "")], [part(0, "late", ABSENT, '{"x":1}')]], [("?", *F[1:])]),
     "a late id without a place": ([[part(ABSENT, "", "f", "")], [part(ABSENT, "x", None, '{"x":1}')]], [("?", *F[1:])]),
@@ -155,7 +168,8 @@ STREAMS: dict[str, tuple[list[Any], list[tuple[str, str, str]]]] = {
 
 @pytest.mark.parametrize(("chunks", "right"), STREAMS.values(), ids=STREAMS)
 def test_calls_add_up(chunks: list[Any], right: list[tuple[str, str, str]]) -> None:
-    found = added_up(relayed(*chunks))
+    calls = ToolCalls()
+    found = added_up(relayed(*chunks, calls=calls) + calls.held())
 
     given = [id_ for id_, _name, _arguments in right]
     assert [
@@ -214,6 +228,14 @@ def test_custom_call_may_begin_with_its_type_alone() -> None:
     ]
 
 
+def test_empty_object_is_said_at_the_end_and_once() -> None:
+    calls = ToolCalls()
+
+    assert relayed([part(0, "a", "f", "{}")], calls=calls)[0]["function"] == {"name": "f", "arguments": ""}
+    assert calls.rest() == [{"index": 0, "function": {"arguments": "{}"}}]
+    assert calls.rest() == calls.held() == []
+
+
 @pytest.mark.parametrize("empty", [ABSENT, None, "", {}])
 def test_calls_without_arguments_have_an_empty_object_at_the_end(empty: Any) -> None:
     calls = ToolCalls()
@@ -254,11 +276,12 @@ WHOLE: dict[str, tuple[Any, list[tuple[str, str, str]]]] = {
     "arguments absent": ([part(0, "a", "f")], [("a", "f", "{}")]),
     "arguments null": ([part(0, "a", "f", None)], [("a", "f", "{}")]),
     "arguments are an empty object": ([part(0, "a", "f", {})], [("a", "f", "{}")]),
-    "arguments are empty": ([part(0, "a", "f", "")], [("a", "f", "")]),
+    "arguments are empty": ([part(0, "a", "f", "")], [("a", "f", "{}")]),
     "arguments are null as text": ([part(0, "a", "f", "null")], [("a", "f", "{}")]),
     "arguments are parameters": ([{"id": "a", "function": {"name": "f", "parameters": {"x": 1}}}], [F]),
     "arguments are the input": ([{"id": "a", "function": {"name": "f", "input": {"x": 1}}}], [F]),
     "arguments are an object": ([part(0, "a", "f", {"x": 1})], [F]),
+    "calls in a text": ('[{"id":"a","function":{"name":"f","arguments":{"x":1}}}]', [F]),
     "flat": ([{"name": "f", "arguments": {"x": 1}}], [("?", *F[1:])]),
     "numbers": ([part(0, 5, 6, "{}")], [("5", "6", "{}")]),
     "one id twice": ([part(0, *F), part(1, *F)], [F, ("?", *F[1:])]),

@@ -1,0 +1,130 @@
+"""The shapes in which servers write what should be a chunk, a choice, a delta: one in place of a list, several of them,
+or either as JSON in a text. Pure.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import orjson
+
+from routing.providers.base import MalformedAnswer
+from routing.providers.openai import loose
+from routing.providers.openai.failures import is_error, raise_failure
+from routing.wire.values import Values
+
+PLACES: Final = ("usageMetadata", "usage_metadata", "amazon-bedrock-invocationMetrics")
+"""Where Google and Bedrock write usage beside the choices."""
+_OF_ONE: Final = frozenset(("delta", "message", "text", "finish_reason"))
+FAR_AWAY: Final = {"NaN": -9999.0, "-Infinity": -9999.0, "Infinity": 9999.0}
+"""As OpenAI writes the logarithm of what never happens."""
+
+
+class Several(MalformedAnswer):
+    """An event that holds more than one chunk."""
+
+    def __init__(self, values: list[Any]) -> None:
+        super().__init__("an event that is a list")
+        self.values = values
+
+
+def usage_elsewhere(chunk: dict[str, Any]) -> list[Any]:
+    """Takes usage out of the places that are other vendors'."""
+    inner = chunk.get("x_groq")
+    found = [inner.pop("usage", None)] if type(inner) is dict else []
+    found += [chunk.pop(name, None) for name in PLACES]
+    return [reported for reported in found if reported is not None]
+
+
+def chunk_of(index: int, delta: dict[str, Any], reason: str | None) -> dict[str, Any]:
+    choice = {"index": index, "delta": delta, "finish_reason": reason}
+    return {"object": "chat.completion.chunk", "choices": [choice]}
+
+
+def choices_in(value: Any) -> list[Any]:
+    """The one choice, or those that an object has by number; raises MalformedAnswer for what is neither."""
+    if type(value) is dict:
+        if not _OF_ONE.isdisjoint(value):
+            return [value]
+        if all(name.isdecimal() and type(each) is dict for name, each in value.items()):
+            return list(value.values())
+    raise MalformedAnswer("the chunk has no choices")
+
+
+def only_delta(delta: Any) -> dict[str, Any]:
+    """The delta where it stands in a list; raises MalformedAnswer for what is none."""
+    if type(delta) is list and len(delta) == 1 and type(delta[0]) is dict:
+        return delta[0]
+    raise MalformedAnswer("a choice has no delta")
+
+
+def set_reason(choices: list[Any], reason: Any) -> bool:
+    """Gives the finish reason to the choices that have none; whether there are any."""
+    open_ = [choice for choice in choices if type(choice) is dict and not choice.get("finish_reason")]
+    for choice in open_:
+        choice["finish_reason"] = reason
+    return bool(open_)
+
+
+def refuse_failed(choice: dict[str, Any]) -> None:
+    """Raises MalformedAnswer if a choice says that it failed (OpenRouter's do)."""
+    if is_error(choice["error"]):
+        raise_failure(choice)
+    del choice["error"]
+
+
+def only_object(value: Any) -> dict[str, Any] | None:
+    """What an event says that is JSON and no object: nothing, or an object in a list (Google's compatible endpoint).
+
+    Or one in a text, as servers write it that encode twice. Raises Several for more than one, and MalformedAnswer for a
+    list of anything else: something was said, and nobody knows what.
+    """
+    if type(value) is str and value.startswith("{"):
+        inner = loose.strictly(value.encode("utf-8", "replace"))
+        return inner if type(inner) is dict else None
+    if type(value) is not list or not value:
+        return None
+    if not all(type(each) is dict for each in value):
+        raise MalformedAnswer("an event that is a list")
+    if len(value) > 1:
+        raise Several(value)
+    return value[0]  # type: ignore[no-any-return]
+
+
+def objects_in(data: bytes) -> list[Any] | None:
+    """Objects that stand one behind the other; None where they are anything else."""
+    values = Values()
+    found = [loose.strictly(each) for each in values.feed(data)]
+    is_all = not values.size and not values.rest and len(found) > 1
+    return found if is_all and all(type(each) is dict for each in found) else None
+
+
+def without_name(event: bytes) -> bytes:
+    """An event without the field's name that servers write into it whose library writes one, too."""
+    return event.strip().removeprefix(b"data:").strip()
+
+
+def without_comments(body: bytes) -> bytes:
+    """A body without the signs of life that stand before it."""
+    while body.lstrip().startswith(b":"):
+        body = body.lstrip().partition(b"\n")[2]
+    return body
+
+
+def object_in_body(body: bytes) -> dict[str, Any]:
+    """Raises MalformedAnswer for what is no JSON object."""
+    try:
+        value = orjson.loads(body)
+        if type(value) is dict:
+            return value
+    except orjson.JSONDecodeError as error:
+        value = loose.without_halves(loose.loosely(without_comments(body), FAR_AWAY.__getitem__))
+        if value is None:
+            raise MalformedAnswer(f"the answer is not JSON: {body[:120].decode('utf-8', 'replace')}") from error
+    if type(value) is str:  # encoded twice
+        value = loose.strictly(value.encode("utf-8", "replace"))
+    if type(value) is list and len(value) == 1:  # Google's compatible endpoint sends errors so
+        value = value[0]
+    if type(value) is not dict:
+        raise MalformedAnswer("the answer is not a JSON object")
+    return value
