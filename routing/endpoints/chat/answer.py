@@ -21,7 +21,7 @@ from routing.wire.wholeness import JsonScan
 _TIERS: Final = frozenset((None, "auto", "default", "flex", "scale", "priority"))
 WRAPPING: Final = frozenset(
     ("role", "id", "type", "index", "format", "name_space", "signature", "images", "image_url", "data", "encrypted",
-     "encrypted_content", "provider_specific_fields")
+     "encrypted_content", "provider_specific_fields", "annotations", "citations", "logprobs", "status", "call_id")
 )  # fmt: skip
 """Members around text that no model wrote, or wrote as tokens that their size says nothing about."""
 THOUGHTS: Final = frozenset(("reasoning_content", "reasoning", "reasoning_details", "thinking", "thinking_blocks"))

@@ -29,11 +29,13 @@ def check(answer: Mapping[str, Any]) -> None:
 
 
 def texts_of(candidate: Mapping[str, Any]) -> Iterator[str]:
-    """What a candidate's model wrote: its text, its thoughts, its calls."""
+    """What a candidate's model wrote: its text, its thoughts, its calls, and code that it has run."""
     for part in candidate["content"]["parts"]:
         if type(part.get("text")) is str:
             yield part["text"]
-        call = part.get("functionCall")
+        call, code = part.get("functionCall"), part.get("executableCode")
+        if type(code) is dict and type(code.get("code")) is str:
+            yield code["code"]
         if type(call) is dict:
             yield f"{call.get('name')}{to_json(call.get('args') or {}).decode()}"
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 import orjson
 
 from routing.endpoints.base import Bill, Head
+from routing.endpoints.chat.answer import estimate_strings
 from routing.endpoints.chat.identity import NAMES, drop_names, is_in
 from routing.endpoints.received import least_tokens_of, tokens_of
 from routing.endpoints.responses.answer import (
@@ -124,6 +125,8 @@ class ResponsesRelay:
         self._places = Places()
         self._order = Order(hex_of(head))
         self._has_begun = False
+        self._grown: set[Any] = set()
+        """Places of the items whose text has come in pieces."""
         self.is_done = False
         self.is_past_cap = False
 
@@ -143,10 +146,6 @@ class ResponsesRelay:
         kind = event.get("type")
         if type(kind) is not str or "\n" in kind or "\r" in kind:
             raise MalformedAnswer("an event without a type")
-        if type(event.get("delta")) is str:
-            self._deltas += 1
-            self._delta_bytes += len(event["delta"])
-            self.is_past_cap = least_tokens_of(self._deltas, self._delta_bytes) > self._most_output
         if kind in _BEGINNINGS and type(event.get("response")) is not dict:
             event["response"] = {}
         if type(event.get("response")) is dict:
@@ -219,7 +218,21 @@ class ResponsesRelay:
         elif kind == "response.function_call_arguments.delta" and type(event.get("delta")) is not str:
             event["delta"] = json_of(event["delta"]) if event.get("delta") else ""
 
+    def _count(self, kind: str, event: dict[str, Any]) -> None:
+        """Counts what an event brings: a delta, or an item of which none has come."""
+        size, place = 0, event.get("output_index")
+        if type(event.get("delta")) is str:
+            self._grown.add(place)
+            size = len(event["delta"])
+        elif kind == "response.output_item.done" and place not in self._grown:
+            size = estimate_strings(event["item"])
+        if size:
+            self._deltas += 1
+            self._delta_bytes += size
+            self.is_past_cap = least_tokens_of(self._deltas, self._delta_bytes) > self._most_output
+
     def _write(self, kind: str, event: dict[str, Any]) -> None:
+        self._count(kind, event)
         if not NAMES.isdisjoint(event):
             drop_names(event)
         if self._head.hidden and not event.keys() <= _OF_EVENTS and is_in(orjson.dumps(event), self._head.hidden):

@@ -329,6 +329,28 @@ def choices_of(relay: ChatRelay, *choices: dict[str, Any]) -> list[dict[str, Any
     return [json.loads(event)["choices"][0] for event in parsed(*out)]
 
 
+@pytest.mark.parametrize(
+    "beside",
+    [
+        {
+            "annotations": [
+                {"type": "url_citation", "url_citation": {"url": "https://x.example/" * 9, "title": "x" * 99}}
+            ]
+        },
+        {"citations": ["https://x.example/" * 9]},
+    ],
+    ids=["annotations", "citations"],
+)
+def test_what_nobody_wrote_is_not_counted(beside: dict[str, Any]) -> None:
+    relay = relay_of()
+    for _time in range(10):
+        relay.relay({"choices": [{"index": 0, "delta": {"content": "ab", **beside}}]})
+
+    assert relay.received_tokens() == 10
+    message = {"content": "four", "annotations": [{**beside}]}
+    assert estimate_output({"choices": [{"message": message}]}) == 1
+
+
 @pytest.mark.parametrize("role", ["model", "Assistant", 1, "tool"])
 def test_whoever_speaks_is_the_assistant(role: Any) -> None:
     said = choices_of(relay_of(), {"delta": {"role": role, "content": "a"}}, {"delta": {"role": role, "content": "b"}})

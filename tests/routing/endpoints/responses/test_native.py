@@ -174,6 +174,33 @@ def test_text_is_counted_and_bounded_as_it_comes() -> None:
     assert stream.received_tokens() == 3
 
 
+@pytest.mark.parametrize(
+    ("output", "tokens"),
+    [
+        (
+            [
+                {
+                    **MESSAGE,
+                    "content": [{**TEXT, "text": "word " * 80, "logprobs": [{"token": "x" * 99, "logprob": -1}]}],
+                }
+            ],
+            100,
+        ),
+        ([{**CALL, "arguments": '"' + "word " * 79 + '123"'}], 100),
+        (
+            [{**THOUGHT, "summary": [{"type": "summary_text", "text": "word " * 80}], "encrypted_content": "x" * 999}],
+            100,
+        ),
+        ([{"type": "custom_tool_call", "id": "u", "call_id": "c", "name": "name", "input": "word " * 80}], 101),
+    ],
+    ids=["text", "call", "thought", "another"],
+)
+def test_what_comes_in_no_pieces_is_counted_too(output: list[Any], tokens: int) -> None:
+    stream = relay()
+    stream.relay(event("completed", response={"status": "completed", "output": output}))
+    assert stream.received_tokens() == tokens
+
+
 def test_answer_that_is_cut_has_the_items_that_were_done_in_their_order() -> None:
     stream = relay()
     for item in (THOUGHT, MESSAGE, CALL):
