@@ -45,6 +45,8 @@ def parse_network(text: str) -> Network:
     if isinstance(network, ipaddress.IPv6Network) and network.subnet_of(_MAPPED):
         address = network.network_address.ipv4_mapped
         return ipaddress.IPv4Network((int(address or 0), network.prefixlen - _MAPPED_BITS))
+    if isinstance(network, ipaddress.IPv6Network) and parse_address(text.partition("/")[0]).version == 4:
+        raise ValueError(f"{text} is wider than all of IPv4: its prefix counts from 96")
     return network
 
 

@@ -7,11 +7,15 @@ from django.utils.translation import gettext_lazy as _
 
 from routing.catalogue.models import Channel
 
+_QUOTES = "\"'`"
+
 
 def check_secret(secret: str) -> None:
-    """Raises ValidationError for what no header can carry."""
+    """Raises ValidationError for what no header can carry, and for quotes around a secret, which no vendor's have."""
     if not all("!" <= character <= "~" for character in secret):
         raise ValidationError(_("The secret may contain only printable ASCII characters and no spaces."))
+    if secret[:1] in _QUOTES and secret[:1]:
+        raise ValidationError(_("The secret must not begin with a quote."))
 
 
 def save(channel: Channel, *, secret: str = "", removes_secret: bool = False) -> bool:

@@ -25,6 +25,8 @@ _URL: Final = re.compile(r"([a-z]+)://([^/?#]*)([^?#]*)(.*)", re.DOTALL)
 _AUTHORITY: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]]+)(?::(.*))?")
 _LABEL: Final = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 _PATH: Final = re.compile(r"(?:/[A-Za-z0-9._~:@+,=-]+)*")
+_ENDPOINT: Final = re.compile(r"/(?:completions|messages|responses|embeddings)$|:[A-Za-z]+Content$")
+"""Where the address of an endpoint was copied, each request would go to one below it, and get 404."""
 # What the C library's inet_aton would read as a number: decimal, octal or hexadecimal.
 _NUMBER: Final = re.compile(r"(?:[0-9]+|0x[0-9a-f]*)", re.IGNORECASE)
 
@@ -190,4 +192,6 @@ def _base_path(path: str) -> str:
     path = path.rstrip("/")
     if not _PATH.fullmatch(path) or any(segment in {".", ".."} for segment in path.split("/")):
         raise ForbiddenAddress(_("The path may contain only plain segments, without dots alone or percent signs."))
+    if _ENDPOINT.search(path):
+        raise ForbiddenAddress(_("The URL must end before the endpoint, such as /chat/completions: requests add that."))
     return path

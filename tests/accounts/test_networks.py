@@ -62,8 +62,10 @@ def test_network_is_what_it_means(text: str, network: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "/", "unknown", "203.0.113.0/33", "203.0.113.0/x", "203.0.113.0/24:80", "10.0.0.0/255.0.255.0", "*"]
-)
+    "text",
+    ["", "/", "unknown", "203.0.113.0/33", "203.0.113.0/x", "203.0.113.0/24:80", "10.0.0.0/255.0.255.0", "*",
+     "::ffff:10.0.0.0/8", "::ffff:a00:0/95"],
+)  # fmt: skip
 def test_what_is_no_network_is_refused(text: str) -> None:
     with pytest.raises(ValueError):
         parse_network(text)

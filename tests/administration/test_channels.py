@@ -89,7 +89,7 @@ def test_short_secret_shows_none_of_its_characters(desk: Browser, channel: Chann
     assert (channel.secret, channel.secret_last_four) == ("short", "")
 
 
-@pytest.mark.parametrize("secret", ["two words", "tab\there", "dấu"])
+@pytest.mark.parametrize("secret", ["two words", "tab\there", "dấu", "'sk-quoted'", "`sk-quoted`"])
 def test_secret_that_is_no_header_value_is_refused(desk: Browser, channel: Channel, secret: str) -> None:
     page = _change(desk, channel, secret=secret)
     assert page != ""
