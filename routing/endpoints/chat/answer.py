@@ -70,9 +70,10 @@ def complete_top(answer: dict[str, Any]) -> None:
     tier = answer.get("service_tier")
     if tier is not None and (type(tier) is not str or tier not in _TIERS):
         del answer["service_tier"]
-    for name in _OPTIONAL.intersection(answer):
-        if not _is_formed(name, answer[name]):
-            del answer[name]
+    if not _OPTIONAL.isdisjoint(answer):
+        for name in _OPTIONAL.intersection(answer):
+            if not _is_formed(name, answer[name]):
+                del answer[name]
     drop_names(answer)
 
 
