@@ -59,6 +59,7 @@ _BESIDE: Final = _ELSEWHERE | {"usage"}
 """What may stand in a chunk beside its choices and is ours to read."""
 _BESIDE_DELTA: Final = frozenset(("error", "finishReason", "finish_details", "stop_reason", "tool_calls", "usage"))
 """What may stand in a choice beside its delta and belongs elsewhere."""
+_USUAL: Final = len(("index", "delta", "finish_reason"))
 _THOUGHTS: Final = frozenset(("reasoning_content", "reasoning", "reasoning_details", "thinking", "thinking_blocks"))
 _ANSWERS: Final = ("choices", "data", "results", "text")
 """Members that hold the answer, of one endpoint or another."""
@@ -320,7 +321,9 @@ class OpenAIReader:
             self._complete_delta(choice, delta, index)
         elif delta["content"]:
             self._has_said = True
-        has_usage = not _BESIDE_DELTA.isdisjoint(choice) and self._take_beside_delta(choice, delta, index)
+        # (The usual members are seen at half of what others cost.)
+        is_usual = "finish_reason" in choice and len(choice) == _USUAL + ("logprobs" in choice)
+        has_usage = not (is_usual or _BESIDE_DELTA.isdisjoint(choice)) and self._take_beside_delta(choice, delta, index)
         if choice.get("finish_reason") is not None:
             self._end_choice(choice, delta, index, has_said=has_said)
         return has_usage
