@@ -487,6 +487,32 @@ def test_native_stream_that_does_not_say_where_its_events_stand_is_completed(cal
     caller.wait_until_settled()
 
 
+BARE: dict[str, list[bytes]] = {
+    "deltas and no output (vLLM)": [
+        named("response.created", response=response_of(status="in_progress")),
+        named("response.output_text.delta", delta="Blue."),
+        named("response.completed", response=response_of(usage=USED)),
+    ],
+    "the end alone": [named("response.completed", response=response_of(MESSAGE, usage=USED))],
+    "the item alone": [
+        named("response.output_item.done", item=MESSAGE), named("response.completed", response=response_of(usage=USED)),
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("events", BARE.values(), ids=BARE.keys())
+def test_native_stream_that_leaves_events_out_has_the_whole_grammar(
+    caller: Caller, native: Offer, events: list[bytes]
+) -> None:
+    caller.upstream.on(native.upstream, up.stream(*events))
+
+    heard = listen(caller, native)
+
+    assert_grammar(heard)
+    assert (heard.text, heard.response["output"][0]["content"][0]["text"]) == ("Blue.", "Blue.")
+    assert caller.only_record().cost == NATIVE_COST
+
+
 @pytest.mark.parametrize("length", range(1, 10))
 def test_native_stream_that_is_cut_ends_in_an_error(caller: Caller, native: Offer, length: int) -> None:
     cut = up.stream(*native_events()[:length], end=up.End.CLOSE, is_terminated=False)

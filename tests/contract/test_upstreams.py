@@ -55,6 +55,8 @@ FORMS: dict[str, tuple[bytes, Callable[[Any], bytes], bytes]] = {
         up.DONE,
     ),
     "NUL behind each event": (b"", lambda value: up.event(value) + b"\0", up.DONE),
+    "encoded twice": (b"", lambda value: up.event(json.dumps(value)), up.DONE),
+    "events of several": (b"", lambda value: up.event([value, {}]), up.DONE),
 }
 
 
@@ -149,6 +151,8 @@ def test_cut_stream_that_nobody_asked_for_is_no_answer(
 
 
 WRAPS: dict[str, Callable[[Any], Any]] = {
+    "a text": json.dumps,
+    "a list": lambda answer: [answer],
     "data": lambda answer: {"code": 0, "message": "ok", "data": answer},
     "result": lambda answer: {"result": answer, "success": True, "errors": [], "messages": []},  # Cloudflare's API
     "output": lambda answer: {"output": answer, "usage": answer.pop("usage"), "request_id": "r"},  # DashScope's own
