@@ -23,6 +23,7 @@ from routing.wire.frames import Again
 _TEXTS: Final = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta": "partial_json"}
 """What a model has written, by the kind of delta; signatures and citations are none of it."""
 _OF_EVENTS: Final = frozenset(("type", "index", "delta", "content_block", "message"))
+_MOST_OPEN: Final = 1_024
 _STOP: Final = ("stop_reason", "stop_sequence")
 
 
@@ -89,11 +90,13 @@ class MessagesRelay:
     def _of_block(self, event: dict[str, Any]) -> bytes:
         """An event of a block, which has a place of its own, begins and ends, whatever the upstream says of that.
 
-        Raises MalformedAnswer for the input of a call that never began.
+        Raises MalformedAnswer for the input of a call that never began, and where they would fill the memory.
         """
         index, out = event.get("index"), b""
         if event["type"] == "content_block_start":
             out = self._close(index)
+            if len(self._open) >= _MOST_OPEN:
+                raise MalformedAnswer("too many blocks")
             self._open[index] = self._blocks
             self._blocks += 1
         elif event["type"] == "content_block_stop":

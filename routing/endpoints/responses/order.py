@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from routing.providers.base import MalformedAnswer
+
 Event = tuple[str, dict[str, Any]]
 """Its type, and its members."""
 
+_MOST: Final = 4_096
 _ADDED: Final = "response.output_item.added"
 _DONE: Final = "response.output_item.done"
 _PART_ADDED: Final = "response.content_part.added"
@@ -66,6 +69,8 @@ class Order:
     def __init__(self, hex_id: str) -> None:
         self._id = hex_id
         self._items: dict[int, _Item] = {}
+        self._size = 0
+        """How many items and parts there are."""
 
     @property
     def done(self) -> list[dict[str, Any]]:
@@ -78,7 +83,7 @@ class Order:
         if type(place) is not int:
             return [(kind, event)]
         if kind == _ADDED:
-            self._items[place] = _Item(event["item"])
+            self._begin(place, event["item"])
             return [(kind, event)]
         if kind == _DONE:
             return [*self._before_done(place, event["item"]), (kind, event)]
@@ -95,8 +100,18 @@ class Order:
         if type(event.get("item_id")) is not str and item is not None:
             event["item_id"] = item.value["id"]
 
-    def _add(self, place: int, value: dict[str, Any]) -> Event:
+    def _begin(self, place: int, value: dict[str, Any]) -> None:
+        self._grow_by_one()
         self._items[place] = _Item(value)
+
+    def _grow_by_one(self) -> None:
+        """Raises MalformedAnswer where they would fill the memory."""
+        self._size += 1
+        if self._size > _MOST:
+            raise MalformedAnswer("too many items")
+
+    def _add(self, place: int, value: dict[str, Any]) -> Event:
+        self._begin(place, value)
         return _ADDED, {"output_index": place, "item": {**value}}
 
     def _of_call(self, kind: str, place: int, event: dict[str, Any]) -> list[Event]:
@@ -131,6 +146,7 @@ class Order:
         told = event.get("part")
         if part is None:
             kind = _OF_KIND.get(stem) or (told.get("type") if type(told) is dict else None)
+            self._grow_by_one()
             part = item.parts[at] = _Part(str(kind))
             if (stem, what) != ("response.content_part", "added"):
                 out.append(self._of_part(_PART_ADDED, place, at, part=part.value()))
@@ -187,6 +203,7 @@ class Order:
         """What a part's end lacks, perhaps all of it."""
         out, part = [], item.parts.get(at)
         if part is None:
+            self._grow_by_one()
             part = item.parts[at] = _Part(str(told.get("type")))
             out.append(self._of_part(_PART_ADDED, place, at, part=part.value() if part.kind in _TEXTS else told))
         out += self._say(place, at, part, told.get(_TEXTS.get(part.kind, "")))

@@ -120,6 +120,14 @@ def test_event_without_a_type_is_a_broken_answer() -> None:
             MESSAGES.relay(REQUEST, HEAD, 10).relay(dict(broken))
 
 
+def test_blocks_do_not_fill_the_memory() -> None:
+    relay = MESSAGES.relay(REQUEST, HEAD, 1000)
+    for index in range(1_024):
+        relay.relay({"type": "content_block_start", "index": index, "content_block": {"type": "text", "text": ""}})
+    with pytest.raises(MalformedAnswer, match="too many blocks"):
+        relay.relay({"type": "content_block_start", "index": 1_024, "content_block": {"type": "text", "text": ""}})
+
+
 def test_what_was_written_is_counted_and_nothing_else() -> None:
     relay = MESSAGES.relay(REQUEST, HEAD, 1000)
     for kind, name in (("text_delta", "text"), ("thinking_delta", "thinking"), ("input_json_delta", "partial_json")):

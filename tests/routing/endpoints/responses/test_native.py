@@ -217,6 +217,16 @@ def test_answer_that_is_cut_has_the_items_that_were_done_in_their_order() -> Non
     assert_response(last["response"])
 
 
+def test_items_and_parts_do_not_fill_the_memory() -> None:
+    stream = relay()
+    for place in range(4_096):
+        stream.relay(event("output_item.added", output_index=place, item={**MESSAGE}))
+    with pytest.raises(MalformedAnswer, match="too many items"):
+        stream.relay(event("output_item.added", output_index=4_096, item={**MESSAGE}))
+    with pytest.raises(MalformedAnswer, match="too many items"):
+        stream.relay(event("output_text.delta", output_index=0, content_index=0, delta="a"))
+
+
 @pytest.mark.parametrize(
     ("said", "words"),
     [
