@@ -27,7 +27,7 @@ from routing.providers.openai.tools import json_of
 
 TERMINAL: Final = frozenset(("response.completed", "response.incomplete"))
 _FIRST: Final = ("response.created", "response.in_progress")
-_BEGINNINGS: Final = frozenset((*_FIRST, "response.queued"))
+_BEGINNINGS: Final = frozenset(_FIRST)
 _STATUSES: Final = frozenset(("completed", "incomplete"))
 _GROWING: Final = frozenset(("message", "function_call"))
 _MOST_DIGITS: Final = 6
@@ -124,7 +124,8 @@ class ResponsesRelay:
         self._delta_bytes = 0
         self._places = Places()
         self._order = Order(hex_of(head))
-        self._has_begun = False
+        self._steps = [*_FIRST]
+        """Of its beginning, those that are still to be said."""
         self._grown: set[Any] = set()
         """Places of the items whose text has come in pieces."""
         self.is_done = False
@@ -154,12 +155,10 @@ class ResponsesRelay:
             if "response" not in event:
                 raise MalformedAnswer("the last event has no response")
             return self._finish(kind, event)
-        if kind == _FIRST[0]:
-            self._has_begun = True
-            self._write(kind, event)
-        elif self._begin() and kind in _BEGINNINGS:
-            pass  # it has just been said
+        if kind in _BEGINNINGS:
+            self._begin(event, until=kind)
         else:
+            self._begin()
             self._relay(kind, event)
         return self._events.take()
 
@@ -170,15 +169,12 @@ class ResponsesRelay:
         for each, members in self._order.keep(kind, event):
             self._write(each, members)
 
-    def _begin(self) -> bool:
-        """Says that it has begun where the upstream has not; whether it had to."""
-        if self._has_begun:
-            return False
-        self._has_begun = True
-        response = response_of(self._request, self._head, "in_progress", [])
-        for kind in _FIRST:
-            self._write(kind, {"response": response})
-        return True
+    def _begin(self, event: dict[str, Any] | None = None, *, until: str = _FIRST[-1]) -> None:
+        """Says each step of the beginning once, in their order: as the upstream does, or where it has left one out."""
+        while self._steps and until in self._steps:
+            kind = self._steps.pop(0)
+            own = event if kind == until else None
+            self._write(kind, own or {"response": response_of(self._request, self._head, "in_progress", [])})
 
     def _finish(self, kind: str, event: dict[str, Any]) -> bytes:
         self._begin()

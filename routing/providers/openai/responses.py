@@ -188,13 +188,16 @@ class ResponsesReader:
 _OUTPUTS: Final = frozenset(("output", "output_text"))
 
 
-def _items_of(response: Mapping[str, Any]) -> list[Any]:
-    """The items of the output, of which some write the one as it is, or its text alone."""
+def _items_of(response: Mapping[str, Any]) -> Any:
+    """The items of the output, of which some write the one as it is, or its text alone; else what stands there."""
     output, text = response.get("output"), response.get("output_text")
     if not output and type(text) is str and text:
         return [{"type": "message", "content": text}]
-    items = [output] if type(output) is dict else output if type(output) is list else []
-    return [item for item in items if item is not None]
+    if type(output) is dict:
+        return [output]
+    if type(output) is list and None in output:
+        return [item for item in output if item is not None] or output
+    return output
 
 
 def _state_of(response: Mapping[str, Any], kind: str) -> str:
