@@ -351,8 +351,8 @@ def test_counts_far_above_the_cap_are_not_believed(caller: Caller, model: Offer)
 
 
 def test_tool_calls_without_place_are_completed(caller: Caller, model: Offer) -> None:
-    calls = [{"id": i, "type": "function", "function": {"name": "f", "arguments": "{}"}} for i in "ab"]
-    later = up.chunk({"tool_calls": [{"id": None, "type": None, "function": {"name": None, "arguments": " "}}]})
+    calls = [{"id": i, "type": "function", "function": {"name": "f", "arguments": '{"x":'}} for i in "ab"]
+    later = up.chunk({"tool_calls": [{"id": None, "type": None, "function": {"name": None, "arguments": "1}"}}]})
     end = up.chunk({}, finish_reason="tool_calls")
     caller.upstream.on(model.upstream, sent(up.chunk({"tool_calls": calls}), later, end, up.DONE))
 
@@ -362,7 +362,7 @@ def test_tool_calls_without_place_are_completed(caller: Caller, model: Offer) ->
         call for chunk in seen.chunks for choice in chunk["choices"] for call in choice["delta"].get("tool_calls", ())
     ]
     assert [(call["index"], call.get("id")) for call in found] == [(0, "a"), (1, "b"), (1, None)]
-    assert found[2] == {"index": 1, "function": {"arguments": " "}}
+    assert found[2] == {"index": 1, "function": {"arguments": "1}"}}
     assert_valid(seen)
 
 
