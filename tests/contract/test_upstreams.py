@@ -289,6 +289,7 @@ QUOTED = json.dumps(json.dumps({"x": 'a"\\\N{SNOWMAN}'}))
 CALLS: dict[str, list[dict[str, Any]]] = {
     "name in pieces": [begun("ge"), more(name="t_"), more(name="it"), more(arguments='{"x": "a'), more(arguments='"}')],
     "name in pieces that are names": [begun("get"), more(name="_it"), more(arguments='{"x": "a"}')],
+    "name behind the arguments": [{"id": "call_1", **more(arguments='{"x": "a"}')}, more(name="get_it")],
     "name in pieces, arguments with the last": [begun("get"), more(name="_it", arguments='{"x": "a"}')],
 }
 

@@ -132,9 +132,14 @@ def _with_end(candidate: dict[str, Any], choice: dict[str, Any]) -> dict[str, An
     tokens = logprobs.get("content") if type(logprobs) is dict else None
     if type(tokens) is list and tokens:
         told = [each for each in tokens if type(each) is dict]
-        others = [{"candidates": list(map(_token, each.get("top_logprobs") or ()))} for each in told]
+        others = [{"candidates": list(map(_token, _others_of(each)))} for each in told]
         candidate["logprobsResult"] = {"chosenCandidates": list(map(_token, told)), "topCandidates": others}
     return candidate
+
+
+def _others_of(token: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    told = token.get("top_logprobs")
+    return [each for each in told if type(each) is dict] if type(told) is list else []
 
 
 def _token(token: Mapping[str, Any]) -> dict[str, Any]:

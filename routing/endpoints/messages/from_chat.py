@@ -189,7 +189,7 @@ class _Blocks:
     def begin(self, block: _Block) -> bytes:
         """Opens it if the one before can end, else has it wait."""
         self._later.append(block)
-        return self._advance()
+        return self.advance()
 
     def add(self, block: _Block, kind: str, name: str, text: str) -> bytes:
         """A piece of a block's; raises MalformedAnswer for one of a block that has ended."""
@@ -197,16 +197,16 @@ class _Blocks:
             block.scan.add(text)
         if block is self._open:
             out = events.delta(block.index, kind, name, text)
-            return out + self._advance() if self._later else out
+            return out + self.advance() if self._later else out
         if block.index < 0:
-            block.is_named = True
+            block.is_named = bool(block.opening.get("name", True))
             block.waiting.append((kind, name, text))
-            return self._advance()
+            return self.advance()
         if text.strip():
             raise MalformedAnswer("a tool call went on after its end")
         return b""
 
-    def _advance(self) -> bytes:
+    def advance(self) -> bytes:
         """Goes on to the next block as long as the open one can end."""
         out = []
         while self._later and (self._open is None or self._open.may_end):
@@ -216,6 +216,9 @@ class _Blocks:
         return b"".join(out)
 
     def _turn(self, block: _Block) -> bytes:
+        """Opens a block; raises MalformedAnswer for a call that has no name."""
+        if not block.opening.get("name", True):
+            raise MalformedAnswer("a tool was called without a name")
         closing = b"" if self._open is None else events.close_block(self._open.index)
         block.index, self._next = self._next, self._next + 1
         self._open = block
@@ -224,8 +227,8 @@ class _Blocks:
         return b"".join((closing, events.open_block(block.index, block.opening), *pieces))
 
     def finish(self) -> bytes:
-        """Whatever waits, whole or not, and the end of the last block."""
-        out = [self._turn(block) for block in self._later]
+        """Whatever waits and has a name, whole or not, and the end of the last block."""
+        out = [self._turn(block) for block in self._later if block.opening.get("name", True)]
         self._later.clear()
         if self._open is not None:
             out.append(events.close_block(self._open.index))
@@ -337,6 +340,9 @@ class InChatRelay:
             self._has_said = True
         elif function.get("name") and block.index < 0:
             block.opening["name"] += function["name"]
+            if block.waiting:  # its arguments came first
+                block.is_named = True
+                out += self._blocks.advance()
         arguments = function.get("arguments")
         if arguments:
             self._received.add(arguments)

@@ -121,8 +121,10 @@ def object_in_body(body: bytes) -> dict[str, Any]:
         value = loose.without_halves(loose.loosely(without_comments(body), FAR_AWAY.__getitem__))
         if value is None:
             raise MalformedAnswer(f"the answer is not JSON: {body[:120].decode('utf-8', 'replace')}") from error
-    if type(value) is str:  # encoded twice
-        value = loose.strictly(value.encode("utf-8", "replace"))
+    if type(value) is str:  # encoded twice, or words
+        words, value = value, loose.strictly(value.encode("utf-8", "replace"))
+        if value is None:
+            raise MalformedAnswer(f"no answer came, but: {words[:300]}")
     if type(value) is list and len(value) == 1:  # Google's compatible endpoint sends errors so
         value = value[0]
     if type(value) is not dict:
