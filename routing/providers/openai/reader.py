@@ -417,8 +417,8 @@ class OpenAIReader:
             self.remark = f"a finish reason that nobody knows: {said[:60]!r}"
         return reason
 
-    def _calls_of(self, index: Any) -> ToolCalls:
-        if type(index) is not int or not 0 <= index < _MOST_CHOICES:
+    def _calls_of(self, index: int) -> ToolCalls:
+        if not 0 <= index < _MOST_CHOICES:
             raise MalformedAnswer("a choice without a place")
         calls = self._calls.get(index)
         if calls is None:
@@ -462,7 +462,7 @@ class OpenAIReader:
             usage = msgspec.structs.replace(before, output=output, reasoning=reasoning, output_audio=spoken)
         if is_total:
             self._doubted = frozenset()  # nothing comes behind them
-        if is_total and self._answers > 1:
+        if is_total:
             self._totals += 1
             if before is not None and 1 < self._totals <= self._answers:
                 output, reasoning = before.output + usage.output, before.reasoning + usage.reasoning
@@ -481,9 +481,7 @@ class OpenAIReader:
         return "message" not in choice and not (choice.get("finish_reason") or choice.get("finishReason"))
 
     def whole(self, body: bytes) -> dict[str, Any]:
-        answer = object_in_body(body)
-        if "choices" not in answer:
-            answer = unwrapped(answer, *_ANSWERS)
+        answer = unwrapped(object_in_body(body), *_ANSWERS)
         if is_error(answer.get("error")) or answer.get("object") == "error":
             raise_failure(answer)
         choices = answer.get("choices")

@@ -587,6 +587,48 @@ def test_reason_beside_the_first_text_or_a_second_one_is_doubted(chunks: list[An
     assert (reader.is_doubtful, reader.is_finished) == (is_doubtful, True)
 
 
+def test_reasoning_of_several_totals_is_added_too() -> None:
+    reader = OpenAIReader(2)
+    for reasoning in (3, 4):
+        told = {**U, "completion_tokens_details": {"reasoning_tokens": reasoning}}
+        reader.feed(event({"choices": [], "usage": told}))
+    assert reader.usage == Usage(input=100, output=20, reasoning=7)
+
+
+@pytest.mark.parametrize("beside", [[], [chunk({"content": "b"}, "stop")["choices"][0]]], ids=["alone", "a choice"])
+def test_counts_in_groqs_place_end_the_doubt_where_they_come_alone(beside: list[Any]) -> None:
+    reader = OpenAIReader()
+    reader.feed(event(chunk({"content": "a"}, "stop")) + event({"choices": beside, "x_groq": {"usage": U}}))
+    assert (reader.is_doubtful, reader.usage) == (bool(beside), Usage(input=100, output=10))
+
+
+def test_first_line_that_is_no_event_is_remarked() -> None:
+    line = "x" * 70
+    _events, reader = read(line.encode() + b"\n\nanother\n\n", *GOOD, DONE)
+    assert reader.remark == f"a line that is no event's: {'x' * 60!r}"
+
+    _events, reader = read(event(chunk({}, "w" * 70)), b"a line\n\n", *GOOD, DONE)
+    assert reader.remark == f"a finish reason that nobody knows: {'w' * 60!r}"
+
+
+def test_letter_is_joined_beside_what_is_no_text() -> None:
+    first = b'data: {"choices":[{"delta":{"content":"\\ud83d","n":5,"e":"","z":null}}]}\n\n'
+    second = b'data: {"choices":[{"delta":{"content":"\\ude00"}}]}\n\n'
+    events, _reader = read(first, second, GOOD[2], DONE)
+    assert "".join(delta.get("content", "") for delta in deltas(events)) == "\U0001f600"
+    assert deltas(events)[0]["n"] == 5
+
+
+def test_choices_own_reason_goes_before_its_deltas() -> None:
+    events, _reader = read(GOOD[0], event(chunk({"finish_reason": "length"}, "stop")), DONE)
+    assert reasons(events) == [None, "stop"]
+
+
+def test_whole_choice_with_a_message_needs_no_reason() -> None:
+    body = {"choices": [{"delta": {}, "message": {"content": "a"}, "finish_reason": None}]}
+    assert OpenAIReader().whole(orjson.dumps(body))["choices"][0]["message"]["content"] == "a"
+
+
 @pytest.mark.parametrize(
     ("answers", "totals", "output"), [(1, 1, 10), (1, 2, 9), (2, 1, 10), (2, 2, 19), (2, 3, 8), (3, 3, 27)]
 )
