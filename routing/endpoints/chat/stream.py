@@ -169,8 +169,8 @@ class ChatRelay:
         before = self._finished.get(index)
         if before in (None, "stop"):
             self._finished[index] = reason
-        if self._finished[index] == before and index not in self._held:  # it went out
-            choice["finish_reason"] = None
+        if self._finished[index] == before and index not in self._held and delta.get("content"):
+            choice["finish_reason"] = None  # it went out; only a chunk that says nothing more may say it again
             return
         is_held = self._finished[index] == "stop" and bool(delta.get("content"))
         choice["finish_reason"] = None if is_held else self._finished[index]
