@@ -139,23 +139,36 @@ def _read_line(line: str, currency: str) -> Term:
         raise BadTerms(
             _("“%(line)s” has no colon between its condition and its rates: “above 200000: input 6”."), line=line
         )
-    above, starts, ends = 0, 0, 0
+    found: dict[str, str] = {}
     for condition in conditions.split(","):
-        found = _CONDITION.fullmatch(condition.strip())
-        if found is None:
-            raise BadTerms(
-                _("“%(condition)s” is no condition; write “above 200000” or “16:30-00:30”."),
-                condition=condition.strip(),
-            )
-        if found["above"]:
-            above = int(found["above"])
-        else:
-            starts, ends = (_minute(text) for text in found["hours"].split("-"))
-            if starts == ends:
-                raise BadTerms(_("“%(hours)s” is no time of the day: it ends when it begins."), hours=condition.strip())
+        name, value = _read_condition(condition.strip())
+        if name in found:
+            raise BadTerms(_("“%(line)s” has two lengths or two times of the day; write a line for each."), line=line)
+        found[name] = value
+    above = int(found.get("above", 0))
+    starts, ends = _read_hours(found["hours"]) if "hours" in found else (0, 0)
     if not above and starts == ends:
         raise BadTerms(_("“%(line)s” holds always; its rates belong into the price itself."), line=line)
     return Term(_read_rates(rates, currency), above, starts, ends)
+
+
+def _read_condition(text: str) -> tuple[str, str]:
+    """What a condition bounds, `above` or `hours`, and its bound."""
+    found = _CONDITION.fullmatch(text)
+    if found is None:
+        raise BadTerms(
+            _("“%(condition)s” is no condition; write “above 200000” or “16:30-00:30”."),
+            condition=text,
+        )
+    return next((name, value) for name, value in found.groupdict().items() if value)
+
+
+def _read_hours(text: str) -> tuple[int, int]:
+    """The minutes at which they begin and end; whoever begins at 24:00 begins the day."""
+    starts, ends = (_minute(clock) for clock in text.split("-"))
+    if starts in {ends, ends + DAY}:
+        raise BadTerms(_("“%(hours)s” is no time of the day: it ends when it begins."), hours=text)
+    return starts % DAY, ends
 
 
 def _minute(text: str) -> int:

@@ -93,7 +93,7 @@ def _check(invoice: Invoice, effect: CreditNote.Effect) -> None:
 def _capped(lines: Mapping[int, int], rest: Left) -> dict[int, int]:
     wanted = {place: amount for place, amount in lines.items() if amount}
     for place, amount in wanted.items():
-        if amount < 0 or amount > rest.lines.get(place, 0) + 1:
+        if amount < 0 or place not in rest.lines or amount > rest.lines[place] + 1:
             raise InvoiceConflict(str(_("This is more than is left of the line.")))
     return {place: min(amount, rest.lines[place]) for place, amount in wanted.items() if rest.lines[place] > 0}
 

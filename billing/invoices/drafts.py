@@ -83,7 +83,8 @@ def _made(period: BillingPeriod) -> Invoice | None:
     currency = period.wallet.currency
     carried_in = _carried_before(period) if period.is_postpaid else 0
     exact = used.used + carried_in
-    carried = exact - rounding.to_ledger(rounding.to_minor(exact, currency), currency) if period.is_postpaid else 0
+    billed = rounding.to_bill(exact, currency)
+    carried = exact - rounding.to_ledger(billed, currency) if period.is_postpaid else 0
     content = {
         "lines": [_line(line) for line in used.lines] + _carried_line(carried_in),
         "movements": movements,
@@ -93,7 +94,7 @@ def _made(period: BillingPeriod) -> Invoice | None:
     }
     closing = opening + sum(row["exact"] for row in movements) - used.used
     if period.is_postpaid:
-        content |= _paid_before(period, closing, rounding.to_minor(exact, currency))
+        content |= _paid_before(period, closing, billed)
     figures = {"opening": opening, "closing": closing, "used": used.used, "carried": carried}
     kind = Invoice.Kind.INVOICE if period.is_postpaid else Invoice.Kind.STATEMENT
     hashed = snapshots.digest(snapshots.canonical({"kind": kind.value, "content": content, **figures}))

@@ -34,7 +34,7 @@ def asked(invoice: Invoice) -> int:
 
 def billed(invoice: Invoice) -> int:
     """The sum of its lines, in minor units."""
-    return rounding.to_minor(sum(line["exact"] for line in invoice.content["lines"]), invoice.currency)
+    return rounding.to_bill(sum(line["exact"] for line in invoice.content["lines"]), invoice.currency)
 
 
 def rest(invoice: Invoice) -> int:
@@ -53,7 +53,8 @@ def taxes(invoice: Invoice) -> int:
 def paid_in_since(invoice: Invoice) -> int:
     """Ledger units that were paid in since its period, and that no usage that is billed and no invoice has had.
 
-    Granted credit is not among it: what it is there for comes after it. The caller has locked the wallet.
+    To the minor unit, as invoices ask: what usage is finer than that, the next one asks for. Granted credit is not
+    among it: what it is there for comes after it. The caller has locked the wallet.
     """
     wallet_id = invoice.period.wallet_id
     last = _documents(wallet_id).order_by("-period").select_related("period")[0]
@@ -61,7 +62,9 @@ def paid_in_since(invoice: Invoice) -> int:
     came = (
         _entries_after(invoice.period).filter(contra__in=_CASH).exclude(reference__startswith=LedgerEntry.OF_INVOICES)
     )
-    return max(0, min(balance + _asked_for(wallet_id), _sum(came)))
+    # Asked for is what lacks to the nearest minor unit, halves up; so what is left here is to the nearest, halves down.
+    left = rounding.to_minor(balance + _asked_for(wallet_id) - 1, invoice.currency)
+    return max(0, min(rounding.to_ledger(left, invoice.currency), _sum(came)))
 
 
 def unbilled(wallet: Balance) -> int:

@@ -28,6 +28,14 @@ def to_minor(amount: int, currency: str) -> int:
     return half_up(Fraction(amount, minor_unit(currency)))
 
 
+def to_bill(amount: int, currency: str) -> int:
+    """Minor units that an invoice of so many ledger units is over: rounded half up, and never below zero.
+
+    What the invoice before asked for too much, half a minor unit at most, is taken off the next usage, not given back.
+    """
+    return max(0, to_minor(amount, currency))
+
+
 def to_ledger(minor: int, currency: str) -> int:
     """Minor units as ledger units, exactly."""
     return minor * minor_unit(currency)

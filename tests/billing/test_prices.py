@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing.kinds import KINDS, NOTHING, Usage
+from billing.kinds import KINDS, NOTHING, Kind, Usage
 from billing.money import PER_MILLION, round_half_up
 from billing.prices import Tariff, ceiling, cost, lines
 
@@ -78,6 +78,32 @@ OF_ALL = Usage(
 )
 def test_cost_of_plain_text(usage: Usage, expected: int) -> None:
     assert cost(usage, PLAIN) == expected
+
+
+def test_lines_of_plain_text_are_input_and_output() -> None:
+    terms = lines(Usage(input=3, output=2), PLAIN)
+
+    assert [(term.kind.name, term.quantity, term.rate) for term in terms] == [
+        ("input", 3, 2_000_000_000), ("output", 2, 8_000_000_000)
+    ]  # fmt: skip
+    assert [[term.kind.name for term in lines(each, PLAIN)] for each in (Usage(input=1), Usage(output=1))] == [
+        ["input"], ["output"]
+    ]  # fmt: skip
+
+
+def one_of(kind: str) -> Usage:
+    """One of this kind, which whatever contains it has counted too."""
+    wholes, names = {each.name: each.within for each in KINDS}, [kind]
+    while wholes[names[-1]]:
+        names.append(wholes[names[-1]])
+    return Usage(**dict.fromkeys(names, 1))
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if not kind.is_required], ids=lambda kind: kind.name)
+def test_half_a_unit_of_any_kind_goes_up_and_a_millionth_less_goes_down(kind: Kind) -> None:
+    tariffs = [Tariff(1, "USD", **{"input": 7, "output": 9, kind.rate: rate}) for rate in (500_000, 499_999)]
+
+    assert [cost(one_of(kind.name), tariff) for tariff in tariffs] == [1, 0]
 
 
 def test_input_alone_costs_what_it_costs() -> None:

@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from billing import terms
@@ -88,13 +88,14 @@ def test_ceiling_counts_a_term_only_where_it_can_be_reached() -> None:
     assert ceiling(101, 10, price) == 232
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(usage=usages(), data=st.data())
 def test_no_usage_passes_the_ceiling_of_its_bounds(usage: Usage, data: st.DataObject) -> None:
     above = data.draw(st.integers(1, 2_000_000))
     rates = data.draw(st.dictionaries(st.sampled_from(NAMES), st.integers(0, 10**10), min_size=1))
     price = terms.tariff_of(1, "USD", {"input": 10**9, "output": 4 * 10**9}, [Term(rates, above)])
     beside = Usage(images=usage.images, seconds=usage.seconds, characters=usage.characters)
-    assert cost(usage, price) <= ceiling(usage.input, usage.output, price, beside) + (beside != Usage())
+    assert cost(usage, price) <= ceiling(usage.input, usage.output, price, beside)
 
 
 # --- against a calculation of its own, with exact fractions ---
@@ -206,6 +207,11 @@ def test_text_is_read_and_written_back() -> None:
         ("24:01-02:00: input 6", "time of the day"),
         ("16:61-17:00: input 6", "condition"),
         ("16:30-16:30: input 6", "ends when it begins"),
+        ("24:00-24:00: input 6", "ends when it begins"),
+        ("24:00-00:00: input 6", "ends when it begins"),
+        ("10:00-12:00, 14:00-16:00: input 6", "a line for each"),
+        ("above 5, above 6: input 6", "a line for each"),
+        ("above 5, 10:00-12:00, above 0: input 6", "a line for each"),
         ("above 5: ", "rate"),
         ("above 5: tokens 6", "rate"),
         ("above 5: input 6, input 7", "each once"),
@@ -240,6 +246,12 @@ def test_hours_may_follow_one_another_and_lie_beside_a_length() -> None:
 def test_twelve_terms_of_the_largest_rate_can_be_meant() -> None:
     text = "\n".join(f"above {number + 1}: input 1000000000" for number in range(12))
     assert [term.rates for term in terms.read(text, "USD")] == [{"input": 10**18}] * 12
+
+
+def test_hours_from_the_end_of_a_day_are_those_of_the_next_one() -> None:
+    before, after = terms.read("23:00-00:00: input 1\n24:00-02:00: input 2", "USD")
+    assert after == Term({"input": 2 * 10**9}, starts=0, ends=120)
+    assert [term.holds_at(0) for term in (before, after)] == [False, True]
 
 
 @pytest.mark.parametrize("hours", ["00:00-10:00", "10:00-24:00", "23:59-00:01"])

@@ -68,7 +68,7 @@ def test_e13_note_on_an_unpaid_invoice_is_neither_paid_out_nor_credited(postpaid
     before = postpaid.available
 
     for effect in (Effect.WALLET, Effect.PAID_OUT):
-        with pytest.raises(InvoiceConflict):
+        with pytest.raises(InvoiceConflict, match="It is not paid"):
             crediting.credit(invoice.pk, lines={0: 400}, effect=effect, reason="no")
 
     assert (postpaid.available, notes(invoice)) == (before, 0)
@@ -77,7 +77,7 @@ def test_e13_note_on_an_unpaid_invoice_is_neither_paid_out_nor_credited(postpaid
 def test_what_is_paid_has_nothing_due_to_take_off(postpaid: Customer) -> None:
     invoice = paid(postpaid, 1000)
 
-    with pytest.raises(InvoiceConflict):
+    with pytest.raises(InvoiceConflict, match="It is paid"):
         crediting.credit(invoice.pk, lines={0: 400}, effect=Effect.OFFSET, reason="no")
 
     assert notes(invoice) == 0
@@ -127,7 +127,7 @@ def test_e12_note_of_zero_is_refused(postpaid: Customer, lines: dict[int, int]) 
     assert not NumberSeries.objects.filter(entity=invoice.entity_id, kind="credit_note", last__gt=0).exists()
 
 
-@pytest.mark.parametrize("lines", [{0: 1002}, {0: -1}, {7: 5}], ids=str)
+@pytest.mark.parametrize("lines", [{0: 1002}, {0: -1}, {7: 5}, {2: 1}, {-1: 1}], ids=str)
 def test_e12_note_above_the_remainder_of_a_line_is_refused(postpaid: Customer, lines: dict[int, int]) -> None:
     invoice = paid(postpaid, 1000, 2000)
     before = postpaid.available

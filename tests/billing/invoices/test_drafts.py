@@ -145,6 +145,24 @@ def test_what_is_finer_than_a_cent_goes_into_the_next_invoice(
     assert snapshots.content(april)["subtotal"] * CENT + april.carried == CENT + carried
 
 
+@pytest.mark.parametrize(("currency", "half"), [("USD", CENT // 2), ("VND", 500_000)])
+def test_half_a_cent_that_was_asked_for_too_much_is_carried_on_and_no_invoice_is_below_zero(
+    entity: object, currency: str, half: int
+) -> None:
+    one = customer(postpaid=True, currency=currency)
+    one.spend(half)
+    one.use(one.price(input=0, output=0), Usage(input=7), at=utc(2026, 4, 15))
+    one.spend(half, at=utc(2026, 5, 15))
+
+    march, april, may = one.close(utc(2026, 6, 3))
+
+    assert [snapshots.content(each)["subtotal"] for each in (march, april, may)] == [1, 0, 0]
+    assert [each.carried for each in (march, april, may)] == [-half, -half, 0]
+    shown = snapshots.content(april)
+    assert [line["amount"] for line in shown["lines"]] == [0, 0]
+    assert [line["exact"] for line in shown["lines"]] == [0, -half]
+
+
 def test_sums_of_years_of_half_cents_are_never_off_by_a_cent(entity: object) -> None:
     one = customer(postpaid=True, since=utc(2024, 1, 1))
     for month in range(1, 13):

@@ -185,9 +185,11 @@ def test_document_adds_up_and_is_what_was_drafted(postpaid: Customer) -> None:
         pytest.param([("5", {}), ("9.975", {"name": "QST"})], 10_000, [998, 500], 11_498, id="two rates"),
         pytest.param([("10", {"is_inclusive": True})], 9_091, [909], 10_000, id="included"),
         pytest.param([("10", {"starts_on": dt.date(2026, 4, 4)})], 10_000, [], 10_000, id="not yet"),
+        pytest.param([("10", {"starts_on": dt.date(2026, 4, 3)})], 10_000, [1_000], 11_000, id="on its first day"),
         pytest.param([("10", {"ends_on": dt.date(2026, 4, 2)})], 10_000, [], 10_000, id="no longer"),
         pytest.param([("10", {"ends_on": dt.date(2026, 4, 3)})], 10_000, [1_000], 11_000, id="on its last day"),
         pytest.param([("10", {"jurisdiction": "US"})], 10_000, [], 10_000, id="of another country"),
+        pytest.param([("0", {})], 10_000, [0], 10_000, id="of zero"),
     ],
 )
 def test_taxes_are_rows_that_apply_on_the_day(
@@ -237,6 +239,26 @@ def test_buyer_abroad_without_a_tax_id_pays_his_countrys_tax(entity: LegalEntity
     one.spend(100 * CENT)
 
     assert [each["amount"] for each in one.final().document["taxes"]] == [19]
+
+
+@pytest.mark.parametrize(
+    ("country", "reversed_in"),
+    [
+        pytest.param("VN", "VN", id="at home, where the charge is reversed"),
+        pytest.param("", "VN", id="of a country that he does not name"),
+        pytest.param("DE", "FR", id="abroad, where it is not reversed"),
+    ],
+)
+def test_buyer_with_a_tax_id_pays_the_tax(entity: LegalEntity, country: str, reversed_in: str) -> None:
+    tax("10")
+    tax("10", jurisdiction="DE")
+    tax("19", jurisdiction=reversed_in, name="reversed", is_reverse_charge=True)
+    one = customer(postpaid=True, country=country, tax_id="X1")
+    one.spend(100 * CENT)
+
+    document = one.final().document
+
+    assert ([each["amount"] for each in document["taxes"]], document["notes"]) == ([10], [])
 
 
 def test_statement_is_no_taxed_sale_unless_a_row_says_so(prepaid: Customer) -> None:

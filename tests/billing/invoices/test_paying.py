@@ -55,6 +55,45 @@ def test_top_up_pays_its_part_of_an_invoice_and_the_rest_is_posted(
     assert postpaid.available == LINE + available * CENT
 
 
+@pytest.mark.parametrize("finer", [3, CENT // 2 - 1, -1, -(CENT // 2)], ids=str)
+def test_what_is_finer_than_a_cent_is_not_posted_as_other_money(postpaid: Customer, finer: int) -> None:
+    postpaid.spend(3000 * CENT + finer)
+    invoice = invoice_of(postpaid, 3)
+    assert invoice.due == 3000
+    paid_in(postpaid, 3000, month=4)
+
+    paid = paying.pay(invoice.pk, reason="card", now=NINTH)
+
+    assert (postpaid.available, posted(postpaid), breaks(postpaid)) == (LINE - finer, [], [])
+    assert paying.told(paid) == "Paid on April 9, 2026 from the wallet: 30.00\xa0USD."
+
+
+def test_wallet_that_paid_a_part_of_a_cent_does_not_get_the_rest_as_other_money(postpaid: Customer) -> None:
+    postpaid.post(Kind.TOP_UP, 1200 * CENT + CENT // 2 + 1, utc(2026, 3, 2))
+    used(postpaid, 3000)
+    invoice = invoice_of(postpaid, 3)
+    assert (invoice.from_wallet, invoice.due) == (1201, 1799)
+    paid_in(postpaid, 1799, month=4)
+
+    paying.pay(invoice.pk, reason="card", now=NINTH)
+
+    assert (postpaid.available, posted(postpaid)) == (LINE - CENT // 2 + 1, [])
+
+
+def test_half_a_cent_that_was_asked_for_too_much_pays_no_cent_of_another_invoice(postpaid: Customer) -> None:
+    postpaid.spend(3000 * CENT + CENT // 2)
+    march = invoice_of(postpaid, 3)
+    paid_in(postpaid, 5000, month=4)
+    used(postpaid, 2000, month=4)
+    april = invoice_of(postpaid, 4)
+    assert (march.due, april.due, april.from_wallet) == (3001, 0, 2000)
+
+    paying.pay(march.pk, reason="bank", now=utc(2026, 5, 9))
+
+    assert (march.payment.from_wallet, posted(postpaid)) == (3000 * CENT, [("top_up", 1, "bank")])
+    assert postpaid.available == LINE + CENT // 2
+
+
 def test_money_that_came_besides_is_posted_whatever_the_wallet_has(postpaid: Customer) -> None:
     used(postpaid, 3000)
     invoice = invoice_of(postpaid, 3)
@@ -198,6 +237,16 @@ def test_added_taxes_that_were_paid_in_are_taken_out_of_the_wallet(
 
     left = max(0, top_up - 3300) * CENT
     assert (postpaid.available, posted(postpaid), breaks(postpaid)) == (LINE + left, entries, [])
+
+
+def test_taxes_are_taken_out_in_whole_though_usage_was_finer_than_a_cent(postpaid: Customer) -> None:
+    postpaid.spend(4)
+    invoice = taxed(postpaid)
+    paid_in(postpaid, 3300, month=4)
+
+    paying.pay(invoice.pk, reason="card", now=NINTH)
+
+    assert (postpaid.available, [amount for _kind, amount, _note in posted(postpaid)]) == (LINE - 4, [-300])
 
 
 def by_the_clock(now: dt.datetime) -> tuple[Customer, Invoice]:
@@ -346,6 +395,15 @@ def test_noted_money_that_never_came_gives_way_to_what_was_paid_in(postpaid: Cus
     assert paying.told(done) == "Paid on April 4, 2026 from the wallet: 30.00\xa0USD."
     assert (postpaid.available, breaks(postpaid)) == (LINE, [])
     assert posted(postpaid) == [("top_up", 3000, "bank"), ("adjustment", -3000, "the bank has nothing")]
+
+
+def test_noted_money_gives_way_in_whole_though_usage_was_finer_than_a_cent(postpaid: Customer) -> None:
+    postpaid.spend(4)
+    invoice = paid_twice(postpaid)
+
+    paying.pay_once(invoice.pk, reason="by card", now=NINTH)
+
+    assert (postpaid.available, posted(postpaid)[-1]) == (LINE - 4, ("adjustment", -3000, "by card"))
 
 
 def test_what_was_taken_out_does_not_pay_for_the_next_month(entity: object) -> None:
