@@ -60,9 +60,9 @@ class Term(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_field
         return self.starts != self.ends
 
     def holds_at(self, minute: int) -> bool:
-        if self.starts <= self.ends:
-            return not self.has_hours or self.starts <= minute < self.ends
-        return minute >= self.starts or minute < self.ends
+        if self.starts < self.ends:
+            return self.starts <= minute < self.ends
+        return minute >= self.starts or minute < self.ends  # past midnight, or always
 
 
 def stored(terms: Iterable[Term]) -> list[dict[str, Any]] | None:

@@ -114,6 +114,8 @@ def _shown(amount: int, invoice: Invoice) -> str:
 
 def _besides(invoice: Invoice) -> int:
     """What was noted to have come by other ways: what was posted, and the taxes that the wallet did not pay."""
+    if not hasattr(invoice, "payment"):  # paid before such notes were kept
+        return 0
     return int(invoice.payment.posted) + prepaid.taxes(invoice) + _posted(invoice, _TAXES)
 
 

@@ -108,8 +108,9 @@ def _asked_for(wallet_id: int, period: BillingPeriod | None = None) -> int:
 def _had(invoice: Invoice, period: BillingPeriod | None) -> int:
     """What of it money in the wallet has settled, before the period closed."""
     payment = getattr(invoice, "payment", None)
-    is_within = payment is not None and (period is None or payment.after_id < period.pk)
-    return int(payment.from_wallet) if payment is not None and is_within else 0
+    if payment is None or (period is not None and payment.after_id >= period.pk):
+        return 0
+    return int(payment.from_wallet)
 
 
 def _lacking(invoice: Invoice, posted: dict[str, int]) -> int:

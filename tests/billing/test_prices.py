@@ -101,9 +101,9 @@ def one_of(kind: str) -> Usage:
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if not kind.is_required], ids=lambda kind: kind.name)
 def test_half_a_unit_of_any_kind_goes_up_and_a_millionth_less_goes_down(kind: Kind) -> None:
-    tariffs = [Tariff(1, "USD", **{"input": 7, "output": 9, kind.rate: rate}) for rate in (500_000, 499_999)]
+    own: list[dict[str, Any]] = [{"input": 7, "output": 9, kind.rate: rate} for rate in (500_000, 499_999)]
 
-    assert [cost(one_of(kind.name), tariff) for tariff in tariffs] == [1, 0]
+    assert [cost(one_of(kind.name), Tariff(1, "USD", **rates)) for rates in own] == [1, 0]
 
 
 def test_input_alone_costs_what_it_costs() -> None:

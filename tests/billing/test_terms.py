@@ -49,6 +49,12 @@ def test_of_several_lengths_the_longest_that_is_passed_holds() -> None:
     assert [price.for_input(tokens).input for tokens in (1, 200_001, 1_000_000, 1_000_001)] == [3, 6, 6, 9]
 
 
+def test_lengths_begin_at_a_single_token_and_no_length_is_no_tier() -> None:
+    price = tariff(Term({"input": 9}, above=1))
+    assert [price.for_input(tokens).input for tokens in (0, 1, 2)] == [3, 3, 9]
+    assert tariff(NIGHT).at(MIDNIGHT).tiers == ()
+
+
 def test_hours_are_half_open_and_pass_midnight() -> None:
     price = tariff(NIGHT)
     minutes = {"16:29": 3, "16:30": 1, "23:59": 1, "00:00": 1, "00:29": 1, "00:30": 3, "12:00": 3}

@@ -147,6 +147,37 @@ def test_e12_excess_of_a_single_minor_unit_is_rounding_and_gets_the_rest(postpai
     assert notes(invoice) == 1
 
 
+def test_last_minor_unit_of_a_line_is_credited_and_what_has_nothing_left_is_no_line_of_the_note(
+    postpaid: Customer,
+) -> None:
+    invoice = paid(postpaid, 1000, 500)
+    for lines in ({0: 999}, {0: 1}):
+        crediting.credit(invoice.pk, lines=lines, effect=Effect.WALLET, reason="all of it")
+
+    note = crediting.credit(invoice.pk, lines={0: 1, 1: 5}, effect=Effect.WALLET, reason="and of the other")
+
+    assert (note.lines, note.total, [line["amount"] for line in note.document["lines"]]) == ({1: 5}, 5, [5])
+    assert crediting.left(invoice) == crediting.Left({0: 0, 1: 495}, [], 495)
+
+
+def test_last_note_of_small_parts_is_of_the_tax_that_their_roundings_left(postpaid: Customer) -> None:
+    TaxRate.objects.create(jurisdiction="VN", name="VAT", percent=50, starts_on=dt.date(2026, 1, 1), is_inclusive=True)
+    invoice = paid(postpaid, 4)
+
+    notes = [crediting.credit(invoice.pk, lines={0: 1}, effect=Effect.WALLET, reason="a cent") for _ in range(4)]
+
+    assert [(note.net, note.taxes, note.total) for note in notes] == [*[(1, [0], 1)] * 3, (0, [1], 1)]
+
+
+def test_entry_of_a_note_has_as_much_of_its_reason_as_fits(postpaid: Customer) -> None:
+    invoice = paid(postpaid, 1000)
+
+    note = crediting.credit(invoice.pk, lines={0: 1}, effect=Effect.WALLET, reason="x" * 300)
+
+    text = LedgerEntry.objects.get(reference=f"credit-note:{note.pk}").note
+    assert (text, len(text)) == (f"{note.number}: {'x' * (298 - len(note.number))}", 300)
+
+
 def test_e11_notes_in_parts_give_back_exactly_the_invoice(postpaid: Customer) -> None:
     invoice = paid(postpaid, 769, percent=20)
     lines = [255, 255, 259]

@@ -86,6 +86,7 @@ def test_statement_adds_up_from_opening_to_closing(prepaid: Customer) -> None:
     }
     assert (draft.opening, draft.used, draft.closing) == (0, 1234, 7000 + 300 - 900 - 7 - 100 - 1234)
     assert draft.closing == prepaid.available - 10**15
+    assert ([line["kind"] for line in draft.content["lines"]], draft.carried) == (["input"], 0)
 
 
 def test_statement_shows_sums_that_add_up_though_each_is_rounded(prepaid: Customer) -> None:
@@ -141,8 +142,20 @@ def test_what_is_finer_than_a_cent_goes_into_the_next_invoice(
 
     assert (snapshots.content(march)["subtotal"], march.carried) == (shown, carried)
     lines = [line for line in april.content["lines"] if line["kind"] == "carried"]
-    assert [line["exact"] for line in lines] == ([carried] if carried else [])
+    line = {"model": "", "version": 0, "price_id": 0, "kind": "carried", "rate": 0, "quantity": 1, "exact": carried}
+    assert lines == ([line] if carried else [])
     assert snapshots.content(april)["subtotal"] * CENT + april.carried == CENT + carried
+
+
+def test_invoice_that_is_drafted_anew_does_not_carry_its_own_rest(postpaid: Customer) -> None:
+    postpaid.spend(12 * CENT + 7)
+    (invoice,) = postpaid.close()
+
+    again = drafts.draft(invoice.period)
+
+    assert again is not None
+    assert (again.content_hash, again.carried) == (invoice.content_hash, 7)
+    assert len(again.content["lines"]) == 1
 
 
 @pytest.mark.parametrize(("currency", "half"), [("USD", CENT // 2), ("VND", 500_000)])

@@ -94,6 +94,23 @@ def test_half_a_cent_that_was_asked_for_too_much_pays_no_cent_of_another_invoice
     assert postpaid.available == LINE + CENT // 2
 
 
+def test_draft_or_void_invoice_and_a_statement_cannot_be_paid(postpaid: Customer, prepaid: Customer) -> None:
+    used(prepaid, 3000)
+    statement = invoice_of(prepaid, 3)
+    used(postpaid, 3000)
+    (draft,) = postpaid.close()
+    for invoice in (draft, statement):
+        with pytest.raises(InvoiceConflict, match="Only a final invoice"):
+            paying.pay(invoice.pk, reason="bank", now=NINTH)
+    finalising.finalise(draft.pk, NINTH)
+    finalising.void(draft.pk, reason="a wrong name", now=NINTH)
+    with pytest.raises(InvoiceConflict, match="Only a final invoice"):
+        paying.pay(draft.pk, reason="bank", now=NINTH)
+
+    assert [one.available for one in (postpaid, prepaid)] == [LINE - 3000 * CENT] * 2
+    assert posted(postpaid) == posted(prepaid) == []
+
+
 def test_money_that_came_besides_is_posted_whatever_the_wallet_has(postpaid: Customer) -> None:
     used(postpaid, 3000)
     invoice = invoice_of(postpaid, 3)
@@ -199,6 +216,26 @@ def test_payment_after_a_month_that_is_not_closed_yet_closes_it_first(postpaid: 
     assert breaks(postpaid) == []
 
 
+def test_payment_says_after_which_closed_period_it_came(postpaid: Customer) -> None:
+    used(postpaid, 3000)
+    march = invoice_of(postpaid, 3)
+
+    paying.pay(march.pk, reason="bank", now=utc(2026, 5, 9))
+
+    assert [period.month for period in postpaid.periods] == [202603, 202604]
+    assert march.payment.after == postpaid.periods[1]
+
+
+def test_entry_of_a_payment_has_as_much_of_its_reason_as_fits(postpaid: Customer) -> None:
+    used(postpaid, 3000)
+    invoice = invoice_of(postpaid, 3)
+
+    paying.pay(invoice.pk, reason="x" * 300, now=NINTH)
+
+    text = LedgerEntry.objects.get(reference=f"invoice:{invoice.pk}").note
+    assert (text, len(text)) == (f"{invoice.number}: {'x' * (298 - len(invoice.number or ''))}", 300)
+
+
 # --- taxes -----------------------------------------------------------------------------------------------------------
 
 
@@ -275,6 +312,15 @@ def test_taxes_that_were_taken_out_do_not_pay_for_the_next_month(entity: object)
     assert (next_due(one, now), breaks(one)) == ((0, 2200), [])
 
 
+def test_what_was_credited_of_an_unpaid_invoice_pays_for_it_and_not_for_the_next_month(entity: object) -> None:
+    now = timezone.now()
+    one, invoice = by_the_clock(now)
+
+    crediting.credit(invoice.pk, lines={0: 1000}, effect=CreditNote.Effect.OFFSET, reason="an outage")
+
+    assert (next_due(one, now), breaks(one)) == ((0, 2000), [])
+
+
 def test_included_taxes_are_paid_with_the_usage_and_nothing_is_taken_out(postpaid: Customer) -> None:
     invoice = taxed(postpaid, is_inclusive=True, cents=3300)
     paid_in(postpaid, 3300, month=4)
@@ -295,14 +341,15 @@ def test_taxes_of_what_the_wallet_had_paid_before_are_taken_out_of_a_later_top_u
     assert postpaid.available == LINE + 200 * CENT
 
 
-def test_taxes_that_were_credited_are_not_taken_out(postpaid: Customer) -> None:
+@pytest.mark.parametrize("more", [0, 2800])
+def test_taxes_that_were_credited_are_not_taken_out(postpaid: Customer, more: int) -> None:
     invoice = taxed(postpaid)
     crediting.credit(invoice.pk, lines={0: 1000}, effect=CreditNote.Effect.OFFSET, reason="an outage")
-    paid_in(postpaid, 2200, month=4)
+    paid_in(postpaid, 2200 + more, month=4)
 
     paying.pay(invoice.pk, reason="card", now=NINTH)
 
-    assert (postpaid.available, posted(postpaid)[-1][1], breaks(postpaid)) == (LINE, -200, [])
+    assert (postpaid.available, posted(postpaid)[-1][1], breaks(postpaid)) == (LINE + more * CENT, -200, [])
 
 
 def test_taxes_that_other_money_paid_are_not_taken_out(postpaid: Customer) -> None:
@@ -462,6 +509,16 @@ def test_nothing_is_taken_out_where_nothing_was_paid_in(postpaid: Customer) -> N
     assert refused(postpaid, invoice) == "It is not noted as paid."
     paying.pay(invoice.pk, reason="bank", now=utc(2026, 4, 4))
 
+    assert refused(postpaid, invoice) == "Nothing was paid into the wallet that could be its payment."
+
+
+def test_nothing_is_told_of_nor_taken_out_for_what_was_paid_before_notes_were_kept(postpaid: Customer) -> None:
+    used(postpaid, 3000)
+    invoice = invoice_of(postpaid, 3)
+    Invoice.objects.filter(pk=invoice.pk).update(state=Invoice.State.PAID, paid_at=NINTH)
+    paid_in(postpaid, 3000, month=4)
+
+    assert paying.told(Invoice.objects.get(pk=invoice.pk)) == ""
     assert refused(postpaid, invoice) == "Nothing was paid into the wallet that could be its payment."
 
 

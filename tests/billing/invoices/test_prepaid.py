@@ -330,6 +330,15 @@ def test_threshold_does_not_count_what_the_wallet_has_paid(postpaid: Customer) -
     assert (invoice.from_wallet, prepaid.asked(invoice)) == (5000, 601)
 
 
+def test_threshold_of_nothing_is_not_passed_by_what_the_wallet_has_paid(postpaid: Customer) -> None:
+    paid_in(postpaid, 5000)
+    used(postpaid, 5000)
+    assert not threshold_passed(postpaid, 0, utc(2026, 3, 20))
+
+    postpaid.spend(1, at=utc(2026, 3, 21))
+    assert threshold_passed(postpaid, 0, utc(2026, 3, 22))
+
+
 def test_threshold_does_not_count_what_an_invoice_asks_for(postpaid: Customer) -> None:
     used(postpaid, 3000)
     invoice_of(postpaid, 3)
@@ -359,6 +368,37 @@ def test_threshold_is_passed_by_usage_and_not_by_an_adjustment(postpaid: Custome
     assert not threshold_passed(postpaid, 600, utc(2026, 3, 20))
     postpaid.spend(CENT, at=utc(2026, 3, 21))
     assert threshold_passed(postpaid, 600, utc(2026, 3, 22))
+
+
+def test_payment_changes_no_document_of_a_month_that_was_closed_before_it(postpaid: Customer) -> None:
+    used(postpaid, 3000)
+    march = invoice_of(postpaid, 3)
+    paid_in(postpaid, 500, month=4)
+    used(postpaid, 2000, month=4)
+    april = invoice_of(postpaid, 4)
+    paid_in(postpaid, 3000, month=5)
+
+    paying.pay(march.pk, reason="card", now=utc(2026, 5, 9))
+
+    assert march.payment.from_wallet == 3000 * CENT
+    assert prepaid.from_wallet(april.period, closing=april.closing, billed=2000) == april.from_wallet == 500
+
+
+def test_threshold_counts_neither_what_is_held_nor_what_was_paid_in(postpaid: Customer) -> None:
+    paid_in(postpaid, 100)
+    used(postpaid, 600)
+    hold = Reservation.objects.create(
+        id=uuid.uuid4(), owner=uuid.uuid4(), tenant=postpaid.tenant, legs=[postpaid.wallet.pk], amount=50 * CENT,
+        api_key_id=postpaid.key.pk, endpoint="chat.completions", model="m", price_id=1, is_stream=False,
+        created_at=utc(2026, 3, 19),
+    )  # fmt: skip
+    Balance.objects.filter(pk=postpaid.wallet.pk).update(available=postpaid.available - hold.amount)
+
+    assert not threshold_passed(postpaid, 500, utc(2026, 3, 20))
+    assert threshold_passed(postpaid, 499, utc(2026, 3, 20))
+
+    hold.delete()
+    Balance.objects.filter(pk=postpaid.wallet.pk).update(available=postpaid.available + hold.amount)
 
 
 def test_threshold_does_not_count_what_is_held(postpaid: Customer) -> None:
