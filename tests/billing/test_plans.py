@@ -212,6 +212,14 @@ def test_own_price_goes_before_a_copy_that_is_about_to_hold() -> None:
     assert [paid(name, special, after) for after in (dt.timedelta(0), HOUR)] == [77, 77]
 
 
+def test_own_price_goes_before_one_of_the_list_that_begins_with_it() -> None:
+    name, special, begins = model(), plan(), timezone.now() + HOUR
+    listed(name, 1000)
+    plans.publish(Price(model=name, plan=special, input=77, output=77, effective_from=begins))
+    plans.publish(Price(model=name, input=2000, output=4000, effective_from=begins))
+    assert [paid(name, each, 2 * HOUR) for each in (special, None)] == [77, 2000]
+
+
 @pytest.mark.parametrize(
     ("since", "withdrawn", "versions"),
     [

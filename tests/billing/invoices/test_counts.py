@@ -75,6 +75,7 @@ def test_rounding_of_single_requests_is_a_line(prepaid: Customer) -> None:
 
     # Half a unit each, three times rounded up; 1.5 together, rounded up once.
     assert rows(found.lines) == [("input", 3, 500_000, 2), ("rounding", 3, 0, 1)]
+    assert found.lines[1] == Line("", 0, 0, "rounding", 0, 3, 1)
     assert found.used == 3
 
 
@@ -95,6 +96,17 @@ def test_request_that_brought_nothing_is_counted_and_no_line(prepaid: Customer) 
     assert (found.lines, found.requests, found.used) == ([], 1, 0)
 
 
+def test_request_that_brought_nothing_adds_nothing_to_the_lines_of_those_that_did(prepaid: Customer) -> None:
+    price = prepaid.price()
+    prepaid.use(price, Usage(input=100), outcome="upstream_error", cost=0, claimed_cost=0)
+    prepaid.use(price, Usage(input=10))
+    prepaid.use(price, Usage(input=1))
+
+    found = count(march(prepaid))
+
+    assert (rows(found.lines), found.requests) == ([("input", 11, 1_000_000, 11)], 3)
+
+
 def test_usage_of_a_free_price_has_lines_of_zero(prepaid: Customer) -> None:
     prepaid.use(prepaid.price(input=0, output=0), Usage(input=100, output=3))
 
@@ -108,6 +120,7 @@ def test_terms_of_a_price_are_lines_at_their_own_rates(prepaid: Customer) -> Non
     price = prepaid.price(terms=terms)
     prepaid.use(price, Usage(input=100), at=utc(2026, 3, 15, 12))
     prepaid.use(price, Usage(input=101), at=utc(2026, 3, 15, 12))
+    prepaid.use(price, Usage(input=2), at=utc(2026, 3, 15, 16, 29))
     prepaid.use(price, Usage(input=40), at=utc(2026, 3, 15, 16, 30))
     prepaid.use(price, Usage(input=60), at=utc(2026, 3, 16, 0, 29))
     prepaid.use(price, Usage(input=7), at=utc(2026, 3, 16, 0, 30))
@@ -115,9 +128,23 @@ def test_terms_of_a_price_are_lines_at_their_own_rates(prepaid: Customer) -> Non
     found = count(march(prepaid))
 
     assert rows(found.lines) == [
-        ("input", 100, 500_000, 50), ("input", 107, 1_000_000, 107), ("input", 101, 3_000_000, 303)
+        ("input", 100, 500_000, 50), ("input", 109, 1_000_000, 109), ("input", 101, 3_000_000, 303)
     ]  # fmt: skip
-    assert found.used == 460
+    assert found.used == 462
+
+
+def test_hours_hold_for_a_single_token(prepaid: Customer) -> None:
+    price = prepaid.price(terms=[{"rates": {"input": 5_000_000}, "starts": 990, "ends": 30}])
+    prepaid.use(price, Usage(input=1), at=utc(2026, 3, 15, 23, 59))
+
+    assert rows(count(march(prepaid)).lines) == [("input", 1, 5_000_000, 5)]
+
+
+def test_length_of_a_price_without_hours_is_known_at_midnight(prepaid: Customer) -> None:
+    price = prepaid.price(terms=[{"rates": {"input": 3_000_000}, "above": 100}])
+    prepaid.use(price, Usage(input=101), at=utc(2026, 3, 15))
+
+    assert rows(count(march(prepaid)).lines) == [("input", 101, 3_000_000, 303)]
 
 
 def test_sums_by_key_and_by_member_are_those_of_the_lines(prepaid: Customer) -> None:
@@ -136,7 +163,17 @@ def test_sums_by_key_and_by_member_are_those_of_the_lines(prepaid: Customer) -> 
     assert [(part.name, part.requests, part.amount) for part in found.keys] == [
         (str(hers), 2, 26), (str(prepaid.key), 1, 10)
     ]  # fmt: skip
-    assert [(part.name, part.amount) for part in found.members] == [(dora.email, 26), ("", 10)]
+    assert [(part.name, part.requests, part.amount) for part in found.members] == [(dora.email, 2, 26), ("", 1, 10)]
+
+
+def test_of_keys_with_the_same_sum_the_older_comes_first(prepaid: Customer) -> None:
+    younger = ApiKey.objects.create(
+        tenant=prepaid.tenant, name="younger", digest=f"y{prepaid.tenant.pk}", prefix="sk", last_four="abcd"
+    )
+    prepaid.use(prepaid.price(model=f"aa-{younger.pk}"), Usage(input=10), key=younger)
+    prepaid.use(prepaid.price(model=f"bb-{younger.pk}"), Usage(input=10))
+
+    assert [part.id for part in count(march(prepaid)).keys] == [prepaid.key.pk, younger.pk]
 
 
 USAGES = st.builds(
