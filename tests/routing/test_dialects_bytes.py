@@ -607,6 +607,9 @@ BROKEN: Final[dict[str, tuple[str, bytes]]] = {
         "gemini",
         events(chunk(candidate({"text": "hm", "thought": True}, finishReason="STOP")), HELLO),
     ),
+    "gemini, an error beside a candidate": ("gemini", events({**HELLO, "error": {"message": "no"}}, LAST)),
+    "gemini, parts that are none": ("gemini", events(chunk({"content": {"parts": [5]}}), LAST)),
+    "gemini, a call that is none": ("gemini", called("f")),
     "gemini, a call without a name": ("gemini", called({"name": "", "args": {}})),
     "gemini, a text that is no object": ("gemini", called({"name": "f", "args": "{"})),
     "gemini, a failure by its number": ("gemini", ended(10)),
@@ -672,6 +675,45 @@ def test_words_of_an_upstream_that_fails_are_kept(provider: str, value: Any) -> 
 def test_line_that_is_no_event_is_told_where_nothing_else_comes(provider: str, line: bytes) -> None:
     with pytest.raises(MalformedAnswer, match=WORDS):
         read(provider, line)
+
+
+@pytest.mark.parametrize(
+    ("chunks", "is_doubtful", "is_finished", "remark"),
+    [
+        ([chunk(candidate({"text": "a"}, finishReason="STOP"))], True, True, ""),
+        ([chunk(candidate({"text": "a"}, finishReason="MAX_TOKENS"))], False, True, ""),
+        ([HELLO, chunk(candidate({"text": "a"}, finishReason="STOP"))], False, True, ""),
+        (
+            [chunk(candidate({"text": "hm", "thought": True})), chunk(candidate({"text": "a"}, finishReason="STOP"))],
+            False, True, "",
+        ),
+        ([HELLO, NOTHING], False, True, ""),
+        ([HELLO, chunk()], False, False, ""),
+        (
+            [HELLO, chunk(candidate(finishReason="W" * 70))], False, True,
+            f"a finish reason that nobody knows: {'W' * 60!r}",
+        ),
+    ],
+    ids=["beside the first text", "cut", "beside the last", "behind a thought", "alone", "none", "unknown"],
+)  # fmt: skip
+def test_googles_end_is_believed_where_it_can_be(
+    chunks: list[Any], is_doubtful: bool, is_finished: bool, remark: str
+) -> None:
+    _form, _request, reader = _exchange("gemini", "chat.completions")
+    reader.feed(events(*chunks))
+
+    assert (reader.is_doubtful, reader.is_finished, reader.remark) == (is_doubtful, is_finished, remark)
+
+
+@pytest.mark.parametrize("value", [[chunk(5), chunk(5)], [chunk(candidate(5)), LAST]], ids=["candidates", "parts"])
+def test_googles_list_of_what_is_none_is_no_answer(value: Any) -> None:
+    with pytest.raises(MalformedAnswer):
+        whole("gemini", "chat.completions", orjson.dumps(value))
+
+
+def test_googles_words_that_are_kept_are_cut() -> None:
+    with pytest.raises(MalformedAnswer, match=f": {'x' * 120}$"):
+        whole("gemini", "chat.completions", b"x" * 130)
 
 
 def in_messages(data: bytes) -> tuple[list[str], str, list[Any], str]:

@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from billing.kinds import Usage
-from routing.providers.base import END, End
+from routing.providers.base import END, End, MalformedAnswer
 from tests.routing.providers.anthropic.calls import HI, native, request, sent
 from tests.routing.providers.anthropic.streams import PING, begins, brings, ends, event, opens, own, read, recorded
 
@@ -140,3 +140,40 @@ def test_error_ends_it() -> None:
     assert [each["type"] for each in events if type(each) is dict] == ["message_start", "content_block_start"]
     assert isinstance(events[-1], End)
     assert events[-1].error is not None
+
+
+# --- at the bounds ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "letter"), [("\\ud83d", "\\ude00", "\U0001f600"), ("\\ud800", "\\udc00", "\U00010000")]
+)
+def test_letter_that_is_cut_in_two_is_one_again_in_its_own_format(first: str, second: str, letter: str) -> None:
+    halves = [
+        b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,'
+        b'"delta":{"type":"text_delta","text":"%b","n":5,"e":""}}\n\n' % text.encode()
+        for text in (f"ab{first}", f"{second}cd")
+    ]
+
+    events, _reader = read(begins(), opens(), *halves, reader=own())
+
+    said = [each["delta"] for each in events if type(each) is dict and "delta" in each]
+    assert ([each["text"] for each in said], said[0]["n"]) == (["ab", f"{letter}cd"], 5)
+
+
+@pytest.mark.parametrize(
+    ("data", "is_piece"), [(b'{"type":"message_start"}', True), (b'{"type":"message"}', False), (b"{", False)]
+)
+def test_object_that_only_a_stream_has_is_a_piece(data: bytes, is_piece: bool) -> None:
+    assert own().is_piece(data) is is_piece
+
+
+def test_words_that_are_kept_are_cut() -> None:
+    reader = own()
+    reader.feed(begins() + ends("w" * 70))
+    assert reader.remark == f"a stop reason that nobody knows: {'w' * 60!r}"
+    with pytest.raises(MalformedAnswer, match=f": {'x' * 120}$"):
+        own().whole(b"x" * 130)
+    last = own().feed(b"data: " + b"x" * 130 + b"\n\n")[-1]
+    assert isinstance(last, End)
+    assert str(last.error) == f"an event is not JSON: {'x' * 120}"
