@@ -90,8 +90,19 @@ class StandIn:
         """The payer's bank disputes a payment."""
         return self._new(
             "dp", "dispute", payment_intent=payment_id, amount=amount, currency="usd", status=status,
-            reason="fraudulent",
+            reason="fraudulent", balance_transactions=[],
         )  # fmt: skip
+
+    def reinstate(self, dispute: dict[str, Any], amount: int, *, currency: str = "usd") -> dict[str, Any]:
+        """The bank gives money of a dispute back, whatever the dispute's status says."""
+        moved = {
+            "id": f"txn_{secrets.token_hex(6)}",
+            "object": "balance_transaction",
+            "amount": amount,
+            "currency": currency,
+        }
+        dispute["balance_transactions"].append(moved)
+        return dispute
 
     def event(self, type_: str, about: dict[str, Any], *, id_: str = "") -> bytes:
         """The body of a webhook about an object."""

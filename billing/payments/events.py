@@ -174,3 +174,5 @@ def _apply(order: PaymentOrder, truth: Truth) -> None:
         refunds.follow(order, refunded)
     if truth.dispute is not None:
         disputes.follow(order, truth.dispute)
+        for refunded in truth.refunds:  # one that the dispute left no room for has some now if it was won
+            refunds.follow(order, refunded)

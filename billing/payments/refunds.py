@@ -201,6 +201,8 @@ def follow(order: PaymentOrder, sent: Refunded) -> None:
         return
     if refund is None:
         refund = _book_from_gateway(locked, sent)
+    if refund is None:
+        return
     if state == State.FAILED:
         _fail(refund, sent.failure or sent.state)
     elif state == State.DONE:
@@ -219,12 +221,17 @@ def _known(order: PaymentOrder, sent: Refunded) -> PaymentRefund | None:
     return rows[0] if rows else None
 
 
-def _book_from_gateway(order: PaymentOrder, sent: Refunded) -> PaymentRefund:
+def _book_from_gateway(order: PaymentOrder, sent: Refunded) -> PaymentRefund | None:
     """A refund that somebody made in the gateway's dashboard: the money has left, so the wallet may be overdrawn.
 
-    What still waits for approval gives way to it.
+    What still waits for approval gives way to it. What a dispute has already is not taken once more: then None, with an
+    alarm, until the dispute is won.
     """
     shares.make_room(order, sent.amount, "refunded at the gateway")
+    if sent.amount > order.refundable:
+        detail = f"{sent.amount} {order.pay_currency} were refunded at the gateway, beyond what is left of the payment"
+        _ring(order, sent.id, detail)
+        return None
     refund = _set_aside(
         order, sent.amount, reason="made at the gateway", is_from_gateway=True, may_overdraw=True, external_id=sent.id,
         state=State.SENT, look_at=timezone.now() + LATER,
@@ -248,7 +255,11 @@ def _fail(refund: PaymentRefund, failure: str) -> None:
         ledger.post(balance=wallet, kind=kind, amount=refund.taken_bonus, reference=f"{name}:bonus:back")
     shares.satisfy_disputes(order)
     _restate(order)
-    alarms.ring(PaymentAlarm.Kind.REFUND, gateway=order.gateway, reference=str(refund.pk), detail=failure, order=order)
+    _ring(order, str(refund.pk), failure)
+
+
+def _ring(order: PaymentOrder, reference: str, detail: str) -> None:
+    alarms.ring(PaymentAlarm.Kind.REFUND, gateway=order.gateway, reference=reference, detail=detail, order=order)
 
 
 def _close(refund: PaymentRefund, state: PaymentRefund.State, *, before: tuple[str, ...], **fields: object) -> bool:

@@ -86,6 +86,12 @@ class Disputed:
     amount: int
     state: str
     reason: str
+    returned: int
+    """Coins of it that its bank has given back."""
+
+    @property
+    def is_returned(self) -> bool:
+        return self.returned >= self.amount
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,7 +284,21 @@ def _refunded(value: stripe.Refund) -> Refunded:
 
 
 def _disputed(value: stripe.Dispute) -> Disputed:
-    return Disputed(value.id, _id(value.payment_intent), value.amount, value.status, value.reason)
+    return Disputed(
+        value.id, _id(value.payment_intent), value.amount, value.status, value.reason, _returned(value)
+    )  # fmt: skip
+
+
+def _returned(value: stripe.Dispute) -> int:
+    """All of a dispute that was won, else what was reinstated: banks also do that after a dispute was lost.
+
+    Balance transactions are in the currency of the account. Where that is not the payment's, their sum is at another
+    rate: what came back then is all of it.
+    """
+    back = [each for each in getattr(value, "balance_transactions", None) or () if each.amount > 0]
+    if value.status == "won" or any(each.currency != value.currency for each in back):
+        return value.amount
+    return min(value.amount, sum(int(each.amount) for each in back))
 
 
 def _card(value: stripe.PaymentMethod) -> Card:
