@@ -57,7 +57,7 @@ def correct(notes: Iterable[Progress]) -> None:
 
 
 def reference(id_: str, balance_id: int) -> str:
-    return f"late-{id_}-{balance_id}"
+    return f"{LedgerEntry.OF_CORRECTIONS}{id_}-{balance_id}"
 
 
 def of(record: UsageRecord) -> int:

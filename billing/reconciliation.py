@@ -13,21 +13,17 @@ from typing import Final
 
 from django.db import transaction
 from django.db.models import Sum
-from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from accounts.models import Tenant
 from billing import balances, breaks, grants, jobs, ledger, months, rollups, spending
 from billing.breaks import Finding
 from billing.grants import Difference
-from billing.invoices import prepaid
+from billing.invoices import comparing
 from billing.models import (
     ArchivedUse,
     Balance,
-    BillingPeriod,
-    Invoice,
     JobRun,
-    PeriodEntry,
     Reconciliation,
     UsageRecord,
 )
@@ -125,41 +121,9 @@ def _providers(compared: Compared) -> None:
 
 
 def _documents(compared: Compared) -> None:
-    """A final document says what its period's records and entries say, and begins where the one before it ends.
-
-    Records that are archived cannot be added up again: of their periods only that is compared.
-    """
-    kept = months.kept_since()
-    before: Invoice | None = None
-    for invoice in (
-        Invoice.objects.exclude(state=Invoice.State.VOID).select_related("period").order_by("period__wallet", "period")
-    ):
-        period, name = invoice.period, f"document {invoice.number}"
-        earlier = before if before is not None and before.period.wallet_id == period.wallet_id else None
-        before = invoice
-        if invoice.is_draft:
-            continue
-        if earlier is not None:
-            expected = earlier.closing + _posted_between(earlier.period, period)
-            compared.add(Finding(f"{name}: opening balance", expected, invoice.opening, invoice.tenant_id))
-        if kept is not None and period.starts_at < kept:
-            continue
-        used = UsageRecord.objects.filter(
-            tenant=invoice.tenant_id, settled_at__gte=period.starts_at, settled_at__lt=period.ends_at
-        ).aggregate(total=Coalesce(Sum("cost"), 0))["total"]
-        posted = period.entries.aggregate(total=Coalesce(Sum("entry__amount"), 0))["total"]
-        compared.add(Finding(f"{name}: used", used, invoice.used, invoice.tenant_id))
-        closing = invoice.opening + posted - used
-        compared.add(Finding(f"{name}: closing balance", closing, invoice.closing, invoice.tenant_id))
-        if invoice.from_wallet:
-            paid = prepaid.from_wallet(period, closing=closing, billed=prepaid.billed(invoice))
-            compared.add(Finding(f"{name}: paid from the wallet", paid, invoice.from_wallet, invoice.tenant_id))
-
-
-def _posted_between(first: BillingPeriod, last: BillingPeriod) -> int:
-    """What the ledger moved in the periods between them, which have no documents because nothing was used."""
-    entries = PeriodEntry.objects.filter(period__wallet=first.wallet_id, period__gt=first.pk, period__lt=last.pk)
-    return int(entries.aggregate(total=Coalesce(Sum("entry__amount"), 0))["total"])
+    """A final document says what its period's records and entries say; what a wallet owes is asked for."""
+    for finding in comparing.findings():
+        compared.add(finding)
 
 
 def _lots(compared: Compared) -> None:

@@ -10,7 +10,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Count, Sum
 from django.utils import timezone
 
-from billing.invoices import closing, counts, prepaid, rounding, snapshots
+from billing.invoices import closing, counts, debts, prepaid, rounding, snapshots
 from billing.models import Balance, BillingPeriod, EmptyPeriod, Invoice, LedgerEntry, PeriodEntry
 
 
@@ -75,51 +75,74 @@ def _overwrite(live: Invoice, made: Invoice) -> None:
 
 
 def _made(period: BillingPeriod) -> Invoice | None:
-    used = counts.count(period)
-    movements = _movements(period)
-    if not used.lines and (period.is_postpaid or not movements):
-        return None
+    used, movements = counts.count(period), _movements(period)
     opening = balance_before(period)
-    currency = period.wallet.currency
-    carried_in = _carried_before(period) if period.is_postpaid else 0
-    exact = used.used + carried_in
-    billed = rounding.to_bill(exact, currency)
-    carried = exact - rounding.to_ledger(billed, currency) if period.is_postpaid else 0
-    content = {
-        "lines": [_line(line) for line in used.lines] + _carried_line(carried_in),
+    closing = opening + sum(row["exact"] for row in movements) - used.used
+    content: dict[str, Any] = {
+        "lines": [_line(line) for line in used.lines],
         "movements": movements,
         "requests": used.requests,
         "keys": [_part(part) for part in used.keys],
         "members": [_part(part) for part in used.members],
     }
-    closing = opening + sum(row["exact"] for row in movements) - used.used
+    figures = {"opening": opening, "closing": closing, "used": used.used, "carried": 0}
     if period.is_postpaid:
-        content |= _paid_before(period, closing, billed)
-    figures = {"opening": opening, "closing": closing, "used": used.used, "carried": carried}
+        bill = _bill(period, used.used, closing)
+        content, figures = _with(bill, content), figures | {"carried": bill.carried}
+    if not (used.lines or (bill.is_asking if period.is_postpaid else movements)):
+        return None
     kind = Invoice.Kind.INVOICE if period.is_postpaid else Invoice.Kind.STATEMENT
     hashed = snapshots.digest(snapshots.canonical({"kind": kind.value, "content": content, **figures}))
     return Invoice(
-        period=period, tenant=period.tenant, kind=kind, currency=currency, content=content, content_hash=hashed,
-        **figures,
+        period=period, tenant=period.tenant, kind=kind, currency=period.wallet.currency, content=content,
+        content_hash=hashed, **figures,
     )  # fmt: skip
 
 
-def _paid_before(period: BillingPeriod, closing: int, billed: int) -> dict[str, Any]:
-    """What the wallet has paid of an invoice, in minor units; where that is nothing, no word of it."""
-    paid = prepaid.from_wallet(period, closing=closing, billed=billed)
-    return {"from_wallet": paid} if paid else {}
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Bill:
+    """What makes an invoice of a period's usage: lines beside its own, in ledger units, and how the wallet stands."""
+
+    corrected: int
+    requests: int
+    """How many of them were corrected."""
+    carried_in: int
+    carried: int
+    from_wallet: int
+    """Minor units."""
+    owed: list[dict[str, Any]]
+
+    @property
+    def is_asking(self) -> bool:
+        """Whether it makes an invoice of a period in which nothing was used."""
+        return bool(self.corrected or self.owed)
+
+
+def _bill(period: BillingPeriod, used: int, closing: int) -> _Bill:
+    currency = period.wallet.currency
+    carried_in = _carried_before(period)
+    requests, corrected = debts.corrected(period)
+    corrected = max(corrected, min(0, -used - carried_in))  # an invoice asks; what is beyond stays in the wallet
+    exact = used + corrected + carried_in
+    reckoned = prepaid.reckon(period, closing=closing, exact=exact)
+    owed = debts.rows(period, rounding.to_ledger(reckoned.owed, currency)) if reckoned.owed else []
+    carried = exact - rounding.to_ledger(rounding.to_bill(exact, currency), currency)
+    return _Bill(corrected, requests, carried_in, carried, reckoned.from_wallet, owed)
+
+
+def _with(bill: _Bill, content: dict[str, Any]) -> dict[str, Any]:
+    """The content of an invoice; where the wallet has paid nothing, no word of it."""
+    beside = (counts.Line("", 0, 0, snapshots.CORRECTED, 0, bill.requests, bill.corrected),
+              counts.Line("", 0, 0, snapshots.CARRIED, 0, 1, bill.carried_in))  # fmt: skip
+    lines = content["lines"] + [_line(line) for line in beside if line.amount]
+    paid = {"from_wallet": bill.from_wallet} if bill.from_wallet else {}
+    return content | {"lines": lines, "owed": bill.owed} | paid
 
 
 def _line(line: counts.Line) -> dict[str, Any]:
     values = dataclasses.asdict(line)
     values["exact"] = values.pop("amount")
     return values
-
-
-def _carried_line(amount: int) -> list[dict[str, Any]]:
-    if not amount:
-        return []
-    return [_line(counts.Line("", 0, 0, snapshots.CARRIED, 0, 1, amount))]
 
 
 def _part(part: counts.Part) -> dict[str, Any]:

@@ -18,9 +18,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import pgettext
 
 from billing import amounts
-from billing.invoices import taxes
+from billing.invoices import debts, taxes
 from billing.invoices.counts import FEE, ROUNDING, WRITTEN_OFF
-from billing.invoices.snapshots import CARRIED
+from billing.invoices.snapshots import CARRIED, CORRECTED
 from billing.kinds import KINDS
 from billing.models import CreditNote, LedgerEntry
 from billing.money import MINOR_PLACES
@@ -147,12 +147,13 @@ def kind_label(kind: str) -> str:
         ROUNDING: _("rounding of single requests"),
         WRITTEN_OFF: _("not charged, the balance was used up"),
         CARRIED: _("carried over from the invoice before"),
+        CORRECTED: _("requests that were corrected later"),
     }
     return capfirst(labels.get(kind) or _(_KINDS[kind].label))
 
 
 def _price(line: Mapping[str, Any], currency: str) -> str:
-    if line["kind"] == ROUNDING:
+    if line["kind"] in {ROUNDING, CORRECTED}:
         return ""
     if line["kind"] == FEE:
         return amounts.format_exact(line["rate"], currency, MINOR_PLACES[currency])
@@ -163,8 +164,8 @@ def _price(line: Mapping[str, Any], currency: str) -> str:
 
 
 def _foot(document: Document) -> list[list[str]]:
-    """The rows above what is in the end: none where there is no tax and nothing was paid before."""
-    return [*_taxes(document), *_paid_before(document)]
+    """The rows above what is in the end: none where there is no tax, and nothing was paid or owed before."""
+    return [*_taxes(document), *_before(document)]
 
 
 def _taxes(document: Document) -> list[list[str]]:
@@ -182,11 +183,30 @@ def _taxes(document: Document) -> list[list[str]]:
     return rows
 
 
-def _paid_before(document: Document) -> list[list[str]]:
-    if "from_wallet" not in document:
+def _before(document: Document) -> list[list[str]]:
+    """What stands between the total and what is due: the wallet's money and its debts."""
+    if "due" not in document:
         return []
-    rows = ((_("Total"), document["total"]), (_("Paid from the wallet"), -document["from_wallet"]))
+    rows = [(_("Total"), document["total"])]
+    rows += [(owed_label(row), row["amount"]) for row in document.get("owed", ())]
+    if "from_wallet" in document:
+        rows.append((_("Paid from the wallet"), -document["from_wallet"]))
     return [[label, minor_text(amount, document["currency"])] for label, amount in rows]
+
+
+def owed_label(row: Mapping[str, Any]) -> str:
+    """What left the wallet below zero, and when."""
+    if row["kind"] == debts.BEFORE:
+        return _("Owed from before")
+    values = {"day": _date(row["day"]), "paid_on": _date(row.get("paid_on", row["day"]))}
+    if row["kind"] == debts.DISPUTE:
+        return _("Payment of %(paid_on)s, taken back by its bank on %(day)s") % values
+    labels = {
+        debts.REFUND: _("Refund of %(day)s") % values,
+        debts.ENDED: _("Credit that ended on %(day)s") % values,
+        debts.ADJUSTMENT: _("Adjustment of %(day)s") % values,
+    }
+    return ": ".join(filter(None, (labels[row["kind"]], row["note"])))
 
 
 def _total(document: Document) -> list[str]:
@@ -223,7 +243,7 @@ def _notes(document: Document) -> list[str]:
         notes.append(capfirst(str(CreditNote.Effect(document["effect"]).label)) + ".")
     if document["kind"] == "statement":
         notes.append(_standing(document))
-    if document.get("due") and document["from_wallet"] == document["subtotal"]:
+    if document.get("due") and document.get("from_wallet") == document["subtotal"]:
         notes.append(_("The wallet has paid for the usage; it pays no taxes."))
     if document["kind"] == "invoice" and document.get("exact_carried"):
         carried = amounts.format_amount(document["exact_carried"], document["currency"])

@@ -21,6 +21,9 @@ from billing.models import BillingPeriod, BillingProfile, Invoice, LegalEntity, 
 FORMAT: Final = 1
 CARRIED: Final = "carried"
 """The kind of the line with what the invoice before left over."""
+CORRECTED: Final = "corrected"
+"""The kind of the line with what requests cost more than their records say, or less (billing/corrections.py)."""
+_OF_NOBODY: Final = frozenset({CARRIED, CORRECTED})
 
 
 def canonical(values: Mapping[str, Any]) -> str:
@@ -101,9 +104,9 @@ def _movements(invoice: Invoice) -> tuple[list[dict[str, Any]], int]:
 def _parts(
     parts: Sequence[Mapping[str, Any]], usage: int, drafted: Mapping[str, Any], invoice: Invoice
 ) -> list[dict[str, Any]]:
-    """Shares that add up to what was used as it is shown, beside what was carried over."""
-    carried = sum(line["exact"] for line in drafted["lines"] if line["kind"] == CARRIED)
-    *shown, _carried = rounding.apportion([*(part["exact"] for part in parts), carried], usage, invoice.currency)
+    """Shares that add up to what was used as it is shown, beside what was carried over or corrected."""
+    rest = sum(line["exact"] for line in drafted["lines"] if line["kind"] in _OF_NOBODY)
+    *shown, _rest = rounding.apportion([*(part["exact"] for part in parts), rest], usage, invoice.currency)
     return [dict(part) | {"amount": amount} for part, amount in zip(parts, shown, strict=True)]
 
 
@@ -143,9 +146,14 @@ def frozen(
     }
 
 
-def _due(invoice: Invoice, total: int) -> dict[str, int]:
-    """Of an invoice that the wallet paid something of: how much, and what is left to be paid."""
-    return {"from_wallet": invoice.from_wallet, "due": total - invoice.from_wallet} if invoice.from_wallet else {}
+def _due(invoice: Invoice, total: int) -> dict[str, Any]:
+    """Of an invoice that the wallet paid something of: how much, and what is left to be paid.
+
+    Of one that asks for more than its lines: for what, and what it comes to.
+    """
+    beside = {"from_wallet": invoice.from_wallet, "owed": invoice.content.get("owed")}
+    said = {name: value for name, value in beside.items() if value}
+    return said | {"due": total - invoice.from_wallet + invoice.owed} if said else {}
 
 
 def tax_rows(sums: Sum) -> list[dict[str, Any]]:

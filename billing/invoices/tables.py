@@ -13,7 +13,10 @@ _COLUMNS: Final = ("model", "price_version", "kind", "quantity", "rate_per_milli
 
 
 def lines_csv(document: Document) -> str:
-    """`exact` and the rate are ledger units, `amount` minor units; a fee's rate is of one request."""
+    """`exact` and the rate are ledger units, `amount` minor units; a fee's rate is of one request.
+
+    What is asked for beside the lines follows them, as `owed_` and its kind.
+    """
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(_COLUMNS)
@@ -30,4 +33,6 @@ def lines_csv(document: Document) -> str:
                 document["currency"],
             ]
         )
+    for row in document.get("owed", ()):
+        writer.writerow(["", 0, f"owed_{row['kind']}", 1, 0, row["exact"], row["amount"], document["currency"]])
     return text.getvalue()

@@ -186,9 +186,14 @@ class Invoice(models.Model):
         return int(self.content.get("from_wallet", 0))
 
     @property
+    def owed(self) -> int:
+        """Of an invoice: what it asks for beside its lines, in minor units (billing/invoices/debts.py)."""
+        return sum(row["amount"] for row in self.content.get("owed", ()))
+
+    @property
     def due(self) -> int:
         """Of what is final: what it asks for with taxes and before credit notes, in minor units; of a statement 0."""
-        return 0 if self.kind == self.Kind.STATEMENT else (self.total or 0) - self.from_wallet
+        return 0 if self.kind == self.Kind.STATEMENT else (self.total or 0) - self.from_wallet + self.owed
 
     @property
     def is_settled(self) -> bool:

@@ -43,6 +43,9 @@ class LedgerEntry(AppendOnly):
     OF_INVOICES = "invoice:"
     """How references of entries begin that settle an invoice (billing/invoices/paying.py)."""
 
+    OF_CORRECTIONS = "late-"
+    """How references of entries begin that correct what a request cost (billing/corrections.py)."""
+
     balance = models.ForeignKey(Balance, models.PROTECT, related_name="ledger_entries", verbose_name=_("balance"))
     kind = models.CharField(_("kind"), max_length=12, choices=Kind)
     amount = models.BigIntegerField(_("amount"))

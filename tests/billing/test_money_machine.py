@@ -89,6 +89,7 @@ class Paid:
     left: int
     refunds: list[Any] = field(default_factory=list)
     disputes: list[tuple[str, int]] = field(default_factory=list)
+    lost: list[tuple[str, int]] = field(default_factory=list)
     """Those that are open, and what each has taken."""
 
 
@@ -296,6 +297,25 @@ class MoneyMachine(BooksMachine):
             self._tell(told)
         assert posted == ([("adjustment", amount * CENT)] if is_won else [])
         one.left += amount if is_won else 0
+        if not is_won:
+            one.lost.append((name, amount))
+
+    @precondition(lambda self: any(one.lost for one in self.paid))
+    @rule(pick=PICK, is_told_so=st.booleans())
+    def lost_dispute_is_given_back_after_all(self, pick: int, is_told_so: bool) -> None:
+        lost = [one for one in self.paid if one.lost]
+        one = lost[pick % len(lost)]
+        name, amount = one.lost.pop(0)
+        dispute = self.gateway.objects[name]
+        if is_told_so:
+            dispute["status"] = "won"
+        else:
+            self.gateway.reinstate(dispute, amount)
+        with self._posting() as posted:
+            for type_ in ("charge.dispute.funds_reinstated", "charge.dispute.closed"):
+                self._tell(self.gateway.event(type_, dispute))
+        assert posted == [("adjustment", amount * CENT)]
+        one.left += amount
 
     # --- what the house gives, corrects and takes back ---
 
@@ -448,7 +468,12 @@ class MoneyMachine(BooksMachine):
                 is_payable = (document.state, document.kind, document.is_settled) == ("final", "invoice", False)
                 assert not is_payable or PaymentOrder.objects.filter(tenant=document.tenant, state="open").exists()
                 return
-        net = paid.document["subtotal"] - paid.from_wallet - sum(note.credited for note in paid.credit_notes.all())
+        net = (
+            paid.document["subtotal"]
+            - paid.from_wallet
+            + paid.owed
+            - sum(note.credited for note in paid.credit_notes.all())
+        )
         assert paid.payment.from_wallet + paid.payment.posted == max(0, net) * CENT
         assert posted == ([("top_up", paid.payment.posted)] if paid.payment.posted else [])
 

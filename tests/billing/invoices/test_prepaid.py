@@ -271,7 +271,11 @@ def test_document_that_says_another_sum_of_the_wallet_is_found(postpaid: Custome
 
     last = finalising.finalise(draft.pk, APRIL)
 
-    assert breaks(postpaid) == [f"document {last.number}: paid from the wallet"]
+    name = f"document {last.number}"
+    assert breaks(postpaid) == [
+        f"{name}: paid from the wallet",
+        f"{name}: what the wallet owes and no invoice asks for",
+    ]
 
 
 MONTH = st.tuples(
