@@ -26,6 +26,7 @@ from administration.decisions import is_large, large, operator
 from administration.frame import AddOnlyAdmin, action, display, moved
 from billing import amounts, codes, money
 from billing.amounts import AmountField
+from billing.approvals import NotYours
 from billing.models import CodeBatch
 
 _MADE: Final = "made"
@@ -83,7 +84,7 @@ class CodeBatchAdmin(AddOnlyAdmin):
     list_filter = (("currency", ChoicesDropdownFilter),)
     list_filter_submit = True
     search_fields = ("label",)
-    actions = ("revoke",)  # type: ignore[assignment]  # history, but for this
+    actions = ("approve", "revoke")  # type: ignore[assignment]  # history, but for this
     fields = ("label", "currency", "worth", "number", "per_tenant", "expires_at", "grant_days", "priority",
               "is_confirmed")  # fmt: skip
 
@@ -91,7 +92,7 @@ class CodeBatchAdmin(AddOnlyAdmin):
         if obj is None:
             return self.fields
         shown = ("shown_worth" if name == "worth" else name for name in self.fields if name != "is_confirmed")
-        return (*shown, "shown_redeemed", "created_by", "created_at", "shown_state")
+        return (*shown, "shown_redeemed", "created_by", "created_at", "approved_by", "approved_at", "shown_state")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[CodeBatch]:
         rows: QuerySet[CodeBatch] = super().get_queryset(request)
@@ -111,6 +112,7 @@ class CodeBatchAdmin(AddOnlyAdmin):
         context = {
             **self.admin_site.each_context(request),
             "title": gettext("The new codes"),
+            "is_waiting": obj.is_waiting,
             "opts": self.opts,
             "original": obj,
             "text": text,
@@ -127,13 +129,30 @@ class CodeBatchAdmin(AddOnlyAdmin):
     def shown_redeemed(self, batch: CodeBatch) -> int:
         return int(getattr(batch, "redeemed", 0))
 
-    @display(description=_("state"), label={"valid": "success", "expired": "default", "revoked": "warning"})
+    @display(
+        description=_("state"),
+        label={"valid": "success", "waiting": "warning", "expired": "default", "revoked": "warning"},
+    )
     def shown_state(self, batch: CodeBatch) -> tuple[str, str]:
         if batch.revoked_at is not None:
             return "revoked", gettext("revoked")
         if batch.expires_at is not None and batch.expires_at <= timezone.now():
             return "expired", gettext("expired")
+        if batch.is_waiting:
+            return "waiting", gettext("waits for approval")
         return "valid", gettext("valid")
+
+    @action(description=_("Approve the selected batches"), permissions=("revoke",))
+    def approve(self, request: HttpRequest, queryset: QuerySet[CodeBatch]) -> None:
+        """Each by itself; what is refused is said, and the others are approved."""
+        for batch in queryset:
+            try:
+                codes.approve(batch, by=operator(request))
+            except NotYours as refusal:
+                self.message_user(request, f"{batch}: {refusal}", messages.ERROR)
+            else:
+                self.log_change(request, batch, [{"changed": {"fields": [moved("state", "waiting", "valid")]}}])
+                self.message_user(request, gettext("%s is approved.") % batch, messages.SUCCESS)
 
     @action(description=_("Revoke the selected batches"), permissions=("revoke",))
     def revoke(self, request: HttpRequest, queryset: QuerySet[CodeBatch]) -> None:

@@ -15,6 +15,7 @@ from django.utils.translation import gettext
 
 from accounts.models import RefusedCall, Tenant
 from billing import amounts
+from billing.invoices import mails
 from billing.models import Break, Reservation, UsageRecord
 from billing.payments import alarms
 from routing.models import Channel
@@ -72,9 +73,15 @@ def _of_this_moment() -> list[dict[str, Any]]:
     open_holds, sums = sum(row[1] for row in held), [amounts.format_amount(row[2], row[0]) for row in held]
     open_breaks = Break.objects.filter(closed_at=None).count()
     disabled = Channel.objects.filter(status=Channel.Status.DISABLED).count()
-    reservations, breaks, alarms_, channels = (
+    reservations, breaks, alarms_, channels, documents = (
         reverse(f"admin:{name}_changelist")
-        for name in ("billing_reservation", "billing_break", "billing_paymentalarm", "routing_channel")
+        for name in (
+            "billing_reservation",
+            "billing_break",
+            "billing_paymentalarm",
+            "routing_channel",
+            "billing_invoice",
+        )
     )
     return [
         _figure(
@@ -83,6 +90,10 @@ def _of_this_moment() -> list[dict[str, Any]]:
         ),
         _figure(_HELD, gettext("Open reservations"), reservations, _count(open_holds)),
         _figure(_HELD, gettext("Held now"), reservations, *sums),
+        _figure(
+            "billing.view_invoice", gettext("Documents that could not be mailed"), f"{documents}?mail=given_up",
+            _count(mails.given_up().count()),
+        ),
         _figure(
             "billing.view_break", gettext("Open breaks in the books"), f"{breaks}?closed_at__isempty=1",
             _count(open_breaks),

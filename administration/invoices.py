@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
 from django.db import transaction
-from django.db.models import Model
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
@@ -20,7 +21,7 @@ from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.utils.translation import get_language, gettext
 from django.utils.translation import gettext_lazy as _
-from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
+from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter, DropdownFilter
 from unfold.widgets import (
     UnfoldAdminDecimalFieldWidget,
     UnfoldAdminSelectWidget,
@@ -33,7 +34,7 @@ from administration.frame import Admin, ReadOnlyAdmin, action, back_to, display,
 from administration.lists import NewestPaginator
 from billing import amounts, money
 from billing.amounts import AmountField
-from billing.invoices import crediting, finalising, paying, pdf, sheets
+from billing.invoices import crediting, finalising, mails, paying, pdf, sheets
 from billing.invoices.finalising import CannotFinalise
 from billing.invoices.sheets import minor_amount
 from billing.models import BillingProfile, CreditNote, Invoice, LegalEntity, NumberSeries, ParkedTenant, TaxRate
@@ -92,6 +93,28 @@ def _amount_of_line(label: str, left: int, currency: str) -> forms.DecimalField:
     )
 
 
+class MailFilter(DropdownFilter):  # type: ignore[misc]  # Unfold carries no types
+    """Documents whose mail failed and is tried again, or was given up."""
+
+    title = _("mail")
+    parameter_name = "mail"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, Any]]:
+        return [("failing", _("failed, is tried again")), ("given_up", _("could not be mailed"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Invoice]) -> QuerySet[Invoice]:
+        match self.value():
+            case "failing":
+                return queryset.filter(mail__sent_at=None, mail__tries__range=(1, mails.MOST_TRIES - 1))
+            case "given_up":
+                return queryset.filter(mail__in=mails.given_up())
+        return queryset
+
+
+_Deed = Callable[[Invoice, dict[str, Any], paying.Then], Invoice]
+"""Changes a document by what its form says, and has the log kept in the same transaction."""
+
+
 @admin.register(Invoice)
 class InvoiceAdmin(ReadOnlyAdmin):
     list_display = ("shown_number", "kind", "tenant", "shown_period", "state", "listed_total", "issued_on")
@@ -99,13 +122,17 @@ class InvoiceAdmin(ReadOnlyAdmin):
     paginator = NewestPaginator
     show_full_result_count = False
     list_filter = (("tenant", AutocompleteSelectFilter), ("state", ChoicesDropdownFilter),
-                   ("kind", ChoicesDropdownFilter))  # fmt: skip
+                   ("kind", ChoicesDropdownFilter), MailFilter)  # fmt: skip
     list_filter_submit = True
     search_fields = ("number", "tenant__name")
     search_help_text = _("A document's number, or the name of a tenant.")
     actions_detail = (
         "draw",
-        {"title": _("Actions"), "icon": "bolt", "items": ("pay", "credit", "finalise_now", "void", "pay_once")},
+        {
+            "title": _("Actions"),
+            "icon": "bolt",
+            "items": ("pay", "credit", "finalise_now", "mail_again", "void", "pay_once"),
+        },
     )
     fieldsets = (
         (
@@ -140,7 +167,7 @@ class InvoiceAdmin(ReadOnlyAdmin):
     def finalise_now(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return self._act(
             request, object_id, _("Make it final"),
-            lambda invoice, form: finalising.finalise(invoice.pk),
+            lambda invoice, form, then: _at_once(lambda: finalising.finalise(invoice.pk), then),
             explanation=_("It gets its number now, before its days of review are over, and cannot be changed again."),
         )  # fmt: skip
 
@@ -148,7 +175,7 @@ class InvoiceAdmin(ReadOnlyAdmin):
     def void(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return self._act(
             request, object_id, _("Void it"),
-            lambda invoice, form: finalising.void(invoice.pk, reason=form["reason"]),
+            lambda invoice, form, then: _at_once(lambda: finalising.void(invoice.pk, reason=form["reason"]), then),
             explanation=_("On the day of its issue, unpaid. Its number stays used, and its period is drafted anew."),
         )  # fmt: skip
 
@@ -156,8 +183,8 @@ class InvoiceAdmin(ReadOnlyAdmin):
     def pay(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return self._act(
             request, object_id, _("It was paid"),
-            lambda invoice, form: paying.pay(
-                invoice.pk, reason=form["reason"], is_besides=form["is_besides"], by=operator(request)
+            lambda invoice, form, then: paying.pay(
+                invoice.pk, reason=form["reason"], is_besides=form["is_besides"], by=operator(request), then=then
             ),
             explanation=_(
                 "What was paid into the wallet since then pays for it first, and for its taxes; the rest of what is "
@@ -166,11 +193,30 @@ class InvoiceAdmin(ReadOnlyAdmin):
             form=PayForm,
         )  # fmt: skip
 
+    @action(description=_("Mail it again"), permissions=["operate"], url_path="mail-again")
+    def mail_again(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        invoice = get_object_or_404(Invoice, pk=object_id)
+        form = ReasonForm(request.POST or None)
+        if request.method == "POST" and form.is_valid():
+            if mails.again(invoice.pk):
+                reason = gettext("Reason: %s") % form.cleaned_data["reason"]
+                self.log_change(request, invoice, [{"changed": {"fields": [gettext("mail"), reason]}}])
+                messages.success(request, gettext("It is mailed within a quarter of an hour."))
+            else:
+                messages.error(request, gettext("A draft is not mailed."))
+            return back_to(self, invoice)
+        return form_page(
+            self, request, title=gettext("Mail it again"), form=form, original=invoice, submit=gettext("Mail it again"),
+            explanation=gettext("Also what was mailed before or could not be: to whom the profile names now."),
+        )  # fmt: skip
+
     @action(description=_("It was paid once"), permissions=["operate"], url_path="pay-once")
     def pay_once(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return self._act(
             request, object_id, _("It was paid once"),
-            lambda invoice, form: paying.pay_once(invoice.pk, reason=form["reason"], by=operator(request)),
+            lambda invoice, form, then: paying.pay_once(
+                invoice.pk, reason=form["reason"], by=operator(request), then=then
+            ),
             explanation=_(
                 "It was noted as paid, and the same money was paid into the wallet besides: as much of what was noted "
                 "is taken out again. Where both came, leave it: what is left pays the next invoice, or goes back by a "
@@ -179,17 +225,16 @@ class InvoiceAdmin(ReadOnlyAdmin):
         )  # fmt: skip
 
     def _act(
-        self, request: HttpRequest, object_id: str, title: Any, run: Callable[[Invoice, dict[str, Any]], Invoice], *,
-        explanation: Any, form: type[ReasonForm] = ReasonForm,
+        self, request: HttpRequest, object_id: str, title: Any, run: _Deed, *, explanation: Any,
+        form: type[ReasonForm] = ReasonForm,
     ) -> HttpResponse:  # fmt: skip
-        """Asks for the reason, does it, and keeps the state before and after in the log."""
+        """Asks for the reason, does it, and keeps the state before and after in the log, in the deed's transaction."""
         invoice = get_object_or_404(Invoice, pk=object_id)
         asked = form(request.POST or None)
         if request.method == "POST" and asked.is_valid():
             try:
-                with transaction.atomic():
-                    done = run(invoice, asked.cleaned_data)
-                    self._log(request, invoice, done, asked.cleaned_data["reason"])
+                reason = asked.cleaned_data["reason"]
+                done = run(invoice, asked.cleaned_data, partial(self._log, request, invoice, reason))
             except (GatewayError, CannotFinalise) as error:
                 messages.error(request, str(error))
             else:
@@ -198,7 +243,7 @@ class InvoiceAdmin(ReadOnlyAdmin):
         return form_page(self, request, title=str(title), form=asked, original=invoice, submit=str(title),
                          explanation=str(explanation))  # fmt: skip
 
-    def _log(self, request: HttpRequest, before: Invoice, after: Invoice, reason: str) -> None:
+    def _log(self, request: HttpRequest, before: Invoice, reason: str, after: Invoice) -> None:
         changes = [
             moved(gettext("state"), before.state, after.state),
             moved(gettext("number"), before.number, after.number),
@@ -321,9 +366,18 @@ class InvoiceAdmin(ReadOnlyAdmin):
     @display(description=_("mail"))
     def shown_mail(self, invoice: Invoice) -> str:
         mail = getattr(invoice, "mail", None)
-        if mail is None or mail.sent_at is None:
+        if mail is None or (mail.sent_at is None and not mail.tries):
             return "\N{EN DASH}"
+        if mail.sent_at is None:
+            return gettext("failed %(tries)d times: %(failure)s") % {"tries": mail.tries, "failure": mail.failure}
         return f"{timezone.localtime(mail.sent_at):%Y-%m-%d %H:%M}: {', '.join(mail.recipients)}"
+
+
+def _at_once(deed: Callable[[], Invoice], then: paying.Then) -> Invoice:
+    with transaction.atomic():
+        done = deed()
+        then(done)
+    return done
 
 
 def _link(row: Model, text: str) -> SafeString:

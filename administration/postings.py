@@ -24,7 +24,7 @@ from unfold.widgets import (
 )
 
 from accounts.errors import GatewayError
-from accounts.models import Tenant
+from accounts.models import Tenant, User
 from administration.decisions import ConfirmedForm, operator
 from administration.frame import Admin, ReadOnlyAdmin, action, back_to, display, form_page, moved, table
 from billing import amounts, approvals, balances, grants, ledger
@@ -191,9 +191,14 @@ def logged(entry: LedgerEntry) -> list[dict[str, Any]]:
     ]
 
 
+def _line_preview(wallet: Balance, credit_line: int) -> SafeString:
+    shown = [amounts.amount_html(value, wallet.currency) for value in (wallet.credit_line, credit_line)]
+    return table([gettext("credit line now"), gettext("credit line then")], [tuple(shown)], numeric=frozenset(range(2)))
+
+
 @admin.register(PostingRequest)
 class PostingRequestAdmin(ReadOnlyAdmin):
-    """Large postings: one operator asked, another one approves or rejects."""
+    """Large postings and credit lines: one operator asked, another one approves or rejects."""
 
     list_display = ("created_at", "tenant", "kind", "shown_amount", "note", "created_by", "shown_status", "decided_by")
     list_select_related = ("balance__tenant", "created_by", "decided_by")
@@ -238,7 +243,7 @@ class PostingRequestAdmin(ReadOnlyAdmin):
             return back_to(self, asked)
         return form_page(
             self, request, title=label, form=form, original=asked, submit=label, explanation=asked.note,
-            preview=_preview(asked.balance, asked.amount),
+            preview=(_line_preview if asked.is_credit_line else _preview)(asked.balance, asked.amount),
         )  # fmt: skip
 
     def _decided(self, request: HttpRequest, asked: PostingRequest, form: forms.Form, *, is_approved: bool) -> bool:
@@ -246,7 +251,7 @@ class PostingRequestAdmin(ReadOnlyAdmin):
         by = operator(request)
         try:
             if is_approved:
-                self.log_change(request, asked.balance.tenant, logged(approvals.approve(asked, by=by)))
+                self.log_change(request, asked.balance.tenant, _approved(asked, by))
             else:
                 approvals.reject(asked, by=by)
         except (NotYours, Unfit, GatewayError) as refusal:
@@ -256,3 +261,14 @@ class PostingRequestAdmin(ReadOnlyAdmin):
         self.log_change(request, asked, [{"changed": {"fields": [moved("status", asked.status, after)]}}])
         self.message_user(request, gettext("The request is decided."), messages.SUCCESS)
         return True
+
+
+def _approved(asked: PostingRequest, by: User) -> list[dict[str, Any]]:
+    """Does what was asked for; what the history of the tenant keeps of it."""
+    if not asked.is_credit_line:
+        return logged(approvals.approve(asked, by=by))
+    currency = asked.balance.currency
+    before, after = (
+        amounts.format_amount(line, currency) for line in (approvals.grant_line(asked, by=by), asked.amount)
+    )
+    return [{"changed": {"fields": [moved("credit line", before, after), gettext("Reason: %s") % asked.note]}}]

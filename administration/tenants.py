@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import secrets
 import zoneinfo
 from collections.abc import Iterable
 from typing import Any, Final
@@ -32,9 +33,9 @@ from accounts.models import Member, Tenant
 from administration import postings
 from administration.decisions import ConfirmedForm, ReasonForm, operator
 from administration.frame import Admin, Inline, action, back_to, display, form_page, moved, secret_page
-from billing import amounts, balances, ledger, money, plans
+from billing import amounts, approvals, balances, ledger, money, plans
 from billing.amounts import AmountField
-from billing.models import PricePlan, UsageRollup
+from billing.models import Balance, PostingRequest, PricePlan, UsageRollup
 
 
 class TenantForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable when it runs
@@ -217,6 +218,9 @@ class TenantAdmin(Admin):
         shown = amounts.format_amount(wallet.credit_line, wallet.currency)
         typed = money.to_json_number(wallet.credit_line, wallet.currency)
         form = CreditLineForm(request.POST or None, initial={"credit_line": typed}, currency=wallet.currency)
+        if form.is_valid() and approvals.line_needs_two(wallet, form.cleaned_data["credit_line"]):
+            self._ask_for_line(request, wallet, form.cleaned_data)
+            return back_to(self, tenant)
         if form.is_valid():
             try:
                 ledger.set_credit_line(balance=wallet, credit_line=form.cleaned_data["credit_line"])
@@ -233,6 +237,14 @@ class TenantAdmin(Admin):
             self, request, title=gettext("Set the credit line"), form=form, original=tenant, submit=gettext("Save"),
             explanation=gettext("What the tenant may spend beyond its own money."),
         )  # fmt: skip
+
+    def _ask_for_line(self, request: HttpRequest, wallet: Balance, data: dict[str, Any]) -> None:
+        asked = approvals.request(
+            balance=wallet, kind=PostingRequest.CREDIT_LINE, amount=data["credit_line"], note=data["reason"],
+            reference=f"credit-line:{secrets.token_hex(8)}", created_by=operator(request),
+        )  # fmt: skip
+        self.log_change(request, wallet.tenant, [{"added": {"name": "posting request", "object": asked.reference}}])
+        self.message_user(request, gettext("Another operator has to approve this credit line."), messages.WARNING)
 
     @action(description=_("Issue an API key"), permissions=("issue",), icon="key")
     def issue_key(self, request: HttpRequest, object_id: str) -> HttpResponse:

@@ -1,4 +1,4 @@
-"""Large postings: what one operator asks for and another one approves."""
+"""Large postings, credit lines and batches of codes: what one operator asks for and another one approves."""
 
 from __future__ import annotations
 
@@ -27,10 +27,15 @@ def needs_two(amount: int, currency: str) -> bool:
     return limit is not None and abs(money.to_decimal(amount, currency)) > Decimal(limit)
 
 
+def line_needs_two(balance: Balance, credit_line: int) -> bool:
+    """Whether raising a credit line to so many ledger units takes a second person; lowering one gives nobody money."""
+    return credit_line > balance.credit_line and needs_two(credit_line, balance.currency)
+
+
 def request(
     *,
     balance: Balance,
-    kind: LedgerEntry.Kind,
+    kind: LedgerEntry.Kind | str,
     amount: int,
     reference: str,
     note: str,
@@ -38,7 +43,7 @@ def request(
     priority: int | None = None,
     expires_at: dt.datetime | None = None,
 ) -> PostingRequest:
-    """Keeps a posting until somebody else decides on it; the same reference is kept once."""
+    """Keeps a posting, or a credit line, until somebody else decides on it; the same reference is kept once."""
     terms = {"balance": balance, "kind": kind, "amount": amount, "note": note, "created_by": created_by,
              "priority": priority, "expires_at": expires_at}  # fmt: skip
     row, _is_new = PostingRequest.objects.get_or_create(reference=reference, defaults=terms)
@@ -50,6 +55,8 @@ def approve(asked: PostingRequest, *, by: User) -> LedgerEntry:
 
     Raises NotYours, what `post` does, and Unfit for a grant that has expired meanwhile.
     """
+    if asked.is_credit_line:
+        raise ledger.Unfit(_("A credit line is no posting."))
     if asked.expires_at is not None and asked.expires_at <= timezone.now():
         raise ledger.Unfit(_("A grant expires in the future."))
     with transaction.atomic():
@@ -58,6 +65,15 @@ def approve(asked: PostingRequest, *, by: User) -> LedgerEntry:
             balance=asked.balance, kind=LedgerEntry.Kind(asked.kind), amount=asked.amount, reference=asked.reference,
             note=asked.note, created_by=asked.created_by, priority=asked.priority, expires_at=asked.expires_at,
         )  # fmt: skip
+
+
+def grant_line(asked: PostingRequest, *, by: User) -> int:
+    """Sets the credit line that was asked for, once, and returns the one before. Raises NotYours."""
+    with transaction.atomic():
+        _decide(asked, by, Status.POSTED)
+        before = Balance.objects.select_for_update().get(pk=asked.balance_id).credit_line
+        ledger.set_credit_line(balance=asked.balance, credit_line=asked.amount)
+        return before
 
 
 def reject(asked: PostingRequest, *, by: User) -> None:

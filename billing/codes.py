@@ -17,7 +17,8 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
-from billing import grants
+from billing import approvals, grants
+from billing.approvals import NotYours
 from billing.models import Balance, Code, CodeBatch, CodeTry, LedgerEntry
 
 ALPHABET: Final = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"
@@ -34,7 +35,11 @@ class CannotRedeem(Exception):
 
 
 def make(batch: CodeBatch) -> list[str]:
-    """Saves a new batch with its codes and returns them: they cannot be had again."""
+    """Saves a new batch with its codes and returns them: they cannot be had again.
+
+    Of a batch that is worth so much that it takes two persons none can be redeemed before it is approved.
+    """
+    batch.needs_approval = approvals.needs_two(batch.amount * batch.number, batch.currency)
     with transaction.atomic():
         batch.save(force_insert=True)
         made = [generate() for _code in range(batch.number)]
@@ -106,6 +111,8 @@ def _refuse_unfit(code: Code, wallet: Balance, now: dt.datetime) -> None:
         raise CannotRedeem(_("This code has been redeemed already."))
     if batch.revoked_at is not None:
         raise CannotRedeem(_("This code is no longer valid."))
+    if batch.is_waiting:
+        raise CannotRedeem(_("This code is not valid yet."))
     if batch.expires_at is not None and batch.expires_at <= now:
         raise CannotRedeem(_("This code has expired."))
     if batch.currency != wallet.currency:
@@ -124,6 +131,15 @@ def _grant(code: Code, wallet: Balance, user: User, now: dt.datetime) -> LedgerE
         balance=wallet, amount=batch.amount, reference=f"code:{code.pk}", priority=batch.priority, expires_at=ends,
         note=batch.label, created_by=user,
     )  # fmt: skip
+
+
+def approve(batch: CodeBatch, *, by: User) -> None:
+    """Lets the codes of a large batch be redeemed, once. Raises NotYours for who made it, or if it does not wait."""
+    rows = CodeBatch.objects.filter(pk=batch.pk, needs_approval=True, approved_by=None, revoked_at=None)
+    if batch.created_by_id == by.pk:
+        raise NotYours(_("Another operator than the one who made it has to approve."))
+    if not rows.update(approved_by=by, approved_at=timezone.now()):
+        raise NotYours(_("This batch does not wait for approval."))
 
 
 def revoke(batch: CodeBatch) -> bool:

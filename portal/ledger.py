@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from django import forms
 from django.contrib import messages
+from django.core.paginator import Paginator
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext
@@ -25,6 +26,7 @@ from billing.portions import in_portions
 from billing.spreadsheets import guarded
 
 _MOST_ROWS: Final = 50
+_MOST_GRANTS: Final = 24
 
 
 class RedeemForm(forms.Form):
@@ -127,9 +129,11 @@ def _page(request: TenantRequest, **forms_: forms.Form) -> HttpResponse:
     own = balances.open_wallet(request.tenant)
     standing = grants.standing(own)
     entries, following = _entries(own, request.GET.get("after", ""))
+    page = Paginator(standing.grants, _MOST_GRANTS).get_page(request.GET.get("grants"))
     context = {
         "standing": standing,
-        "grants": _described(standing.grants),
+        "grants": _described(list(page)),
+        "grants_page": page,
         "entries": entries,
         "following": following,
         "is_first": "after" not in request.GET,

@@ -3,11 +3,15 @@
 An invoice asks for usage, which is below zero in the wallet, and for taxes that were added, which never were in it. So
 money that came by other ways brings its usage into the wallet and leaves the taxes outside; money that is in the wallet
 already has paid for the usage by being there, and the taxes are taken out of it.
+
+Rows are locked in this order, here and wherever documents are changed: document, wallet. Closing a month locks the
+wallet alone, and has committed before.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
 from typing import Final
 
 from django.db import transaction
@@ -28,11 +32,14 @@ _Kind = LedgerEntry.Kind
 _TAXES: Final = ":taxes"
 _ONCE: Final = ":once"
 """What follows an invoice in the references of its entries."""
+Then = Callable[[Invoice], object]
+"""What else is done in the transaction that settles an invoice. Callers open none: months are closed before it."""
 
 
 def pay(
-    invoice_id: int, *, reason: str, by: User | None = None, is_besides: bool = False, now: dt.datetime | None = None
-) -> Invoice:
+    invoice_id: int, *, reason: str, by: User | None = None, is_besides: bool = False, now: dt.datetime | None = None,
+    then: Then | None = None,
+) -> Invoice:  # fmt: skip
     """Notes that an invoice was paid, and posts to the wallet what it asked of it and the wallet did not get since.
 
     That is its lines without what the wallet had paid of them before, less what was credited, and less what was paid
@@ -53,6 +60,8 @@ def pay(
         invoice.state, invoice.paid_at, invoice.reason = Invoice.State.PAID, now or timezone.now(), reason
         invoice.save(update_fields=("state", "paid_at", "reason"))
         _settle(invoice, 0 if is_besides else prepaid.paid_in_since(invoice), by)
+        if then is not None:
+            then(invoice)
     return invoice
 
 
@@ -69,7 +78,9 @@ def _settle(invoice: Invoice, paid_in: int, by: User | None) -> None:
         _post(invoice, _Kind.ADJUSTMENT, -taxes, note=_("its taxes, paid from the wallet"), by=by, part=_TAXES)
 
 
-def pay_once(invoice_id: int, *, reason: str, by: User | None = None, now: dt.datetime | None = None) -> Invoice:
+def pay_once(
+    invoice_id: int, *, reason: str, by: User | None = None, now: dt.datetime | None = None, then: Then | None = None
+) -> Invoice:
     """Lets what was paid in since pay a paid invoice in the place of other money, which was noted and never came.
 
     As much of what was posted for it, and of its taxes, is taken out of the wallet: once, and no more than was paid in.
@@ -87,6 +98,8 @@ def pay_once(invoice_id: int, *, reason: str, by: User | None = None, now: dt.da
         if not amount:
             raise InvoiceConflict(_("Nothing was paid into the wallet that could be its payment."))
         _post(invoice, _Kind.ADJUSTMENT, -amount, note=reason, by=by, part=_ONCE)
+        if then is not None:
+            then(invoice)
     return invoice
 
 

@@ -46,6 +46,12 @@ class CodeBatch(models.Model):
         User, models.SET_NULL, null=True, blank=True, editable=False, related_name="+", verbose_name=_("created by")
     )
     created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
+    needs_approval = models.BooleanField(_("needs approval"), default=False, db_default=False, editable=False)
+    """It is worth so much that its codes can be redeemed once another operator than who made them has approved it."""
+    approved_by = models.ForeignKey(
+        User, models.PROTECT, null=True, blank=True, editable=False, related_name="+", verbose_name=_("approved by")
+    )
+    approved_at = models.DateTimeField(_("approved at"), null=True, blank=True, editable=False)
     revoked_at = models.DateTimeField(_("revoked at"), null=True, blank=True, editable=False)
 
     class Meta:
@@ -54,10 +60,19 @@ class CodeBatch(models.Model):
         ordering = ("-id",)
         constraints = (
             models.CheckConstraint(condition=models.Q(amount__gt=0), name="billing_codebatch_amount_positive"),
+            models.CheckConstraint(
+                condition=models.Q(approved_by=None) | ~models.Q(approved_by=models.F("created_by")),
+                name="billing_codebatch_two_persons",
+            ),
         )
 
     def __str__(self) -> str:
         return self.label
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether another operator has to approve it before any of its codes is worth something."""
+        return self.needs_approval and self.approved_by_id is None
 
 
 class Code(models.Model):

@@ -285,6 +285,10 @@ class InvoiceMail(models.Model):
     claimed_at = models.DateTimeField(_("begun at"), null=True)
     sent_at = models.DateTimeField(_("sent at"), null=True)
     recipients = models.JSONField(_("recipients"), default=list)
+    tries = models.PositiveSmallIntegerField(_("tries"), default=0, db_default=0)
+    """That failed; after some of them (billing/invoices/mails.py) nobody tries again by himself."""
+    next_at = models.DateTimeField(_("tried again at"), null=True)
+    failure = models.CharField(_("failure"), max_length=300, blank=True, default="", db_default="")
 
     class Meta:
         verbose_name = _("mail of a document")

@@ -29,7 +29,13 @@ class BalanceAlert(models.Model):
 
 
 class PostingRequest(models.Model):
-    """A posting so large that another operator has to approve it."""
+    """A posting, or a credit line, so large that another operator has to approve it.
+
+    `amount` is what would be posted, or the line that would be granted; ledger units.
+    """
+
+    CREDIT_LINE = "credit_line"
+    KINDS = (*LedgerEntry.Kind.choices, (CREDIT_LINE, _("credit line")))
 
     class Status(models.TextChoices):
         WAITING = "waiting", _("waiting")
@@ -37,7 +43,7 @@ class PostingRequest(models.Model):
         REJECTED = "rejected", _("rejected")
 
     balance = models.ForeignKey(Balance, models.PROTECT, related_name="posting_requests", verbose_name=_("balance"))
-    kind = models.CharField(_("kind"), max_length=12, choices=LedgerEntry.Kind)
+    kind = models.CharField(_("kind"), max_length=12, choices=KINDS)
     amount = models.BigIntegerField(_("amount"))
     reference = models.CharField(_("reference"), max_length=120, unique=True)
     note = models.CharField(_("reason"), max_length=300)
@@ -67,3 +73,7 @@ class PostingRequest(models.Model):
 
     def __str__(self) -> str:
         return self.reference
+
+    @property
+    def is_credit_line(self) -> bool:
+        return self.kind == self.CREDIT_LINE

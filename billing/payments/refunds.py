@@ -227,11 +227,12 @@ def _book_from_gateway(order: PaymentOrder, sent: Refunded) -> PaymentRefund | N
     What still waits for approval gives way to it. What a dispute has already is not taken once more: then None, with an
     alarm, until the dispute is won.
     """
-    shares.make_room(order, sent.amount, "refunded at the gateway")
-    if sent.amount > order.refundable:
+    waiting = order.refunds.filter(state=State.REQUESTED).aggregate(total=Sum("amount", default=0))["total"]
+    if sent.amount > order.refundable + waiting:
         detail = f"{sent.amount} {order.pay_currency} were refunded at the gateway, beyond what is left of the payment"
         _ring(order, sent.id, detail)
         return None
+    shares.make_room(order, sent.amount, "refunded at the gateway")
     refund = _set_aside(
         order, sent.amount, reason="made at the gateway", is_from_gateway=True, may_overdraw=True, external_id=sent.id,
         state=State.SENT, look_at=timezone.now() + LATER,

@@ -60,7 +60,10 @@ ACTIONS: Final = {
         "Remove the second factors (lost device)": "Removed 0 second factors.",
     },
     "auth.group": {"Delete selected groups": ""},
-    "billing.codebatch": {"Revoke the selected batches": "Revoked 1 batch."},
+    "billing.codebatch": {
+        "Approve the selected batches": "spare is approved.",
+        "Revoke the selected batches": "Revoked 1 batch.",
+    },
     "billing.quota": {"End the selected quotas": "1 quota has ended."},
     "billing.quotadefault": {"Delete selected default quotas": ""},
     "billing.taxrate": {"Delete selected tax rates": ""},
@@ -134,6 +137,7 @@ LINKS: Final = {
         "Make it final": "/admin/billing/invoice/{pk}/finalise/",
         "PDF": "/admin/billing/invoice/{pk}/draw/",
         "It was paid": "/admin/billing/invoice/{pk}/pay/",
+        "Mail it again": "/admin/billing/invoice/{pk}/mail-again/",
         "It was paid once": "/admin/billing/invoice/{pk}/pay-once/",
         "Void it": "/admin/billing/invoice/{pk}/void/",
         "Issue a credit note": "/admin/billing/invoice/{pk}/credit/",
@@ -209,6 +213,7 @@ def rows(record: UsageRecord, charlie: User, api_key: ApiKey) -> dict[str, Model
 def _batch() -> CodeBatch:
     batch = CodeBatch(label="spare", amount=1, currency="USD", number=1)
     codes.make(batch)
+    CodeBatch.objects.update(needs_approval=True)
     return batch
 
 

@@ -14,13 +14,14 @@ from django.utils import timezone
 
 from accounts.models import ApiKey, Tenant, User
 from billing import ledger
-from billing.invoices import drafts, finalising, jobs, paying
+from billing.invoices import drafts, finalising, jobs, mails, paying
 from billing.kinds import Usage
 from billing.models import (
     Balance,
     BillingProfile,
     CreditNote,
     Invoice,
+    InvoiceMail,
     LedgerEntry,
     LegalEntity,
     Price,
@@ -303,3 +304,31 @@ def test_rate_of_a_tax_follows_the_one_that_has_ended_and_is_saved_again(desk: B
 
     assert page.press("Save", percent="10.5").status == 302
     assert TaxRate.objects.filter(percent="10.5").exists()
+
+
+# --- mails that fail -------------------------------------------------------------------------------------------------
+
+
+def test_document_that_could_not_be_mailed_is_counted_found_and_mailed_again(desk: Browser, draft: Invoice) -> None:
+    finalising.finalise(draft.pk)
+    fields = {"tries": mails.MOST_TRIES, "failure": "no such mailbox", "next_at": timezone.now()}
+    InvoiceMail.objects.filter(invoice=draft).update(**fields)
+    figures = {figure["label"]: figure for figure in desk.open("/admin/").response.context["figures"]}
+    figure = figures["Documents that could not be mailed"]
+    assert (figure["lines"], page_of(desk, draft).text.count("failed 10 times: no such mailbox")) == (("1",), 1)
+    draft.refresh_from_db()
+    assert str(draft.number) in desk.open(figure["link"]).text
+    assert str(draft.number) not in desk.open(figure["link"].replace("given_up", "failing")).text
+
+    act(desk, draft, "Mail it again", reason="the address is right now")
+
+    row = InvoiceMail.objects.get(invoice=draft)
+    assert (row.tries, row.next_at, row.failure) == (0, None, "")
+    assert mails.due() == [(draft.pk, draft.tenant_id)]
+    assert "Reason: the address is right now" in last_log()
+
+
+def test_draft_is_not_mailed(desk: Browser, draft: Invoice) -> None:
+    before = LogEntry.objects.count()
+    assert "A draft is not mailed." in act(desk, draft, "Mail it again", reason="x").text
+    assert (mails.due(), LogEntry.objects.count()) == ([], before)

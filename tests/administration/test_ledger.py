@@ -241,6 +241,36 @@ def test_who_may_only_look_decides_nothing(asked: PostingRequest, wallet: Balanc
     assert available(wallet) == 5 * NANO
 
 
+def line_form(desk: Browser, tenant: Tenant, **typed: Any) -> Page:
+    page = desk.open(reverse("admin:accounts_tenant_change", args=(tenant.pk,))).click("Set the credit line")
+    return page.press("Save", **({"reason": "a partner"} | typed))
+
+
+def test_very_large_credit_line_waits_for_somebody_else(
+    desk: Browser, oscar: Browser, tenant: Tenant, wallet: Balance
+) -> None:
+    assert line_form(desk, tenant, credit_line="10000.01").press("Save", is_confirmed=True).status == 302
+    asked = PostingRequest.objects.get()
+    assert (asked.kind, asked.amount, available(wallet)) == ("credit_line", 10_000_010_000_000, 5 * NANO)
+    assert "Another operator than the one who asked" in row(desk, asked).click("Approve").press("Approve").text
+
+    page = row(oscar, asked).click("Approve")
+    assert says(page, "10,000.01 USD")
+    assert page.press("Approve").status == 302
+
+    wallet.refresh_from_db()
+    assert (wallet.credit_line, wallet.available) == (10_000_010_000_000, 5 * NANO + 10_000_010_000_000)
+    message = LogEntry.objects.filter(object_id=str(tenant.pk)).first()
+    assert message is not None
+    assert "credit line: 0.00" in message.get_change_message()
+
+
+def test_credit_line_below_the_limit_is_set_at_once(desk: Browser, tenant: Tenant, wallet: Balance) -> None:
+    assert line_form(desk, tenant, credit_line="10000").press("Save", is_confirmed=True).status == 302
+    wallet.refresh_from_db()
+    assert (wallet.credit_line, PostingRequest.objects.count()) == (10_000 * NANO, 0)
+
+
 # --- codes -----------------------------------------------------------------------------------------------------------
 
 
@@ -293,6 +323,25 @@ def test_batch_that_is_worth_much_is_asked_for_once_more(desk: Browser) -> None:
     asked.press("Save", is_confirmed=True)
 
     assert CodeBatch.objects.get().amount == 400 * NANO
+
+
+def test_batch_above_the_limit_waits_for_another_operator(
+    desk: Browser, oscar: Browser, alice: User, wallet: Balance
+) -> None:
+    page = make_batch(desk, worth="4000").press("Save", is_confirmed=True)
+    assert "Another operator has to approve the batch" in page.text
+    code = html.document_fromstring(page.text).xpath("string(//pre)").split()[1].split(",")[0]
+    batch = CodeBatch.objects.get()
+    listed = reverse("admin:billing_codebatch_changelist")
+    assert "waits for approval" in desk.open(listed).text
+    own = desk.open(listed).run("Approve the selected batches", batch).landed().text
+    assert "Another operator than the one who made it" in own
+    with pytest.raises(codes.CannotRedeem):
+        codes.redeem(code, balance=wallet, user=alice)
+
+    assert "is approved." in oscar.open(listed).run("Approve the selected batches", batch).landed().text
+
+    assert codes.redeem(code, balance=wallet, user=alice).amount == 4000 * NANO
 
 
 def test_batch_is_revoked(desk: Browser) -> None:

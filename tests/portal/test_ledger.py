@@ -16,7 +16,7 @@ from accounts.models import ApiKey, Tenant, User
 from accounts.tenants import open_tenant
 from billing import balances, codes, grants, ledger
 from billing.models import Balance, BalanceAlert, CodeBatch, LedgerEntry, Price
-from tests.pages import Browser
+from tests.pages import Browser, Page
 from tests.records import reservation, usage_record
 
 PAGE = "portal:billing"
@@ -64,6 +64,47 @@ def test_page_says_what_is_there_and_where_it_came_from(
     assert "Welcome" in page.text
     assert "with a credit line of" in page.text
     assert ends.strftime("%Y-%m-%d") in page.text
+
+
+def many_grants(wallet: Balance, number: int) -> None:
+    for place in range(number):
+        grants.give(balance=wallet, amount=DOLLAR, reference=f"g{place}", note=f"no. {place}", priority=place + 1)
+
+
+def shown(page: Page) -> list[str]:
+    return [grant.note for grant in page.response.context["grants"]]
+
+
+def test_grants_are_listed_by_pages_in_their_order(
+    alices: Browser, wallet: Balance, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    many_grants(wallet, 30)  # and the one that the tenant has
+    first = alices.open(reverse(PAGE))
+    assert shown(first) == ["", *(f"no. {place}" for place in range(23))]
+    assert "Spent sooner" not in first.links
+    assert first.response.context["standing"].granted == 35 * DOLLAR
+
+    second = first.click("Spent later")
+
+    assert shown(second) == [f"no. {place}" for place in range(23, 30)]
+    assert "Spent later" not in second.links
+    assert shown(second.click("Spent sooner")) == shown(first)
+    grants.draw(wallet, timezone.now())  # as each hour does
+    with django_assert_max_num_queries(20):
+        alices.get(reverse(PAGE))
+
+
+def test_pages_of_grants_and_of_the_ledger_do_not_move_each_other(alices: Browser, wallet: Balance) -> None:
+    many_grants(wallet, 60)
+    page = alices.open(reverse(PAGE)).click("Spent later").click("Older")
+    assert (shown(page)[0], "Spent sooner" in page.links, "Newest" in page.links) == ("no. 23", True, True)
+    assert shown(page.click("Newest"))[0] == "no. 23"
+
+
+@pytest.mark.parametrize("forged", ["0", "-1", "999", "x", "9" * 30])
+def test_forged_page_of_grants_is_one_that_there_is(alices: Browser, wallet: Balance, forged: str) -> None:
+    many_grants(wallet, 30)
+    assert shown(alices.open(reverse(PAGE) + f"?grants={forged}"))
 
 
 def test_wallet_without_entries_says_what_will_stand_there(alice: User) -> None:

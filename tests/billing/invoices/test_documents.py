@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import datetime as dt
 import io
 import time
 from typing import Any
@@ -11,11 +12,11 @@ import pytest
 from django.core import mail
 from django.utils import translation
 
-from accounts.models import Member, User
+from accounts.models import Member, Tenant, User
 from billing import reconciliation
-from billing.invoices import crediting, finalising, mails, pdf, sheets, tables
+from billing.invoices import crediting, finalising, jobs, mails, pdf, sheets, tables
 from billing.kinds import Usage
-from billing.models import CreditNote, Invoice, InvoiceMail, LedgerEntry
+from billing.models import BillingProfile, CreditNote, Invoice, InvoiceMail, LedgerEntry, ParkedTenant
 from tests.billing.invoices.customers import APRIL, CENT, Customer, customer, utc
 
 
@@ -187,6 +188,65 @@ def test_mail_that_the_server_refuses_stays_due(postpaid: Customer, settings: An
 
     row = InvoiceMail.objects.get(invoice=invoice)
     assert (row.claimed_at, row.sent_at) == (None, None)
+
+
+@pytest.fixture
+def refused(postpaid: Customer, settings: Any) -> Invoice:
+    """A document to an address whose server takes nothing."""
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", 1
+    BillingProfile.objects.filter(tenant=postpaid.tenant).update(email="gone@example.com")
+    postpaid.spend(CENT)
+    return postpaid.final()
+
+
+def waits(invoice: Invoice, tenant: Tenant, at: dt.datetime) -> bool:
+    return mails.due(at, tenant.pk) == [(invoice.pk, tenant.pk)]
+
+
+def test_mail_that_fails_is_tried_later_each_time_and_in_the_end_by_nobody(
+    refused: Invoice, postpaid: Customer, caplog: pytest.LogCaptureFixture
+) -> None:
+    tenant, moment, pauses = postpaid.tenant, APRIL, []
+    for _try in range(mails.MOST_TRIES):
+        assert waits(refused, tenant, moment)
+        assert not jobs.of_wallet(postpaid.wallet.pk, moment)
+        row = InvoiceMail.objects.get(invoice=refused)
+        assert row.next_at is not None
+        assert not waits(refused, tenant, row.next_at - dt.timedelta(seconds=1))
+        pauses.append((row.next_at - moment) / dt.timedelta(minutes=15))
+        moment = row.next_at
+
+    assert pauses == [1, 2, 4, 8, 16, 32, 64, 96, 96, 96]
+    assert not waits(refused, tenant, moment + dt.timedelta(days=99))
+    assert (row.sent_at, row.tries, "refused" in row.failure) == (None, 10, True)
+    assert list(mails.given_up().filter(invoice__tenant=tenant)) == [row]
+    assert sum("could not be mailed" in each.message for each in caplog.records) == 1
+    assert ParkedTenant.objects.get(tenant=tenant).step == "mail"
+    assert not mails.send(refused.pk, moment)
+
+
+def test_mail_that_was_given_up_is_sent_again_if_somebody_says_so(refused: Invoice, settings: Any) -> None:
+    InvoiceMail.objects.filter(invoice=refused).update(tries=10, next_at=APRIL, failure="no such mailbox")
+    settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+
+    assert mails.again(refused.pk)
+
+    assert mails.send(refused.pk, APRIL)
+    row = InvoiceMail.objects.get(invoice=refused)
+    assert (row.sent_at is None, row.tries, row.failure, row.recipients) == (False, 0, "", ["gone@example.com"])
+    assert [message.to for message in mail.outbox] == [["gone@example.com"]]
+
+
+def test_mail_that_failed_waits_behind_new_ones(refused: Invoice, entity: object) -> None:
+    InvoiceMail.objects.filter(invoice=refused).update(tries=1)
+    other = customer(postpaid=True)
+    other.spend(CENT)
+    new = other.final()
+
+    waiting = [invoice_id for invoice_id, _tenant in mails.due(APRIL)]
+
+    assert waiting.index(new.pk) < waiting.index(refused.pk)
 
 
 def test_voided_document_is_not_mailed(postpaid: Customer) -> None:
