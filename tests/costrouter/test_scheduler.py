@@ -39,3 +39,19 @@ def _last_beat(watcher: psycopg.Connection) -> float:
     row = watcher.execute("SELECT extract(epoch FROM heartbeat_at) FROM billing_process").fetchone()
     assert row is not None
     return float(row[0])
+
+
+def test_old_changes_of_keys_are_cleared(
+    migrated_postgres_url: Callable[[], str], start_gateway: Callable[..., Gateway]
+) -> None:
+    url = migrated_postgres_url()
+    with psycopg.connect(url, autocommit=True) as watcher:
+        columns = "INSERT INTO accounts_keychange (tenant_id, xact, at)"
+        watcher.execute(f"{columns} VALUES (1, 5, now() - interval '1 hour'), (2, 6, now())")
+        start_gateway(database_url=url)
+        deadline, text = time.monotonic() + 10, "SELECT tenant_id, cleared FROM accounts_keychange ORDER BY id"
+        while (rows := watcher.execute(text).fetchall())[0][0] == 1:
+            assert time.monotonic() < deadline, "nobody clears"
+            time.sleep(0.05)
+
+    assert rows == [(2, None), (None, 6)]
