@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple
 from django.db import connection
 from django.db.models import Max, QuerySet, Sum
 
-from accounts.authentication import Caller
+from accounts.callers import Caller
 from accounts.errors import GatewayError, is_plain_name
 from accounts.models import RefusedCall, Tenant
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from django.db import connection
 from django.utils import timezone
 
-from accounts.authentication import NO_LEGS, Legs
+from accounts.callers import NO_LEGS, Legs
 from accounts.key_rows import is_one_of
 from billing import balances, quotas
 from billing.quotas import Drawing

@@ -18,7 +18,7 @@ from django.db import transaction
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
-from accounts.authentication import SpendingLimit
+from accounts.callers import SpendingLimit
 from accounts.models import ApiKey, Tenant, User
 from billing import spending
 from billing.models import Balance, Quota, QuotaDefault

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from accounts import database
-from accounts.authentication import Caller, SpendingLimit
+from accounts.callers import Caller, SpendingLimit
 from billing import quotas
 from billing.models import Quota
 

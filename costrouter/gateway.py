@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.conf import settings
 
-from accounts.authentication import KeyCache
+from accounts.key_cache import KeyCache
 from accounts.limits import Limiter
 from accounts.networks import parse_networks
 from accounts.origins import Origins

@@ -21,7 +21,7 @@ from django.db import Error, InterfaceError, OperationalError, connection
 from django.utils import timezone
 
 from accounts import key_changes, refusals, schema
-from accounts.authentication import write_last_used
+from accounts.key_cache import write_last_used
 from billing import alerts, grants, idempotency, months, notices, processes, reconciliation, recovery, rollups, trials
 from billing.invoices import jobs as invoices
 from billing.payments import gateways

@@ -14,7 +14,7 @@ import msgspec
 import orjson
 
 from accounts import database
-from accounts.authentication import Caller, InvalidApiKey
+from accounts.callers import Caller, InvalidApiKey
 from accounts.models import ApiKey, RateLimits
 from billing import statements
 from billing.models import UsageRecord

@@ -21,7 +21,8 @@ from django.http import Http404
 from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated, NotFound, PermissionDenied, Throttled
 from rest_framework.views import APIView
 
-from accounts.authentication import Caller, InvalidApiKey, KeyRefused, whose
+from accounts.authentication import whose
+from accounts.callers import Caller, InvalidApiKey, KeyRefused
 from accounts.errors import GatewayError
 from accounts.limits import RateLimited
 from accounts.networks import client_address

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from accounts.authentication import Caller
+from accounts.callers import Caller
 from accounts.origins import Origins
 from routing.api.headers import Headers, RequestHeaders
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import Any, Final
 
-from accounts.authentication import Caller
+from accounts.callers import Caller
 from accounts.errors import InvalidRequest
 from routing.catalogue.snapshot import ModelView, Snapshot
 from routing.endpoints.base import is_served

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from accounts.authentication import Caller
+from accounts.callers import Caller
 from accounts.errors import InvalidRequest
 from billing.money import EXPONENT, decimal_text
 from billing.prices import Tariff

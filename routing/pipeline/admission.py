@@ -7,7 +7,7 @@ from typing import Final
 
 from msgspec import structs
 
-from accounts.authentication import SpendingLimit
+from accounts.callers import SpendingLimit
 from accounts.limits import Standing
 from billing.books import Hold
 from billing.money import PER_MILLION, to_json_number

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from accounts.authentication import Caller, SpendingLimit
+from accounts.callers import Caller, SpendingLimit
 from billing.books import Idempotency
 from billing.prices import Tariff
 from routing.catalogue.snapshot import ModelView, RouteView, Snapshot

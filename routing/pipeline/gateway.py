@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from accounts.authentication import KeyCache
+from accounts.key_cache import KeyCache
 from accounts.limits import Limiter
 from accounts.origins import Origins
 from accounts.refusals import Refusals

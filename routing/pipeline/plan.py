@@ -10,7 +10,7 @@ from typing import Final, NoReturn
 
 import msgspec
 
-from accounts.authentication import Caller
+from accounts.callers import Caller
 from billing.kinds import NOTHING, Kind
 from billing.money import EXPONENT, PER_MILLION
 from billing.prices import Tariff, lines

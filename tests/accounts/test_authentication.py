@@ -18,21 +18,10 @@ from pytest_django.fixtures import Settings
 from pytest_django.plugin import DjangoDbBlocker
 
 from accounts import keys
-from accounts.authentication import (
-    FRESH_SECONDS,
-    STALE_SECONDS,
-    UNKNOWN_SECONDS,
-    AccountDeactivated,
-    ApiKeyAuthentication,
-    Caller,
-    InvalidApiKey,
-    IpNotAuthorized,
-    KeyCache,
-    Legs,
-    _keep,
-    write_last_used,
-)
+from accounts.authentication import ApiKeyAuthentication
+from accounts.callers import AccountDeactivated, Caller, InvalidApiKey, IpNotAuthorized, Legs
 from accounts.errors import ServiceUnavailable
+from accounts.key_cache import FRESH_SECONDS, STALE_SECONDS, UNKNOWN_SECONDS, KeyCache, _keep, write_last_used
 from accounts.key_rows import KeyRow
 from accounts.keys import IssuedKey
 from accounts.limits import Limits

@@ -11,7 +11,8 @@ from functools import partial
 import pytest
 from pytest_django.plugin import DjangoDbBlocker
 
-from accounts.authentication import FRESH_SECONDS, STALE_SECONDS, Caller, KeyCache
+from accounts.callers import Caller
+from accounts.key_cache import FRESH_SECONDS, STALE_SECONDS, KeyCache
 from accounts.key_changes import Position
 from accounts.keys import IssuedKey
 from accounts.models import ApiKey, KeyChange, Tenant

@@ -18,7 +18,7 @@ from django.utils import timezone
 from pytest_django.plugin import DjangoDbBlocker
 
 from accounts import key_changes, keys
-from accounts.authentication import KeyCache, write_last_used
+from accounts.key_cache import KeyCache, write_last_used
 from accounts.key_changes import KEPT, MOST, Changes, Position
 from accounts.models import ApiKey, KeyChange, Member, Tenant, User
 from billing import balances, legs, quotas

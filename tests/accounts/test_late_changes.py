@@ -14,7 +14,7 @@ import pytest
 from pytest_django.plugin import DjangoDbBlocker
 
 from accounts import key_changes, keys
-from accounts.authentication import KeyCache
+from accounts.key_cache import KeyCache
 from accounts.keys import IssuedKey
 from accounts.models import ApiKey, KeyChange, Tenant
 from tests import servers

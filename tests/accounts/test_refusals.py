@@ -13,7 +13,7 @@ from pytest_django import DjangoAssertNumQueries
 from pytest_django.plugin import DjangoDbBlocker
 
 from accounts import refusals
-from accounts.authentication import Caller
+from accounts.callers import Caller
 from accounts.errors import GatewayError, InvalidRequest, ServiceUnavailable
 from accounts.models import ApiKey, RefusedCall, Tenant
 from accounts.refusals import KEPT, MOST_KINDS, Narrowing, Refusals

@@ -11,7 +11,8 @@ from typing import Any
 from django.db import connection
 
 from accounts import keys
-from accounts.authentication import Caller, KeyCache, Legs
+from accounts.callers import Caller, Legs
+from accounts.key_cache import KeyCache
 from accounts.key_rows import KeyRow
 from accounts.keys import IssuedKey
 from accounts.models import Tenant

@@ -8,7 +8,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from accounts import keys
-from accounts.authentication import NO_LEGS, Legs
+from accounts.callers import NO_LEGS, Legs
 from accounts.models import ApiKey, Tenant
 from billing import balances
 from billing.legs import legs_of_key

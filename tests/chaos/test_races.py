@@ -19,7 +19,7 @@ import pytest
 from django.utils import timezone
 
 from accounts import keys
-from accounts.authentication import UNKNOWN_SECONDS
+from accounts.key_cache import UNKNOWN_SECONDS
 from accounts.models import ApiKey, Tenant
 from billing import quotas
 from billing.models import Balance

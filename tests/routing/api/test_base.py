@@ -15,7 +15,7 @@ from rest_framework.parsers import JSONParser
 from rest_framework.permissions import AllowAny, BasePermission
 from rest_framework.throttling import BaseThrottle, UserRateThrottle
 
-from accounts.authentication import Caller
+from accounts.callers import Caller
 from accounts.pacing import Pace
 from accounts.refusals import Refusals
 from routing.api.base import ApiRequest, ApiResponse, GatewayView, json_response

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from accounts.authentication import Caller
+from accounts.callers import Caller
 from billing.prices import Tariff
 from routing.api import models
 from routing.catalogue.snapshot import ChannelView, ModelView, RouteView, Snapshot

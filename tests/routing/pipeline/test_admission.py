@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from accounts.authentication import SpendingLimit
+from accounts.callers import SpendingLimit
 from accounts.limits import Standing
 from billing.books import HELD, Hold, HoldOutcome, Progress, Refused, Settlement
 from billing.prices import Tariff, ceiling

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 import pytest
 
-from accounts.authentication import Caller
+from accounts.callers import Caller
 from accounts.models import Tenant
 from billing import balances, ledger
 from billing.models import Balance, LedgerEntry, Price, Reservation, UsageRecord

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 import pytest
 
-from accounts.authentication import Caller
+from accounts.callers import Caller
 from billing.prices import Tariff
 from routing.catalogue.snapshot import ChannelView, ModelView, RouteView, Snapshot
 from routing.endpoints.base import LEAST_USEFUL_OUTPUT, Endpoint
