@@ -129,6 +129,16 @@ def test_what_was_before_the_first_month_is_the_opening_balance(database: str) -
     assert (statement.opening, statement.used, statement.closing) == (700, 11, 689)
 
 
+def test_first_moment_of_the_first_month_is_not_before_it(database: str) -> None:
+    one = customer(since=utc(2026, 3, 1))
+    one.post(LedgerEntry.Kind.TOP_UP, 1000, utc(2026, 3, 1))
+    one.spend(11, at=utc(2026, 3, 1))
+
+    (statement,) = one.close()
+
+    assert (statement.opening, statement.used, statement.closing) == (0, 11, 989)
+
+
 def test_wallet_that_was_there_before_begins_where_its_installation_says(database: str) -> None:
     one = customer(since=utc(2025, 1, 1))
     Balance.objects.filter(pk=one.wallet.pk).update(closed_through=utc(2026, 3, 1))
@@ -328,9 +338,10 @@ def test_threshold_makes_no_period_without_length_and_leaves_the_end_of_a_month_
     assert closing.close_at_threshold(wallet_of(postpaid), 1, at) is None
 
 
-def test_zone_changed_to_where_the_month_is_over_already_ends_it_with_the_next(postpaid: Customer) -> None:
+@pytest.mark.parametrize("hour", [17, 20], ids=["at that moment", "for three hours"])
+def test_zone_changed_to_where_the_month_is_over_already_ends_it_with_the_next(postpaid: Customer, hour: int) -> None:
     """Its last hours after a threshold lie in what is the next month there: no period runs backwards."""
-    at = utc(2026, 3, 31, 20)
+    at = utc(2026, 3, 31, hour)
     postpaid.spend(600)
     assert closing.close_at_threshold(wallet_of(postpaid), 1, at) is not None
     Tenant.objects.filter(pk=postpaid.tenant.pk).update(time_zone="Asia/Ho_Chi_Minh")

@@ -389,6 +389,12 @@ def test_payment_changes_no_document_of_a_month_that_was_closed_before_it(postpa
     assert (reckoned.from_wallet, april.from_wallet, april.owed) == (500, 500, 0)
 
 
+def test_threshold_of_nothing_is_not_passed_without_usage(postpaid: Customer) -> None:
+    postpaid.post(LedgerEntry.Kind.ADJUSTMENT, -100 * CENT, utc(2026, 3, 16))
+
+    assert not threshold_passed(postpaid, 0, utc(2026, 3, 20))
+
+
 def test_threshold_counts_neither_what_is_held_nor_what_was_paid_in(postpaid: Customer) -> None:
     paid_in(postpaid, 100)
     used(postpaid, 600)
