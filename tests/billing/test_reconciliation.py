@@ -22,7 +22,7 @@ from billing.models import (
     UsageRecord,
     UsageRollup,
 )
-from tests.records import NOON, usage_record
+from tests.records import NOON, reservation, usage_record
 
 Record = Callable[..., UsageRecord]
 
@@ -91,6 +91,13 @@ def test_right_books_have_no_break(tenant: Tenant, record: Record) -> None:
 def test_balance_that_was_moved_by_hand_is_found(wallet: Balance, by: int) -> None:
     tamper(wallet, by)
     assert findings() == [("identity", f"balance {wallet.pk}", by)]
+
+
+def test_what_requests_in_flight_hold_is_in_the_wallet(wallet: Balance, record: Record) -> None:
+    reservation(record(cost=5))
+    tamper(wallet, -7)
+
+    assert findings() == []
 
 
 def test_request_that_was_taken_from_another_wallet_is_found(
@@ -180,10 +187,10 @@ def test_break_of_a_channel_freezes_no_tenant(tenant: Tenant, record: Record) ->
 
 
 def test_daily_run_is_one_of_all_processes(tenant: Tenant) -> None:
-    runs = [reconciliation.run_daily(NOON + dt.timedelta(hours=hours)) for hours in (0, 11, 12)]
+    runs = [reconciliation.run_daily(NOON + dt.timedelta(hours=hours)) for hours in (0, 11, 12, 36)]
 
-    assert [run is not None for run in runs] == [True, False, True]
-    assert Reconciliation.objects.count() == 2
+    assert [run is not None for run in runs] == [True, False, True, True]
+    assert Reconciliation.objects.count() == 3
 
 
 def test_break_is_alarmed_once_and_freezes_its_tenant_alone(

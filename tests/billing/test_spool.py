@@ -51,9 +51,12 @@ def test_last_line_of_each_request_is_what_is_read(tmp_path: Path) -> None:
 
 
 def test_what_is_written_can_be_read_at_once(tmp_path: Path) -> None:
+    path = spool.path_of(tmp_path, OWNER)
     with opened(tmp_path) as one:
+        file = path.stat().st_ino
         one.note(progress(1, 5))
         assert notes(tmp_path) == [progress(1, 5)]
+        assert path.stat().st_ino == file  # a line more, not a file anew
 
 
 @pytest.mark.parametrize(
