@@ -494,6 +494,21 @@ def test_spool_that_is_found_when_its_process_is_long_forgotten_corrects(
     assert_books_add_up()
 
 
+def test_spool_that_knows_no_more_than_the_record_leaves_the_last_word_to_the_outcome(
+    books: Books, rich: Account, dead: str
+) -> None:
+    held = rich.hold(300)
+    books.post([held], [], dead)
+    note = Progress(held.id, "first", rich.price.pk, Usage(input=20, output=30))
+    books.note_progress([note])
+    assert settle_dead_owners() == 1
+
+    corrections.correct([note])
+    corrections.settle_late(rich.settlement(held.id, 120, held=300))
+
+    assert ([corrections.of(record) for record in rich.records], rich.available) == ([40], 1000 - 120)
+
+
 def test_every_note_of_a_long_spool_corrects(books: Books, rich: Account, dead: str) -> None:
     """They are looked up some hundreds at a time."""
     held = rich.hold(300)
