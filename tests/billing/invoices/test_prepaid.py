@@ -393,6 +393,7 @@ def test_threshold_of_nothing_is_not_passed_without_usage(postpaid: Customer) ->
     postpaid.post(LedgerEntry.Kind.ADJUSTMENT, -100 * CENT, utc(2026, 3, 16))
 
     assert not threshold_passed(postpaid, 0, utc(2026, 3, 20))
+    assert postpaid.periods == []
 
 
 def test_threshold_counts_neither_what_is_held_nor_what_was_paid_in(postpaid: Customer) -> None:
