@@ -43,7 +43,10 @@ class BatchForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable
     )
 
     is_confirmed = forms.BooleanField(
-        label=_("Yes, all of them together are worth so much"), required=False, widget=UnfoldBooleanWidget()
+        label=_("Yes, all of them together are worth so much"),
+        required=False,
+        widget=UnfoldBooleanWidget(),
+        help_text=_("Only where you are asked to look once more."),
     )
 
     class Meta:

@@ -256,6 +256,10 @@ class InvoiceAdmin(ReadOnlyAdmin):
         if invoice.state not in {Invoice.State.FINAL, Invoice.State.PAID}:
             messages.error(request, gettext("Only a final document can be credited."))
             return back_to(self, invoice)
+        left = crediting.left(invoice).total
+        if not left:
+            messages.error(request, gettext("There is nothing to credit."))
+            return back_to(self, invoice)
         form = CreditForm(request.POST or None, invoice=invoice)
         if request.method == "POST" and form.is_valid():
             try:
@@ -269,7 +273,10 @@ class InvoiceAdmin(ReadOnlyAdmin):
         return form_page(
             self, request, title=gettext("Issue a credit note"), form=form, original=invoice,
             submit=gettext("Issue the credit note"),
-            explanation=gettext("It is final at once. Taxes are given back in proportion."),
+            explanation=gettext(
+                "It is final at once. Taxes are given back in proportion; %(left)s of the document are left altogether."
+            )
+            % {"left": minor_amount(left, invoice.currency)},
         )  # fmt: skip
 
     def _credit(self, request: HttpRequest, invoice: Invoice, form: CreditForm) -> CreditNote:

@@ -43,14 +43,18 @@ class RefundForm(ReasonForm):
     )
     field_order = ("amount", "reason", "may_overdraw")
 
-    def __init__(self, *args: Any, currency: str, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, order: PaymentOrder, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.currency = currency
-        self.fields["amount"].label = f"{gettext('Amount')} ({currency})"
+        self.currency = order.pay_currency
+        left = amounts.format_amount(units.to_ledger(order.refundable, self.currency), self.currency)
+        self.fields["amount"].label = f"{gettext('Amount')} ({self.currency})"
+        self.fields["amount"].help_text = gettext("%(left)s are left.") % {"left": left}
 
     def clean_amount(self) -> int:
         """In coins."""
         amount = amounts.ledger_units(self.cleaned_data["amount"], self.currency)
+        if amount <= 0:
+            raise forms.ValidationError(gettext("Enter a positive amount."))
         try:
             return units.to_coins(amount, self.currency)
         except ValueError as error:
@@ -135,7 +139,7 @@ class PaymentOrderAdmin(ReadOnlyAdmin):
     def refund(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Asks for a refund; its own page approves it."""
         order = get_object_or_404(PaymentOrder, pk=object_id)
-        form = RefundForm(request.POST or None, currency=order.pay_currency)
+        form = RefundForm(request.POST or None, order=order)
         if form.is_valid():
             try:
                 made = refunds.request(order, by=operator(request), **form.cleaned_data)

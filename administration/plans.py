@@ -29,7 +29,10 @@ class PricePlanForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscript
     """A markup that moves far is asked for once more: it changes every price that follows the list, at once."""
 
     is_confirmed = forms.BooleanField(
-        label=_("Yes, its prices move so far"), required=False, widget=UnfoldBooleanWidget()
+        label=_("Yes, its prices move so far"),
+        required=False,
+        widget=UnfoldBooleanWidget(),
+        help_text=_("Only where you are asked to look once more."),
     )
 
     class Meta:

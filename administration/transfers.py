@@ -112,7 +112,12 @@ class ExchangeRateForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscr
     price = AmountField(
         label=_("Costs"), widget=UnfoldAdminDecimalFieldWidget(attrs={"step": "any", "inputmode": "decimal"})
     )
-    is_confirmed = forms.BooleanField(label=_("Yes, it moved so much"), required=False, widget=UnfoldBooleanWidget())
+    is_confirmed = forms.BooleanField(
+        label=_("Yes, it moved so much"),
+        required=False,
+        widget=UnfoldBooleanWidget(),
+        help_text=_("Only where you are asked to look once more."),
+    )
     LEAP = Decimal("0.05")
 
     class Meta:

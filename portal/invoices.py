@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
 from django import forms
@@ -17,15 +18,25 @@ from accounts.access import TenantRequest, billing_page, tenant_page
 from accounts.models import Tenant
 from billing.invoices import paying, pdf, sheets, tables
 from billing.models import BillingProfile, CreditNote, Invoice
+from billing.models.sellers import COUNTRY
 
 _ON_A_PAGE = 24
+
+
+class CountryField(forms.CharField):
+    """Two letters, in whatever case they are typed."""
+
+    def to_python(self, value: Any) -> str:
+        return str(super().to_python(value)).upper()
 
 
 class ProfileForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable when it runs
     class Meta:
         model = BillingProfile
         fields = ("name", "address", "country", "tax_id", "email", "language")
+        field_classes = {"country": CountryField}
         widgets = {"address": forms.Textarea(attrs={"rows": 4})}
+        error_messages = {"country": {"max_length": COUNTRY.message}}
 
 
 def final(tenant: Tenant) -> QuerySet[Invoice]:

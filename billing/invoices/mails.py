@@ -20,7 +20,7 @@ from django.utils import timezone, translation
 
 from accounts.models import Member
 from billing import letters
-from billing.invoices import pdf
+from billing.invoices import pdf, sheets
 from billing.models import BillingProfile, Invoice, InvoiceMail
 
 log = logging.getLogger(__name__)
@@ -102,11 +102,15 @@ def message(invoice: Invoice, recipients: list[str]) -> EmailMessage:
     names = ("total", "from_wallet", "due")
     context: dict[str, Any] = {name: _amount(document, name) for name in names if name in document} | {
         "document": document,
+        "is_due": sheets.due(document) > 0,
         "tenant": invoice.tenant,
         "site_url": settings.SITE_URL,
         "invoice": invoice,
     }
     with translation.override(document["language"]):
+        context |= {name: sheets.day_text(document["period"][f"{name}_day"]) for name in ("first", "last")}
+        if document["kind"] == Invoice.Kind.STATEMENT:
+            context["standing"] = sheets.standing(document)
         subject = " ".join(render_to_string("mail/invoice_subject.txt", context).split())
         mail = EmailMessage(subject, render_to_string("mail/invoice.txt", context), None, recipients)
     mail.attach(f"{invoice.number}.pdf", pdf.render(document), "application/pdf")

@@ -103,10 +103,11 @@ def taxed(subtotal: int, taxes: Sequence[Tax]) -> Sum:
 def credited(subtotal: int, taxes: Sequence[Tax], *, left: int, taxes_left: Sequence[int], total_left: int) -> Sum:
     """The foot of a credit note over lines of `subtotal`, of a document that has so much `left` of each.
 
-    No tax row is given back beyond what is left of it, nor more altogether than is left of the document: notes made
-    under another rounding cannot add up to a cent more than was billed. The last note takes exactly the rest.
+    No tax row is given back beyond what is left of it, no more of the lines than their sum (which negative ones lower),
+    and nothing altogether beyond what is left of the document: notes made under another rounding cannot add up to a
+    cent more than was billed. The last note takes exactly the rest.
     """
-    if subtotal == left:
+    if subtotal >= left:
         amounts = list(taxes_left)
     else:
         amounts = [min(tax.amount, rest) for tax, rest in zip(taxed(subtotal, taxes).taxes, taxes_left, strict=True)]
@@ -114,5 +115,5 @@ def credited(subtotal: int, taxes: Sequence[Tax], *, left: int, taxes_left: Sequ
     rows = tuple(
         Tax(tax.name, tax.percent, tax.is_inclusive, amount) for tax, amount in zip(taxes, amounts, strict=True)
     )
-    net = min(subtotal - included, total_left - sum(amounts))
+    net = min(min(subtotal, left) - included, total_left - sum(amounts))
     return Sum(net, rows, net + sum(amounts))

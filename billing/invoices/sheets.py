@@ -20,6 +20,7 @@ from django.utils.translation import pgettext
 from billing import amounts
 from billing.invoices import debts, taxes
 from billing.invoices.counts import FEE, ROUNDING, WRITTEN_OFF
+from billing.invoices.rounding import to_minor
 from billing.invoices.snapshots import CARRIED, CORRECTED
 from billing.kinds import KINDS
 from billing.models import CreditNote, LedgerEntry
@@ -54,11 +55,11 @@ def sheet(document: Document, language: str | None = None) -> Sheet:
             "facts": _facts(document),
             "seller": _party(_("Seller"), document["seller"]),
             "buyer": _party(_("Customer"), document["buyer"]),
-            "bank": document["seller"]["bank"] if document["kind"] == "invoice" and document.get("due", True) else "",
+            "bank": document["seller"]["bank"] if document["kind"] == "invoice" and due(document) else "",
             "bank_title": _("Payment to"),
             "balance_title": _("Balance"),
             "balance": _balance(document),
-            "lines_title": _("Usage") if document["kind"] != "credit_note" else _("Credited"),
+            "lines_title": _lines_title(document),
             "heads": [_("Item"), _("Quantity"), _("Unit price"), _("Amount (%s)") % document["currency"]],
             "groups": _groups(document),
             "foot": _foot(document),
@@ -67,6 +68,15 @@ def sheet(document: Document, language: str | None = None) -> Sheet:
             "share_heads": [_("Requests"), _("Amount (%s)") % document["currency"]],
             "notes": _notes(document),
         }
+
+
+def due(document: Document) -> int:
+    """What an invoice leaves to be paid, in minor units."""
+    return int(document.get("due", document["total"]))
+
+
+def _lines_title(document: Document) -> str:
+    return pgettext("lines of a credit note", "Credited") if document["kind"] == "credit_note" else _("Usage")
 
 
 def _title(document: Document) -> str:
@@ -78,16 +88,17 @@ def _facts(document: Document) -> list[list[str]]:
     period = document["period"]
     facts = [
         [_("Number"), document["number"] or _("DRAFT")],
-        [_("Date"), _date(document["issued_on"])],
-        [_("Period"), f"{_date(period['first_day'])} \N{EN DASH} {_date(period['last_day'])}"],
+        [_("Date"), day_text(document["issued_on"])],
+        [_("Period"), f"{day_text(period['first_day'])} \N{EN DASH} {day_text(period['last_day'])}"],
         [capfirst(_("time zone")), period["time_zone"]],
     ]
     if of := document.get("credits"):
-        facts.insert(2, [_("Corrects"), f"{of['number']}, {_date(of['issued_on'])}"])
+        facts.insert(2, [_("Corrects"), f"{of['number']}, {day_text(of['issued_on'])}"])
     return facts
 
 
-def _date(text: str) -> str:
+def day_text(text: str) -> str:
+    """A day, as documents keep it, for people who read the present language."""
     return date_format(dt.date.fromisoformat(text), pgettext("format of a document's date", "N j, Y"))
 
 
@@ -126,18 +137,26 @@ def _groups(document: Document) -> list[Sheet]:
             {
                 "title": title if model else "",
                 "sum": minor_text(sum(line["amount"] for line in lines), document["currency"]) if model else "",
-                "rows": [_row(line, document["currency"]) for line in lines],
+                "rows": [_row(line, document) for line in lines],
             }
         )
     return groups
 
 
-def _row(line: Mapping[str, Any], currency: str) -> list[str]:
+def _row(line: Mapping[str, Any], document: Document) -> list[str]:
+    currency, label = document["currency"], kind_label(line["kind"])
     amount = minor_text(line["amount"], currency)
+    if document["kind"] == "credit_note" and _is_part(line, currency):  # of which quantity and price say nothing
+        return [_("%s, in part") % label, "", "", amount]
     if line["kind"] in {WRITTEN_OFF, CARRIED}:
-        return [kind_label(line["kind"]), "", "", amount]
+        return [label, "", "", amount]
     quantity = number_format(line["quantity"], use_l10n=True, force_grouping=True)
-    return [kind_label(line["kind"]), quantity, _price(line, currency), amount]
+    return [label, quantity, _price(line, currency), amount]
+
+
+def _is_part(line: Mapping[str, Any], currency: str) -> bool:
+    """Whether a credit note gives back less of the line than its whole, beyond what rounding makes."""
+    return to_minor(line["exact"], currency) - int(line["amount"]) > 1
 
 
 def kind_label(kind: str) -> str:
@@ -164,8 +183,17 @@ def _price(line: Mapping[str, Any], currency: str) -> str:
 
 
 def _foot(document: Document) -> list[list[str]]:
-    """The rows above what is in the end: none where there is no tax, and nothing was paid or owed before."""
-    return [*_taxes(document), *_before(document)]
+    """The rows above what is in the end: none without tax, and where nothing was paid, owed or written off before."""
+    return [*_beyond(document), *_taxes(document), *_before(document)]
+
+
+def _beyond(document: Document) -> list[list[str]]:
+    """Of a credit note's lines what is not given back, since the document came to less or others gave it back."""
+    included = sum(tax["amount"] for tax in document["taxes"] if tax["is_inclusive"])
+    beyond = document["subtotal"] - included - document["net"]
+    if not beyond:
+        return []
+    return [[_("Beyond what is left of the document"), minor_text(-beyond, document["currency"])]]
 
 
 def _taxes(document: Document) -> list[list[str]]:
@@ -198,7 +226,7 @@ def owed_label(row: Mapping[str, Any]) -> str:
     """What left the wallet below zero, and when."""
     if row["kind"] == debts.BEFORE:
         return _("Owed from before")
-    values = {"day": _date(row["day"]), "paid_on": _date(row.get("paid_on", row["day"]))}
+    values = {"day": day_text(row["day"]), "paid_on": day_text(row.get("paid_on", row["day"]))}
     if row["kind"] == debts.DISPUTE:
         return _("Payment of %(paid_on)s, taken back by its bank on %(day)s") % values
     labels = {
@@ -210,8 +238,7 @@ def owed_label(row: Mapping[str, Any]) -> str:
 
 
 def _total(document: Document) -> list[str]:
-    label, amount = _total_label(document), document.get("due", document["total"])
-    return [label, minor_amount(amount, document["currency"])]
+    return [_total_label(document), minor_amount(due(document), document["currency"])]
 
 
 def _total_label(document: Document) -> str:
@@ -242,7 +269,7 @@ def _notes(document: Document) -> list[str]:
         notes.append(_("Reason: %s") % document["reason"])
         notes.append(capfirst(str(CreditNote.Effect(document["effect"]).label)) + ".")
     if document["kind"] == "statement":
-        notes.append(_standing(document))
+        notes.append(standing(document))
     if document.get("due") and document.get("from_wallet") == document["subtotal"]:
         notes.append(_("The wallet has paid for the usage; it pays no taxes."))
     if document["kind"] == "invoice" and document.get("exact_carried"):
@@ -251,11 +278,13 @@ def _notes(document: Document) -> list[str]:
     return notes
 
 
-def _standing(document: Document) -> str:
+def standing(document: Document) -> str:
     """Whether a statement leaves anything to be paid in."""
     closing, currency = document["balance"]["closing"], document["currency"]
     if closing < 0:
         return _("The wallet is below zero: %s are to be paid in.") % minor_amount(-closing, currency)
+    if not document["lines"]:
+        return _("Nothing was used, and nothing is to be paid.")
     return _("Nothing is to be paid. The usage was taken from the wallet when it arose.")
 
 

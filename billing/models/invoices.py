@@ -268,8 +268,8 @@ class CreditNote(AppendOnly):
     @property
     def credited(self) -> int:
         """What the wallet had paid for the lines, in minor units: without taxes that were added to them."""
-        lines: dict[str, int] = self.lines
-        return min(sum(lines.values()), self.total)
+        added = sum(tax["amount"] for tax in self.document["taxes"] if not tax["is_inclusive"])
+        return self.total - int(added)
 
     @property
     def document(self) -> dict[str, Any]:

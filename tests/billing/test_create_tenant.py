@@ -25,7 +25,8 @@ def test_tenant_has_an_owner_and_its_credit(db: None) -> None:
     assert (member.tenant.name, member.user.email, member.role) == ("Example Ltd", "owner@example.com", "owner")
     assert not member.user.has_usable_password()
     assert Balance.objects.get().available == 25_000_000_000
-    assert LedgerEntry.objects.get().kind == LedgerEntry.Kind.GRANT
+    entry = LedgerEntry.objects.get()
+    assert (entry.kind, entry.note) == (LedgerEntry.Kind.GRANT, "")
 
 
 def test_wallet_is_opened_also_without_credit(db: None) -> None:

@@ -116,7 +116,7 @@ def test_billing_profile_is_saved_and_stands_on_the_next_document(alices: Browse
         "language": "vi",
     }
 
-    answer = alices.open(reverse("portal:billing_profile")).press("Save", **typed)
+    answer = alices.open(reverse("portal:billing_profile")).press("Save", **typed | {"country": "vn"})
 
     assert answer.location == reverse(LIST)
     profile = BillingProfile.objects.get(tenant=tenant)
@@ -124,11 +124,21 @@ def test_billing_profile_is_saved_and_stands_on_the_next_document(alices: Browse
     assert (profile.billed, profile.threshold, profile.tax_exemption) == ("prepaid", None, "")
 
 
-@pytest.mark.parametrize(("field", "typed"), [("country", "vietnam"), ("email", "nobody"), ("name", "")], ids=str)
-def test_profile_that_cannot_be_meant_is_refused(alices: Browser, tenant: Tenant, field: str, typed: str) -> None:
+@pytest.mark.parametrize(
+    ("field", "typed", "said"),
+    [
+        ("country", "vietnam", "Two capital letters, such as VN"),
+        ("email", "nobody", "a valid email address"),
+        ("name", "", "is required"),
+    ],
+    ids=str,
+)
+def test_profile_that_cannot_be_meant_is_refused(
+    alices: Browser, tenant: Tenant, field: str, typed: str, said: str
+) -> None:
     page = alices.open(reverse("portal:billing_profile")).press("Save", **{field: typed})
 
-    assert page.status == 200
+    assert (page.status, said in page.text) == (200, True)
     assert not BillingProfile.objects.filter(tenant=tenant).exists()
 
 

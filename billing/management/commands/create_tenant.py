@@ -37,7 +37,6 @@ class Command(BaseCommand):
                     kind=LedgerEntry.Kind.GRANT,
                     amount=amount,
                     reference=f"opening:{tenant.pk}",
-                    note="create_tenant",
                 )
         self.stdout.write(f"{tenant.pk} {tenant.name}")
 

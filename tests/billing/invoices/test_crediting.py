@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import uuid
+from contextlib import suppress
 
 import pytest
 from django.core.exceptions import ValidationError
@@ -251,6 +252,24 @@ def test_note_is_history(postpaid: Customer) -> None:
     with pytest.raises(DatabaseError):
         CreditNote.objects.filter(pk=note.pk).update(total=1)
     assert CreditNote.objects.get(pk=note.pk).total == 100
+
+
+@pytest.mark.parametrize(
+    "parts", [(100,), (50, 50), (2, *(4,) * 24, 2)], ids=["at once", "in halves", "in small parts"]
+)
+def test_wallet_gets_back_what_it_paid_where_a_part_was_written_off(postpaid: Customer, parts: tuple[int, ...]) -> None:
+    TaxRate.objects.create(jurisdiction="VN", name="VAT", percent=10, starts_on=dt.date(2026, 1, 1))
+    postpaid.use(postpaid.price(), Usage(input=100 * CENT), cost=60 * CENT, claimed_cost=100 * CENT)
+    invoice = postpaid.final()
+    assert (invoice.document["net"], invoice.total) == (60, 66)
+    before = postpaid.available
+
+    for part in parts:
+        with suppress(InvoiceConflict):  # once nothing is left
+            crediting.credit(invoice.pk, lines={0: part}, effect=Effect.OFFSET, reason="a part")
+
+    assert sum(note.total for note in invoice.credit_notes.all()) == 66
+    assert postpaid.available == before + 60 * CENT
 
 
 def test_note_of_a_document_with_a_negative_line_gives_back_what_is_left(prepaid: Customer) -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import csv
 import datetime as dt
 import io
+import json
+import struct
 import time
+import zlib
 from typing import Any
 
 import pytest
@@ -117,6 +120,78 @@ def test_credit_note_is_drawn_and_names_what_it_corrects(prepaid: Customer) -> N
     assert pdf.render(note.document).startswith(b"%PDF-")
 
 
+def test_note_shows_what_it_gives_back_of_lines_and_why_it_is_less_than_they_are(prepaid: Customer) -> None:
+    prepaid.use(prepaid.price(model="m"), Usage(input=100 * CENT), cost=60 * CENT, claimed_cost=100 * CENT)
+    prepaid.spend(20 * CENT)
+    statement = prepaid.final()
+    part = crediting.credit(statement.pk, lines={0: 30}, effect=CreditNote.Effect.WALLET, reason="an outage")
+    rest = crediting.credit(statement.pk, lines={0: 70, 1: 20}, effect=CreditNote.Effect.WALLET, reason="all of it")
+
+    first, last = (sheets.sheet(note.document, "en") for note in (part, rest))
+
+    assert (first["groups"][0]["rows"], first["foot"]) == ([["Input, in part", "", "", "0.30"]], [])
+    assert [group["rows"] for group in last["groups"]] == [
+        [["Input, in part", "", "", "0.70"]], [["Input", "200,000,000", "0.001 / 1M", "0.20"]]
+    ]  # fmt: skip
+    assert last["foot"] == [["Beyond what is left of the document", "-0.40"]]
+    assert last["total"] == ["Total credited", "0.50\xa0USD"]
+
+
+def test_document_with_nothing_to_pay_names_no_account(postpaid: Customer) -> None:
+    document = document_of(postpaid, models=1)
+    document["seller"] |= {"bank": "First Bank\n1023456789"}
+
+    assert sheets.sheet(document | {"total": 1})["bank"]
+    assert not sheets.sheet(document | {"total": 0})["bank"]
+    assert not sheets.sheet(document | {"total": 1, "from_wallet": 1, "due": 0})["bank"]
+
+
+def test_statement_of_a_month_without_usage_says_so(prepaid: Customer) -> None:
+    prepaid.post(LedgerEntry.Kind.TOP_UP, 500 * CENT, utc(2026, 3, 2))
+
+    assert sheets.sheet(prepaid.final().document, "en")["notes"] == ["Nothing was used, and nothing is to be paid."]
+
+
+def test_long_words_stay_inside_of_the_page(postpaid: Customer) -> None:
+    document = document_of(postpaid, models=1)
+    word = "n" * 200
+    document["buyer"] |= {"name": word, "email": f"{word}@example.com"}
+    document["lines"][0] |= {"model": word}
+    document["keys"] = [{"name": word, "requests": 1, "amount": 1}]
+
+    (page,) = pdf.pages(document, resolution=24)
+
+    assert is_white(page, right_of=0.92)
+
+
+def is_white(png: bytes, *, right_of: float) -> bool:
+    """Whether nothing is drawn in the part of the page's width that begins there."""
+    width, height = struct.unpack(">2I", png[16:24])
+    data, at = b"", 8
+    while at < len(png):
+        length, name = struct.unpack(">I4s", png[at : at + 8])
+        data += png[at + 8 : at + 8 + length] if name == b"IDAT" else b""
+        at += length + 12
+    raw = zlib.decompress(data)
+    step = (len(raw) // height - 1) // width
+    rows, above = [], bytearray(width * step)
+    for start in range(0, len(raw), width * step + 1):
+        above = _unfiltered(raw[start], raw[start + 1 : start + 1 + width * step], above, step)
+        rows.append(above)
+    return all(set(row[int(width * right_of) * step :]) == {255} for row in rows)
+
+
+def _unfiltered(kind: int, line: bytes, above: bytearray, step: int) -> bytearray:
+    """A line of pixels from what the PNG says of it (PNG specification, 9.2)."""
+    found = bytearray(line)
+    for place, byte in enumerate(line):
+        left = found[place - step] if place >= step else 0
+        corner = above[place - step] if place >= step else 0
+        nearest = min((left, above[place], corner), key=lambda one: abs(left + above[place] - corner - one))
+        found[place] = byte + (0, left, above[place], (left + above[place]) // 2, nearest)[kind] & 255
+    return found
+
+
 def test_table_for_machines_has_integers_and_no_formulas(postpaid: Customer) -> None:
     postpaid.use(postpaid.price(model=f"=cmd|' /C calc'!A0,{postpaid.tenant.pk}"), Usage(input=CENT + 1))
     document = postpaid.final().document
@@ -146,6 +221,33 @@ def test_document_is_mailed_once_with_its_pdf(entity: object) -> None:
     assert (name, kind) == (f"{invoice.number}.pdf", "application/pdf")
     assert content == pdf.render(invoice.document)
     assert InvoiceMail.objects.get(invoice=invoice).recipients == ["books@example.com"]
+
+
+def written(one: Customer, **changed: Any) -> str:
+    """The mail about the customer's document, on one line; without its link."""
+    invoice = one.final()
+    invoice.snapshot = json.dumps(invoice.document | changed)
+    return " ".join(str(mails.message(invoice, ["a@example.com"]).body).split()[:-1])
+
+
+def test_mail_of_an_invoice_says_what_is_due(postpaid: Customer) -> None:
+    postpaid.spend(123 * CENT)
+
+    assert written(postpaid).endswith("of what was used from March 1, 2026 to March 31, 2026: 1.23 USD. It is due.")
+
+
+def test_mail_of_an_invoice_that_the_wallet_paid_says_so(postpaid: Customer) -> None:
+    postpaid.spend(123 * CENT)
+
+    text = written(postpaid, from_wallet=123, due=0)
+
+    assert text.endswith("1.23 USD. It was paid from the wallet; nothing is due.")
+
+
+def test_mail_of_a_statement_says_whether_anything_is_to_be_paid(prepaid: Customer) -> None:
+    prepaid.spend(123 * CENT)
+
+    assert written(prepaid).endswith("1.23 USD was used. The wallet is below zero: 1.23 USD are to be paid in.")
 
 
 def test_without_an_address_owners_and_billing_members_get_it(postpaid: Customer) -> None:
