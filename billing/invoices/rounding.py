@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from math import floor
 
 from billing.money import EXPONENT, MINOR_PLACES
 
@@ -103,17 +104,30 @@ def taxed(subtotal: int, taxes: Sequence[Tax]) -> Sum:
 def credited(subtotal: int, taxes: Sequence[Tax], *, left: int, taxes_left: Sequence[int], total_left: int) -> Sum:
     """The foot of a credit note over lines of `subtotal`, of a document that has so much `left` of each.
 
-    No tax row is given back beyond what is left of it, no more of the lines than their sum (which negative ones lower),
-    and nothing altogether beyond what is left of the document: notes made under another rounding cannot add up to a
-    cent more than was billed. The last note takes exactly the rest.
+    Of each tax row goes what the lines are of what is left of them, no more of the lines than their sum (which negative
+    ones lower), and nothing altogether beyond what is left of the document: notes made under another rounding cannot
+    add up to a cent more than was billed. The last note takes exactly the rest, and tax that lies in the lines never
+    outlasts them, in however small parts they go.
     """
-    if subtotal >= left:
-        amounts = list(taxes_left)
-    else:
-        amounts = [min(tax.amount, rest) for tax, rest in zip(taxed(subtotal, taxes).taxes, taxes_left, strict=True)]
-    included = sum(amount for tax, amount in zip(taxes, amounts, strict=True) if tax.is_inclusive)
+    part = Fraction(subtotal, left) if subtotal < left else Fraction(1)
+    inside = _shares([rest if tax.is_inclusive else 0 for tax, rest in zip(taxes, taxes_left, strict=True)], part)
+    amounts = [
+        amount if tax.is_inclusive else half_up(rest * part)
+        for tax, rest, amount in zip(taxes, taxes_left, inside, strict=True)
+    ]
+    included = sum(inside)
     rows = tuple(
         Tax(tax.name, tax.percent, tax.is_inclusive, amount) for tax, amount in zip(taxes, amounts, strict=True)
     )
     net = min(min(subtotal, left) - included, total_left - sum(amounts))
     return Sum(net, rows, net + sum(amounts))
+
+
+def _shares(wholes: Sequence[int], part: Fraction) -> list[int]:
+    """This part (at most 1) of each, the sum of them rounded half up, by largest remainder."""
+    exact = [whole * part for whole in wholes]
+    shares = [floor(each) for each in exact]
+    by_remainder = sorted(range(len(exact)), key=lambda place: shares[place] - exact[place])
+    for place in by_remainder[: half_up(sum(exact, Fraction(0))) - sum(shares)]:
+        shares[place] += 1
+    return shares

@@ -274,14 +274,14 @@ def test_credit_line_has_its_reason_and_a_large_one_is_asked_for_once_more(
     form = _page(desk, tenant).click("Set the credit line")
 
     assert form.press("Save", credit_line="5").status == 200
-    asked = form.press("Save", credit_line="100000", reason="contract 7")
+    asked = form.press("Save", credit_line="10000", reason="contract 7")
     assert "look at the amount once more" in asked.text
     wallet.refresh_from_db()
     assert wallet.credit_line == 0
     assert asked.press("Save", is_confirmed=True).status == 302
 
     wallet.refresh_from_db()
-    assert wallet.credit_line == 100_000 * NANO
+    assert wallet.credit_line == 10_000 * NANO
     assert "Reason: contract 7" in LogEntry.objects.latest("pk").get_change_message()
 
 

@@ -161,13 +161,18 @@ def test_last_minor_unit_of_a_line_is_credited_and_what_has_nothing_left_is_no_l
     assert crediting.left(invoice) == crediting.Left({0: 0, 1: 495}, [], 495)
 
 
-def test_last_note_of_small_parts_is_of_the_tax_that_their_roundings_left(postpaid: Customer) -> None:
+def test_notes_of_small_parts_give_the_tax_back_with_the_lines(postpaid: Customer) -> None:
     TaxRate.objects.create(jurisdiction="VN", name="VAT", percent=50, starts_on=dt.date(2026, 1, 1), is_inclusive=True)
     invoice = paid(postpaid, 4)
 
     notes = [crediting.credit(invoice.pk, lines={0: 1}, effect=Effect.WALLET, reason="a cent") for _ in range(4)]
 
-    assert [(note.net, note.taxes, note.total) for note in notes] == [*[(1, [0], 1)] * 3, (0, [1], 1)]
+    assert [(note.net, note.taxes, note.total) for note in notes] == [
+        (1, [0], 1),
+        (1, [0], 1),
+        (0, [1], 1),
+        (1, [0], 1),
+    ]
 
 
 def test_entry_of_a_note_has_as_much_of_its_reason_as_fits(postpaid: Customer) -> None:

@@ -179,7 +179,7 @@ def test_e11_second_credit_note_is_capped_at_the_remainder() -> None:
 
 
 def test_e11_net_gives_way_where_taxes_and_lines_are_more_than_what_is_left() -> None:
-    back = credited(4_214, [tax("20")], left=9_999, taxes_left=[843], total_left=5_056)
+    back = credited(4_214, [tax("20")], left=4_214, taxes_left=[843], total_left=5_056)
 
     assert (back.net, back.taxes[0].amount, back.total) == (4_213, 843, 5_056)
 
@@ -200,6 +200,22 @@ def test_credit_notes_never_give_back_more_than_the_document(
         assert min([0, *taxes_left]) == 0
 
     assert (left, total_left, sum(taxes_left)) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("subtotal", [12, 100, 777])
+@pytest.mark.parametrize("percents", [("8.25",), ("20", "10")])
+def test_lines_with_their_tax_included_go_back_cent_by_cent(subtotal: int, percents: tuple[str, ...]) -> None:
+    """Each rounded by itself had no tax, until one of them had all of it and was less than nothing."""
+    whole = taxed(subtotal, [tax(percent, is_inclusive=True) for percent in percents])
+    taxes_left, total_left = [row.amount for row in whole.taxes], whole.total
+
+    for left in range(subtotal, 0, -1):
+        back = credited(1, whole.taxes, left=left, taxes_left=taxes_left, total_left=total_left)
+        assert (back.total, min(back.net, *(row.amount for row in back.taxes))) == (1, 0)
+        taxes_left = [rest - row.amount for rest, row in zip(taxes_left, back.taxes, strict=True)]
+        total_left -= back.total
+
+    assert (total_left, sum(taxes_left)) == (0, 0)
 
 
 @pytest.mark.parametrize(
