@@ -170,7 +170,8 @@ def error_of(
 ) -> GatewayError:
     """What the client is told if nothing else answers; `wait` is how long the route rests, in seconds."""
     if consequence.error is ContentRefused and refusal is not None:
-        return ContentRefused(status, refusal)
+        # What the client has to change is the client's fault: llama.cpp calls some of it its own.
+        return ContentRefused(status if 400 <= status < 500 else 400, refusal)
     if consequence.error is NoAvailableChannel:
         return NoAvailableChannel(wait)
     if consequence.error is ServiceUnavailable:

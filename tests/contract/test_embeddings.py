@@ -150,6 +150,21 @@ def test_text_that_cannot_fit_is_refused(world: World, caller: Caller) -> None:
     assert_error(response, 400, "invalid_request_error", "context_length_exceeded", param="input")
 
 
+def test_text_beyond_llama_cpps_batch_is_the_clients_to_shorten(caller: Caller, embedder: Offer) -> None:
+    """Its server calls that a fault of its own, with 500."""
+    words = "input (5601 tokens) is too large to process. increase the physical batch size (current batch size: 512)"
+    told_so = {"error": {"code": 500, "message": words, "type": "server_error"}}
+    caller.upstream.on(embedder.upstream, up.plain(500, told_so, headers=[("server", "llama.cpp")]))
+    before = caller.available
+
+    response = embed(caller, embedder)
+
+    assert_error(response, 400, "invalid_request_error", "context_length_exceeded")
+    record = caller.only_record()
+    assert (record.cost, record.outcome, record.status) == (0, "refused", 400)
+    assert caller.available == before
+
+
 def test_many_texts_may_be_longer_together_than_the_window(world: World, caller: Caller) -> None:
     offer = world.offer(Shape(endpoints=("embeddings",), context_window=100))
     caller.upstream.on(offer.upstream, told(*[VECTOR] * 50, usage={"prompt_tokens": 2500, "total_tokens": 2500}))

@@ -74,6 +74,13 @@ def test_refused_content_is_told_in_the_upstreams_words() -> None:
     assert (error.upstream_status, error.refusal) == (403, REFUSAL)
 
 
+@pytest.mark.parametrize("status", [500, 503, 302, 200])
+def test_refused_content_is_the_clients_whatever_status_the_upstream_gave_it(status: int) -> None:
+    error = error_of(OF_MEANING["content_refused"], REFUSAL, status=status, wait=0.0)
+    assert isinstance(error, ContentRefused)
+    assert (error.upstream_status, error.refusal) == (400, REFUSAL)
+
+
 def test_rest_is_told_with_its_time() -> None:
     error = error_of(OF_MEANING["rest"], Refusal("rest"), status=429, wait=7.2)
     assert (type(error), error.retry_after) == (NoAvailableChannel, 7)
