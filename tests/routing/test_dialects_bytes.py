@@ -818,3 +818,22 @@ def test_native_candidate_leaves_in_googles_own_shape() -> None:
     assert first["candidates"] == [{"content": {"parts": [{"text": "Hello there"}], "role": "model"}, "index": 0}]
     assert last["candidates"][0]["finishReason"] == "STOP"
     assert replace(Said(), text=first["candidates"][0]["content"]["parts"][0]["text"]) == Said()
+
+
+# --- text completions ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [0, 7])
+@pytest.mark.parametrize("provider", ["openai", "llamacpp"])
+def test_text_completion_that_says_nothing_is_whole(provider: str, size: int) -> None:
+    data = b'data: {"choices":[{"index":0,"text":"","finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
+    raw, _usage = streamed(provider, "completions", data, size)
+    choices = [choice for each in data_in(raw) for choice in each["choices"]]
+    assert ("".join(choice["text"] for choice in choices), choices[-1]["finish_reason"]) == ("", "stop")
+
+
+def test_text_completion_that_comes_as_a_call_is_none() -> None:
+    call = b'{"index":0,"id":"a","function":{"name":"f","arguments":"{}"}}'
+    data = b'data: {"choices":[{"index":0,"delta":{"tool_calls":[%b]}}]}\n\ndata: [DONE]\n\n' % call
+    with pytest.raises(MalformedAnswer):
+        streamed("openai", "completions", data)

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import orjson
 
-from routing.endpoints.base import Bill, Head
+from routing.endpoints.base import Bill, Head, to_json
 from routing.endpoints.chat.answer import complete_tokens, public_counts
 from routing.endpoints.chat.identity import drop_names, is_in
 from routing.endpoints.responses.schema import ResponsesRequest
@@ -92,7 +92,7 @@ def complete_native(request: ResponsesRequest, response: dict[str, Any], head: H
     whole = {**ours, **told, **fixed, "error": None}
     if whole["status"] == "incomplete":
         whole["incomplete_details"] = _why_incomplete(whole["incomplete_details"])
-    if is_in(orjson.dumps(whole, default=str), head.hidden):
+    if is_in(to_json(whole), head.hidden):
         whole = {name: value for name, value in whole.items() if name in _KNOWN}
     return whole
 
@@ -101,7 +101,7 @@ _NUMBERS: Final = (int, float)
 _FORMS: Final[Mapping[str, Any]] = {
     **dict.fromkeys(("created_at", "completed_at", "temperature", "top_p"), lambda value: type(value) in _NUMBERS),
     **dict.fromkeys(("max_output_tokens", "max_tool_calls", "top_logprobs"), lambda value: type(value) is int),
-    **dict.fromkeys(("user", "safety_identifier", "prompt_cache_key"), lambda value: type(value) is str),
+    **dict.fromkeys(("status", "user", "safety_identifier", "prompt_cache_key"), lambda value: type(value) is str),
     **dict.fromkeys(("parallel_tool_calls", "background"), lambda value: type(value) is bool),
     **dict.fromkeys(("reasoning", "text", "incomplete_details"), lambda value: type(value) is dict and value),
     "instructions": lambda value: type(value) in (str, list),
@@ -124,7 +124,7 @@ def _why_incomplete(told: Any) -> dict[str, str]:
 
 
 _PREFIXES: Final = {"message": "msg", "function_call": "fc", "reasoning": "rs", "custom_tool_call": "ctc"}
-_STATES: Final = frozenset(("in_progress", "completed", "incomplete"))
+_STATES: Final = ("in_progress", "completed", "incomplete")
 _NULLS: Final = ("content", "status", "encrypted_content")
 """Of thoughts: absent, never null."""
 _CITED: Final[Mapping[str, Any]] = {

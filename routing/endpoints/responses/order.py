@@ -158,7 +158,7 @@ class Order:
                 out += self._say(place, at, part, text)
                 part.is_done = True
             else:
-                out += self._grow_text(place, at, part, event.get(_TEXTS[part.kind]))
+                out += self._grow_text(place, at, part, event.get(_TEXTS.get(part.kind, "")))
                 part.is_said = True
         return out
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-import orjson
-
-from routing.endpoints.base import Bill, Head
+from routing.endpoints.base import Bill, Head, to_json
 from routing.endpoints.chat.answer import estimate_strings
 from routing.endpoints.chat.identity import NAMES, drop_names, is_in
 from routing.endpoints.received import least_tokens_of, tokens_of
@@ -23,13 +21,14 @@ from routing.endpoints.responses.answer import (
 from routing.endpoints.responses.order import Order
 from routing.endpoints.responses.schema import ResponsesRequest
 from routing.providers.base import MalformedAnswer
+from routing.providers.openai.refusals import text_of
 from routing.providers.openai.tools import json_of
 
 TERMINAL: Final = frozenset(("response.completed", "response.incomplete"))
 _FIRST: Final = ("response.created", "response.in_progress")
 _BEGINNINGS: Final = frozenset(_FIRST)
 _STATUSES: Final = frozenset(("completed", "incomplete"))
-_GROWING: Final = frozenset(("message", "function_call"))
+_GROWING: Final = ("message", "function_call")
 _MOST_DIGITS: Final = 6
 _OF_EVENTS: Final = frozenset(
     ("type", "sequence_number", "output_index", "content_index", "summary_index", "item_id", "item", "part", "delta",
@@ -48,10 +47,7 @@ class Events:
 
     def add(self, event: str, members: Mapping[str, Any]) -> None:
         """Raises MalformedAnswer for what is nested deeper than can be written."""
-        try:
-            data = orjson.dumps({"type": event, **members, "sequence_number": self.number})
-        except orjson.JSONEncodeError as error:
-            raise MalformedAnswer("the event is nested too deep") from error
+        data = to_json({"type": event, **members, "sequence_number": self.number})
         self.number += 1
         self._ready.append(b"event: " + event.encode() + b"\ndata: " + data + b"\n\n")
 
@@ -75,14 +71,14 @@ class Places:
     """
 
     def __init__(self) -> None:
-        self._items: dict[Any, int] = {}
+        self._items: dict[str, int] = {}
         self._parts: dict[int, int] = {}
         """How many parts of an item were added."""
 
     def say(self, kind: str, event: dict[str, Any]) -> None:
         """Adds the places to an event of an item or of a part of one."""
         item = event.get("item")
-        item_id = item.get("id") if type(item) is dict else event.get("item_id")
+        item_id = text_of(item.get("id") if type(item) is dict else event.get("item_id"))
         if kind == "response.output_item.added":
             self._items.setdefault(item_id, len(self._items))
         place = event["output_index"] = self._items.get(item_id, max(len(self._items) - 1, 0))
@@ -126,7 +122,7 @@ class ResponsesRelay:
         self._order = Order(hex_of(head))
         self._steps = [*_FIRST]
         """Of its beginning, those that are still to be said."""
-        self._grown: set[Any] = set()
+        self._grown: set[int] = set()
         """Places of the items whose text has come in pieces."""
         self.is_done = False
         self.is_past_cap = False
@@ -152,7 +148,7 @@ class ResponsesRelay:
         if type(event.get("response")) is dict:
             event["response"] = complete_native(self._request, event["response"], self._head)
         if kind in TERMINAL:
-            if "response" not in event:
+            if type(event.get("response")) is not dict:
                 raise MalformedAnswer("the last event has no response")
             return self._finish(kind, event)
         if kind in _BEGINNINGS:
@@ -211,15 +207,18 @@ class ResponsesRelay:
             event["logprobs"] = logprobs_of(event.get("logprobs"))
             if kind.endswith(".delta") and type(event.get("delta")) is not str:
                 event["delta"] = ""
-        elif kind == "response.function_call_arguments.delta" and type(event.get("delta")) is not str:
-            event["delta"] = json_of(event["delta"]) if event.get("delta") else ""
+        elif kind.startswith("response.function_call_arguments."):
+            member = "delta" if kind.endswith(".delta") else "arguments"
+            if type(event.get(member)) is not str:
+                event[member] = json_of(event[member]) if event.get(member) else ""
 
     def _count(self, kind: str, event: dict[str, Any]) -> None:
         """Counts what an event brings: a delta, or an item of which none has come."""
         size, place = 0, event.get("output_index")
         if type(event.get("delta")) is str:
-            self._grown.add(place)
             size = len(event["delta"])
+            if type(place) is int:
+                self._grown.add(place)
         elif kind == "response.output_item.done" and place not in self._grown:
             size = estimate_strings(event["item"])
         if size:
@@ -231,7 +230,7 @@ class ResponsesRelay:
         self._count(kind, event)
         if not NAMES.isdisjoint(event):
             drop_names(event)
-        if self._head.hidden and not event.keys() <= _OF_EVENTS and is_in(orjson.dumps(event), self._head.hidden):
+        if self._head.hidden and not event.keys() <= _OF_EVENTS and is_in(to_json(event), self._head.hidden):
             event = {name: value for name, value in event.items() if name in _OF_EVENTS}
         self._events.add(kind, {name: value for name, value in event.items() if name != "type"})
 

@@ -12,9 +12,10 @@ class CompletionsReader(OpenAIReader):
 
     def read_chunk(self, data: bytes) -> dict[str, Any] | None:
         chunk = super().read_chunk(data)
-        for choice in chunk["choices"] if chunk is not None else ():
-            choice["text"] = choice.pop("delta").get("content") or ""
-        return chunk
+        return None if chunk is None else _as_text(chunk)
+
+    def own_chunk(self, index: int, delta: dict[str, Any], reason: str | None) -> dict[str, Any]:
+        return _as_text(super().own_chunk(index, delta, reason))
 
     def whole(self, body: bytes) -> dict[str, Any]:
         answer = super().whole(body)
@@ -24,3 +25,9 @@ class CompletionsReader(OpenAIReader):
                 message = choice.pop("message", None)
                 choice["text"] = message.get("content") if type(message) is dict else None
         return answer
+
+
+def _as_text(chunk: dict[str, Any]) -> dict[str, Any]:
+    for choice in chunk["choices"]:
+        choice["text"] = choice.pop("delta").get("content") or ""
+    return chunk

@@ -113,7 +113,7 @@ def _join_parts(message: dict[str, Any], parts: list[Any]) -> None:
         elif type(part) is dict:
             text = part.get("text") or part.get("content")
             text = text_of(text.get("value") if type(text) is dict else text)
-            (thought if part.get("type") in _THOUGHT else said).append(text)
+            (thought if text_of(part.get("type")) in _THOUGHT else said).append(text)
         elif part is not None:
             raise MalformedAnswer("a part of the content that is none")
     message["content"] = "".join(said)

@@ -177,10 +177,14 @@ class OpenAIReader:
         self.finish(events)
         for index, calls in self._calls.items():
             if index not in self._finished and (held := calls.held()):
-                events.append(chunk_of(index, {"tool_calls": held}, None))
+                events.append(self.own_chunk(index, {"tool_calls": held}, None))
         if self._early is not None and not self._has_said:
-            events.append(chunk_of(self._early, {}, "stop"))
+            events.append(self.own_chunk(self._early, {}, "stop"))
             self._finished.add(self._early)
+
+    def own_chunk(self, index: int, delta: dict[str, Any], reason: str | None) -> dict[str, Any]:
+        """A chunk that nobody sent, for what was held back."""
+        return chunk_of(index, delta, reason)
 
     def _take_chunk(self, event: bytes, events: list[Event]) -> None:
         try:

@@ -26,6 +26,7 @@ from routing.providers.openai.failures import (
     says_failure,
 )
 from routing.providers.openai.finish import finish_reason
+from routing.providers.openai.refusals import text_of
 from routing.providers.openai.thoughts import is_ours
 from routing.providers.openai.usage import object_of, usage_of
 from routing.providers.openai.vendors import name_of
@@ -39,7 +40,7 @@ _LAST: Final = frozenset(("response.completed", "response.incomplete"))
 _FAILED: Final = frozenset(("response.failed", "response.cancelled", "response.error", "error"))
 _STATES: Final = {"stop": "completed", "length": "incomplete", "content_filter": "incomplete"}
 """Of answers that are whole, by chat's word for why they ended."""
-_NOT_YET: Final = frozenset(("queued", "in_progress"))
+_NOT_YET: Final = ("queued", "in_progress")
 _KEEPERS: Final = frozenset(("openai", "azure"))
 """Vendors that look a thought without its encrypted text up among what they have kept. They are told to keep nothing,
 and so refuse the whole request for it; clients hand every item back (platform.openai.com/docs/guides/reasoning)."""
@@ -130,17 +131,17 @@ class ResponsesReader:
         if value is None or value == []:
             return
         event = unwrapped(_object_in(value), "type")
-        kind = event.get("type")
+        kind = text_of(event.get("type"))
         response = event.get("response")
         for place in (event, response):
             if type(place) is dict and "usage" in place:
                 self._note(place.pop("usage"))
-        is_ours = type(kind) is str and kind.startswith(_OURS)
+        is_ours = kind.startswith(_OURS)
         if kind in _FAILED or (not is_ours and says_failure(event)):
             self._fail(event)
         if not is_ours:  # a ping, or whatever else comes under another name, or none
             self._noise = self._noise or data
-            if type(kind) is str:
+            if kind:
                 events.append(_PING)
             return
         self._has_begun = True
