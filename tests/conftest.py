@@ -21,7 +21,7 @@ from pytest_django.plugin import DjangoDbBlocker
 from accounts import keys
 from accounts.models import ApiKey, Member, Tenant, User
 from accounts.tenants import open_tenant
-from billing import balances, ledger, money
+from billing import balances, ledger, legs, money
 from billing.models import LedgerEntry
 
 # Throttles of pages are each test's own. What counts in Redis or in the database is tested there.
@@ -34,6 +34,7 @@ settings.ADMIN_SECOND_FACTOR = False
 pytest.register_assert_rewrite("tests.callers", "tests.envelopes", "tests.installation", "tests.pages")
 
 from tests import servers
+from tests.bookkeeping import default_database
 from tests.callers import Caller
 from tests.certificates import certificate_for_loopback
 from tests.databases import PostgresDatabases, SqliteDatabases
@@ -173,6 +174,19 @@ def migrated_postgres_url(postgres_databases: PostgresDatabases) -> Callable[[],
 @pytest.fixture(scope="session")
 def sqlite_databases(tmp_path_factory: pytest.TempPathFactory) -> SqliteDatabases:
     return SqliteDatabases(tmp_path_factory.mktemp("sqlite"))
+
+
+@pytest.fixture(scope="module", params=["postgres_databases", "sqlite_databases"], ids=["postgresql", "sqlite"])
+def database(request: pytest.FixtureRequest, django_db_blocker: DjangoDbBlocker) -> Iterator[str]:
+    """The URL of a migrated database, the default one of every thread: once PostgreSQL, once SQLite.
+
+    A module's tests share it; each works with tenants of its own.
+    """
+    databases: PostgresDatabases | SqliteDatabases = request.getfixturevalue(request.param)
+    url = databases.migrated()
+    with default_database(url, django_db_blocker):
+        yield url
+    legs._wallet_ids.clear()
 
 
 @pytest.fixture

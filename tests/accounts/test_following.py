@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 import pytest
-from pytest_django.plugin import DjangoDbBlocker
 
 from accounts.callers import Caller
 from accounts.key_cache import FRESH_SECONDS, STALE_SECONDS, KeyCache
@@ -19,17 +18,6 @@ from accounts.models import ApiKey, KeyChange, Tenant
 from billing import balances, legs, quotas
 from billing.models import PricePlan, TenantPlan
 from tests.accounts.using import OUT_WITHIN, Counting, begin, execute, find, issue, run, seconds_until, use, write
-from tests.bookkeeping import default_database
-from tests.databases import PostgresDatabases, SqliteDatabases
-
-
-@pytest.fixture(scope="module", params=["postgres_databases", "sqlite_databases"], ids=["postgresql", "sqlite"])
-def database(request: pytest.FixtureRequest, django_db_blocker: DjangoDbBlocker) -> Iterator[str]:
-    """The URL of a migrated database, the default one of every thread."""
-    databases: PostgresDatabases | SqliteDatabases = request.getfixturevalue(request.param)
-    url = databases.migrated()
-    with default_database(url, django_db_blocker):
-        yield url
 
 
 @pytest.fixture(autouse=True)

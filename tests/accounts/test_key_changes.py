@@ -26,20 +26,9 @@ from billing import balances, legs, quotas
 from billing.books import open_books
 from billing.models import Balance, PricePlan, Quota, TenantPlan
 from tests.bookkeeping import account, default_database, is_postgres
-from tests.databases import PostgresDatabases, SqliteDatabases
 
 NOTHING: Final[tuple[set[int], set[int]]] = (set(), set())
 """Keys and tenants."""
-
-
-@pytest.fixture(scope="module", params=["postgres_databases", "sqlite_databases"], ids=["postgresql", "sqlite"])
-def database(request: pytest.FixtureRequest, django_db_blocker: DjangoDbBlocker) -> Iterator[str]:
-    """The URL of a migrated database, the default one of every thread."""
-    databases: PostgresDatabases | SqliteDatabases = request.getfixturevalue(request.param)
-    url = databases.migrated()
-    with default_database(url, django_db_blocker):
-        yield url
-    legs._wallet_ids.clear()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,24 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from pytest_django.plugin import DjangoDbBlocker
 
 from billing import legs
 from billing.books import Books, open_books
-from tests.bookkeeping import Account, account, default_database
-from tests.databases import PostgresDatabases, SqliteDatabases
-
-
-@pytest.fixture(scope="module", params=["postgres_databases", "sqlite_databases"], ids=["postgresql", "sqlite"])
-def database(request: pytest.FixtureRequest, django_db_blocker: DjangoDbBlocker) -> Iterator[str]:
-    """The URL of a migrated database, the default one of every thread: once PostgreSQL, once SQLite.
-
-    A module's tests share it; each works with tenants of its own.
-    """
-    databases: PostgresDatabases | SqliteDatabases = request.getfixturevalue(request.param)
-    url = databases.migrated()
-    with default_database(url, django_db_blocker):
-        yield url
+from tests.bookkeeping import Account, account
 
 
 @pytest.fixture

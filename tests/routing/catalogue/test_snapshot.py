@@ -5,31 +5,19 @@ from __future__ import annotations
 import datetime as dt
 import itertools
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from django.db import connection
 from django.utils import timezone
-from pytest_django.plugin import DjangoDbBlocker
 
 from billing.models import Price, PricePlan, PriceWithdrawal
 from routing.catalogue.models import CostPriceWithdrawal
 from routing.catalogue.snapshot import Catalogue, ChannelView, ModelView, RouteView, build, read_version
 from routing.models import CatalogueModel, Channel, CostPrice, Route
 from routing.wire.answer import Timeouts
-from tests.bookkeeping import default_database
-from tests.databases import PostgresDatabases, SqliteDatabases
 
 _numbers = itertools.count(1)
-
-
-@pytest.fixture(scope="module", params=["postgres_databases", "sqlite_databases"], ids=["postgresql", "sqlite"])
-def database(request: pytest.FixtureRequest, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
-    """A migrated database as the default one: once PostgreSQL, once SQLite."""
-    databases: PostgresDatabases | SqliteDatabases = request.getfixturevalue(request.param)
-    with default_database(databases.migrated(), django_db_blocker):
-        yield
 
 
 pytestmark = pytest.mark.usefixtures("database")
