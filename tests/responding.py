@@ -114,7 +114,7 @@ def assert_grammar(heard: Heard) -> None:
             grown[place, stem] = grown.get((place, stem), "") + event["delta"]
         for name in ("text", "refusal", "arguments", "input"):
             if event["type"].endswith(".done") and name in event:
-                assert event[name] == grown.pop((place, stem))
+                assert event[name] == grown.pop((place, stem), "")
     assert grown == {}
     assert parts == set()
     assert heard.response["output"] == [items[place] for place in sorted(items)]

@@ -87,9 +87,9 @@ class Order:
             return [(kind, event)]
         if kind == _DONE:
             return [*self._before_done(place, event["item"]), (kind, event)]
-        if kind.startswith(_ARGUMENTS):
-            return self._of_call(kind, place, event)
         stem, _, what = kind.rpartition(".")
+        if stem == _ARGUMENTS:
+            return self._of_call(kind, what, place, event)
         if stem in _OF_KIND or stem == "response.content_part":
             return [*self._before_text(stem, what, place, event), (kind, event)]
         item = self._items.get(place)
@@ -97,7 +97,7 @@ class Order:
         return [(kind, event)]
 
     def _name(self, event: dict[str, Any], item: _Item | None) -> None:
-        if type(event.get("item_id")) is not str and item is not None:
+        if item is not None:
             event["item_id"] = item.value["id"]
 
     def _begin(self, place: int, value: dict[str, Any]) -> None:
@@ -114,18 +114,19 @@ class Order:
         self._begin(place, value)
         return _ADDED, {"output_index": place, "item": {**value}}
 
-    def _of_call(self, kind: str, place: int, event: dict[str, Any]) -> list[Event]:
+    def _of_call(self, kind: str, what: str, place: int, event: dict[str, Any]) -> list[Event]:
         item = self._items.get(place)
         if item is None:
             return []
         self._name(event, item)
-        if kind.endswith(".delta") and type(event.get("delta")) is str:
+        if what == "delta":
             item.arguments.append(event["delta"])
-        elif kind.endswith(".done"):
+        elif what == "done":
             item.is_said = True
             event.setdefault("name", item.value.get("name") or "")
-            if not item.arguments and event.get("arguments"):
+            if event["arguments"] and not item.arguments:
                 return [self._grow(place, item, event["arguments"]), (kind, event)]
+            event["arguments"] = event["arguments"] or "".join(item.arguments)
         return [(kind, event)]
 
     def _grow(self, place: int, item: _Item, arguments: str) -> Event:
@@ -150,16 +151,17 @@ class Order:
             part = item.parts[at] = _Part(str(kind))
             if (stem, what) != ("response.content_part", "added"):
                 out.append(self._of_part(_PART_ADDED, place, at, part=part.value()))
-        if what == "delta" and type(event.get("delta")) is str:
+        if stem in _OF_KIND and what == "delta":
             part.pieces.append(event["delta"])
+        elif stem in _OF_KIND and what == "done":
+            member = _TEXTS[_OF_KIND[stem]]
+            out += self._grow_text(place, at, part, event[member])
+            event[member] = event[member] or "".join(part.pieces)
+            part.is_said = True
         elif what == "done":
-            if stem == "response.content_part":
-                text = told.get(_TEXTS.get(part.kind, "")) if type(told) is dict else None
-                out += self._say(place, at, part, text)
-                part.is_done = True
-            else:
-                out += self._grow_text(place, at, part, event.get(_TEXTS.get(part.kind, "")))
-                part.is_said = True
+            text = told.get(_TEXTS.get(part.kind, "")) if type(told) is dict else None
+            out += self._say(place, at, part, text)
+            part.is_done = True
         return out
 
     def _of_part(self, kind: str, place: int, at: int, **members: Any) -> Event:
@@ -192,7 +194,7 @@ class Order:
             for at, told in enumerate(value["content"]):
                 out += self._part(place, item, at, told)
         elif value["type"] == "function_call" and not item.is_said:
-            if not item.arguments and value["arguments"]:
+            if value["arguments"] and not item.arguments:
                 out.append(self._grow(place, item, value["arguments"]))
             named = {"name": value["name"], "arguments": value["arguments"]}
             out.append((f"{_ARGUMENTS}.done", {"item_id": item.value["id"], "output_index": place, **named}))

@@ -102,6 +102,15 @@ _PLACED: Final = (
     "response.custom_tool_call_input",
 )  # fmt: skip
 """Events that stand somewhere, by the beginning of their names."""
+_TEXTS: Final = {
+    "response.output_text": "text",
+    "response.refusal": "refusal",
+    "response.reasoning_text": "text",
+    "response.reasoning_summary_text": "text",
+    "response.function_call_arguments": "arguments",
+    "response.custom_tool_call_input": "input",
+}
+"""Texts that come in deltas, and the member that has all of one at its end."""
 
 
 class ResponsesRelay:
@@ -203,14 +212,9 @@ class ResponsesRelay:
             event["item"] = complete_item(item, event["output_index"], hex_of(self._head))
         elif "part" in event and kind.startswith("response.content_part"):
             event["part"] = complete_part(event["part"])
-        elif kind.startswith("response.output_text.") and kind != "response.output_text.annotation.added":
-            event["logprobs"] = logprobs_of(event.get("logprobs"))
-            if kind.endswith(".delta") and type(event.get("delta")) is not str:
-                event["delta"] = ""
-        elif kind.startswith("response.function_call_arguments."):
-            member = "delta" if kind.endswith(".delta") else "arguments"
-            if type(event.get(member)) is not str:
-                event[member] = json_of(event[member]) if event.get(member) else ""
+        stem, _, what = kind.rpartition(".")
+        if stem in _TEXTS:
+            _complete_text(stem, "delta" if what == "delta" else _TEXTS[stem], event)
 
     def _count(self, kind: str, event: dict[str, Any]) -> None:
         """Counts what an event brings: a delta, or an item of which none has come."""
@@ -251,6 +255,13 @@ class ResponsesRelay:
             response["costrouter"] = explanation
         self._write(self._last["type"], {**self._last, "response": response})
         return self._events.take()
+
+
+def _complete_text(stem: str, member: str, event: dict[str, Any]) -> None:
+    if type(event.get(member)) is not str:
+        event[member] = json_of(event[member]) if stem.endswith("_arguments") and event.get(member) else ""
+    if stem == "response.output_text":
+        event["logprobs"] = logprobs_of(event.get("logprobs"))
 
 
 class ResponsesAssembler:
