@@ -68,10 +68,11 @@ class StandIn:
         """A payment that no session of ours has asked for."""
         return self._intent(amount=amount, currency=currency, metadata=metadata, status="succeeded")
 
-    def save_card(self, session_id: str, method: str = "pm_visa") -> dict[str, Any]:
+    def save_card(self, session_id: str, method: str = "pm_visa", at: float | None = None) -> dict[str, Any]:
         """The payer saves a card on the session's page; returns the session."""
         self.objects[method] = {
             "id": method, "object": "payment_method", "card": {"brand": "visa", "last4": "4242"},
+            "created": int(at or time.time()),
         }  # fmt: skip
         setup = self._new("seti", "setup_intent", payment_method=method, status="succeeded")
         self.objects[session_id] |= {"status": "complete", "setup_intent": setup["id"]}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 
 from django.db import transaction
-from django.utils import timezone
+from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from accounts.models import Tenant, User
@@ -44,21 +44,27 @@ def begin_saving(tenant: Tenant, *, back: str, payer: User) -> str:
 
 
 def keep_card(*, customer_id: str, card: stripe_api.Card) -> bool:
-    """Notes what a setup has saved; returns whether the customer is one of ours."""
+    """Notes what a setup has saved; returns whether the customer is one of ours.
+
+    The card that was chosen last stays, in whatever order the events come; of two of one second always the same one.
+    One that was taken away stays away when its event comes again.
+    """
     ours = SavedCard.objects.filter(customer_id=customer_id)
-    return bool(
-        ours.update(
-            method_id=card.method_id, brand=card.brand[:40], last_four=card.last_four[-4:], saved_at=timezone.now()
-        )
+    if not ours.exists():
+        return False
+    same_second = Q(saved_at=card.chosen_at, method_id__gt="", method_id__lt=card.method_id)
+    ours.filter(Q(saved_at=None) | Q(saved_at__lt=card.chosen_at) | same_second).update(
+        method_id=card.method_id, brand=card.brand[:40], last_four=card.last_four[-4:], saved_at=card.chosen_at
     )
+    return True
 
 
 def forget_card(tenant: Tenant) -> None:
-    """Takes the card away, here first: with it, automatic top-ups end."""
+    """Takes the card away, here first: with it, automatic top-ups end. When it was chosen stays known."""
     card = SavedCard.objects.filter(tenant=tenant).exclude(method_id="").first()
     if card is None:
         return
     with transaction.atomic():
-        SavedCard.objects.filter(pk=card.pk).update(method_id="", brand="", last_four="", saved_at=None)
+        SavedCard.objects.filter(pk=card.pk).update(method_id="", brand="", last_four="")
         AutomaticTopUp.objects.filter(tenant=tenant).update(is_on=False)
     stripe_api.forget_card(card.method_id)

@@ -6,6 +6,7 @@ for good. Names of fields are those of https://docs.stripe.com/api.
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -96,9 +97,12 @@ class Disputed:
 
 @dataclass(frozen=True, slots=True)
 class Card:
+    """`chosen_at` is when its owner typed it in, to the second."""
+
     method_id: str
     brand: str
     last_four: str
+    chosen_at: dt.datetime
 
 
 def read_event(body: bytes, signature: str) -> Event:
@@ -303,4 +307,5 @@ def _returned(value: stripe.Dispute) -> int:
 
 def _card(value: stripe.PaymentMethod) -> Card:
     card = value.card
-    return Card(value.id, str(getattr(card, "brand", "") or ""), str(getattr(card, "last4", "") or ""))
+    chosen_at = dt.datetime.fromtimestamp(value.created, dt.UTC)
+    return Card(value.id, str(getattr(card, "brand", "") or ""), str(getattr(card, "last4", "") or ""), chosen_at)

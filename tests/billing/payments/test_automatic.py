@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -627,6 +628,49 @@ def test_card_of_a_customer_that_is_not_ours_is_not_kept(gateway: StandIn, card:
     assert told == events.Outcome.IGNORED
     card.refresh_from_db()
     assert card.method_id == "pm_visa"
+
+
+def _moment(second: int) -> dt.datetime:
+    return dt.datetime(2026, 11, 1, 12, 0, second, tzinfo=dt.UTC)
+
+
+def _chosen(gateway: StandIn, shop: Account, payer: User, method: str, second: int) -> dict[str, Any]:
+    """The session in which the owner typed this card in."""
+    url = checkout.begin_saving(shop.tenant, back="http://testserver/", payer=payer)
+    return gateway.save_card(url.rpartition("/")[2], method, _moment(second).timestamp())
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))), ids=lambda order: "".join(map(str, order)))
+@pytest.mark.parametrize(
+    ("seconds", "kept"),
+    [((0, 1, 2), 2), ((2, 1, 0), 0), ((1, 1, 1), 2), ((1, 1, 0), 1)],
+    ids=["rising", "falling", "at once", "two at once"],
+)
+def test_card_that_was_chosen_last_is_kept_in_whatever_order_events_come(
+    gateway: StandIn, shop: Account, payer: User, order: tuple[int, ...], seconds: tuple[int, ...], kept: int
+) -> None:
+    sessions = [_chosen(gateway, shop, payer, f"pm_{number}", after) for number, after in enumerate(seconds)]
+
+    told = [tell(gateway, "checkout.session.completed", sessions[each]) for each in (*order, *order)]
+
+    assert told == [events.Outcome.BOOKED] * 6
+    saved = SavedCard.objects.get(tenant=shop.tenant)
+    assert (saved.method_id, saved.saved_at) == (f"pm_{kept}", _moment(seconds[kept]))
+
+
+def test_forgotten_card_does_not_come_back_with_an_event_and_a_new_one_does(
+    gateway: StandIn, shop: Account, payer: User
+) -> None:
+    older, forgotten = (_chosen(gateway, shop, payer, f"pm_{name}", name) for name in (1, 2))
+    tell(gateway, "checkout.session.completed", forgotten)
+    checkout.forget_card(shop.tenant)
+
+    for session in (older, forgotten):
+        assert tell(gateway, "checkout.session.completed", session) == events.Outcome.BOOKED
+        assert SavedCard.objects.get(tenant=shop.tenant).method_id == ""
+
+    tell(gateway, "checkout.session.completed", _chosen(gateway, shop, payer, "pm_3", 3))
+    assert SavedCard.objects.get(tenant=shop.tenant).method_id == "pm_3"
 
 
 def test_forgotten_card_is_charged_no_more(gateway: StandIn, top_up: AutomaticTopUp, shop: Account) -> None:
