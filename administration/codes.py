@@ -62,7 +62,7 @@ class BatchForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable
             self.add_error("worth", _("Enter a positive amount."))
         elif cleaned.get("worth") is not None and "currency" in cleaned:
             try:
-                self.instance.amount = amounts.ledger_units(cleaned["worth"], cleaned["currency"])
+                self.instance.amount = amounts.payable_units(cleaned["worth"], cleaned["currency"])
             except ValidationError as error:
                 self.add_error("worth", error)
         if cleaned.get("expires_at") is not None and cleaned["expires_at"] <= timezone.now():

@@ -477,7 +477,7 @@ class BillingProfileForm(forms.ModelForm):  # type: ignore[type-arg]  # not subs
         tenant, typed = cleaned.get("tenant"), cleaned.get("invoice_at")
         if tenant is not None and typed is not None:
             try:
-                cleaned["invoice_at"] = amounts.ledger_units(typed, tenant.currency)
+                cleaned["invoice_at"] = amounts.payable_units(typed, tenant.currency)
                 if cleaned["invoice_at"] < 1:
                     raise forms.ValidationError(_("An amount above zero."))
             except forms.ValidationError as error:

@@ -37,6 +37,7 @@ Kind = LedgerEntry.Kind
 _KINDS: Final = (Kind.TOP_UP, Kind.GRANT, Kind.REFUND, Kind.ADJUSTMENT, Kind.WRITE_OFF)
 """That an operator posts, each with the sign of what it does; expiry is the gateway's own."""
 _TAKES_AWAY: Final = frozenset({Kind.REFUND})
+_CORRECTS: Final = frozenset({Kind.ADJUSTMENT, Kind.WRITE_OFF})
 
 
 class EntryForm(ConfirmedForm):
@@ -96,8 +97,10 @@ class EntryForm(ConfirmedForm):
         if cleaned["amount"] == 0 or (cleaned["amount"] < 0 and cleaned["kind"] != Kind.ADJUSTMENT):
             self.add_error("amount", _("Enter a positive amount; only an adjustment may be negative."))
             return cleaned
+        # What corrects usage is as fine as usage is.
+        units = amounts.ledger_units if cleaned["kind"] in _CORRECTS else amounts.payable_units
         try:
-            amount = amounts.ledger_units(cleaned["amount"], self.currency)
+            amount = units(cleaned["amount"], self.currency)
         except ValidationError as error:
             self.add_error("amount", error)
             return cleaned

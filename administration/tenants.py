@@ -83,7 +83,7 @@ class CreditLineForm(ConfirmedForm, ReasonForm):
         self.fields["credit_line"].label = f"{gettext('Credit line')} ({currency})"
 
     def clean_credit_line(self) -> int:
-        return amounts.ledger_units(self.cleaned_data["credit_line"], self.currency)
+        return amounts.payable_units(self.cleaned_data["credit_line"], self.currency)
 
 
 class IssueKeyForm(forms.Form):

@@ -89,6 +89,13 @@ def ledger_units(value: Decimal, currency: str) -> int:
     return amount
 
 
+def payable_units(value: Decimal, currency: str) -> int:
+    """The same of money that is given, paid or asked for: of a currency without minor units there are no fractions."""
+    if not money.MINOR_PLACES[currency] and value % 1:
+        raise ValidationError(_("%(currency)s has no decimals."), params={"currency": currency})
+    return ledger_units(value, currency)
+
+
 class AmountField(forms.DecimalField):
     """Currency units as typed: an exact decimal; its form turns it into ledger units once it knows the currency."""
 

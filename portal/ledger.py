@@ -57,7 +57,7 @@ class AlertForm(forms.Form):
 
     def clean_threshold(self) -> int | None:
         typed = self.cleaned_data["threshold"]
-        return amounts.ledger_units(typed, self.tenant.currency) if typed else None
+        return amounts.payable_units(typed, self.tenant.currency) if typed else None
 
 
 class RefusalsForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable at run time

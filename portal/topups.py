@@ -48,7 +48,7 @@ class TenantForm(forms.Form):
         for name in list(cleaned):
             if isinstance(self.fields[name], AmountField) and cleaned[name] is not None:
                 try:
-                    cleaned[name] = amounts.ledger_units(cleaned[name], self.tenant.currency)
+                    cleaned[name] = amounts.payable_units(cleaned[name], self.tenant.currency)
                 except ValidationError as error:
                     self.add_error(name, error)
         return cleaned

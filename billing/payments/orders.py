@@ -75,7 +75,7 @@ def _require_payable(amount: int, currency: str) -> None:
 
 
 def _sums(tenant: Tenant, amount: int) -> dict[str, int | str]:
-    bonus = amount * settings.TOP_UP_BONUS_PERCENT // 100
+    bonus = units.down_to_coin(amount * settings.TOP_UP_BONUS_PERCENT // 100, tenant.currency)
     return {"credit_currency": tenant.currency, "credit_amount": amount, "bonus": bonus}
 
 
@@ -122,7 +122,8 @@ def credit(order: PaymentOrder, *, payment_id: str, received: int, credited: int
         wallet, name = balances.open_wallet(order.tenant), entries.reference(order)
         kind = LedgerEntry.Kind.TOP_UP
         ledger.post(balance=wallet, kind=kind, amount=amount, reference=name, contra=entries.cash(order))
-        bonus = min(order.bonus, order.bonus * amount // order.credit_amount)
+        share = order.bonus * amount // order.credit_amount
+        bonus = min(order.bonus, units.down_to_coin(share, order.credit_currency))
         if bonus:
             name = entries.bonus_reference(order)
             ledger.post(balance=wallet, kind=LedgerEntry.Kind.GRANT, amount=bonus, reference=name)

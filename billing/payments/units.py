@@ -39,6 +39,11 @@ def up_to_coin(amount: int, currency: str) -> int:
     return -(-amount // coin(currency)) * coin(currency)
 
 
+def down_to_coin(amount: int, currency: str) -> int:
+    """The largest number of ledger units that can be paid and is not more."""
+    return amount // coin(currency) * coin(currency)
+
+
 def price_in(amount: int, currency: str, in_currency: str, rate: int) -> int:
     """What `amount` ledger units cost in coins of another currency, rounded up: never more credited than was paid.
 

@@ -257,6 +257,17 @@ def test_threshold_is_typed_and_read_in_the_tenants_currency(desk: Browser, tena
     assert profile.threshold is None
 
 
+def test_threshold_in_dong_has_no_fractions(desk: Browser, tenant: Tenant) -> None:
+    Tenant.objects.filter(pk=tenant.pk).update(currency="VND")
+    profile = BillingProfile.objects.create(tenant=tenant, name="Alice Ltd", threshold=7)
+    form = desk.open(reverse("admin:billing_billingprofile_change", args=[profile.pk]))
+
+    assert "VND has no decimals." in form.press("Save", invoice_at="1000.5").text
+
+    profile.refresh_from_db()
+    assert profile.threshold == 7
+
+
 @pytest.mark.parametrize("typed", ["0", "-1", "0.0000000001", "1e30", "much"])
 def test_threshold_that_is_no_amount_is_refused(desk: Browser, tenant: Tenant, typed: str) -> None:
     profile = BillingProfile.objects.create(tenant=tenant, name="Alice Ltd", threshold=7)

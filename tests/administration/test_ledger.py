@@ -303,6 +303,7 @@ def test_codes_are_shown_once_and_hold(desk: Browser, operator: User, alice: Use
         ({"worth": "0"}, "Enter a positive amount."),
         ({"worth": "-1"}, "greater than or equal to 0"),
         ({"worth": "0.0000000001"}, "at most 9 decimal places"),
+        ({"worth": "0.5", "currency": "VND"}, "VND has no decimals."),
         ({"number": "0"}, "greater than or equal to 1"),
         ({"number": "5001"}, "less than or equal to 5000"),
         ({"per_tenant": "0"}, "greater than or equal to 1"),

@@ -255,11 +255,34 @@ def test_posting_needs_its_own_permission_against_a_forged_form(tenant: Tenant, 
     assert _available(wallet) == 5 * NANO
 
 
-def test_amounts_are_in_the_tenants_currency(desk: Browser, alice: User) -> None:
-    tenant = open_tenant(owner=alice, name="Dong Ltd", currency=Tenant.Currency.VND)
-    assert "at most 6 decimal places" in _post_entry(desk, tenant, amount="0.0000001")
-    assert _post_entry(desk, tenant, amount="50000") == ""
+@pytest.fixture
+def dong(alice: User) -> Tenant:
+    """A tenant whose currency has no minor unit."""
+    return open_tenant(owner=alice, name="Dong Ltd", currency=Tenant.Currency.VND)
+
+
+def test_amounts_are_in_the_tenants_currency(desk: Browser, dong: Tenant) -> None:
+    assert _post_entry(desk, dong, amount="50000") == ""
     assert LedgerEntry.objects.get().amount == money.from_decimal(Decimal(50_000), "VND")
+
+
+@pytest.mark.parametrize("kind", ["top_up", "grant", "refund"])
+def test_dong_that_are_given_or_paid_back_have_no_fractions(desk: Browser, dong: Tenant, kind: str) -> None:
+    assert "VND has no decimals." in _post_entry(desk, dong, kind=kind, amount="50000.5")
+    assert not LedgerEntry.objects.exists()
+
+
+@pytest.mark.parametrize("kind", ["adjustment", "write_off"])
+def test_what_corrects_usage_in_dong_is_as_fine_as_usage(desk: Browser, dong: Tenant, kind: str) -> None:
+    assert "at most 6 decimal places" in _post_entry(desk, dong, kind=kind, amount="0.0000001")
+    assert _post_entry(desk, dong, kind=kind, amount="0.000001") == ""
+    assert LedgerEntry.objects.get().amount == 1
+
+
+def test_credit_line_in_dong_has_no_fractions(desk: Browser, dong: Tenant) -> None:
+    form = _page(desk, dong).click("Set the credit line")
+    assert "VND has no decimals." in form.press("Save", credit_line="0.5", reason="a good customer").text
+    assert balances.open_wallet(dong).credit_line == 0
 
 
 def test_credit_line_is_set_in_currency_units(desk: Browser, tenant: Tenant, wallet: Balance) -> None:

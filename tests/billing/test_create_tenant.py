@@ -49,6 +49,7 @@ def test_owner_who_is_known_already_is_not_made_again(charlie: User) -> None:
         pytest.param(("--owner", "owner@example.com", "--credit", "-1"), id="negative"),
         pytest.param(("--owner", "owner@example.com", "--credit", "Infinity"), id="infinite"),
         pytest.param(("--owner", "owner@example.com", "--credit", "0.0000000001"), id="too fine"),
+        pytest.param(("--owner", "owner@example.com", "--credit", "0.5", "--currency", "VND"), id="half a dong"),
     ],
 )
 def test_refused_tenant_leaves_nothing(db: None, words: tuple[str, ...]) -> None:

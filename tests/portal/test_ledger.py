@@ -162,6 +162,12 @@ def test_alert_that_is_no_amount_is_refused(alices: Browser, wallet: Balance, ty
     assert not BalanceAlert.objects.exists()
 
 
+def test_alert_in_dong_has_no_fractions(alices: Browser, tenant: Tenant) -> None:
+    Tenant.objects.filter(pk=tenant.pk).update(currency="VND")
+    assert "VND has no decimals." in alices.open(reverse(PAGE)).press("Save", threshold="1000.5").text
+    assert not BalanceAlert.objects.exists()
+
+
 def test_status_of_refusals_is_chosen_shown_and_taken_back(alices: Browser, tenant: Tenant) -> None:
     alices.open(reverse(PAGE)).press("Save the status", says_payment_required=True)
     tenant.refresh_from_db()

@@ -205,6 +205,19 @@ def test_automatic_top_up_is_set_up_and_read_back(
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("name", ["threshold", "amount", "monthly_ceiling"])
+def test_automatic_top_up_in_dong_has_no_fractions(
+    gateway: StandIn, alices: Browser, tenant: Tenant, name: str
+) -> None:
+    Tenant.objects.filter(pk=tenant.pk).update(currency="VND")
+    SavedCard.objects.create(tenant=tenant, customer_id="cus_dong", method_id="pm_visa", brand="visa")
+    wanted = {"is_on": True, "threshold": "200000", "amount": "500000", "monthly_ceiling": "900000"}
+
+    answer = alices.open(reverse(PAGE)).press("Save", **wanted | {name: f"{wanted[name]}.5"})
+
+    assert ("VND has no decimals." in answer.text, AutomaticTopUp.objects.count()) == (True, 0)
+
+
 def test_ceiling_below_one_charge_is_refused(card: SavedCard, alices: Browser) -> None:
     answer = alices.open(reverse(PAGE)).press("Save", **AUTOMATIC | {"monthly_ceiling": "20"})
 

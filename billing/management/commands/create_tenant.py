@@ -13,8 +13,8 @@ from django.db import transaction
 from accounts.models import Tenant, User
 from accounts.tenants import open_tenant
 from billing import balances, ledger
+from billing.amounts import payable_units
 from billing.models import LedgerEntry
-from billing.money import from_decimal
 
 
 class Command(BaseCommand):
@@ -43,7 +43,9 @@ class Command(BaseCommand):
 
 def _amount(credit: str, currency: str) -> int:
     try:
-        amount = from_decimal(Decimal(credit), currency)
+        amount = payable_units(Decimal(credit), currency)
+    except ValidationError as error:
+        raise CommandError(f"not an amount of {currency}: {credit} ({' '.join(error.messages)})") from error
     except (InvalidOperation, ValueError, OverflowError) as error:
         raise CommandError(f"not an amount of {currency}: {credit}") from error
     if amount < 0:

@@ -273,6 +273,21 @@ def test_bonus_is_of_what_was_received_and_no_more_than_was_promised(
     assert entries(shop) == [("top_up", credited * DOLLAR), ("grant", bonus * DOLLAR)]
 
 
+@pytest.mark.parametrize(("received", "bonus"), [(600_000, 35_003), (249_999, 17_499)], ids=["more", "less"])
+def test_bonus_in_dong_has_no_fractions(
+    settings: Settings, bank: None, shop: Account, payer: User, clerk: User, received: int, bonus: int
+) -> None:
+    settings.TOP_UP_BONUS_PERCENT = 7
+    Tenant.objects.filter(pk=shop.tenant.pk).update(currency="VND")
+    type(shop.wallet).objects.filter(pk=shop.wallet.pk).update(currency="VND")
+    shop.tenant.refresh_from_db()
+    quote = orders.place(tenant=shop.tenant, gateway=Gateway.BANK, amount=500_050 * DONG, created_by=payer)
+
+    transfers.match(_waiting(quote, received), order=quote, as_ordered=False, by=clerk, reason="what came")
+
+    assert entries(shop) == [("top_up", received * DONG), ("grant", bonus * DONG)]
+
+
 def test_refund_takes_back_the_bonus_that_was_given(
     settings: Settings, bank: None, rate: ExchangeRate, shop: Account, payer: User, clerk: User
 ) -> None:
