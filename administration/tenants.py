@@ -15,7 +15,7 @@ from django.db.models import F, Model, OuterRef, QuerySet, Subquery, Sum
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
-from django.utils.formats import number_format
+from django.utils.formats import date_format, number_format
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
@@ -33,7 +33,7 @@ from accounts.models import Member, Tenant
 from administration import postings
 from administration.decisions import ConfirmedForm, ReasonForm, operator
 from administration.frame import Admin, Inline, action, back_to, display, form_page, moved, secret_page
-from billing import amounts, approvals, balances, ledger, money, plans
+from billing import amounts, approvals, balances, ledger, money, plans, rollups
 from billing.amounts import AmountField
 from billing.models import Balance, PostingRequest, PricePlan, UsageRollup
 
@@ -153,7 +153,15 @@ class TenantAdmin(Admin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Tenant | None = None) -> tuple[str, ...]:
         """The wallet has one currency for good, so the tenant keeps the one it began with."""
-        return ("shown_available", "shown_credit_line", *(() if obj is None else ("currency",)))
+        return ("shown_available", "shown_credit_line", "shown_refinement", *(() if obj is None else ("currency",)))
+
+    def get_fieldsets(self, request: HttpRequest, obj: Tenant | None = None) -> Any:
+        """Days that are being added up again stand below the zone, as long as they are."""
+        first, *others = super().get_fieldsets(request, obj)
+        if obj is None or rollups.refined_until(obj) is None:
+            return [first, *others]
+        name, options = first
+        return [(name, options | {"fields": (*options["fields"], "shown_refinement")}), *others]
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         """A tenant has history; it is suspended, not deleted."""
@@ -171,6 +179,9 @@ class TenantAdmin(Admin):
 
     def save_model(self, request: HttpRequest, obj: Tenant, form: forms.ModelForm[Tenant], change: bool) -> None:
         super().save_model(request, obj, form, change)
+        if change and "time_zone" in form.changed_data and rollups.needs_quarters(obj.time_zone):
+            text = gettext("Usage so far is added up again for the days of this zone, within minutes.")
+            self.message_user(request, text)
         balances.open_wallet(obj)
         plans.put_on(obj, form.cleaned_data["plan"])
 
@@ -185,6 +196,13 @@ class TenantAdmin(Admin):
         if not spent or available is None:
             return amounts.ABSENT
         return number_format(max(0, available * DAYS // spent), force_grouping=True)
+
+    @display(description=_("days of usage"))
+    def shown_refinement(self, tenant: Tenant) -> str:
+        until = rollups.refined_until(tenant)
+        if until is None:
+            return amounts.ABSENT
+        return gettext("are added up again for the zone; done until %s") % date_format(until, "DATE_FORMAT")
 
     @display(description=_("credit line"))
     def shown_credit_line(self, tenant: Tenant) -> SafeString:

@@ -20,7 +20,7 @@ from django.utils import timezone
 from accounts.models import Tenant
 from billing import months
 from billing.kinds import KINDS
-from billing.models import RollupState, UsageRecord, UsageRollup
+from billing.models import RollupRefinement, RollupState, UsageRecord, UsageRollup
 
 HOUR: Final = dt.timedelta(hours=1)
 QUARTER: Final = dt.timedelta(minutes=15)
@@ -28,6 +28,8 @@ GRACE: Final = dt.timedelta(minutes=2)
 """A record is committed some milliseconds after the moment that it says."""
 _STRETCH: Final = dt.timedelta(days=1)
 """Rolled up in one transaction at most."""
+_REFINED: Final = 31
+"""Days of tenants that one call of `refine` makes again at most."""
 
 _GROUPED: Final = "tenant_id, api_key_id, model, channel, upstream_model, currency, provider_currency"
 SUMMED: Final = ("cost", "claimed_cost", "provider_cost", *(kind.column for kind in KINDS))
@@ -81,16 +83,81 @@ def rebuild(start: dt.datetime, end: dt.datetime) -> Iterator[tuple[dt.datetime,
         start = stop
 
 
+def refine() -> int:
+    """Makes roll-ups again of tenants whose zone has come to need quarters of an hour; returns how many days it did.
+
+    A month of days at most: the next call goes on, whoever makes it. Safe to run anywhere at the same time.
+    """
+    days = 0
+    while days < _REFINED and _is_refinement_due() and _refine_a_day():
+        days += 1
+    return days
+
+
+def refined_until(tenant: Tenant) -> dt.datetime | None:
+    """How far the tenant's roll-ups have been made again for its zone; None where nothing is to be made again."""
+    return RollupRefinement.objects.filter(tenant=tenant).values_list("goes_on_at", flat=True).first()
+
+
+def _is_refinement_due() -> bool:
+    """Three looks without a lock, so that the usual answer, no, costs nothing."""
+    odd, noted = _odd_tenants(), RollupRefinement.objects.all()
+    return (
+        noted.exclude(goes_on_at=None).exists()
+        or noted.exclude(tenant__in=odd).exists()
+        or odd.exclude(pk__in=noted.values("tenant")).exists()
+    )
+
+
+def _refine_a_day() -> bool:
+    """Makes the next day of one tenant again; whether there was one. Nobody rolls up meanwhile."""
+    with transaction.atomic():
+        state = RollupState.objects.select_for_update().first()
+        if state is None:
+            return False
+        _note_refinements()
+        due = RollupRefinement.objects.exclude(goes_on_at=None).order_by("pk").first()
+        if due is None or due.goes_on_at is None:
+            return False
+        stop = min(_next_midnight(due.goes_on_at), state.complete_until)
+        _replace(due.goes_on_at, stop, Tenant.objects.filter(pk=due.tenant_id))
+        due.goes_on_at = _coarse_from(due.tenant_id, stop)
+        due.save()
+    return True
+
+
+def _note_refinements() -> None:
+    """One for each tenant that needs quarters now, and none of others: their zone may come to need them once more."""
+    odd = _odd_tenants()
+    RollupRefinement.objects.exclude(tenant__in=odd).delete()
+    for pk in odd.exclude(pk__in=RollupRefinement.objects.values("tenant")).values_list("pk", flat=True):
+        RollupRefinement.objects.create(tenant_id=pk, goes_on_at=_coarse_from(pk, months.kept_since()))
+
+
+def _coarse_from(tenant_id: int, since: dt.datetime | None) -> dt.datetime | None:
+    """The tenant's first roll-up since then. What is archived cannot be added up again."""
+    rows = UsageRollup.objects.filter(tenant=tenant_id)
+    if since is not None:
+        rows = rows.filter(starts_at__gte=since)
+    return rows.order_by("starts_at").values_list("starts_at", flat=True).first()
+
+
 def _next_midnight(moment: dt.datetime) -> dt.datetime:
     day = moment.astimezone(dt.UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     return day + dt.timedelta(days=1)
 
 
-def _replace(start: dt.datetime, end: dt.datetime) -> int:
-    UsageRollup.objects.filter(starts_at__gte=start, starts_at__lt=end).delete()
-    odd = _odd_tenants()
-    rows = _insert(HOUR, Tenant.objects.exclude(pk__in=odd), start, end)
-    return rows + _insert(QUARTER, Tenant.objects.filter(pk__in=odd), start, end) if odd else rows
+def _replace(start: dt.datetime, end: dt.datetime, tenants: QuerySet[Tenant] | None = None) -> int:
+    """Adds [start, end) up anew, of these tenants or of all; returns the rows written."""
+    old = UsageRollup.objects.filter(starts_at__gte=start, starts_at__lt=end)
+    if tenants is None:
+        tenants = Tenant.objects.all()
+    else:
+        old = old.filter(tenant__in=tenants.values("pk"))
+    old.delete()
+    odd = _odd_zones()
+    rows = _insert(HOUR, tenants.exclude(time_zone__in=odd), start, end)
+    return rows + _insert(QUARTER, tenants.filter(time_zone__in=odd), start, end) if odd else rows
 
 
 def _insert(bucket: dt.timedelta, tenants: QuerySet[Tenant], start: dt.datetime, end: dt.datetime) -> int:
@@ -120,12 +187,21 @@ def _bucket(length: dt.timedelta) -> str:
     return f"datetime(CAST(strftime('%%s', settled_at) AS INTEGER) / {seconds} * {seconds}, 'unixepoch')"
 
 
-def _odd_tenants() -> list[int]:
-    """Those whose days do not begin at a full hour of UTC."""
+def _odd_tenants() -> QuerySet[Tenant]:
+    return Tenant.objects.filter(time_zone__in=_odd_zones())
+
+
+def _odd_zones() -> list[str]:
+    """Those of tenants' zones whose days do not begin at a full hour of UTC."""
+    zones = Tenant.objects.order_by("time_zone").values_list("time_zone", flat=True).distinct()
+    return [zone for zone in zones if needs_quarters(zone)]
+
+
+def needs_quarters(zone: str) -> bool:
+    """Whether days of this zone begin within an hour of UTC."""
     now = timezone.now().replace(tzinfo=None)
     summer_and_winter = (now.replace(month=1, day=1), now.replace(month=7, day=1))  # half an hour apart, somewhere
-    zones = Tenant.objects.values_list("pk", "time_zone")
-    return [pk for pk, name in zones if any(_offset(name, each) % HOUR for each in (now, *summer_and_winter))]
+    return any(_offset(zone, each) % HOUR for each in (now, *summer_and_winter))
 
 
 def _offset(zone: str, moment: dt.datetime) -> dt.timedelta:

@@ -133,6 +133,7 @@ class Scheduler:
             Job("recovery", RECOVERY_SECONDS, lambda: recovery.settle_dead_owners(self._contact, settings.SPOOL_DIR)),
             Job("housekeeping", HOUSEKEEPING_SECONDS, self._keep_house),
             Job("roll-ups", ROLLUP_SECONDS, rollups.advance),
+            Job("roll-ups of changed zones", ROLLUP_SECONDS, rollups.refine),
             Job("expiries", EXPIRY_SECONDS, grants.expire_due),
             Job("draws", DRAW_SECONDS, grants.draw_due),
             Job("trials", TRIAL_SECONDS, trials.grant_queued),

@@ -36,7 +36,7 @@ from billing.models.profiles import BillingProfile
 from billing.models.quotas import Quota, QuotaDefault
 from billing.models.reconciliation import Break, Reconciliation
 from billing.models.reservations import Process, Reservation
-from billing.models.rollups import RollupState, UsageRollup
+from billing.models.rollups import RollupRefinement, RollupState, UsageRollup
 from billing.models.sellers import LegalEntity, NumberSeries, TaxRate
 from billing.models.transfers import BankTransfer, ExchangeRate
 from billing.models.trials import Trial, TrialPerson, TrialPlace
@@ -89,6 +89,7 @@ __all__ = [
     "Rates",
     "Reconciliation",
     "Reservation",
+    "RollupRefinement",
     "RollupState",
     "SavedCard",
     "TaxRate",

@@ -45,6 +45,21 @@ for _kind in KINDS:
     UsageRollup.add_to_class(_kind.column, models.BigIntegerField(_kind.column.replace("_", " "), default=0))
 
 
+class RollupRefinement(models.Model):
+    """That a tenant's roll-ups are quarters of an hour, or become so: there is one as long as its zone needs them."""
+
+    tenant = models.OneToOneField(Tenant, models.CASCADE, related_name="+", verbose_name=_("tenant"))
+    goes_on_at = models.DateTimeField(_("done until"), null=True)
+    """From where on they are still to be made again; None once all of them are quarters."""
+
+    class Meta:
+        verbose_name = _("refinement of roll-ups")
+        verbose_name_plural = _("refinements of roll-ups")
+
+    def __str__(self) -> str:
+        return str(self.goes_on_at)
+
+
 class RollupState(models.Model):
     """One row: until when the roll-ups have everything. What settled later is read from the records."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from decimal import Decimal
 
@@ -15,7 +16,7 @@ from accounts import keys
 from accounts.models import ApiKey, Member, Tenant, User
 from accounts.tenants import open_tenant
 from billing import balances, ledger, money, quotas
-from billing.models import Balance, LedgerEntry
+from billing.models import Balance, LedgerEntry, RollupRefinement
 from tests.pages import Browser, Page
 
 NANO = 10**9
@@ -283,6 +284,25 @@ def test_credit_line_in_dong_has_no_fractions(desk: Browser, dong: Tenant) -> No
     form = _page(desk, dong).click("Set the credit line")
     assert "VND has no decimals." in form.press("Save", credit_line="0.5", reason="a good customer").text
     assert balances.open_wallet(dong).credit_line == 0
+
+
+@pytest.mark.parametrize(
+    ("zone", "is_said"), [("Asia/Kolkata", True), ("Asia/Ho_Chi_Minh", False)], ids=["half an hour", "whole hours"]
+)
+def test_operator_is_told_that_days_are_added_up_again_and_how_far(
+    desk: Browser, tenant: Tenant, zone: str, is_said: bool
+) -> None:
+    answer = _page(desk, tenant).press("Save", time_zone=zone)
+    assert ("added up again" in desk.open(answer.location).text) is is_said
+    assert "added up again" not in _page(desk, tenant).text
+
+    RollupRefinement.objects.create(tenant=tenant, goes_on_at=dt.datetime(2026, 3, 9, tzinfo=dt.UTC))
+
+    assert "added up again for the zone; done until March 9, 2026" in _page(desk, tenant).text
+
+
+def test_page_to_add_a_tenant_knows_no_days(desk: Browser) -> None:
+    assert "days of usage" not in desk.open(reverse("admin:accounts_tenant_add")).text.lower()
 
 
 def test_credit_line_is_set_in_currency_units(desk: Browser, tenant: Tenant, wallet: Balance) -> None:

@@ -460,6 +460,23 @@ def test_less_that_is_known_for_certain_gives_back_and_less_that_is_not_does_not
     assert_books_add_up()
 
 
+def test_note_that_knows_no_more_does_not_stand_in_the_way_of_the_end(
+    books: Books, rich: Account, dead: str, tmp_path: Path
+) -> None:
+    held, noted = rich.hold(300), Usage(input=20, output=30)
+    books.post([held], [], dead)
+    books.note_progress([Progress(held.id, "first", rich.price.pk, noted)])
+    assert settle_dead_owners() == 1
+    spooled(tmp_path, dead, Progress(held.id, "first", rich.price.pk, noted))
+    recovery.settle_abandoned_spools(tmp_path)
+    assert not Correction.objects.filter(pk=held.id).exists()
+
+    corrections.settle_late(rich.settlement(held.id, 120, held=300))
+
+    assert ([corrections.of(record) for record in rich.records], rich.available) == ([40], 1000 - 120)
+    assert_books_add_up()
+
+
 @pytest.mark.parametrize(("is_exact", "cost"), [(False, 80), (True, 22)], ids=["it knows more", "the end is known"])
 def test_database_that_knows_more_than_a_spool_is_believed_unless_that_has_the_end(
     books: Books, rich: Account, tmp_path: Path, is_exact: bool, cost: int

@@ -8,8 +8,18 @@ import uuid
 
 import pytest
 
+from accounts.errors import GatewayError
 from billing.books import HELD, Hold, HoldOutcome, Progress, Refused, Repeated, Settlement
-from billing.reservations import InsufficientQuota, KeyStands, Reservations, new_id, timestamp
+from billing.reservations import (
+    FundsInFlight,
+    InsufficientQuota,
+    KeyStands,
+    PaymentRequired,
+    QuotaExceeded,
+    Reservations,
+    new_id,
+    timestamp,
+)
 
 MOST = 2**62
 
@@ -37,6 +47,20 @@ class Journal:
 
     def keep(self, progress: Progress) -> None: ...
     def note(self, progress: Progress) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("refusal", "said"),
+    [
+        (InsufficientQuota("", available=0), (429, "insufficient_quota", "insufficient_quota", False, None)),
+        (PaymentRequired("", available=0), (402, "insufficient_quota", "insufficient_quota", False, None)),
+        (QuotaExceeded("", available=0), (429, "insufficient_quota", "quota_exceeded", False, None)),
+        (FundsInFlight(""), (429, "rate_limit_error", "funds_in_flight", True, 1)),
+    ],
+    ids=["balance", "wallet", "quota", "in flight"],
+)
+def test_refusals_of_money_say_whether_it_may_come_back(refusal: GatewayError, said: tuple[object, ...]) -> None:
+    assert (refusal.status, refusal.type, refusal.code, refusal.retriable, refusal.retry_after) == said
 
 
 def hold(amount: int) -> Hold:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import random
 from collections.abc import Callable
 from typing import Any
@@ -10,11 +11,12 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import transaction
 
 from accounts import keys
 from accounts.models import ApiKey, Tenant, User
 from billing import rollups, spending
-from billing.models import Price, RollupState, UsageRecord, UsageRollup
+from billing.models import Price, RollupRefinement, RollupState, UsageArchive, UsageRecord, UsageRollup
 from billing.reports import start_of_day
 from tests.bookkeeping import race
 from tests.records import usage_record
@@ -26,8 +28,10 @@ MODELS = ("small", "large")
 
 @pytest.fixture(autouse=True)
 def _empty(database: str) -> None:
-    """Roll-ups are of all tenants together: each test begins without any record of another."""
+    """Roll-ups are of all tenants together: each test begins without any of another, whose tenants are in UTC."""
+    Tenant.objects.update(time_zone="UTC")
     RollupState.objects.all().delete()
+    RollupRefinement.objects.all().delete()
     UsageRollup.objects.all().delete()
 
 
@@ -199,3 +203,105 @@ def test_commands_check_and_rebuild(capsys: pytest.CaptureFixture[str]) -> None:
     call_command("rollups", "rebuild", "--from", f"{row.starts_at:%Y-%m-%d}", "--to", f"{row.starts_at + DAY:%Y-%m-%d}")
     assert f"{row.starts_at:%Y-%m-%d}: " in capsys.readouterr().out
     call_command("rollups", "check")
+
+
+# --- a zone that is changed ------------------------------------------------------------------------------------------
+
+
+def _move(world: World, zone: str) -> None:
+    Tenant.objects.filter(pk=world.tenant.pk).update(time_zone=zone)
+    world.tenant.refresh_from_db()
+
+
+def _days(world: World, count: int = 3) -> list[tuple[dict[Any, tuple[int, int]], dict[Any, tuple[int, int]]]]:
+    """Of the last days, what pages say and what the records say."""
+    begins = [start_of_day(world.tenant, NOON.date() - (count - number) * DAY) for number in range(count + 1)]
+    return [
+        (world.spent("day", start, end), world.told("day", start, end))
+        for start, end in itertools.pairwise(begins)
+    ]  # fmt: skip
+
+
+def _refine_all() -> None:
+    while rollups.refine():
+        pass
+
+
+@pytest.mark.parametrize("zone", ["Asia/Kolkata", "Asia/Kathmandu", "America/St_Johns"])
+def test_days_of_a_zone_that_came_to_need_quarters_are_added_up_again(zone: str) -> None:
+    world, other = World("Asia/Ho_Chi_Minh"), World("Asia/Ho_Chi_Minh", seed=2)
+    catch_up(NOON + HOUR)
+    of_other = list(UsageRollup.objects.filter(tenant=other.tenant).order_by("pk").values())
+    _move(world, zone)
+    assert any(said != recorded for said, recorded in _days(world))
+
+    days = rollups.refine()
+
+    assert days == 4  # of UTC, two of them halves
+    assert all(said == recorded for said, recorded in _days(world))
+    assert rollups.differences(NOON - 4 * DAY, NOON) == []
+    assert list(UsageRollup.objects.filter(tenant=other.tenant).order_by("pk").values()) == of_other
+    assert (rollups.refined_until(world.tenant), rollups.refine()) == (None, 0)
+
+
+def test_many_days_are_added_up_a_month_at_a_time() -> None:
+    world = World(count=0)
+    world.records = [world.record(random.Random(day), NOON - day * DAY) for day in range(1, 34)]
+    catch_up(NOON)
+    _move(world, "Asia/Kolkata")
+
+    assert rollups.refine() == 31
+    assert rollups.refined_until(world.tenant) == NOON - 2 * DAY
+    assert rollups.refine() == 2
+    assert rollups.refined_until(world.tenant) is None
+    assert all(said == recorded for said, recorded in _days(world, 34))
+
+
+def test_zone_that_goes_there_and_back_is_added_up_again_each_time() -> None:
+    world = World("Asia/Kolkata")
+    catch_up(NOON - 2 * DAY)
+    _refine_all()
+    _move(world, "UTC")
+    _refine_all()
+    assert not RollupRefinement.objects.filter(tenant=world.tenant).exists()
+    catch_up(NOON)
+    assert all(said == recorded for said, recorded in _days(world))
+    _move(world, "Asia/Kolkata")
+    assert any(said != recorded for said, recorded in _days(world))
+
+    _refine_all()
+
+    assert all(said == recorded for said, recorded in _days(world))
+
+
+def test_what_is_archived_is_not_added_up_again() -> None:
+    world, kept = World(), NOON - 2 * DAY
+    catch_up(NOON)
+    before = list(UsageRollup.objects.filter(starts_at__lt=kept).order_by("pk").values())
+    _move(world, "Asia/Kolkata")
+    with transaction.atomic():
+        UsageArchive.objects.create(table="gone", ends=kept - DAY, records=1)
+        _refine_all()
+        after = list(UsageRollup.objects.filter(starts_at__lt=kept).order_by("pk").values())
+        quarters = UsageRollup.objects.exclude(starts_at__minute=0).filter(starts_at__gte=kept)
+        assert (after, quarters.exists()) == (before, True)
+        transaction.set_rollback(True)  # an archive cannot be deleted
+
+
+def test_nothing_is_added_up_again_before_anything_is() -> None:
+    World("Asia/Kolkata")
+    assert rollups.refine() == 0
+    assert not RollupRefinement.objects.exists()
+
+
+def test_processes_add_up_again_while_others_roll_up(database: str) -> None:
+    world = World()
+    catch_up(NOON - DAY)
+    _move(world, "Asia/Kolkata")
+
+    race(lambda _books: (rollups.refine(), rollups.advance(NOON + HOUR)), 4)
+    catch_up(NOON + HOUR)
+    _refine_all()
+
+    assert rollups.differences(NOON - 4 * DAY, NOON) == []
+    assert all(said == recorded for said, recorded in _days(world))
