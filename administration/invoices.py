@@ -131,7 +131,7 @@ class InvoiceAdmin(ReadOnlyAdmin):
         {
             "title": _("Actions"),
             "icon": "bolt",
-            "items": ("pay", "credit", "finalise_now", "mail_again", "void", "pay_once"),
+            "items": ("finalise_now", "pay", "credit", "mail_again", "pay_once", "void"),
         },
     )
     fieldsets = (
