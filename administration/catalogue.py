@@ -11,7 +11,6 @@ from django.core.exceptions import ValidationError
 from django.db.models import Count, Exists, F, Model, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponseRedirect
-from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.formats import date_format
@@ -23,7 +22,7 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from accounts.models import ApiKey
-from administration.frame import Admin, action, display
+from administration.frame import Admin, action, display, row_or_404
 from administration.rates import RATES, RatesAdmin, RatesForm, earlier_rates, format_pair
 from administration.second_look import Look, at_cost_price
 from billing.models import Price, UsageRecord
@@ -192,7 +191,7 @@ class RouteAdmin(Admin):
     @action(description=_("New cost price"), permissions=("price",), icon="add")
     def add_cost_price(self, request: HttpRequest, object_id: str) -> HttpResponseRedirect:
         """The form to add a cost price, filled with the newest version's rates."""
-        route = get_object_or_404(Route, pk=object_id)
+        route = row_or_404(Route, object_id)
         newest = route.cost_prices.order_by("-version").first()
         return HttpResponseRedirect(_cost_price_form(route.pk, newest))
 
@@ -243,7 +242,7 @@ class CostPriceAdmin(RatesAdmin):
     @action(description=_("New version"), permissions=("price",), icon="add")
     def new_version(self, request: HttpRequest, object_id: str) -> HttpResponseRedirect:
         """The form to add a cost price, filled with this one's rates."""
-        cost_price = get_object_or_404(CostPrice, pk=object_id)
+        cost_price = row_or_404(CostPrice, object_id)
         return HttpResponseRedirect(_cost_price_form(cost_price.route_id, cost_price))
 
 

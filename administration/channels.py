@@ -97,7 +97,7 @@ class RouteInline(Inline):
 
 @admin.register(Channel)
 class ChannelAdmin(Admin):
-    unlogged = frozenset({"secret"})
+    unlogged = frozenset({"secret", "remove_secret"})
     form = ChannelForm
     list_display = ("name", "provider", "base_url", "shown_secret", "shown_status", "priority", "weight", "route_count")
     list_filter = (("status", ChoicesDropdownFilter), "provider")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import wraps
 from typing import Any, ClassVar, Final, TypeVar, cast
 
@@ -11,9 +11,10 @@ from csp.constants import UNSAFE_EVAL, UNSAFE_INLINE
 from csp.decorators import csp_update
 from django import forms
 from django.contrib.auth.views import LogoutView
+from django.core.exceptions import ValidationError
 from django.db.models import Model, QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import redirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
@@ -33,6 +34,7 @@ _POLICY = {"script-src": [UNSAFE_EVAL], "style-src-attr": [UNSAFE_INLINE]}
 
 _MOST_LOGGED: Final = 200
 Method = TypeVar("Method", bound=Callable[..., Any])
+Row = TypeVar("Row", bound=Model)
 
 
 class Label(tuple[str, str]):
@@ -109,7 +111,16 @@ class Admin(ModelAdmin):  # type: ignore[misc]  # Unfold carries no types; from 
     """The base of every page about rows."""
 
     unlogged: ClassVar[frozenset[str]] = frozenset()
-    """Fields whose values no log keeps: secrets."""
+    """Fields whose values no log keeps, and nobody reads: secrets."""
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> list[tuple[Any, Any]]:
+        """Without what is only written, for who may only look: Django would show the row's attribute of that name."""
+        fieldsets: list[tuple[Any, Any]] = super().get_fieldsets(request, obj)
+        if obj is None or not self.unlogged or self.has_change_permission(request, obj):
+            return fieldsets
+        return [
+            (title, {**options, "fields": _without(options["fields"], self.unlogged)}) for title, options in fieldsets
+        ]
 
     def construct_change_message(self, request: HttpRequest, form: Any, formsets: Any, add: bool = False) -> Any:
         """What was changed, with the old and the new value; Django's own names the fields alone."""
@@ -130,6 +141,12 @@ class Admin(ModelAdmin):  # type: ignore[misc]  # Unfold carries no types; from 
         if isinstance(field, forms.MultiValueField):
             return moved(label, before, form.cleaned_data.get(name))
         return moved(label, field.to_python(before), field.to_python(form[name].data))  # as it is typed: money too
+
+
+def _without(fields: Iterable[Any], hidden: frozenset[str]) -> tuple[Any, ...]:
+    """Fields of a set, some of them in lines, without these and without lines that are empty then."""
+    kept = (_without(each, hidden) if isinstance(each, tuple | list) else each for each in fields)
+    return tuple(each for each in kept if each and each not in hidden)
 
 
 def moved(label: str, before: Any, after: Any) -> str:
@@ -255,6 +272,14 @@ def table(headers: list[Any], rows: list[tuple[Any, ...]], *, numeric: frozenset
         head,
         body,
     )
+
+
+def row_or_404(rows: type[Row] | QuerySet[Row], object_id: str) -> Row:
+    """The row of an address; what can be no id at all is not there either."""
+    try:
+        return get_object_or_404(rows, pk=object_id)
+    except (ValueError, OverflowError, ValidationError) as error:
+        raise Http404 from error
 
 
 def back_to(admin: Admin, original: Model) -> HttpResponseRedirect:

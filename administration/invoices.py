@@ -13,7 +13,6 @@ from django.contrib import admin, messages
 from django.db import transaction
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
@@ -30,7 +29,18 @@ from unfold.widgets import (
 
 from accounts.errors import GatewayError
 from administration.decisions import ReasonForm, operator
-from administration.frame import Admin, ReadOnlyAdmin, action, back_to, display, form_page, moved, named, table
+from administration.frame import (
+    Admin,
+    ReadOnlyAdmin,
+    action,
+    back_to,
+    display,
+    form_page,
+    moved,
+    named,
+    row_or_404,
+    table,
+)
 from administration.lists import NewestPaginator
 from billing import amounts, money
 from billing.amounts import AmountField
@@ -195,7 +205,7 @@ class InvoiceAdmin(ReadOnlyAdmin):
 
     @action(description=_("Mail it again"), permissions=["operate"], url_path="mail-again")
     def mail_again(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        invoice = get_object_or_404(Invoice, pk=object_id)
+        invoice = row_or_404(Invoice, object_id)
         form = ReasonForm(request.POST or None)
         if request.method == "POST" and form.is_valid():
             if mails.again(invoice.pk):
@@ -229,7 +239,7 @@ class InvoiceAdmin(ReadOnlyAdmin):
         form: type[ReasonForm] = ReasonForm,
     ) -> HttpResponse:  # fmt: skip
         """Asks for the reason, does it, and keeps the state before and after in the log, in the deed's transaction."""
-        invoice = get_object_or_404(Invoice, pk=object_id)
+        invoice = row_or_404(Invoice, object_id)
         asked = form(request.POST or None)
         if request.method == "POST" and asked.is_valid():
             try:
@@ -252,7 +262,7 @@ class InvoiceAdmin(ReadOnlyAdmin):
 
     @action(description=_("Issue a credit note"), permissions=["operate"], url_path="credit")
     def credit(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        invoice = get_object_or_404(Invoice, pk=object_id)
+        invoice = row_or_404(Invoice, object_id)
         if invoice.state not in {Invoice.State.FINAL, Invoice.State.PAID}:
             messages.error(request, gettext("Only a final document can be credited."))
             return back_to(self, invoice)
@@ -307,7 +317,7 @@ class InvoiceAdmin(ReadOnlyAdmin):
     @action(description="PDF", permissions=["view"], url_path="draw")
     def draw(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Of a draft too, which says that it is one."""
-        invoice = get_object_or_404(Invoice, pk=object_id)
+        invoice = row_or_404(Invoice, object_id)
         name = f"{invoice.number or 'draft'}.pdf"
         return HttpResponse(
             pdf.render(finalising.document_of(invoice)), content_type="application/pdf",
@@ -407,7 +417,7 @@ class CreditNoteAdmin(ReadOnlyAdmin):
 
     @action(description="PDF", permissions=["view"], url_path="draw")
     def draw(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        note = get_object_or_404(CreditNote, pk=object_id)
+        note = row_or_404(CreditNote, object_id)
         return HttpResponse(
             pdf.render(note.document), content_type="application/pdf",
             headers={"Content-Disposition": f'inline; filename="{note.number}.pdf"'},

@@ -6,7 +6,6 @@ from typing import Any, ClassVar
 
 from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -15,7 +14,7 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdo
 from accounts.models import User
 from administration import postings
 from administration.decisions import ReasonForm, operator
-from administration.frame import action, back_to, display, form_page
+from administration.frame import action, back_to, display, form_page, row_or_404
 from administration.lists import DayFilter, NewestAdmin
 from billing import amounts, grants
 from billing.grants import Conflict
@@ -72,7 +71,7 @@ class LedgerEntryAdmin(NewestAdmin):
 
     @action(description=_("Void the grant"), permissions=("void",), icon="undo")
     def void(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        grant = get_object_or_404(LedgerEntry.objects.select_related("balance__tenant"), pk=object_id)
+        grant = row_or_404(LedgerEntry.objects.select_related("balance__tenant"), object_id)
         form = ReasonForm(request.POST or None)
         if form.is_valid():
             try:

@@ -8,7 +8,6 @@ from django import forms
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -17,7 +16,7 @@ from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldAdminTextInputWi
 
 from accounts.errors import GatewayError
 from administration.decisions import DecidedAdmin, ReasonForm, operator
-from administration.frame import ReadOnlyAdmin, action, back_to, display, form_page
+from administration.frame import ReadOnlyAdmin, action, back_to, display, form_page, row_or_404
 from billing import amounts
 from billing.amounts import AmountField
 from billing.models import (
@@ -138,7 +137,7 @@ class PaymentOrderAdmin(ReadOnlyAdmin):
     @action(description=_("Refund"), permissions=("refund",), icon="undo")
     def refund(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Asks for a refund; its own page approves it."""
-        order = get_object_or_404(PaymentOrder, pk=object_id)
+        order = row_or_404(PaymentOrder, object_id)
         form = RefundForm(request.POST or None, order=order)
         if form.is_valid():
             try:
@@ -199,7 +198,7 @@ class PaymentRefundAdmin(DecidedAdmin):
 
     @action(description=_("Approve"), permissions=("decide",), icon="check")
     def approve(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        refund = get_object_or_404(PaymentRefund.objects.select_related("order__tenant"), pk=object_id)
+        refund = row_or_404(PaymentRefund.objects.select_related("order__tenant"), object_id)
 
         def approve_and_send(_data: dict[str, Any]) -> None:
             refunds.approve(refund, by=operator(request))
@@ -215,7 +214,7 @@ class PaymentRefundAdmin(DecidedAdmin):
 
     @action(description=_("Reject"), permissions=("decide",), icon="close")
     def reject(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        refund = get_object_or_404(PaymentRefund.objects.select_related("order__tenant"), pk=object_id)
+        refund = row_or_404(PaymentRefund.objects.select_related("order__tenant"), object_id)
         return self.decide(
             request, refund, title=gettext("Reject"), form=ReasonForm(request.POST or None),
             deed=lambda data: refunds.reject(refund, by=operator(request), reason=data["reason"]),
@@ -223,7 +222,7 @@ class PaymentRefundAdmin(DecidedAdmin):
 
     @action(description=_("Transferred by hand"), permissions=("decide",), icon="account_balance")
     def transferred(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        refund = get_object_or_404(PaymentRefund.objects.select_related("order__tenant"), pk=object_id)
+        refund = row_or_404(PaymentRefund.objects.select_related("order__tenant"), object_id)
         return self.decide(
             request, refund, title=gettext("Transferred by hand"), form=TransferredForm(request.POST or None),
             deed=lambda data: refunds.sent_by_hand(refund, by=operator(request), reference=data["reference"]),
@@ -286,7 +285,7 @@ class PaymentAlarmAdmin(DecidedAdmin):
 
     @action(description=_("Close the alarm"), permissions=("decide",), icon="done_all")
     def close(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        alarm = get_object_or_404(PaymentAlarm, pk=object_id)
+        alarm = row_or_404(PaymentAlarm, object_id)
         return self.decide(
             request, alarm, title=gettext("Close the alarm"), form=ReasonForm(request.POST or None),
             deed=lambda data: alarms.close(alarm, by=operator(request), note=data["reason"]),

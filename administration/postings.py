@@ -9,7 +9,6 @@ from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
@@ -26,7 +25,7 @@ from unfold.widgets import (
 from accounts.errors import GatewayError
 from accounts.models import Tenant, User
 from administration.decisions import ConfirmedForm, operator
-from administration.frame import Admin, ReadOnlyAdmin, action, back_to, display, form_page, moved, table
+from administration.frame import Admin, ReadOnlyAdmin, action, back_to, display, form_page, moved, row_or_404, table
 from billing import amounts, approvals, balances, grants, ledger
 from billing.amounts import AmountField
 from billing.approvals import NotYours
@@ -239,7 +238,7 @@ class PostingRequestAdmin(ReadOnlyAdmin):
         return self._decide(request, object_id, is_approved=False)
 
     def _decide(self, request: HttpRequest, object_id: str, *, is_approved: bool) -> HttpResponse:
-        asked = get_object_or_404(PostingRequest.objects.select_related("balance__tenant"), pk=object_id)
+        asked = row_or_404(PostingRequest.objects.select_related("balance__tenant"), object_id)
         label = gettext("Approve") if is_approved else gettext("Reject")
         form = forms.Form(request.POST or None)
         if request.method == "POST" and self._decided(request, asked, form, is_approved=is_approved):

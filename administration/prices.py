@@ -11,7 +11,6 @@ from django.contrib import admin, messages
 from django.db.models import Model, OuterRef, QuerySet
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.formats import date_format
@@ -22,7 +21,7 @@ from unfold.widgets import UnfoldAdminSelectWidget
 
 from accounts.models import User
 from administration.decisions import operator
-from administration.frame import action, back_to, display
+from administration.frame import action, back_to, display, row_or_404
 from administration.rates import RATES, RatesAdmin, RatesForm, earlier_rates
 from administration.second_look import Look, at_price
 from billing import plans
@@ -92,19 +91,20 @@ class PriceAdmin(RatesAdmin):
     @action(description=_("New version"), permissions=("price",), icon="add")
     def new_version(self, request: HttpRequest, object_id: str) -> HttpResponseRedirect:
         """The form to add a price, filled with this one's rates."""
-        price = get_object_or_404(Price, pk=object_id)
+        price = row_or_404(Price, object_id)
         query = {"model": price.model, **earlier_rates(price)} | ({"plan": price.plan_id} if price.plan_id else {})
         return HttpResponseRedirect(f"{reverse('admin:billing_price_add')}?{urlencode(query)}")
 
     def has_follow_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
         """Of what somebody entered for a plan: the list's and its copies follow it as they are."""
-        own = Price.objects.filter(pk=object_id or 0, copy_of=None).exclude(plan=None)
-        return self.has_price_permission(request) and own.exists()
+        if not self.has_price_permission(request) or object_id is None or not str(object_id).isdecimal():
+            return False
+        return Price.objects.filter(pk=object_id, copy_of=None).exclude(plan=None).exists()
 
     @action(description=_("Follow the list"), permissions=("follow",), icon="link")
     def follow_list(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """From now on the plan has the list's price with its markup instead of this one; shown before it is saved."""
-        price = get_object_or_404(Price.objects.exclude(plan=None).select_related("plan"), pk=object_id)
+        price = row_or_404(Price.objects.exclude(plan=None).select_related("plan"), object_id)
         plan = cast("PricePlan", price.plan)
         listed = plans.as_listed(plan, price.model, price.currency)
         if listed is None:

@@ -11,7 +11,6 @@ from django.core.exceptions import ValidationError
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.html import format_html
@@ -23,7 +22,7 @@ from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldAdminSplitDateTi
 
 from accounts.errors import GatewayError
 from administration.decisions import operator
-from administration.frame import AddOnlyAdmin, action, back_to, display, form_page
+from administration.frame import AddOnlyAdmin, action, back_to, display, form_page, row_or_404
 from administration.second_look import Look
 from billing import amounts, money, plans, terms
 from billing.amounts import AmountField
@@ -207,7 +206,7 @@ class RatesAdmin(AddOnlyAdmin):
     @action(description=_("Withdraw"), permissions=("price",), icon="undo")
     def withdraw(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Takes back a version that has not taken effect."""
-        price = get_object_or_404(self.model, pk=object_id)
+        price = row_or_404(self.model, object_id)
         form = forms.Form(request.POST or None)
         if request.method == "POST":
             try:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
 from django.utils.formats import number_format
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import AutocompleteSelectFilter
 
 from administration.decisions import ReasonForm, operator
-from administration.frame import ReadOnlyAdmin, action, back_to, display, form_page, moved
+from administration.frame import ReadOnlyAdmin, action, back_to, display, form_page, moved, row_or_404
 from billing import breaks
 from billing.models import Break, Reconciliation
 
@@ -41,7 +40,7 @@ class BreakAdmin(ReadOnlyAdmin):
     @action(description=_("Close with a reason"), permissions=("close",), icon="task_alt")
     def close(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """The tenant's invoices become final again once none of its breaks is open."""
-        found = get_object_or_404(Break, pk=object_id)
+        found = row_or_404(Break, object_id)
         form = ReasonForm(request.POST or None)
         if request.method == "POST" and form.is_valid():
             reason = form.cleaned_data["reason"]

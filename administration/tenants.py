@@ -13,7 +13,6 @@ from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
 from django.db.models import F, Model, OuterRef, QuerySet, Subquery, Sum
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from django.utils.formats import date_format, number_format
 from django.utils.safestring import SafeString
@@ -32,7 +31,7 @@ from accounts.errors import GatewayError
 from accounts.models import Member, Tenant
 from administration import postings
 from administration.decisions import ConfirmedForm, ReasonForm, operator
-from administration.frame import Admin, Inline, action, back_to, display, form_page, moved, secret_page
+from administration.frame import Admin, Inline, action, back_to, display, form_page, moved, row_or_404, secret_page
 from billing import amounts, approvals, balances, ledger, money, plans, rollups
 from billing.amounts import AmountField
 from billing.models import Balance, PostingRequest, PricePlan, UsageRollup
@@ -227,11 +226,11 @@ class TenantAdmin(Admin):
 
     @action(description=_("Post a ledger entry"), permissions=("post",), icon="payments")
     def post_entry(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        return postings.page(self, request, get_object_or_404(Tenant, pk=object_id))
+        return postings.page(self, request, row_or_404(Tenant, object_id))
 
     @action(description=_("Set the credit line"), permissions=("grant_credit",), icon="credit_card")
     def set_credit_line(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        tenant = get_object_or_404(Tenant, pk=object_id)
+        tenant = row_or_404(Tenant, object_id)
         wallet = balances.open_wallet(tenant)
         shown = amounts.format_amount(wallet.credit_line, wallet.currency)
         typed = money.to_json_number(wallet.credit_line, wallet.currency)
@@ -266,7 +265,7 @@ class TenantAdmin(Admin):
 
     @action(description=_("Issue an API key"), permissions=("issue",), icon="key")
     def issue_key(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        tenant = get_object_or_404(Tenant, pk=object_id)
+        tenant = row_or_404(Tenant, object_id)
         form = IssueKeyForm(request.POST or None)
         if not form.is_valid():
             return form_page(

@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 from django import forms
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -21,7 +20,7 @@ from unfold.widgets import (
 )
 
 from administration.decisions import DecidedAdmin, ReasonForm, operator
-from administration.frame import AddOnlyAdmin, action, display
+from administration.frame import AddOnlyAdmin, action, display, row_or_404
 from administration.payments import coins_html
 from billing import amounts
 from billing.amounts import AmountField
@@ -79,7 +78,7 @@ class BankTransferAdmin(DecidedAdmin):
 
     @action(description=_("Match with an order"), permissions=("decide",), icon="link")
     def match(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        transfer = get_object_or_404(BankTransfer.objects.select_related("order"), pk=object_id)
+        transfer = row_or_404(BankTransfer.objects.select_related("order"), object_id)
 
         def credit(data: dict[str, Any]) -> None:
             order = PaymentOrder.objects.select_related("tenant").get(memo=data["memo"])
@@ -98,7 +97,7 @@ class BankTransferAdmin(DecidedAdmin):
 
     @action(description=_("Mark as returned"), permissions=("decide",), icon="undo")
     def mark_returned(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        transfer = get_object_or_404(BankTransfer.objects.select_related("order"), pk=object_id)
+        transfer = row_or_404(BankTransfer.objects.select_related("order"), object_id)
         return self.decide(
             request, transfer, title=gettext("Mark as returned"), form=ReasonForm(request.POST or None),
             deed=lambda data: transfers.mark_returned(transfer, by=operator(request), reason=data["reason"]),

@@ -54,7 +54,7 @@ class UserForm(UserChangeForm):  # type: ignore[type-arg]
 
 
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin, Admin):  # type: ignore[type-arg]
+class UserAdmin(DjangoUserAdmin, Admin):  # type: ignore[type-arg, misc]
     form = UserForm
     add_form = NewUserForm
     change_password_form = AdminPasswordChangeForm
@@ -115,7 +115,7 @@ class UserAdmin(DjangoUserAdmin, Admin):  # type: ignore[type-arg]
 
 
 @admin.register(Group)
-class GroupAdmin(DjangoGroupAdmin, Admin):
+class GroupAdmin(DjangoGroupAdmin, Admin):  # type: ignore[misc]
     """Sets of rights for operators who are not superusers; only a superuser composes them."""
 
     filter_horizontal = ()

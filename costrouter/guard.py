@@ -1,11 +1,13 @@
-"""What stands before the pages: whose request it is, and how large and slow its body may be.
+"""What stands before the pages: whose request it is, how large and slow its body may be, and that no NUL gets in.
 
 The same client address as the API plane's (accounts/networks.py), so that no throttle takes a proxy for a person; and
-bodies are bounded in size and time before Django, which would lay them down on the disk, sees any of them.
+bodies are bounded in size and time before Django, which would lay them down on the disk, sees any of them. PostgreSQL
+takes no NUL, so a filter or a session that has one would be a fault of ours.
 """
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Sequence
 from typing import Any, Final
@@ -18,6 +20,16 @@ from routing.api.plane import Scope, Send
 
 LARGEST_FORM: Final = 2_621_440
 """Bytes: what Django reads of a form into memory (DATA_UPLOAD_MAX_MEMORY_SIZE). No page of ours takes files."""
+_OCTAL_NUL: Final = re.compile(r"(?<!\\)\\000")
+
+
+class HasNul(GatewayError):
+    """A NUL in a query or a cookie, where nobody who means well has one."""
+
+    status = 400
+
+    def __init__(self) -> None:
+        super().__init__("The address or a cookie has a NUL in it.")
 
 
 class Guard:
@@ -30,6 +42,8 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = RequestHeaders(scope["headers"])
+        if _has_nul(scope["query_string"], headers):
+            return await _refuse(HasNul(), send)
         scope = self._as_the_client_sent_it(scope, headers)
         if headers.announce_a_body:
             try:
@@ -64,6 +78,13 @@ class Guard:
             return first.popleft() if first else await _end_of(receive)
 
         return replay
+
+
+def _has_nul(query: bytes, headers: RequestHeaders) -> bool:
+    """Whether Django would read one out of it. Cookies write theirs in octal (RFC 2109's quoted strings)."""
+    if b"%00" in query or b"\0" in query:
+        return True
+    return any(_OCTAL_NUL.search(cookie) is not None for cookie in headers.get_all("cookie"))
 
 
 def _plain(address: str) -> str:

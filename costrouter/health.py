@@ -6,6 +6,7 @@ nothing else of the installation; the log says more.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable, MutableMapping
@@ -34,7 +35,8 @@ class Health:
     def __init__(self, doors: Doors) -> None:
         self._doors = doors
         self._looked_at = 0.0
-        self._checks: Checks = {}
+        self._look: asyncio.Task[Checks] | None = None
+        """The last one, or the one that is still at it: nobody is told what an older one saw."""
 
     async def answer(self, path: str, send: Callable[[MutableMapping[str, Any]], Any]) -> None:
         checks = {"process": "ok"} if path.endswith("live") else await self._ready()
@@ -48,13 +50,17 @@ class Health:
     async def _ready(self) -> Checks:
         if self._doors.is_leaving:
             return {"process": "stopping"}
-        if time.monotonic() - self._looked_at > FRESH_SECONDS:
+        if self._look is None or (self._look.done() and time.monotonic() - self._looked_at > FRESH_SECONDS):
             self._looked_at = time.monotonic()
-            try:
-                self._checks = await database.report(look)
-            except ServiceUnavailable:
-                self._checks = {"database": "away"}
-        return {"process": "ok"} | self._checks
+            self._look = asyncio.create_task(_looked())
+        return {"process": "ok"} | await asyncio.shield(self._look)
+
+
+async def _looked() -> Checks:
+    try:
+        return await database.report(look)
+    except ServiceUnavailable:
+        return {"database": "away"}
 
 
 def look() -> Checks:

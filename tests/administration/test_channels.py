@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 from django.contrib import admin
 from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Permission
 from django.core import serializers
 from django.test import RequestFactory
 from django.urls import reverse
@@ -144,6 +145,17 @@ def test_secret_shows_up_nowhere(desk: Browser, channel: Channel, logged: io.Str
     assert len(pages) > 15
     assert CANARY not in everything
     assert "…WXYZ" in everything
+
+
+@pytest.mark.parametrize("rights", [["view_channel"], ["view_channel", "add_channel"]], ids=["looks", "adds"])
+def test_who_may_only_look_does_not_see_the_secret(channel: Channel, rights: list[str]) -> None:
+    reader = User.objects.create_user("henry@example.com", name="Henry", is_staff=True)
+    reader.user_permissions.add(*Permission.objects.filter(codename__in=rights))
+
+    page = _page(Browser(reader), channel)
+
+    assert (page.status, channel.base_url in page.text, "\N{HORIZONTAL ELLIPSIS}WXYZ" in page.text) == (200, True, True)
+    assert CANARY not in page.text
 
 
 def test_failing_save_hides_the_secret_from_the_report(desk: Browser, operator: User, settings: Settings) -> None:

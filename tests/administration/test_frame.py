@@ -35,6 +35,17 @@ def _urls() -> list[str]:
     return [f"/admin/{path}" for path in plain if re.fullmatch(r"[a-z0-9_/]*", path)]
 
 
+@pytest.mark.parametrize("object_id", ["x", "9" * 30, "-1", "1_2F2"])
+def test_id_that_can_be_none_is_not_found(desk: Browser, object_id: str) -> None:
+    """On a row's own page, and on every page of an action with it."""
+    urls = {url.replace("/1/", f"/{object_id}/", 1) for url in _urls() if "/1/" in url and "/r/" not in url}
+
+    pages = [desk.open(url) for url in urls]
+
+    assert {page.url: page.status for page in pages if page.status not in {302, 403, 404, 405}} == {}
+    assert len(pages) > 50
+
+
 OPEN_TO_ALL = {"/admin/login/", "/admin/logout/"}
 
 

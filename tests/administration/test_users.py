@@ -27,6 +27,19 @@ def test_user_page_shows_nothing_of_the_password(desk: Browser, alice: User) -> 
     assert alice.password.rpartition("$")[2] not in page.text
 
 
+def test_who_may_only_look_sees_nothing_of_the_password(alice: User) -> None:
+    alice.set_password("correct horse battery")
+    alice.save()
+    reader = User.objects.create_user("henry@example.com", name="Henry", is_staff=True)
+    reader.user_permissions.add(Permission.objects.get(codename="view_user"))
+
+    page = _user(Browser(reader), alice)
+
+    assert (page.status, alice.email in page.text) == (200, True)
+    assert "argon2" not in page.text
+    assert alice.password.rpartition("$")[2] not in page.text
+
+
 def test_operator_sets_a_password(desk: Browser, alice: User) -> None:
     _user(desk, alice).click("Set a new password").press("Change password", **PASSWORDS)
     alice.refresh_from_db()

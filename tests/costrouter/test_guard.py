@@ -33,7 +33,7 @@ class Page:
 
 def ask(
     guard: Guard, *, method: str = "GET", peer: str = "10.0.0.1", headers: Iterable[tuple[bytes, bytes]] = (),
-    parts: Iterable[bytes] = (), pause: float = 0,
+    parts: Iterable[bytes] = (), pause: float = 0, query: bytes = b"",
 ) -> Message:  # fmt: skip
     """The head of the answer."""
     sent: list[Message] = []
@@ -50,8 +50,8 @@ def ask(
         async def send(message: Any) -> None:
             sent.append(message)
 
-        scope = {"type": "http", "method": method, "path": "/", "scheme": "http", "client": [peer, 1],
-                 "headers": list(headers)}  # fmt: skip
+        scope = {"type": "http", "method": method, "path": "/", "query_string": query, "scheme": "http",
+                 "client": [peer, 1], "headers": list(headers)}  # fmt: skip
         await guard(scope, receive, send)
 
     asyncio.run(play())
@@ -133,3 +133,28 @@ def test_body_that_comes_too_slowly_is_ended() -> None:
     answer = ask(slow, method="POST", headers=[(b"transfer-encoding", b"chunked")], parts=[b"x"] * 100, pause=0.05)
 
     assert (answer["status"], page.scope) == (408, None)
+
+
+@pytest.mark.parametrize(
+    ("query", "headers"),
+    [
+        pytest.param(b"currency__exact=%00", [], id="query"),
+        pytest.param(b"a=b&%00=c", [], id="name in a query"),
+        pytest.param(b"q=a\0b", [], id="query as it is"),
+        pytest.param(b"", [(b"cookie", b'a=b; sessionid="abc\\000defghi"')], id="cookie"),
+        pytest.param(b"", [(b"cookie", b"a=b"), (b"cookie", b'sessionid="\\000"')], id="second line of cookies"),
+    ],
+)
+def test_nul_never_reaches_a_page(query: bytes, headers: list[tuple[bytes, bytes]]) -> None:
+    """PostgreSQL takes none, so whatever looks for one there fails."""
+    page = Page()
+
+    answer = ask(guard(page), query=query, headers=headers)
+
+    assert (answer["status"], page.scope) == (400, None)
+
+
+def test_percent_that_is_a_text_is_no_nul() -> None:
+    page = Page()
+
+    assert ask(guard(page), query=b"q=%2500&r=100%2C000", headers=[(b"cookie", b"a=\\0010")])["status"] == 200

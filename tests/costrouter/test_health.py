@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
 from pytest_django.fixtures import Settings
 
-from accounts import schema
+from accounts import database, schema
 from costrouter.health import Health, look
 from routing.api.doors import Doors
 from routing.catalogue.models import Channel
@@ -75,3 +76,25 @@ def test_process_that_stops_lives_but_is_not_ready() -> None:
 
     assert answered(health, "/health/live") == (200, {"status": "ok", "checks": {"process": "ok"}})
     assert answered(health, "/health/ready") == (503, {"status": "unavailable", "checks": {"process": "stopping"}})
+
+
+def test_nobody_is_told_that_all_is_well_before_it_was_looked_at() -> None:
+    """Also not who asks while another's look waits for a database that does not answer."""
+    is_over, sent = threading.Event(), list[Any]()
+    for _thread in range(2):
+        database.REPORTERS.submit(is_over.wait, 20)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def ask_at_once() -> None:
+        health = Health(Doors(10))
+        async with asyncio.timeout(10):
+            await asyncio.gather(*(health.answer("/health/ready", send) for _balancer in range(3)))
+
+    try:
+        asyncio.run(ask_at_once())
+    finally:
+        is_over.set()
+
+    assert [message["status"] for message in sent if "status" in message] == [503] * 3
