@@ -235,7 +235,7 @@ def _book_from_gateway(order: PaymentOrder, sent: Refunded) -> PaymentRefund | N
     shares.make_room(order, sent.amount, "refunded at the gateway")
     refund = _set_aside(
         order, sent.amount, reason="made at the gateway", is_from_gateway=True, may_overdraw=True, external_id=sent.id,
-        state=State.SENT, look_at=timezone.now() + LATER,
+        state=State.SENT,
     )  # fmt: skip
     _take(order, refund, None)
     return refund

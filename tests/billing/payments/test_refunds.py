@@ -278,6 +278,31 @@ def test_refund_made_in_the_dashboard_is_booked_once(
     assert state(paid) == ("partly_refunded", 800)
 
 
+@pytest.mark.parametrize("name", ["", "of another installation"], ids=["no name", "another name"])
+def test_refund_that_bears_no_name_of_ours_is_booked_once(
+    gateway: StandIn, paid: PaymentOrder, shop: Account, name: str
+) -> None:
+    sent = gateway.give_back(str(paid.payment_id), 800, refund=name)
+
+    for _time in range(2):
+        tell(gateway, "refund.created", sent)
+
+    assert (entries(shop), state(paid)) == ([PAID, ("refund", -8 * DOLLAR)], ("partly_refunded", 800))
+
+
+def test_reason_of_a_failed_refund_is_cut_to_its_column(
+    gateway: StandIn, paid: PaymentOrder, shop: Account, clerk: User
+) -> None:
+    made = refund(paid, 2000, clerk)
+    (sent,) = gateway.refunds()
+    sent |= {"status": "failed", "failure_reason": "x" * 400}
+
+    tell(gateway, "refund.failed", sent)
+
+    made.refresh_from_db()
+    assert (made.state, made.failure) == ("failed", "x" * 300)
+
+
 @pytest.mark.parametrize(
     ("ends", "amount", "left", "state_of_order"),
     [("succeeded", 800, [("refund", -8 * DOLLAR)], ("partly_refunded", 800)),
