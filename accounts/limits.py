@@ -239,7 +239,9 @@ class Limiter:
         self._waiting: list[tuple[Ask, Sequence[Limits], asyncio.Future[Reply]]] = []
         self._releases: list[Release] = []
         self._undelivered: list[Release] = []
-        """Releases that Redis missed while it was away: the places taken there must not be lost for half an hour."""
+        """Releases that Redis missed while it was away, of places taken there: told again as soon as it may be back."""
+        self._retry_timer: asyncio.TimerHandle | None = None
+        self._is_retry_due = False
         self._places: dict[str, tuple[float, Sequence[str]]] = {}
         """Of each request in flight that has any: since when (monotonic), and at which subjects."""
         self._renewals: list[Renewal] = []
@@ -317,7 +319,8 @@ class Limiter:
     async def _flush(self) -> None:
         """Sends what is waiting; what arrives meanwhile goes together in the next call."""
         try:
-            while self._waiting or self._releases or self._renewals:
+            while self._waiting or self._releases or self._renewals or self._is_retry_due:
+                self._is_retry_due = False
                 waiting, self._waiting = [one for one in self._waiting if not one[2].done()], []
                 releases, self._releases = self._releases, []
                 replies = await self._run(waiting, releases, self._next_renewals())
@@ -343,25 +346,41 @@ class Limiter:
         releases: list[Release],
         renewals: Sequence[Renewal],
     ) -> list[Reply]:
+        asks_too_late: list[Ask] = []
         if self._redis is not None:
             for release in releases:
                 self._local.leave(release)  # it may have been let in here, while Redis was away
             self._undelivered += releases
             if time.monotonic() >= self._redis_back_at:
+                asks = [ask for ask, _, _ in waiting]
                 try:
-                    asks = [ask for ask, _, _ in waiting]
                     replies = await self._run_redis(Batch(asks, self._undelivered, LEASE_SECONDS, renewals))
                     self._undelivered = []
                     return replies
                 except (RedisError, OSError, TimeoutError, msgspec.MsgspecError) as error:
                     log.warning("Redis is away, limits are per process: %s", type(error).__name__)
                     self._redis_back_at = time.monotonic() + _REDIS_PAUSE
+                    asks_too_late = asks
             del self._undelivered[:-_MOST_UNDELIVERED]
         shares = [
             _ask(ask.id, [limit.share(self.processes) for limit in limits], ask.tokens) for ask, limits, _ in waiting
         ]
         parts = [release.share(self.processes) for release in releases]
-        return self._local.run(Batch(shares, parts, LEASE_SECONDS, renewals), time.monotonic())
+        replies = self._local.run(Batch(shares, parts, LEASE_SECONDS, renewals), time.monotonic())
+        for ask, reply in zip(asks_too_late, replies, strict=False):
+            if reply[0]:  # refused here, and let in by a Redis that only was slow
+                self._undelivered += [Release(ask.id, subject, 0, 0, -1) for subject, *_limits in ask.subjects]
+        if self._undelivered and self._retry_timer is None:
+            seconds = max(0.0, self._redis_back_at - time.monotonic())
+            self._retry_timer = asyncio.get_running_loop().call_later(seconds, self._retry)
+        return replies
+
+    def _retry(self) -> None:
+        """Nobody else may come to this process for a while, and others count the places that it has left."""
+        self._retry_timer = None
+        if self._undelivered:
+            self._is_retry_due = True
+            self._flush_soon()
 
     async def _run_redis(self, batch: Batch) -> list[Reply]:
         assert self._redis is not None  # noqa: S101 - narrowed by the caller
@@ -374,8 +393,9 @@ class Limiter:
 
     async def close(self) -> None:
         """Writes the last releases, and ends."""
-        if self._renew_timer is not None:
-            self._renew_timer.cancel()
+        for timer in (self._renew_timer, self._retry_timer):
+            if timer is not None:
+                timer.cancel()
         if self._releases:
             self._flush_soon()
         if self._flushing is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import unicodedata
 from typing import Final
 
@@ -23,6 +24,8 @@ _UNREAD: Final = {"gmail.com": ".", "proton.me": ".-_"}
 """Characters of the local part that a domain's mail servers do not read."""
 _TAG: Final = {"yahoo.com": "-", "ymail.com": "-", "rocketmail.com": "-"}
 """What begins a tag beside the plus, which does everywhere."""
+_ESCAPED: Final = re.compile(r"\\(.)")
+"""In quotes any character may have a backslash before it, and means itself (RFC 5321, 4.1.2)."""
 
 
 def mailbox_of(address: str) -> str:
@@ -36,7 +39,7 @@ def mailbox_of(address: str) -> str:
     local, _at, domain = unicodedata.normalize("NFKC", address).strip().casefold().rpartition("@")
     domain = _in_ascii(domain.rstrip("."))
     domain = _SAME.get(domain, domain)
-    name = local.strip('"')
+    name = _ESCAPED.sub(r"\1", local[1:-1]) if local[:1] == local[-1:] == '"' else local
     for mark in ("+", _TAG.get(domain, "+")):
         name = name.partition(mark)[0] or name
     for character in _UNREAD.get(domain, ""):

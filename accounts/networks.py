@@ -67,6 +67,21 @@ def neighbourhood(address: str) -> str:
     return str(ipaddress.ip_network((found, 24 if found.version == 4 else 48), strict=False))
 
 
+def throttled_as(address: str) -> str:
+    """What throttles count by: an IPv4 address, or the /64 of an IPv6 one; what is no address, as it is.
+
+    Whoever has one address of IPv6 has a whole /64 of them (RFC 4291, 2.5.4), and some proxies say a port beside it.
+
+    >>> throttled_as("[2001:db8:1:2::7]:443")
+    '2001:db8:1:2::/64'
+    """
+    try:
+        found = parse_address(address)
+    except ValueError:
+        return address
+    return str(found) if found.version == 4 else str(ipaddress.ip_network((found, 64), strict=False))
+
+
 def client_address(peer: str, forwarded_for: str, trusted_proxies: Sequence[Network]) -> str:
     """The caller's address: the peer, or where the peer is a trusted proxy the nearest untrusted hop it names.
 

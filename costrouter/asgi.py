@@ -23,7 +23,11 @@ django.setup()
 
 from django.conf import settings
 
-import costrouter.urls  # noqa: F401 - so that no request is the first to need it
+# So that no request is the first to need them: what lies on the disk may be another version's by then.
+import accounts.shared_cache  # noqa: F401
+import administration.dashboard  # noqa: F401
+import costrouter.urls  # noqa: F401
+import portal.signup  # noqa: F401
 from accounts.networks import parse_networks
 from costrouter.gateway import build
 from costrouter.guard import Guard

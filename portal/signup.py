@@ -16,7 +16,7 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
-from accounts.networks import neighbourhood
+from accounts.networks import neighbourhood, throttled_as
 from accounts.tenants import open_tenant
 from billing import trials
 
@@ -25,8 +25,8 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth is
     """Sign-up is open as long as the operator says so; a confirmed address brings the trial credit."""
 
     def get_client_ip(self, request: HttpRequest) -> str:
-        """What the guard found out (costrouter/guard.py), also where a proxy names no address."""
-        return str(request.META.get("REMOTE_ADDR") or "unknown")
+        """What throttles count by, of what the guard found out (costrouter/guard.py)."""
+        return throttled_as(_address(request))
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         return bool(settings.SIGNUP_OPEN)
@@ -47,6 +47,11 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth is
         if state in _TOLD:
             messages.info(request, _TOLD[state])
         return is_confirmed
+
+
+def _address(request: HttpRequest) -> str:
+    """The client's, also where a proxy names none."""
+    return str(request.META.get("REMOTE_ADDR") or "unknown")
 
 
 _TOLD = {
@@ -73,7 +78,7 @@ class SignupForm(AllauthSignupForm):  # type: ignore[misc]  # allauth is not typ
             user.language = get_language() or User.Language.ENGLISH
             user.save(update_fields=("language",))
             tenant = open_tenant(owner=user, name=self.cleaned_data["organisation"])
-            network = neighbourhood(AccountAdapter().get_client_ip(request))
+            network = neighbourhood(_address(request))
             trials.sign_up(tenant, user=user, network=network)
         if trials.waiting(tenant):
             messages.info(request, _("Your trial credit comes once you have confirmed your e-mail address."))

@@ -25,7 +25,7 @@ from accounts.authentication import whose
 from accounts.callers import Caller, InvalidApiKey, KeyRefused
 from accounts.errors import GatewayError
 from accounts.limits import RateLimited
-from accounts.networks import client_address
+from accounts.networks import client_address, throttled_as
 from routing.api import cors
 from routing.api.errors import InternalError, MethodNotSupported, PermissionRefused, UnknownUrl
 from routing.api.headers import Headers, RequestHeaders
@@ -216,7 +216,7 @@ async def refuse(error: Exception, request: ApiRequest, envelope: Envelope | Non
     if not refusal.is_recorded and (refusal.status < 500 or refusal.status == _AWAY):
         caller = await _count(refusal, request)
         if caller is None and refusal.status in _OF_NOBODY:
-            await request.gateway.key_cache.pace.wait(request.address)
+            await request.gateway.key_cache.pace.wait(throttled_as(request.address))
     status = getattr(refusal, "upstream_status", refusal.status)
     headers = [(name.encode(), value.encode()) for name, value in refusal.headers.items()]
     return ApiResponse(status, headers, orjson.dumps(envelope(refusal, request.id) if envelope else refusal.envelope))

@@ -417,6 +417,43 @@ def test_place_taken_in_redis_comes_back_although_redis_was_away_at_the_end(wire
     play(wire.url, story)
 
 
+async def _connected(*limiters: Limiter) -> None:
+    """So that what is asked from now on lies before Redis, however long it takes."""
+    for limiter in limiters:
+        await limiter.admit("warm", (limits("key:0"),), 1)
+
+
+def test_place_left_while_redis_hung_comes_back_although_nobody_asks_this_process_again(wire: Wire) -> None:
+    async def story(limiter: Limiter) -> None:
+        other, of = Limiter(wire.url), limits(concurrency=1)
+        await _connected(limiter, other)
+        wire.hold_still()
+        await limiter.admit("a", (of,), 1)  # Redis hears of it later
+        limiter.finish("a", (of,), asked=1, used=1)
+        await settled(limiter)
+        wire.mend()
+        await asyncio.sleep(1.5)
+        assert await admitted(other, 1, of, name="b") == [True]
+        await other.close()
+
+    play(wire.url, story)
+
+
+def test_who_was_refused_while_redis_hung_keeps_no_place_there(wire: Wire) -> None:
+    async def story(limiter: Limiter) -> None:
+        limiter.processes = 10
+        other, of = Limiter(wire.url), limits(concurrency=10, tokens=6000)  # a share is one, and 600
+        await _connected(limiter, other)
+        wire.hold_still()
+        assert (await admitted(limiter, 4, of)).count(True) == 1
+        wire.mend()
+        await asyncio.sleep(1.5)
+        assert await admitted(other, 10, of, name="b") == [True] * 9 + [False]
+        await other.close()
+
+    play(wire.url, story)
+
+
 def test_place_taken_while_redis_was_away_comes_back_although_redis_is_back(wire: Wire) -> None:
     async def story(limiter: Limiter) -> None:
         of = limits(concurrency=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from accounts.networks import parse_address, parse_network
+from accounts.networks import parse_address, parse_network, throttled_as
 
 
 @pytest.mark.parametrize(
@@ -69,3 +69,20 @@ def test_network_is_what_it_means(text: str, network: str) -> None:
 def test_what_is_no_network_is_refused(text: str) -> None:
     with pytest.raises(ValueError):
         parse_network(text)
+
+
+@pytest.mark.parametrize(
+    ("address", "throttled"),
+    [
+        pytest.param("203.0.113.5", "203.0.113.5", id="as it is"),
+        pytest.param("203.0.113.5:8080", "203.0.113.5", id="another port of it"),
+        pytest.param("[::ffff:203.0.113.5]:443", "203.0.113.5", id="in IPv6"),
+        pytest.param("2001:db8:1:2::1", "2001:db8:1:2::/64", id="IPv6"),
+        pytest.param("[2001:DB8:1:2:ffff::9]:443", "2001:db8:1:2::/64", id="its neighbour, which is the same customer"),
+        pytest.param("2001:db8:1:3::1", "2001:db8:1:3::/64", id="another customer"),
+        pytest.param("unknown", "unknown", id="no address"),
+        pytest.param("", "", id="none"),
+    ],
+)
+def test_throttles_take_the_addresses_of_one_customer_for_one(address: str, throttled: str) -> None:
+    assert throttled_as(address) == throttled

@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib
 import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 from costrouter.server import listening
 from tests.databases import SqliteDatabases
-from tests.gateway import Gateway
+from tests.gateway import ROOT, Gateway
 
 
 def test_importing_the_application_leaves_the_process_as_it_was() -> None:
@@ -34,3 +36,12 @@ def test_connections_send_each_piece_of_a_stream_at_once() -> None:
         connection, _address = listener.accept()
         with connection:
             assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
+
+
+def test_importing_the_application_imports_what_pages_need_later() -> None:
+    """What settings name by its path: read from the disk later, it might be another version's."""
+    program = "import sys, costrouter.asgi; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+
+    named = {"portal.signup", "administration.dashboard", "accounts.shared_cache", "accounts.authentication"}
+    assert named <= set(done.stdout.split())

@@ -283,6 +283,25 @@ def test_signups_from_one_address_are_throttled(signup: Page, settings: Settings
     assert User.objects.count() == 0
 
 
+@pytest.mark.parametrize(
+    ("addresses", "statuses"),
+    [
+        pytest.param(["2001:db8:1:2::1", "2001:db8:1:2:9::7"], [200, 429], id="one customer of IPv6"),
+        pytest.param(["2001:db8:1:2::1", "2001:db8:1:3::1"], [200, 200], id="two customers of IPv6"),
+    ],
+)
+def test_throttles_count_customers(db: None, settings: Settings, addresses: list[str], statuses: list[int]) -> None:
+    settings.ACCOUNT_RATE_LIMITS = {"login": "1/m/ip"}
+    browsers = [Browser(REMOTE_ADDR=address) for address in addresses]
+
+    pages = [
+        each.open(reverse("account_login")).press("Sign In", login="a@example.com", password="wrong")
+        for each in browsers
+    ]
+
+    assert [page.status for page in pages] == statuses
+
+
 def test_signup_remembers_the_language(db: None) -> None:
     browser = Browser(headers={"accept-language": "vi"})
 
