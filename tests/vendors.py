@@ -8,6 +8,7 @@ type denies; transcripts that are priced by the second end with these, where it 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Final
 
 import orjson
@@ -74,8 +75,13 @@ def assert_stream(endpoint: str, raw: bytes) -> int:
 
 def _assert_is(kind: Any, schema: Schema, raw: bytes) -> None:
     value = orjson.loads(raw)
-    assert schemas.faults(schema, value) == []
+    assert schemas.faults(schema, value) == [], value
     if kind is GenerateContentResponse:
         for name in ("cost", "costDetails"):  # ours; Google's types take no member that they do not know
             value.get("usageMetadata", {}).pop(name, None)
-    TypeAdapter(kind).validate_json(orjson.dumps(value), strict=True)
+    _adapter(kind).validate_json(orjson.dumps(value), strict=True)
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)

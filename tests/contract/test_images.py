@@ -82,14 +82,14 @@ def counter(world: World) -> Offer:
 
 
 def test_picture_costs_its_price(caller: Caller, painter: Offer) -> None:
-    caller.upstream.on(painter.upstream, told(2, quality="hd", x_upstream="secret-host"))
+    caller.upstream.on(painter.upstream, told(2, quality="high", x_upstream="secret-host"))
     before = caller.available
 
     response = draw(caller, painter, n=2)
 
     body, record = decoded(response.content), caller.only_record()
     assert body["data"] == [{"b64_json": PICTURE, "revised_prompt": "A sea."}] * 2
-    assert (body["created"], body["model"], body["quality"]) == (up.CREATED, painter.name, "hd")
+    assert (body["created"], body["model"], body["quality"]) == (up.CREATED, painter.name, "high")
     assert body["usage"]["cost"] == Decimal("0.08")
     assert body["usage"]["cost_details"] == {"currency": "USD", "image": Decimal("0.08")}
     assert response.headers["x-costrouter-cost"] == "0.08"

@@ -112,6 +112,7 @@ BROKEN = {
     "fewer than inputs": told(SAFE),
     "more than inputs": told(SAFE, SAFE, SAFE),
     "no categories": told(SAFE, {"flagged": False}),
+    "no category": told(SAFE, {"flagged": False, "categories": {}}),
     "a category that is no verdict": told(SAFE, {"categories": {"hate": "no"}}),
     "no object": told(SAFE, None),
     "no results": up.plain(200, {"id": "modr"}),

@@ -58,18 +58,18 @@ def _mutated(data: bytes, random: Random) -> bytes:
     start = lines[place].find(b"{")
     with contextlib.suppress(ValueError):
         value = json.loads(lines[place][start:]) if start >= 0 else {}
-        path = random.choice(list(_paths(value)) or [()])
+        path = random.choice(list(paths_in(value)) or [()])
         if path:
             _change(value, path, random)
             lines[place] = lines[place][:start] + json.dumps(value).encode()
     return b"\n".join(lines)
 
 
-def _paths(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+def paths_in(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     inner = value.items() if type(value) is dict else enumerate(value) if type(value) is list else ()
     for name, each in inner:
         yield (*path, name)
-        yield from _paths(each, (*path, name))
+        yield from paths_in(each, (*path, name))
 
 
 def _change(value: Any, path: tuple[Any, ...], random: Random) -> None:

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from routing.endpoints.base import Head
 from routing.endpoints.chat.answer import NEVER
 from routing.endpoints.completions.schema import CompletionsRequest
+from routing.endpoints.forms import is_number, is_text, is_whole
 from routing.endpoints.received import BYTES_PER_TOKEN
 from routing.providers.base import MalformedAnswer
 
 OBJECT: Final = "text_completion"
 REASONS: Final = frozenset(("stop", "length", "content_filter"))
-_LISTS: Final = ("tokens", "token_logprobs", "top_logprobs", "text_offset")
+_LISTS: Final[Mapping[str, Callable[[Any], bool]]] = {
+    "tokens": is_text,
+    "token_logprobs": lambda value: value is None or is_number(value),
+    "top_logprobs": lambda value: value is None or (type(value) is dict and all(map(is_number, value.values()))),
+    "text_offset": is_whole,
+}
+"""What stands in each list: of a prompt's first token the public API has no probability either."""
 BYTES_OF_TOKEN_AT_MOST: Final = 12
 """Of a token whose text is not known."""
 
@@ -60,7 +67,7 @@ def complete_choice(choice: dict[str, Any], place: int) -> dict[str, Any]:
     index, reason = choice.get("index"), choice.get("finish_reason")
     return {
         "text": choice["text"],
-        "index": index if type(index) is int else place,
+        "index": index if type(index) is int and index >= 0 else place,
         "logprobs": complete_logprobs(choice.get("logprobs")),
         "finish_reason": reason if reason in REASONS else "stop",
     }
@@ -72,8 +79,12 @@ def complete_logprobs(found: Any) -> dict[str, Any] | None:
         return None
     if type(found.get("content")) is list:
         return _from_chat([token for token in found["content"] if type(token) is dict])
-    lists = {name: found[name] for name in _LISTS if type(found.get(name)) is list}
+    lists = {name: found[name] for name, is_one in _LISTS.items() if _is_list(found.get(name), is_one)}
     return lists if "tokens" in lists else None
+
+
+def _is_list(value: Any, is_one: Callable[[Any], bool]) -> bool:
+    return type(value) is list and all(map(is_one, value))
 
 
 def _from_chat(tokens: list[dict[str, Any]]) -> dict[str, Any]:
@@ -85,7 +96,7 @@ def _from_chat(tokens: list[dict[str, Any]]) -> dict[str, Any]:
         "tokens": [str(token.get("token", "")) for token in tokens],
         "token_logprobs": [_logprob(token) for token in tokens],
         "top_logprobs": [
-            {str(other.get("token", "")): _logprob(other) for other in _others(token)} or None for token in tokens
+            {str(other.get("token", "")): _logprob(other) for other in _others(token)} for token in tokens
         ],
         "text_offset": offsets,
     }
@@ -97,5 +108,5 @@ def _others(token: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _logprob(token: dict[str, Any]) -> float:
-    value: float | None = token.get("logprob")
-    return value if type(value) is float or type(value) is int else NEVER
+    value: Any = token.get("logprob")
+    return value if is_number(value) else NEVER

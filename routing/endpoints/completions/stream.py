@@ -50,7 +50,7 @@ class CompletionsRelay:
         return _event({**self._each, "choices": choices})
 
     def _complete(self, choice: dict[str, Any]) -> dict[str, Any]:
-        index, text = choice["index"], choice["text"]
+        index, text = max(0, choice["index"]), choice["text"]
         self._begun.add(index)
         if text:
             self._count(index, len(text.encode()))

@@ -7,6 +7,7 @@ same whatever its size and quality.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -25,9 +26,16 @@ _UNKNOWN: Final = 1024 * 1536
 """Pixels of the largest size that upstreams choose by themselves."""
 _TOKENS_OF_A_PARTIAL: Final = 100
 """The same page."""
-_OF_ANSWERS: Final = ("background", "output_format", "size", "quality")
+_OF_ANSWERS: Final[Mapping[str, re.Pattern[str]]] = {
+    "background": re.compile("transparent|opaque"),
+    "output_format": re.compile("png|webp|jpeg"),
+    "size": re.compile("[0-9]{1,5}x[0-9]{1,5}"),
+    "quality": re.compile("low|medium|high|xhigh|max"),
+}
+"""What the public schema has for words here, and sizes of other vendors' models too."""
 _OF_IMAGES: Final = ("b64_json", "url", "revised_prompt")
-_OF_EVENTS: Final = ("type", "b64_json", "created_at", *_OF_ANSWERS, "partial_image_index")
+_PARTIAL: Final = "image_generation.partial_image"
+_COMPLETED: Final = "image_generation.completed"
 
 
 class Images(Unassembled):
@@ -92,7 +100,7 @@ class Images(Unassembled):
             "id": head.public_id,
             "model": head.model,
             "data": data,
-            **{name: answer[name] for name in _OF_ANSWERS if type(answer.get(name)) is str},
+            **_described(answer),
             "usage": with_cost(_counts(bill), bill),
         }
         return to_json(whole if explanation is None else {**whole, "costrouter": explanation})
@@ -101,8 +109,7 @@ class Images(Unassembled):
         """Raises MalformedAnswer for pictures that are somewhere else: an event has them in itself."""
         if not all(type(each.get("b64_json")) is str for each in answer["data"]):
             raise MalformedAnswer("the answer has addresses where pictures were asked for")
-        said: dict[str, Any] = {name: answer[name] for name in _OF_ANSWERS if name in answer}
-        event: dict[str, Any] = {"type": "image_generation.completed", "created_at": answer.get("created"), **said}
+        event: dict[str, Any] = {"type": _COMPLETED, "created_at": answer.get("created"), **_described(answer)}
         return [{**event, "b64_json": each["b64_json"]} for each in answer["data"]]
 
     def relay(self, request: ImagesRequest, head: Head, most_output: int) -> ImagesRelay:
@@ -124,18 +131,25 @@ class ImagesRelay(EventRelay):
         }
         self.images = 0
         """How many have come whole."""
+        self._partials = 0
+        """Of the next one."""
 
     def relay(self, chunk: dict[str, Any]) -> bytes:
         """Raises MalformedAnswer for an event without a picture. Others than those of pictures are left out."""
         kind = chunk["type"]
-        if not kind.startswith("image_generation."):
+        if kind not in (_PARTIAL, _COMPLETED):
             return b""
         if type(chunk.get("b64_json")) is not str:
             raise MalformedAnswer("an event has no picture")
-        event = {**self._ours, **{name: chunk[name] for name in _OF_EVENTS if chunk.get(name) is not None}}
-        if kind != "image_generation.completed":
+        event = {"type": kind, "b64_json": chunk["b64_json"], **self._ours, **_described(chunk)}
+        if type(chunk.get("created_at")) is int:
+            event["created_at"] = chunk["created_at"]
+        if kind == _PARTIAL:
+            place = chunk.get("partial_image_index")
+            event["partial_image_index"] = place if type(place) is int and place >= 0 else self._partials
+            self._partials += 1
             return self.write(event)
-        self.images += 1
+        self.images, self._partials = self.images + 1, 0
         if self.images < self._awaited:
             return self.write({**event, "usage": _no_counts()})
         self.last = event
@@ -150,6 +164,15 @@ class ImagesRelay(EventRelay):
 
     def received_tokens(self) -> int:
         return 0
+
+
+def _described(told: Mapping[str, Any]) -> dict[str, str]:
+    """What is said of a picture, as far as it has the form that it must have."""
+    return {
+        name: told[name]
+        for name, form in _OF_ANSWERS.items()
+        if type(told.get(name)) is str and form.fullmatch(told[name])
+    }
 
 
 def _is_image(value: Any) -> bool:

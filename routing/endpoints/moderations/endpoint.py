@@ -7,12 +7,14 @@ from typing import Any, Final
 
 from routing.endpoints.base import Bill, Endpoint, Head, Learned, ModelFacts, Needs, to_json
 from routing.endpoints.chat.needs import IMAGE_TOKENS, IMAGE_TOKENS_AT_MOST
+from routing.endpoints.forms import is_number
 from routing.endpoints.moderations.schema import ModerationsRequest, read
 from routing.endpoints.plain import InputOnly, usage_of_input
 from routing.providers.base import MalformedAnswer
 
 _SEES: Final = frozenset(("images",))
 _PLAIN: Final[frozenset[str]] = frozenset()
+_INPUTS: Final = ("text", "image")
 
 
 class Moderations(InputOnly):
@@ -50,7 +52,7 @@ class Moderations(InputOnly):
             count = len(results) if type(results) is list else 0
             raise MalformedAnswer(f"the answer has {count} results for {request.results} inputs")
         for result in results:
-            if type(result) is not dict or type(result.get("categories")) is not dict:
+            if type(result) is not dict or type(result.get("categories")) is not dict or not result["categories"]:
                 raise MalformedAnswer("a result has no categories")
             if not all(type(verdict) is bool or verdict is None for verdict in result["categories"].values()):
                 raise MalformedAnswer("a category is neither true nor false")
@@ -67,16 +69,27 @@ class Moderations(InputOnly):
 def _completed(result: dict[str, Any]) -> dict[str, Any]:
     """With what the public schema requires: some say no more than categories and scores (Mistral)."""
     categories = {name: bool(verdict) for name, verdict in result["categories"].items()}
-    flagged, scores = result.get("flagged"), result.get("category_scores")
-    applied = result.get("category_applied_input_types")
+    flagged = result.get("flagged")
+    scores, applied = _members(result, "category_scores"), _members(result, "category_applied_input_types")
     return {
         "flagged": flagged if type(flagged) is bool else any(categories.values()),
         "categories": categories,
-        "category_scores": scores
-        if type(scores) is dict
-        else {name: float(is_so) for name, is_so in categories.items()},
-        "category_applied_input_types": applied if type(applied) is dict else {name: ["text"] for name in categories},
+        "category_scores": {
+            name: scores[name] if is_number(scores.get(name)) else float(is_so) for name, is_so in categories.items()
+        },
+        "category_applied_input_types": {
+            name: applied[name] if _are_inputs(applied.get(name)) else ["text"] for name in categories
+        },
     }
+
+
+def _members(result: Mapping[str, Any], name: str) -> dict[str, Any]:
+    told = result.get(name)
+    return told if type(told) is dict else {}
+
+
+def _are_inputs(told: Any) -> bool:
+    return type(told) is list and all(each in _INPUTS for each in told)
 
 
 MODERATIONS: Final[Endpoint] = Moderations()

@@ -6,11 +6,11 @@ the fee is the price, and tokens are estimated.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any, Final
 
 from routing.endpoints.base import Bill, Endpoint, Head, Learned, ModelFacts, Needs, to_json
+from routing.endpoints.forms import is_number
 from routing.endpoints.plain import InputOnly, usage_of_input
 from routing.endpoints.rerank.schema import RerankRequest, read
 from routing.errors import ContextLengthExceeded
@@ -58,7 +58,7 @@ class Rerank(InputOnly):
             raise MalformedAnswer("a result is of no document")
         if len(set(places)) != len(places) or len(places) < request.results:
             raise MalformedAnswer(f"the answer has {len(set(places))} results for {request.results} asked for")
-        if not all(_is_score(each.get("relevance_score")) for each in results):
+        if not all(is_number(each.get("relevance_score")) for each in results):
             raise MalformedAnswer("a result has no score")
 
     def complete(
@@ -79,10 +79,6 @@ class Rerank(InputOnly):
             "usage": usage_of_input(bill),
         }
         return to_json({**whole, **told})
-
-
-def _is_score(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)
 
 
 def _document(request: RerankRequest, place: int) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from routing.endpoints.base import Bill, Head, Learned, ModelFacts, Needs, to_js
 from routing.endpoints.chat.identity import drop_names, is_in
 from routing.endpoints.events import EventRelay, with_cost
 from routing.endpoints.plain import Unassembled
+from routing.endpoints.transcriptions.answer import complete_tokens_of, complete_transcript
 from routing.endpoints.transcriptions.schema import TranscriptionRequest, read_transcription, read_translation
 from routing.providers.base import MalformedAnswer
 from routing.providers.media import File
@@ -119,6 +120,7 @@ class Transcriptions(Unassembled):
         for name in answer.keys() - _SAYS:
             if is_in(to_json(answer[name]), head.hidden):
                 del answer[name]
+        complete_transcript(answer, request.response_format, bill.usage.seconds)
         told = {} if explanation is None else {"costrouter": explanation}
         return to_json({**answer, "usage": _usage(bill), **told})
 
@@ -150,6 +152,7 @@ class TranscriptRelay(EventRelay):
         if type(said) is not str:
             raise MalformedAnswer("an event has no text")
         drop_names(chunk)
+        complete_tokens_of(chunk)
         if kind.endswith(".done"):
             self.last = chunk
             return b""

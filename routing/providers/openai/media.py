@@ -158,7 +158,7 @@ class TranscriptReader(OpenAIReader):
         event = _event_in(self, data)
         if event is not None and event.get("type") == "transcript.text.done":
             self.note_usage(event.pop("usage", None), is_total=True)
-            if self.usage is None:
+            if self.usage is None and type(event.get("text")) is str:
                 self._measure(event)
             self._finished.add(0)
         return event

@@ -79,7 +79,7 @@ def test_logprobs_in_chats_form_are_written_in_this_ones() -> None:
     assert complete_logprobs({"content": tokens}) == {
         "tokens": ["ab", "c"],
         "token_logprobs": [-1, -0.5],
-        "top_logprobs": [{"x": -9999.0}, None],
+        "top_logprobs": [{"x": -9999.0}, {}],
         "text_offset": [0, 2],
     }
 
