@@ -43,7 +43,7 @@ bench-peers: .venv/synced ## the same beside other gateways: LiteLLM, Portkey, f
 bench-records: .venv/synced ## pages, roll-ups and inserts over five million usage records
 	$(PY) -m bench.records $(ARGS)
 
-bench-growth: .venv/synced ## curves of what grows: keys, floods, routes, prices, pages, messages; ARGS="--only table" a full table
+bench-growth: .venv/synced ## curves of what grows: keys, floods, routes, prices, clients, pages; ARGS="--only table" a full table
 	$(PY) -m bench.growth $(ARGS)
 
 month-end: .venv/synced ## close and draft a month of a million records, on SQLite in a folder of its own

@@ -17,6 +17,11 @@ from billing.money import EXPONENT, from_decimal
 from billing.payments import gateways
 
 _LOOPBACK: Final = {"127.0.0.1", "localhost", "::1"}
+_LEAST: Final = {
+    "MAX_BODY_BYTES": 1024, "MAX_OPEN_REQUESTS": 1, "PAGES_AT_ONCE": 1, "DRAIN_SECONDS": 0, "HEARTBEAT_SECONDS": 0.1,
+    "KEEP_ALIVE_SECONDS": 0.1, "INVOICE_DRAFT_DAYS": 0, "SESSION_COOKIE_AGE": 60, "SECURE_HSTS_SECONDS": 0,
+}  # fmt: skip
+"""What a process with less would stand still or turn in circles with."""
 _LAX: Final = {"'unsafe-inline'", "'unsafe-eval'", "*", "https:", "http:", "data:"}
 
 
@@ -51,7 +56,7 @@ def check_servers(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> lis
 
 def check_values(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     """Settings that Django would accept and the gateway would trip over."""
-    return [*_networks(), *_amounts(), *_times(), *_payments(), *_cookies()]
+    return [*_numbers(), *_site(), *_networks(), *_amounts(), *_times(), *_payments(), *_cookies()]
 
 
 def check_public(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
@@ -127,6 +132,23 @@ def _debugging() -> Iterator[CheckMessage]:
 
 def _can_confirm() -> bool:
     return bool(settings.HAS_MAIL) and settings.ACCOUNT_EMAIL_VERIFICATION != "none"
+
+
+def _numbers() -> Iterator[CheckMessage]:
+    for name, least in _LEAST.items():
+        value = getattr(settings, name)
+        if value < least:
+            yield Error(f"{name} is {value}, but at least {least}.", hint="See docs/runbook.md.", id="costrouter.E016")
+
+
+def _site() -> Iterator[CheckMessage]:
+    site = urlsplit(settings.SITE_URL)
+    if site.scheme not in {"http", "https"} or not site.hostname:
+        yield Error(
+            f"SITE_URL is {settings.SITE_URL!r}: mails and pages would lead nowhere.",
+            hint="Write it as people type it, such as https://gateway.example.com.",
+            id="costrouter.E017",
+        )
 
 
 def _networks() -> Iterator[CheckMessage]:

@@ -16,10 +16,11 @@ from django.utils.translation import gettext_lazy as _
 
 from costrouter import embedded, policy
 from costrouter.broker import broker_of
+from costrouter.environment import Environment
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
-env = environ.Env()
+env = Environment()
 environ.Env.read_env(BASE_DIR / ".env")
 
 VAR_DIR = Path(env.str("COSTROUTER_VAR", default=str(BASE_DIR / "var")))
@@ -289,7 +290,11 @@ ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
 ACCOUNT_UNIQUE_EMAIL = True
-ACCOUNT_EMAIL_VERIFICATION = env.str("EMAIL_VERIFICATION", default="optional" if HAS_MAIL or not EMBEDDED else "none")
+ACCOUNT_EMAIL_VERIFICATION = env.choice(
+    "EMAIL_VERIFICATION",
+    ("none", "optional", "mandatory"),
+    default="optional" if HAS_MAIL or not EMBEDDED else "none",
+)
 ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
 ACCOUNT_ADAPTER = "portal.signup.AccountAdapter"
 ACCOUNT_FORMS = {"signup": "portal.signup.SignupForm"}
@@ -419,12 +424,13 @@ CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 
+LOG_LEVEL = env.choice("LOG_LEVEL", ("DEBUG", "INFO", "WARNING", "ERROR"), default="INFO")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
     "filters": {"brief": {"()": "costrouter.brief.Brief"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain", "filters": ["brief"]}},
-    "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="INFO")},
+    "root": {"handlers": ["console"], "level": LOG_LEVEL},
     "loggers": {"httpx": {"level": "WARNING"}, "stripe": {"level": "WARNING"}},
 }

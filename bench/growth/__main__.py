@@ -12,11 +12,11 @@ from collections.abc import Iterator
 
 from bench import command, results
 from bench.gateways import Books, Running, open_books, open_stand, start_gateway
-from bench.growth import candidates, catalogue, connections, hostile, keys, messages
+from bench.growth import candidates, catalogue, clients, connections, hostile, keys, messages
 from bench.processes import Fleet
 from bench.results import Bar
 
-CURVES = ("active", "flood", "candidates", "prices", "connections", "messages", "hostile")
+CURVES = ("active", "flood", "candidates", "prices", "clients", "connections", "messages", "hostile")
 
 
 def main() -> int:
@@ -51,6 +51,8 @@ def _measured(only: set[str], fleet: Fleet, gateway: Running, books: Books, seco
         yield from keys.measure_active(gateway, files, seconds, beside=f", {keys.TABLE} in the table")
     if "flood" in only:
         yield from keys.measure_floods(gateway, files, seconds)
+    if "clients" in only:
+        yield from clients.measure(gateway, files, seconds)
     if "connections" in only:
         yield from connections.measure(gateway, books, files, seconds)
     if "candidates" in only:

@@ -90,9 +90,9 @@ def measure_floods(gateway: Running, files: Files, seconds: float) -> Iterator[B
     yield Bar("tenants' requests refused in it", sum(notice.statuses.values()) - notice.statuses[200], at_most=0)
 
 
-def load(gateway: Running, key_file: Path, body: Path, *, seconds: float) -> Counter[int]:
-    """A closed loop on 32 connections; how its answers' statuses were counted."""
-    output = run(_wrk(gateway, key_file, body, 32, seconds), seconds=seconds + 60)
+def load(gateway: Running, key_file: Path, body: Path, *, seconds: float, connections: int = 32) -> Counter[int]:
+    """A closed loop on so many connections; how its answers' statuses were counted."""
+    output = run(_wrk(gateway, key_file, body, connections, seconds), seconds=seconds + 60)
     return Counter({int(status): count for status, count in json.loads(output.partition("RESULT ")[2]).items()})
 
 

@@ -101,6 +101,11 @@ def test_example_of_an_installation_is_fit_for_the_internet(tmp_path: Path) -> N
         pytest.param({"CONFIRM_ABOVE": {"USD": "much"}}, {"costrouter.E009"}, id="limit that is a word"),
         pytest.param({"GRANT_TWO_PERSONS_ABOVE": {"USD": "-1"}}, {"costrouter.E009"}, id="negative limit"),
         pytest.param({"OWNER_DEAD_SECONDS": 7.0}, {"costrouter.E003"}, id="dead before two heartbeats"),
+        pytest.param({"PAGES_AT_ONCE": 0}, {"costrouter.E016"}, id="no page at all"),
+        pytest.param({"MAX_OPEN_REQUESTS": 0}, {"costrouter.E016"}, id="no request at all"),
+        pytest.param({"MAX_BODY_BYTES": -5}, {"costrouter.E016"}, id="bodies of less than nothing"),
+        pytest.param({"HEARTBEAT_SECONDS": 0.0}, {"costrouter.E016"}, id="heartbeats without a pause"),
+        pytest.param({"KEEP_ALIVE_SECONDS": -1.0}, {"costrouter.E016"}, id="comments without a pause"),
         pytest.param({"RETRY_BUDGET": 1.5}, {"costrouter.E004"}, id="retry budget above one"),
         pytest.param({"MAX_ATTEMPTS": 0}, {"costrouter.E005"}, id="no attempts"),
         pytest.param({"STRIPE_SECRET_KEY": "sk_live_x"}, {"costrouter.E006"}, id="cards without a webhook secret"),
@@ -118,3 +123,37 @@ def test_misconfiguration_is_named(settings: Settings, values: dict[str, Any], e
     _set(settings, **values)
 
     assert _ids() == expected
+
+
+@pytest.mark.parametrize("url", ["gateway.example.com", "ftp://gateway.example.com", "https://", ""])
+def test_site_that_no_browser_opens_is_named(settings: Settings, url: str) -> None:
+    _set(settings, **SOUND)
+    settings.SITE_URL = url
+
+    assert "costrouter.E017" in _ids()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        pytest.param("MAX_BODY_BYTES", "20 MiB", "a whole number", id="unit"),
+        pytest.param("DRAIN_SECONDS", "soon", "a number", id="word"),
+        pytest.param("DRAIN_SECONDS", "inf", "a number", id="for ever"),
+        pytest.param("OWNER_DEAD_SECONDS", "15s", "a number", id="number with a unit"),
+        pytest.param("ADMIN_SECOND_FACTOR", "enabled", "true or false", id="word for true that is none"),
+        pytest.param("CONFIRM_ABOVE", "1000", "written otherwise", id="amount without its currency"),
+        pytest.param("LOG_LEVEL", "LOUD", "one of DEBUG, INFO, WARNING, ERROR", id="level"),
+        pytest.param("EMAIL_VERIFICATION", "sometimes", "one of none, optional, mandatory", id="verification"),
+        pytest.param("SECRET_KEY", "short", "32 characters", id="secret"),
+    ],
+)
+def test_value_that_is_none_is_told_in_one_sentence(tmp_path: Path, name: str, value: str, words: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "manage.py", "check"],
+        cwd=ROOT, env={**os.environ, "COSTROUTER_VAR": str(tmp_path), name: value},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+    assert done.stderr.startswith(f"manage.py: {name} ")
+    assert words in done.stderr
