@@ -14,7 +14,7 @@ from typing import Any, Final
 from billing.kinds import NOTHING, Usage
 from routing.endpoints.base import Bill, Head, Learned, ModelFacts, Needs, to_json
 from routing.endpoints.events import EventRelay, with_cost
-from routing.endpoints.images.schema import MOST_IMAGES, ImagesRequest, read
+from routing.endpoints.images.schema import ImagesRequest, read
 from routing.endpoints.plain import Unassembled
 from routing.providers.base import MalformedAnswer
 
@@ -84,7 +84,7 @@ class Images(Unassembled):
         data = answer.get("data")
         if type(data) is not list or not all(map(_is_image, data)):
             raise MalformedAnswer("the answer has no pictures")
-        if not 0 < len(data) <= MOST_IMAGES or len(data) != request.images:
+        if len(data) != request.images:
             raise MalformedAnswer(f"the answer has {len(data)} pictures for {request.images} that were asked for")
 
     def complete(

@@ -176,7 +176,7 @@ class ResponsesRelay:
 
     def _begin(self, event: dict[str, Any] | None = None, *, until: str = _FIRST[-1]) -> None:
         """Says each step of the beginning once, in their order: as the upstream does, or where it has left one out."""
-        while self._steps and until in self._steps:
+        while until in self._steps:
             kind = self._steps.pop(0)
             own = event if kind == until else None
             self._write(kind, own or {"response": response_of(self._request, self._head, "in_progress", [])})
@@ -293,8 +293,7 @@ class ResponsesAssembler:
 def pieces_of(answer: dict[str, Any]) -> list[dict[str, Any]]:
     """A whole Response as its beginning and its end: what goes between, the order of events gives."""
     begun = {**answer, "status": "in_progress", "output": []}
-    status = "incomplete" if answer.get("status") == "incomplete" else "completed"
     return [
         *({"type": kind, "response": {**begun}} for kind in _FIRST),
-        {"type": f"response.{status}", "response": answer},
+        {"type": "response.completed", "response": answer},
     ]

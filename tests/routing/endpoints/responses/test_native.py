@@ -253,6 +253,36 @@ def test_whole_answer_is_the_last_events() -> None:
     assert assembler.answer() == WHOLE
 
 
+def test_whole_answer_has_the_items_that_were_done_where_the_last_event_has_none() -> None:
+    for output, found in (([], [MESSAGE, CALL]), (None, [MESSAGE, CALL]), ([THOUGHT], [THOUGHT])):
+        assembler: Any = RESPONSES.assembler(read({"model": "m", "input": "a"}))
+        for each in (MESSAGE, CALL):
+            assembler.add(event("output_item.added", item={**THOUGHT}))
+            assembler.add(event("output_item.done", item={**each}))
+        assembler.add(event("completed", response={**WHOLE, "output": output}))
+        assert assembler.answer()["output"] == found
+
+
+def test_beginning_that_was_left_out_is_ours_and_what_was_told_stays() -> None:
+    told = relay().relay(event("in_progress", response={"metadata": {"a": "b"}}))
+    created, begun = Heard(200, told).events
+    assert (created["type"], created["response"]["metadata"]) == ("response.created", {})
+    assert (begun["type"], begun["response"]["metadata"]) == ("response.in_progress", {"a": "b"})
+
+
+def test_end_whose_status_is_none_has_the_events_own() -> None:
+    stream = relay()
+    stream.relay(event("incomplete", response={"status": "odd", "output": []}))
+    (last,) = Heard(200, stream.closing(BILL)).events
+    assert (last["type"], last["response"]["status"]) == ("response.incomplete", "incomplete")
+
+
+def test_item_that_grows_is_in_progress_as_it_is_added() -> None:
+    added = [{**MESSAGE, "status": "completed"}, {**CALL, "status": "completed"}, {**THOUGHT, "status": "completed"}]
+    found = written(*(event("output_item.added", item=item) for item in added))
+    assert [each["item"]["status"] for each in found] == ["in_progress", "in_progress", "completed"]
+
+
 @pytest.mark.parametrize("status", ["completed", "incomplete"])
 def test_whole_answer_as_events_is_a_stream_of_its_own(status: str) -> None:
     stream = relay()

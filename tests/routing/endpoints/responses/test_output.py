@@ -160,6 +160,14 @@ def test_thoughts_in_details_are_told_and_kept_for_the_next_turn(summary: str | 
     ]
 
 
+def test_thoughts_are_encrypted_only_where_that_is_asked_for_and_there_is_something() -> None:
+    details = [{"type": "reasoning.text", "text": "a"}, {"type": "reasoning.encrypted", "data": "d"}]
+    unasked = heard(chunk(reasoning_details=details), chunk("stop", content="z"))
+    nothing = heard(chunk(reasoning="a"), chunk("stop", content="z"), include=["reasoning.encrypted_content"])
+    assert "encrypted_content" not in unasked.response["output"][0]
+    assert "encrypted_content" not in nothing.response["output"][0]
+
+
 def test_thoughts_that_are_encrypted_alone_are_an_item_without_text() -> None:
     details = [{"type": "reasoning.encrypted", "data": "d"}]
     found = heard(chunk(reasoning_details=details), chunk("stop", content="z"), include=["reasoning.encrypted_content"])
@@ -229,3 +237,12 @@ def test_explanation_stands_in_the_answer() -> None:
     relay = IN_CHAT.relay(read({"model": "m", "input": "a", "stream": True}), HEAD, 100)
     out = relay.relay(chunk("stop", content="a")) + relay.closing(BILL, {"why": 1})
     assert Heard(200, out).response["costrouter"] == {"why": 1}
+
+
+def test_probabilities_have_the_bytes_that_chat_may_leave_out() -> None:
+    told = {"token": "é", "logprob": -1, "bytes": None, "top_logprobs": [{"token": "e", "logprob": -2, "bytes": [5]}]}
+    said = {"index": 0, "delta": {"content": "é"}, "finish_reason": None, "logprobs": {"content": [told]}}
+    found = heard({"choices": [said]}, chunk("stop"), include=["message.output_text.logprobs"])
+    (token,) = found.of("response.output_text.delta")[0]["logprobs"]
+    assert [token["token"], token["logprob"]] == ["é", -1]
+    assert found.response["output"][0]["content"][0]["logprobs"][0] == {**told, "bytes": [*"é".encode()]}
