@@ -203,7 +203,7 @@ class AnthropicReader:
         try:
             value = orjson.loads(data)
         except orjson.JSONDecodeError:
-            if not data.strip():
+            if loose.says_nothing(data):
                 return None
             value = loose.loosely(data, _FAR_AWAY.__getitem__)
             if type(value) is dict and type(value.get("delta")) is dict:

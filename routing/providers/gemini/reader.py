@@ -57,7 +57,7 @@ class GenerateReader(OpenAIReader):
 
     def read_chunk(self, data: bytes) -> dict[str, Any] | None:
         """One chunk, None where there is nothing to show; raises MalformedAnswer."""
-        if not data.strip():
+        if loose.says_nothing(data):
             return None
         value = _json_of(data)
         if type(value) is not dict:

@@ -8,12 +8,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
 _AROUND = "\ufeff \t\r\n\0"
 """Marks and blanks, in whatever order; of servers in C, the end of their string."""
+_SIGNS_OF_LIFE: Final = frozenset(
+    (b"ping", b"pong", b"heartbeat", b"keepalive", b"keep-alive", b"keep_alive", b"undefined", b"none")
+)
+"""Words that servers send as data where a comment should be, or that a language writes where there was no value.
+
+They carry nothing of an answer, so nothing is lost without them. Any other word may be why it ends.
+"""
+_LONGEST_SIGN: Final = max(map(len, _SIGNS_OF_LIFE))
+
+
+def says_nothing(data: bytes) -> bool:
+    """Whether an event is blank, or a mere sign of life."""
+    word = data.strip()
+    return not word or (len(word) <= _LONGEST_SIGN and word.lower() in _SIGNS_OF_LIFE)
 
 
 def strictly(data: bytes) -> Any:
@@ -30,7 +44,7 @@ def loosely(data: bytes, constant: Callable[[str], Any]) -> Any:
     `constant` says what `NaN`, `Infinity` and `-Infinity` stand for.
     """
     try:
-        text = data.decode(json.detect_encoding(data), "replace").strip(_AROUND)
+        text = data.decode(json.detect_encoding(data), "replace").strip(_AROUND).removesuffix(",")
         return json.loads(text, parse_constant=constant, strict=False)
     except (ValueError, RecursionError):
         return None

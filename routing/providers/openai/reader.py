@@ -283,7 +283,7 @@ class OpenAIReader:
     def _parse_loosely(self, data: bytes) -> Any:
         """What is no JSON by the letter, None where it is blank; raises MalformedAnswer for what cannot be read."""
         data = without_name(data)
-        if not data or data.startswith(b":"):
+        if loose.says_nothing(data) or data.startswith(b":"):
             return None
         value = loose.loosely(data, FAR_AWAY.__getitem__)
         if value is None and data.startswith(b"{"):

@@ -229,7 +229,7 @@ def _parse(data: bytes) -> Any:
     try:
         value = orjson.loads(data)
     except orjson.JSONDecodeError as error:
-        if not data.strip():
+        if loose.says_nothing(data):
             return None
         value = loose.without_halves(loose.loosely(data, {"NaN": 0.0, "Infinity": 0.0, "-Infinity": 0.0}.__getitem__))
         if value is None:

@@ -189,6 +189,8 @@ NO_PERFECT_CHUNKS: Final[dict[str, tuple[bytes, Said]]] = {
     "choices a text": (events(*ALL, {**USAGE, "choices": ""}), PAID),
     "empty objects": (events({}, HELLO, {}, THERE, STOP, USAGE), PAID),
     "null": (events(HELLO, "null", THERE, STOP), THIS),
+    "signs of life": (events("ping", HELLO, "Keep-Alive", "undefined", THERE, "None", STOP), THIS),
+    "a comma behind": (events(*(json.dumps(each) + "," for each in ALL)), THIS),
     "a number": (events(HELLO, "1", THERE, STOP), THIS),
     "a text": (events(HELLO, '"ping"', THERE, STOP), THIS),
     "blanks": (events(HELLO, "  ", THERE, STOP), THIS),
@@ -424,6 +426,9 @@ BROKEN: Final[dict[str, bytes]] = {
     "a call without a name": events(calling({"index": 0, "id": "a", **more("{}")}), CALLED),
     "a page of HTML within": events(HELLO, end=b"<html><body>502 Bad Gateway</body></html>\n\n"),
     "an error within": events(HELLO, {"error": {"message": WORDS, "code": 504}}),
+    "a word within": events(HELLO, "timeout", THERE, STOP),
+    "signs of life alone": events("ping", "ping"),
+    "signs of life for an end": events(HELLO, THERE, "ping", end=b""),
 }
 
 # --- H, J: marks, and values that the schema does not know -----------------------------------------------------------
