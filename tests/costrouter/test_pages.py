@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import httpx
 import psycopg
 import pytest
+from django.http import StreamingHttpResponse
 
+from costrouter.pages import Pages
 from tests.gateway import Gateway
 
 _AT_ONCE = 2
@@ -52,6 +56,30 @@ def test_page_whose_turn_does_not_come_is_told_when_to_come_back(
         answers = sorted((each.result() for each in asked), key=lambda answer: answer.status_code)
     assert [answer.status_code for answer in answers] == [302, 503]
     assert answers[1].headers["retry-after"] == "5"
+
+
+def test_client_that_does_not_read_an_export_keeps_no_place(db: None) -> None:
+    pages, is_closed = Pages(1, stall_seconds=0.2), list[bool]()
+
+    async def lines() -> AsyncIterator[str]:
+        try:
+            while True:
+                yield "a line\n" * 1000
+        finally:
+            is_closed.append(True)
+
+    async def never_taken(message: Any) -> None:
+        await asyncio.sleep(3600 if message["type"] == "http.response.body" else 0)
+
+    async def story() -> None:
+        await pages._places.acquire()  # as a page that is whole has it
+        async with asyncio.timeout(5):
+            await pages.send_response(StreamingHttpResponse(lines()), never_taken)
+            await pages._places.acquire()
+
+    asyncio.run(story())
+
+    assert is_closed == [True]
 
 
 _WAITING = "SELECT count(DISTINCT pid) FROM pg_locks WHERE relation = 'django_session'::regclass AND NOT granted"
