@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
 import pytest
 
+from billing.kinds import Usage
 from routing.endpoints.base import Bill, Head
 from routing.endpoints.completions import COMPLETIONS
-from routing.endpoints.completions.answer import check_answer, complete_logprobs, estimate_output
+from routing.endpoints.completions.answer import check_answer, complete_choice, complete_logprobs, estimate_output
 from routing.endpoints.completions.schema import CompletionsRequest, read
 from routing.endpoints.completions.stream import CompletionsAssembler, CompletionsRelay
 from routing.providers.base import MalformedAnswer
@@ -153,3 +155,42 @@ def test_parts_are_put_together_by_choice() -> None:
 def test_words_of_what_cannot_be_read_are_none(odd: dict[str, Any]) -> None:
     assert COMPLETIONS.words(odd) == ""
     assert COMPLETIONS.words(chunk("hi")) == "hi"
+
+
+def told(raw: bytes) -> list[Any]:
+    return [orjson.loads(line[6:]) for line in raw.split(b"\n\n") if line and line != b"data: [DONE]"]
+
+
+@pytest.mark.parametrize(("index", "place"), [(0, 0), (3, 3), (-1, 1), (None, 1), ("2", 1)])
+def test_choice_without_a_place_has_its_own(index: Any, place: int) -> None:
+    assert complete_choice({"text": "a", "index": index}, 1)["index"] == place
+
+
+@pytest.mark.parametrize("top", [[{"a": -1.5}], [None], [{}]])
+def test_probabilities_of_the_format_stay(top: Any) -> None:
+    found = {"tokens": ["a"], "token_logprobs": [None], "top_logprobs": top, "text_offset": [0]}
+    assert complete_logprobs(found) == found
+    assert complete_logprobs({**found, "top_logprobs": ["x"], "text_offset": [None]}) == {
+        "tokens": ["a"], "token_logprobs": [None],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("shows_usage", [False, True])
+@pytest.mark.parametrize("explanation", [None, {"route": 1}])
+def test_last_chunk_has_the_usage_and_the_explanation_where_they_are_asked_for(
+    shows_usage: bool, explanation: Any
+) -> None:
+    relay = CompletionsRelay(asked(stream=True, stream_options={"include_usage": shows_usage}), HEAD, 100)
+    relay.relay(chunk("a", reason="odd"))
+    raw = relay.closing(Bill(Usage(input=1, output=1), {}, "0.5", {}), explanation)
+    assert raw.endswith(b"data: [DONE]\n\n")
+    chunks = told(raw)
+    assert len(chunks) == (1 if shows_usage or explanation else 0)
+    for last in chunks:
+        assert ("usage" in last, "costrouter" in last) == (shows_usage, explanation is not None)
+
+
+def test_reason_that_is_none_of_the_format_is_stop() -> None:
+    relay = CompletionsRelay(asked(stream=True), HEAD, 100)
+    for reason, found in (("odd", "stop"), ("length", "length"), (None, None)):
+        assert told(relay.relay(chunk("a", reason=reason)))[0]["choices"][0]["finish_reason"] == found

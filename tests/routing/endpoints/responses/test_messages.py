@@ -75,6 +75,10 @@ def test_texts_of_one_turn_are_joined() -> None:
     ]
 
 
+def test_text_that_says_nothing_adds_nothing() -> None:
+    assert messages(USER, SAID, {"role": "assistant", "content": ""})[1:] == [{"role": "assistant", "content": "s"}]
+
+
 def test_refusal_is_one() -> None:
     refused = {"role": "assistant", "content": [{"type": "refusal", "refusal": "r"}]}
     assert messages(USER, refused)[1] == {"role": "assistant", "content": "", "refusal": "r"}
