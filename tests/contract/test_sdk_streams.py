@@ -27,6 +27,7 @@ def read(client: openai.OpenAI, model: Offer) -> tuple[Said, Any]:
     """What the helper has put together, and its usage; raises the package's errors."""
     messages: Any = [{"role": "user", "content": "hi"}]
     thought = ""
+    final: Any = None
     with client.chat.completions.stream(
         model=model.name, messages=messages, stream_options={"include_usage": True}
     ) as stream:
