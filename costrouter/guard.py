@@ -27,6 +27,8 @@ class HasNul(GatewayError):
     """A NUL in a query or a cookie, where nobody who means well has one."""
 
     status = 400
+    type = "invalid_request_error"
+    code = "nul_in_request"
 
     def __init__(self) -> None:
         super().__init__("The address or a cookie has a NUL in it.")

@@ -26,13 +26,13 @@ _UNKNOWN: Final = 1024 * 1536
 """Pixels of the largest size that upstreams choose by themselves."""
 _TOKENS_OF_A_PARTIAL: Final = 100
 """The same page."""
-_OF_ANSWERS: Final[Mapping[str, re.Pattern[str]]] = {
-    "background": re.compile("transparent|opaque"),
-    "output_format": re.compile("png|webp|jpeg"),
-    "size": re.compile("[0-9]{1,5}x[0-9]{1,5}"),
-    "quality": re.compile("low|medium|high|xhigh|max"),
+_SIZE: Final = re.compile("[0-9]{1,5}x[0-9]{1,5}")
+_WORDS: Final[Mapping[str, frozenset[str]]] = {
+    "background": frozenset(("transparent", "opaque")),
+    "output_format": frozenset(("png", "webp", "jpeg")),
+    "quality": frozenset(("low", "medium", "high", "xhigh", "max")),
 }
-"""What the public schema has for words here, and sizes of other vendors' models too."""
+"""What the public schema has for words here; of sizes those of other vendors' models too."""
 _OF_IMAGES: Final = ("b64_json", "url", "revised_prompt")
 _PARTIAL: Final = "image_generation.partial_image"
 _COMPLETED: Final = "image_generation.completed"
@@ -168,11 +168,15 @@ class ImagesRelay(EventRelay):
 
 def _described(told: Mapping[str, Any]) -> dict[str, str]:
     """What is said of a picture, as far as it has the form that it must have."""
-    return {
-        name: told[name]
-        for name, form in _OF_ANSWERS.items()
-        if type(told.get(name)) is str and form.fullmatch(told[name])
-    }
+    described = {name: told[name] for name, words in _WORDS.items() if _text_in(told, name) in words}
+    if _SIZE.fullmatch(_text_in(told, "size")):
+        described["size"] = told["size"]
+    return described
+
+
+def _text_in(told: Mapping[str, Any], name: str) -> str:
+    value = told.get(name)
+    return value if type(value) is str else ""
 
 
 def _is_image(value: Any) -> bool:

@@ -26,7 +26,7 @@ DOCUMENT: Final = document.document("en")
 CHAT: Final = DOCUMENT["paths"]["/chat/completions"]["post"]
 EXAMPLES: Final = CHAT["requestBody"]["content"]["application/json"]["examples"]
 PAGES_ONLY: Final = {
-    "insufficient_funds", "invoice_conflict", "payment_declined", "payment_refused", "payments_away",
+    "insufficient_funds", "invoice_conflict", "nul_in_request", "payment_declined", "payment_refused", "payments_away",
 }  # fmt: skip
 """Codes of errors that only pages and the administration can meet."""
 
