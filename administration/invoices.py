@@ -1,4 +1,4 @@
-"""Documents: drafts to be looked at, what is final, credit notes, who sells, whom they go to, and what is parked."""
+"""Documents: drafts to be looked at, what is final, credit notes, and what is parked."""
 
 from __future__ import annotations
 
@@ -30,7 +30,6 @@ from unfold.widgets import (
 from accounts.errors import GatewayError
 from administration.decisions import ReasonForm, operator
 from administration.frame import (
-    Admin,
     ReadOnlyAdmin,
     action,
     back_to,
@@ -43,11 +42,10 @@ from administration.frame import (
 )
 from administration.lists import NewestPaginator
 from billing import amounts, money
-from billing.amounts import AmountField
 from billing.invoices import crediting, finalising, mails, paying, pdf, sheets
 from billing.invoices.finalising import CannotFinalise
 from billing.invoices.sheets import minor_amount
-from billing.models import BillingProfile, CreditNote, Invoice, LegalEntity, NumberSeries, ParkedTenant, TaxRate
+from billing.models import CreditNote, Invoice, ParkedTenant
 
 
 class PayForm(ReasonForm):
@@ -430,88 +428,6 @@ class CreditNoteAdmin(ReadOnlyAdmin):
     @display(description=_("total"), ordering="total")
     def shown_total(self, note: CreditNote) -> str:
         return minor_amount(note.total, note.invoice.currency)
-
-
-@admin.register(LegalEntity)
-class LegalEntityAdmin(Admin):
-    list_display = ("name", "country", "prefix", "numbering", "is_default")
-    search_fields = ("name",)
-    readonly_fields = ("shown_series",)
-    fieldsets = (
-        (None, {"fields": ("name", "address", "country", "tax_id", "bank", "email", "is_default")}),
-        (_("Numbers"), {"fields": ("prefix", "numbering", "time_zone", "shown_series")}),
-    )
-
-    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        """Its documents are history."""
-        return False
-
-    @display(description=_("last numbers"))
-    def shown_series(self, entity: LegalEntity) -> SafeString:
-        series = NumberSeries.objects.filter(entity=entity.pk, tenant=None)
-        rows = [(row.get_kind_display(), str(row.year), row.last) for row in series]
-        return table([gettext("kind"), gettext("year"), gettext("last number")], rows, numeric=frozenset({2}))
-
-
-@admin.register(TaxRate)
-class TaxRateAdmin(Admin):
-    list_display = ("jurisdiction", "name", "percent", "starts_on", "ends_on", "is_inclusive", "is_reverse_charge")
-    list_filter = ("is_inclusive", "is_reverse_charge")
-    search_fields = ("jurisdiction", "name")
-
-
-class BillingProfileForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable when it runs
-    """The threshold is typed in the tenant's currency."""
-
-    invoice_at = AmountField(
-        label=_("Invoice at"),
-        required=False,
-        widget=UnfoldAdminDecimalFieldWidget(attrs={"step": "any", "inputmode": "decimal"}),
-        help_text=_("Unbilled usage in the tenant's currency; an invoice is drafted as soon as it is passed."),
-    )
-
-    class Meta:
-        model = BillingProfile
-        fields = (
-            "tenant", "name", "address", "country", "tax_id", "email", "language", "billed", "tax_exemption", "entity",
-        )  # fmt: skip
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if self.instance.threshold is not None:
-            currency = self.instance.tenant.currency
-            self.fields["invoice_at"].initial = money.to_json_number(self.instance.threshold, currency)
-
-    def clean(self) -> dict[str, Any]:
-        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
-        tenant, typed = cleaned.get("tenant"), cleaned.get("invoice_at")
-        if tenant is not None and typed is not None:
-            try:
-                cleaned["invoice_at"] = amounts.payable_units(typed, tenant.currency)
-                if cleaned["invoice_at"] < 1:
-                    raise forms.ValidationError(_("An amount above zero."))
-            except forms.ValidationError as error:
-                self.add_error("invoice_at", error)
-        return cleaned
-
-    def save(self, commit: bool = True) -> Any:
-        self.instance.threshold = self.cleaned_data["invoice_at"]
-        return super().save(commit)
-
-
-@admin.register(BillingProfile)
-class BillingProfileAdmin(Admin):
-    form = BillingProfileForm
-    list_display = ("name", "tenant", "billed", "country", "tax_id", "language")
-    list_select_related = ("tenant",)
-    list_filter = (("billed", ChoicesDropdownFilter),)
-    list_filter_submit = True
-    search_fields = ("name", "tenant__name", "tax_id")
-    autocomplete_fields = ("tenant", "entity")
-
-    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        """Without it the tenant's documents would go to nobody that is known."""
-        return False
 
 
 @admin.register(ParkedTenant)

@@ -429,7 +429,7 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
-    "filters": {"brief": {"()": "costrouter.brief.Brief"}},
+    "filters": {"brief": {"()": "costrouter.logs.Brief"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain", "filters": ["brief"]}},
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
     "loggers": {"httpx": {"level": "WARNING"}, "stripe": {"level": "WARNING"}},

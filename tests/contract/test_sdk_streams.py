@@ -10,6 +10,7 @@ from typing import Any
 import openai
 import pytest
 
+from billing.kinds import Usage
 from tests import schemas
 from tests import upstream as up
 from tests.callers import Caller
@@ -42,6 +43,21 @@ def read(client: openai.OpenAI, model: Offer) -> tuple[Said, Any]:
     return Said(choice.message.content or "", choice.finish_reason, calls, thought), final.usage
 
 
+def units(usage: Any) -> int:
+    """The cost that the client is told, in ledger units."""
+    cost: float = usage.cost
+    return round(cost * 10**9)
+
+
+def is_told(counted: Usage, usage: Any) -> bool:
+    """Whether the client is told these counts, and what they cost where nothing but plain tokens was used."""
+    prompt, completion = usage.prompt_tokens_details, usage.completion_tokens_details
+    told = usage.prompt_tokens, prompt.cached_tokens, usage.completion_tokens, completion.reasoning_tokens
+    is_plain = counted == Usage(input=counted.input, output=counted.output)
+    is_paid = not is_plain or units(usage) == counted.input * 2_000 + counted.output * 8_000
+    return is_paid and told == (counted.input, counted.cached_input, counted.output, counted.reasoning)
+
+
 def sdk(caller: Caller) -> openai.OpenAI:
     return openai.OpenAI(
         base_url=f"{caller.installation.gateway_url}/v1", api_key=caller.holder.secret, max_retries=0
@@ -52,6 +68,7 @@ def sdk(caller: Caller) -> openai.OpenAI:
 @pytest.mark.parametrize("group", GROUPS)
 def test_helper_reads_every_good_form(caller: Caller, model: Offer, group: str, size: int) -> None:
     lost: dict[str, Any] = {}
+    shown = 0
     forms = {name: form for name, form in GOOD.items() if name.startswith(f"{group}:")}
     with sdk(caller) as client:
         for name, (data, said) in forms.items():
@@ -64,12 +81,14 @@ def test_helper_reads_every_good_form(caller: Caller, model: Offer, group: str, 
             counted = said.usage
             if (seen.text, seen.finish, seen.calls, seen.thought) != (said.text, said.finish, said.calls, said.thought):
                 lost[name] = seen
-            elif counted and (usage.prompt_tokens, usage.completion_tokens) != (counted.input, counted.output):
+            elif counted and not is_told(counted, usage):
                 lost[name] = usage
+            shown += units(usage)
 
     assert lost == {}
     caller.wait_until_settled()
     assert [record.outcome for record in caller.records] == ["success"] * len(forms)
+    assert sum(record.cost for record in caller.records) == shown
 
 
 @pytest.mark.parametrize("data", [*BROKEN.values(), *FAILURES.values()], ids=[*BROKEN, *FAILURES])

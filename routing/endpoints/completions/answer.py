@@ -8,7 +8,7 @@ from typing import Any, Final
 from routing.endpoints.base import Head
 from routing.endpoints.chat.answer import NEVER
 from routing.endpoints.completions.schema import CompletionsRequest
-from routing.endpoints.forms import is_number, is_text, is_whole
+from routing.endpoints.members import is_number, is_text, is_whole
 from routing.endpoints.received import BYTES_PER_TOKEN
 from routing.providers.base import MalformedAnswer
 

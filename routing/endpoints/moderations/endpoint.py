@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from routing.endpoints.base import Bill, Endpoint, Head, Learned, ModelFacts, Needs, to_json
 from routing.endpoints.chat.needs import IMAGE_TOKENS, IMAGE_TOKENS_AT_MOST
-from routing.endpoints.forms import is_number
+from routing.endpoints.members import is_number
 from routing.endpoints.moderations.schema import ModerationsRequest, read
 from routing.endpoints.plain import InputOnly, usage_of_input
 from routing.providers.base import MalformedAnswer

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from routing.endpoints.base import Bill, Endpoint, Head, Learned, ModelFacts, Needs, to_json
-from routing.endpoints.forms import is_number
+from routing.endpoints.members import is_number
 from routing.endpoints.plain import InputOnly, usage_of_input
 from routing.endpoints.rerank.schema import RerankRequest, read
 from routing.errors import ContextLengthExceeded

@@ -8,16 +8,16 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from routing.endpoints.forms import are_whole, is_number, is_text, is_whole
+from routing.endpoints.chat.answer import NEVER
+from routing.endpoints.members import are_whole, is_number, is_text, is_whole
 
 Form = Callable[[Any], bool]
-
 
 _OF_WORD: Final[Mapping[str, tuple[Form, Any]]] = {
     "word": (is_text, ""), "start": (is_number, 0.0), "end": (is_number, 0.0),
 }  # fmt: skip
 _OF_TOKEN: Final[Mapping[str, tuple[Form, Any]]] = {
-    "token": (is_text, ""), "logprob": (is_number, -9999.0), "bytes": (are_whole, ()),
+    "token": (is_text, ""), "logprob": (is_number, NEVER), "bytes": (are_whole, ()),
 }  # fmt: skip
 _OF_LANGUAGE: Final[Mapping[str, tuple[Form, Any]]] = {"code": (is_text, "und")}
 _OF_SEGMENT: Final[Mapping[str, tuple[Form, Any]]] = {

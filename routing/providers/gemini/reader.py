@@ -57,8 +57,6 @@ class GenerateReader(OpenAIReader):
 
     def read_chunk(self, data: bytes) -> dict[str, Any] | None:
         """One chunk, None where there is nothing to show; raises MalformedAnswer."""
-        if loose.says_nothing(data):
-            return None
         value = _json_of(data)
         if type(value) is not dict:
             value = only_object(value)
@@ -209,10 +207,12 @@ def object_in(body: bytes) -> dict[str, Any]:
 
 
 def _json_of(data: bytes) -> Any:
-    """As loosely as it may be written; raises MalformedAnswer for what cannot be read."""
+    """As loosely as it may be written, None where it says nothing; raises MalformedAnswer for what cannot be read."""
     try:
         value = orjson.loads(data)
     except orjson.JSONDecodeError as error:
+        if loose.says_nothing(data):
+            return None
         value = loose.without_halves(loose.loosely(data, _FAR_AWAY.__getitem__))
         if value is None:
             raise MalformedAnswer(f"the answer is not JSON: {data[:120].decode('utf-8', 'replace')}") from error

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from accounts.models import User
-from costrouter.brief import Brief
+from costrouter.logs import Brief
 from tests.pages import Browser
 
 
