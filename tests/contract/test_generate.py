@@ -314,7 +314,11 @@ def test_models_are_listed_in_googles_shape(world: World, caller: Caller, model:
     embedder = world.offer(Shape(endpoints=("embeddings",)))
     client = httpx.Client(base_url=caller.installation.gateway_url, headers={"x-goog-api-key": caller.secret})
     with client:
-        listed = client.get("/v1beta/models").json()["models"]
+        page = client.get("/v1beta/models").json()
+        listed = page["models"]
+        while "nextPageToken" in page:  # a world may have more models than a page has
+            page = client.get("/v1beta/models", params={"pageToken": page["nextPageToken"]}).json()
+            listed += page["models"]
         one = client.get(f"/v1beta/models/{model.name}").json()
         first = client.get("/v1beta/models", params={"pageSize": 1}).json()
         second = client.get("/v1beta/models", params={"pageSize": 1, "pageToken": first["nextPageToken"]}).json()
