@@ -226,7 +226,7 @@ class _Listener:
         elif isinstance(event, End):
             self._relay.is_done = True
             if event.error is not None:
-                raise event.error
+                raise MalformedAnswer(event.error)
 
     def result(self, name: str, status: int, tariff: Tariff | None) -> Result:
         usage = self._reader.usage or Usage(output=self._relay.received_tokens())

@@ -20,6 +20,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from accounts.errors import GatewayError
 from accounts.limits import Standing
 from billing.books import Repeated
 from billing.kinds import Usage
@@ -129,31 +130,34 @@ async def _first_answer(run: Run, watch: ClientWatch | None) -> Reply:
     """
     health, now = run.gateway.health, time.monotonic()
     health.retries.note_request(now)
-    failures: list[AttemptFailed] = []
+    errors: list[GatewayError] = []
+    was_sent = False
     for option in run.plan.options:
         channel = option.route.channel
         if health.reason_out(option.route.id, channel.id, channel.concurrency, now) is not None:
             continue  # it went out while others were tried
-        if failures:
+        if errors:
             if watch is None and await _is_client_gone(run):
                 raise ClientGone  # another answer would be paid for and read by nobody
-            if not _may_go_on(run, failures, now):
+            if not _may_go_on(run, len(errors), now, was_sent=was_sent):
                 break
         try:
             with run.attempt(option) as attempt:
                 return await _exchange(run, attempt, option, watch)
         except AttemptFailed as failure:
-            failures.append(failure)
+            # Without the exception, whose frames lead back to this one: a circle that only the garbage collector finds.
+            errors.append(failure.error)
+            was_sent = failure.was_sent
             run.is_sent = False  # what failed costs nothing, whoever leaves now
             now = time.monotonic()
-    raise failures[-1].error if failures else NoAvailableChannel(retry_after=1)
+    raise errors.pop() if errors else NoAvailableChannel(retry_after=1)
 
 
-def _may_go_on(run: Run, failures: list[AttemptFailed], now: float) -> bool:
+def _may_go_on(run: Run, tried: int, now: float, *, was_sent: bool) -> bool:
     """An attempt that never reached its upstream put no load on it: the next one needs no budget."""
-    if len(failures) >= run.gateway.options.most_attempts:
+    if tried >= run.gateway.options.most_attempts:
         return False
-    return not failures[-1].was_sent or run.gateway.health.retries.take(now)
+    return not was_sent or run.gateway.health.retries.take(now)
 
 
 async def _exchange(run: Run, attempt: Attempt, option: Option, watch: ClientWatch | None) -> Reply:

@@ -41,6 +41,10 @@ _TEXTS: Final = (b"application/json", b"application/problem", b"text/")
 """Types of answers that are none where other bytes than text were asked for."""
 
 
+def _nothing() -> None:
+    pass
+
+
 class ClientWatch:
     """Notices when the client leaves, and calls whoever is responsible then."""
 
@@ -68,6 +72,7 @@ class ClientWatch:
 
     def close(self) -> None:
         self._waiting.cancel()
+        self._when_gone = _nothing  # it leads back to whoever has the watch: a cycle for the garbage collector
 
 
 class BrokenOff(Exception):
@@ -104,7 +109,7 @@ class StreamReply:
         self._has_begun = False
         """A valid event has come; comments alone are none."""
         self._is_at_end = False
-        self._broken: MalformedAnswer | None = None
+        self._broken: str | None = None
         self._is_client_gone = False
         self._is_stopped = False
         self._task: asyncio.Task[Any] | None = None
@@ -198,7 +203,7 @@ class StreamReply:
                 elif not out:  # a comment: its words are the upstream's own
                     out.append(self._silence)
         except MalformedAnswer as error:
-            self._end(error)
+            self._end(str(error))
         if data is None:
             self._is_at_end = True
         if self._relay.is_past_cap and not self._is_at_end:
@@ -212,13 +217,13 @@ class StreamReply:
         self._attempt.remark("the upstream went on past the output cap; the stream was ended there")
         return self._relay.cut()
 
-    def _end(self, error: MalformedAnswer | None) -> None:
+    def _end(self, error: str | None) -> None:
         """Nothing follows; what came before an error is still relayed, if anything did."""
         self._is_at_end = True
         if error is None:
             self._relay.is_done = True
         elif not self._has_begun:
-            raise error
+            raise MalformedAnswer(error)
         else:
             self._broken = error
 
@@ -294,7 +299,9 @@ class StreamReply:
             if pending and not self._is_client_gone:
                 self._run.keep_progress(self.usage()[0])
                 await self._send(pending)
-            raise self._broken or UpstreamFault("broken_stream", "the stream ended before the answer was whole")
+            if self._broken is not None:
+                raise MalformedAnswer(self._broken)
+            raise UpstreamFault("broken_stream", "the stream ended before the answer was whole")
         usage = self._settle(LEFT if self._is_client_gone else SUCCESS)
         if not self._is_client_gone:
             await self._send(pending + self._closing(usage), is_last=True)

@@ -62,7 +62,7 @@ def _add(assembler: Assembler, reader: Reader, data: bytes | None) -> End | None
 
 def _whole(assembler: Assembler, end: End | None) -> dict[str, Any]:
     if end is not None and end.error is not None:
-        raise end.error
+        raise MalformedAnswer(end.error)
     if end is None and not assembler.is_complete:
         raise MalformedAnswer("the stream ended before the answer was whole")
     return assembler.answer()

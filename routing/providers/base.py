@@ -108,7 +108,8 @@ class MalformedAnswer(ValueError):
 class End:
     """The end of a stream: the upstream said that the answer is whole, or what came then cannot be read."""
 
-    error: MalformedAnswer | None = None
+    error: str | None = None
+    """What is wrong with it, in words: an exception leads back, by its frames, to whoever has it in hand."""
 
 
 END: Final = End()

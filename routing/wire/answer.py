@@ -51,6 +51,10 @@ class UpstreamFault(Exception):
         self.fault = fault
         self.detail = detail
 
+    def again(self) -> UpstreamFault:
+        """The same to be raised by whoever keeps it: his own would lead back to him by the frames that it passed."""
+        return UpstreamFault(self.fault, self.detail)
+
 
 class Answer(Protocol):
     """An upstream's answer, its body still on the way."""

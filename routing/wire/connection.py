@@ -15,6 +15,9 @@ HANG_UP_SECONDS: Final = 0.25
 STALE_SECONDS: Final = 1.0
 """A kept connection that had ended before a request shows it within the way there and back."""
 
+_DEAF: Final = httptools.HttpResponseParser(object())
+"""Of connections that are closed: it calls nobody, and is not called."""
+
 Key = tuple[str, str, int]
 """Scheme, host and port."""
 
@@ -104,7 +107,7 @@ class Connection(asyncio.Protocol):
             else:
                 await self._news_within(timeout)
             if not self._body and self._fault is not None:  # what came before the fault is read first
-                raise self._fault
+                raise self._fault.again()
         if not self._body:
             return None if self._is_complete else b""
         data = self._take()
@@ -139,11 +142,12 @@ class Connection(asyncio.Protocol):
         if self._may_be_kept and self._fault is None and not self._body:
             transport, self._transport = self._transport, None
             self._may_be_kept = False
-            del self._parser  # which holds our methods: a cycle that only the garbage collector would find
             self._pool.keep(self._key, transport, self._loop)
         else:
             self.abort()
             self._fail(UpstreamFault("cancelled"))
+            self._timeouts = None  # whatever still comes is nobody's
+        self._parser = _DEAF  # its own holds our methods: a circle that only the garbage collector would find
 
     def abort(self) -> None:
         if self._transport is not None:
@@ -161,7 +165,7 @@ class Connection(asyncio.Protocol):
     def news(self) -> asyncio.Future[None]:
         """Done when something has arrived, or happened; raises the fault that has happened already."""
         if self._fault is not None:
-            raise self._fault
+            raise self._fault.again()
         self._waiter = self._loop.create_future()
         return self._waiter
 

@@ -75,7 +75,7 @@ def streamed(provider: str, endpoint: str, data: bytes, size: int = 0) -> tuple[
             out += relay.relay(event)
         elif isinstance(event, End):
             if event.error is not None:
-                raise event.error
+                raise MalformedAnswer(event.error)
             relay.is_done = True
             break
     if not relay.is_complete:

@@ -98,9 +98,9 @@ class AnthropicReader:
             if data is None and self._noise and not self._has_begun:
                 raise_noise(self._noise)
         except MalformedAnswer as error:
-            events.append(self._broken(error))
+            events.append(self._broken(str(error)))
         except EventTooLarge:
-            events.append(self._broken(MalformedAnswer("an event is too large")))
+            events.append(self._broken("an event is too large"))
         return events
 
     def _fail(self, data: bytes) -> NoReturn:
@@ -109,7 +109,7 @@ class AnthropicReader:
             self._note_usage(value)
         raise_failure(value or data.decode("utf-8", "replace"))
 
-    def _broken(self, error: MalformedAnswer) -> End:
+    def _broken(self, error: str) -> End:
         """After the reason for the end nothing makes a failure of a whole answer any more."""
         return END if self._is_stopped else End(error)
 

@@ -162,9 +162,9 @@ class OpenAIReader:
             if data is None:
                 self.finish(events)
         except MalformedAnswer as error:
-            events.append(self._broken(error))
+            events.append(self._broken(str(error)))
         except EventTooLarge:
-            events.append(self._broken(MalformedAnswer("an event is too large")))
+            events.append(self._broken("an event is too large"))
         return events
 
     def finish(self, events: list[Event]) -> None:
@@ -215,7 +215,7 @@ class OpenAIReader:
             self._noise = line
             self.remark = self.remark or f"a line that is no event's: {line[:60].decode('utf-8', 'replace')!r}"
 
-    def _broken(self, error: MalformedAnswer) -> End:
+    def _broken(self, error: str) -> End:
         """After the last finish reason nothing makes a failure of a whole answer any more."""
         return END if self.is_finished and not self.is_doubtful else End(error)
 

@@ -120,9 +120,9 @@ class ResponsesReader:
             if data is None and self._noise and not self._has_begun:
                 raise_noise(self._noise)
         except MalformedAnswer as error:
-            events.append(End(error))
+            events.append(End(str(error)))
         except EventTooLarge:
-            events.append(End(MalformedAnswer("an event is too large")))
+            events.append(End("an event is too large"))
         return events
 
     def _read(self, data: bytes, events: list[Event]) -> None:

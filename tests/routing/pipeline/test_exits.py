@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import secrets
 import time
-from collections.abc import Callable, Coroutine, MutableMapping
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterator, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +16,7 @@ import orjson
 import pytest
 
 from accounts.callers import Caller
+from accounts.errors import GatewayError
 from accounts.models import Tenant
 from billing import balances, ledger
 from billing.models import Balance, LedgerEntry, Price, Reservation, UsageRecord
@@ -28,7 +31,9 @@ from routing.pipeline.call import Call, WholeReply
 from routing.pipeline.run import ClientGone
 from routing.pipeline.serve import serve
 from routing.pipeline.stream import StreamReply
+from tests import upstream as up
 from tests.routing.pipeline.conftest import Stage
+from tests.upstream import Upstream
 
 FUNDS = 10**9
 QUICK = "fake://quick?tokens=5"
@@ -113,12 +118,12 @@ class Client:
 def client(stage: Stage) -> Callable[..., Client]:
     """Makes an app with a dollar and a model on one fake channel."""
 
-    def make(url: str, *, is_stream: bool, funds: int = FUNDS, **channel: Any) -> Client:
+    def make(url: str, *, is_stream: bool, funds: int = FUNDS, provider: str = "fake", **channel: Any) -> Client:
         name = f"m-{secrets.token_hex(4)}"
         tenant = Tenant.objects.create(name=name, currency="USD")
         wallet = balances.open_wallet(tenant)
         ledger.post(balance=wallet, kind=LedgerEntry.Kind.GRANT, amount=funds, reference=name)
-        row = Channel.objects.create(name=name, provider="fake", base_url=url, **channel)
+        row = Channel.objects.create(name=name, provider=provider, base_url=url, **channel)
         model = CatalogueModel.objects.create(name=name)
         Price.objects.create(model=name, input=2 * 10**9, output=8 * 10**9, request_fee=7)
         CostPrice.objects.create(
@@ -296,3 +301,71 @@ def test_server_that_cancels_a_whole_answer(client: Callable[..., Client]) -> No
     app = client(SLOW, is_stream=False)
     app.run(cancelled(app.ask(), after=0.2))
     assert app.assert_settled("internal_error").cost == 0
+
+
+# --- what stays behind -----------------------------------------------------------------------------------------------
+
+PARTS = [up.event(up.chunk({"content": word})) for word in ("One", " two", " three")]
+MORE: tuple[up.Step, ...] = (up.Pause(0.05), up.event(up.chunk({"content": " more"})))
+LONG = (PARTS[0], *MORE * 40)
+
+
+@pytest.fixture(scope="module")
+def upstream() -> Iterator[Upstream]:
+    started = Upstream().start()
+    yield started
+    started.stop()
+
+
+@pytest.mark.parametrize("leaves", [False, True], ids=["stays", "leaves"])
+@pytest.mark.parametrize(
+    ("reply", "is_stream"),
+    [
+        pytest.param(up.answer(), False, id="whole"),
+        pytest.param(up.told(), False, id="whole from a stream"),
+        pytest.param(up.plain(200, up.completion("Hi"), delay=0.3), False, id="slow"),
+        pytest.param(up.plain(500, {"error": {"message": "no"}}), False, id="failing"),
+        pytest.param(up.plain(400, {"error": {"message": "no"}}), True, id="refused"),
+        pytest.param(up.Reply((b"nonsense\r\n\r\n",), up.End.CLOSE), False, id="no HTTP"),
+        pytest.param(up.Reply((), up.End.RESET), True, id="reset"),
+        pytest.param(up.told(), True, id="stream"),
+        pytest.param(up.answer(), True, id="stream from a whole"),
+        pytest.param(up.stream(*LONG, up.DONE), True, id="long stream"),
+        pytest.param(up.stream(*PARTS, end=up.End.RESET, is_terminated=False), True, id="stream cut"),
+        pytest.param(up.stream(*PARTS, up.event({"error": {"message": "no"}})), True, id="stream that fails"),
+        pytest.param(up.stream(*PARTS, b"data: {nonsense\n\n"), True, id="stream that breaks"),
+    ],
+)
+def test_nothing_is_left_to_the_garbage_collector(
+    client: Callable[..., Client], upstream: Upstream, reply: up.Reply, is_stream: bool, leaves: bool
+) -> None:
+    """It comes by seldom (ADR 0001): what each request left in a circle would add up to many megabytes until then."""
+    upstream.on("up", reply)
+
+    def exchange() -> None:
+        app = client(upstream.url, is_stream=is_stream, provider="openai")
+        asked = app.listen() if is_stream else app.ask()
+        app.run(_whatever_comes(leaving(app, asked, after=0.12) if leaves else asked))
+        assert app.records
+
+    exchange()  # what is loaded once
+    gc.collect()
+    gc.disable()
+    try:
+        exchange()
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        gc.collect()
+        assert Counter(type(left).__qualname__ for left in gc.garbage if _is_ours(left)) == {}
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+
+
+async def _whatever_comes(exchange: Coroutine[Any, Any, Any]) -> None:
+    with contextlib.suppress(GatewayError, ClientGone):
+        await exchange
+
+
+def _is_ours(left: object) -> bool:
+    return type(left).__module__.partition(".")[0] in {"accounts", "billing", "routing"}
