@@ -1,7 +1,11 @@
-"""A stream split at any byte is relayed as if it had come at once, whatever the client's format and the dialect."""
+"""A stream split at any byte is relayed as if it had come at once, whatever the client's format and the dialect.
+
+And of what tools are called with, every digit arrives.
+"""
 
 from __future__ import annotations
 
+import json
 from itertools import product
 from typing import Any, Final
 
@@ -12,6 +16,7 @@ from routing.endpoints import ENDPOINTS
 from routing.endpoints.base import Bill, Form, Head
 from routing.providers import ADAPTERS, read_options
 from routing.providers.base import End, UpstreamCall
+from routing.providers.digits import exact
 from routing.wire.frames import Again
 from tests.dialects import ANTHROPIC, ARGUMENTS, CHAT, COMPLETIONS, GEMINI, RESPONSES, TEXT, TOOL, Dialect
 
@@ -32,13 +37,13 @@ PAIRS: Final = [*product(TRANSLATED, (CHAT, ANTHROPIC, GEMINI)), ("responses", R
 class Exchange:
     """A stream from an upstream's bytes to the client's."""
 
-    def __init__(self, name: str, dialect: Dialect) -> None:
+    def __init__(self, name: str, dialect: Dialect, *, is_stream: bool = True) -> None:
         endpoint, (via,) = ENDPOINTS[name], dialect.shape.vias
         adapter, options = ADAPTERS[via.provider], read_options(via.provider, dict(via.options))
         spoken = (each for each in (endpoint, *endpoint.over) if adapter.speaks(each.name, "up.example", options))
         self._form: Form = next(spoken)
         self._adapter = adapter
-        body = {**endpoint.smallest, **ASKED[name], "model": "lab/m", "stream": True}
+        body = {**endpoint.smallest, **ASKED[name], "model": "lab/m", "stream": is_stream}
         self._request = endpoint.read(body)
         self._call = UpstreamCall(
             endpoint=self._form.name,
@@ -49,10 +54,15 @@ class Exchange:
             secret="",
             cap=1000,
             answers=1,
-            is_stream=True,
+            is_stream=is_stream,
             options=options,
             is_translated=self._form is not endpoint,
         )
+
+    def whole(self, body: bytes) -> bytes:
+        answer = self._adapter.open(self._call).whole(body)
+        self._form.check(self._request, answer)
+        return self._form.complete(self._request, answer, HEAD, BILL)
 
     def relayed(self, *pieces: bytes) -> bytes:
         """All that the client gets; raises AssertionError unless it is a whole answer."""
@@ -79,3 +89,45 @@ def test_stream_split_at_any_byte_is_the_same_to_the_client(name: str, dialect: 
     assert len(whole) > len(TEXT) + len(ARGUMENTS) * dialect.calls
     assert [at for at in range(1, len(raw)) if exchange.relayed(raw[:at], raw[at:]) != whole] == []
     assert exchange.relayed(*(raw[at : at + 1] for at in range(len(raw)))) == whole
+
+
+LONG: Final = (b"12345678901234567890123", b"-9223372036854775809", b"18446744073709551615", b"-9223372036854775808")
+"""Whole numbers up to 64 bits, and beyond."""
+INPUT: Final = b'{"a": [%b], "b": {"c": [%b, 5]}}' % (b", ".join(LONG[:2]), b", ".join(LONG[2:]))
+MESSAGE: Final = (
+    b'{"id": "m", "type": "message", "role": "assistant", "content": [{"type": "tool_use", "id": "c", "name": "f", '
+    b'"input": %b}], "stop_reason": "tool_use", "usage": {"input_tokens": 12, "output_tokens": 5}}' % INPUT
+)
+CANDIDATE: Final = (
+    b'{"candidates": [{"content": {"parts": [{"%b": {"name": "f", "args": '
+    + INPUT
+    + b'}}]}, "finishReason": "STOP"}], '
+    b'"usageMetadata": {"promptTokenCount": 12, "candidatesTokenCount": 5}}'
+)
+every_format = pytest.mark.parametrize("name", TRANSLATED)
+
+
+def assert_every_digit(raw: bytes) -> None:
+    assert [number for number in LONG if raw.count(number) == 0] == []
+    assert b"e+" not in raw
+
+
+@every_format
+def test_whole_calls_of_anthropics_keep_every_digit(name: str) -> None:
+    assert_every_digit(Exchange(name, ANTHROPIC, is_stream=False).whole(MESSAGE))
+
+
+@every_format
+@pytest.mark.parametrize("member", [b"functionCall", b"function_call"], ids=bytes.decode)
+def test_calls_of_googles_keep_every_digit(name: str, member: bytes) -> None:
+    body = CANDIDATE % member
+    assert_every_digit(Exchange(name, GEMINI, is_stream=False).whole(body))
+    assert_every_digit(Exchange(name, GEMINI).relayed(b"data: " + body + b"\n\n"))
+
+
+def test_numbers_that_were_not_written_whole_are_numbers_still() -> None:
+    deep = b'{"a": 12345678901234567890123, "b": ' + b"[" * 2_000 + b"]" * 2_000 + b"}"
+    assert exact(deep, 5) == 5
+    assert exact(b'{"a": 1.2345678901234567890123}', 5) == {"a": 1.2345678901234567890123}
+    short = json.dumps({"a": 10**18 - 1}).encode()
+    assert exact(short, 5) == 5

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
+from collections.abc import Mapping
+from typing import Any, NoReturn
 
 from routing.endpoints.base import Head
 from routing.endpoints.chat.schema import ChatRequest
 from routing.endpoints.chat.stream import ChatRelay
+from routing.providers.base import MalformedAnswer
 from routing.wire.frames import Again
+
+
+def refuse_older_form(said: Mapping[str, Any]) -> None:
+    """Raises MalformedAnswer for a call in the older form: none was offered, and it would be lost in silence."""
+    if said.get("function_call"):
+        raise MalformedAnswer("a function was called in the older form, in which none was offered")
 
 
 class CarriedRelay:

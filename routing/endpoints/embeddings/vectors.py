@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from base64 import b64decode, b64encode
 from typing import Any, Final
@@ -14,7 +15,10 @@ _SIZE: Final = 4
 def as_floats(vector: Any) -> list[float]:
     """Raises MalformedAnswer for what is no vector."""
     if type(vector) is str:
-        return list(_unpacked(vector))
+        floats = list(_unpacked(vector))
+        if not all(map(math.isfinite, floats)):
+            raise MalformedAnswer("an embedding has a number that JSON cannot say")
+        return floats
     if type(vector) is list and vector and all(type(each) is float or type(each) is int for each in vector):
         return vector
     raise MalformedAnswer("an embedding is no vector")

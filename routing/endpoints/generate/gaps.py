@@ -80,7 +80,7 @@ TABLES: Final[Mapping[str, Members]] = {
     ),
     "contents.parts.functionCall": _members(("id", "name", "args"), refused=("partialArgs", "willContinue")),
     "contents.parts.functionResponse": _members(
-        ("id", "name", "response"), {"scheduling": _LIVE, "willContinue": _LIVE}, ("parts",)
+        ("id", "name", "response", "parts"), {"scheduling": _LIVE, "willContinue": _LIVE}
     ),
     "contents.parts.inlineData": _members(("mimeType", "data"), {"displayName": "a name of a file, for people"}),
     "contents.parts.fileData": _members(("mimeType", "fileUri"), {"displayName": "the same"}),
@@ -107,10 +107,16 @@ def check(body: Mapping[str, Any]) -> None:
             _check_at(function, "tools.functionDeclarations")
     for content in body["contents"]:
         for part in content.get("parts") or ():
-            _check_at(part, "contents.parts")
-            for name in _INSIDE_PARTS:
-                if part.get(name):
-                    _check_at(part[name], f"contents.parts.{name}")
+            _check_part(part)
+
+
+def _check_part(part: Mapping[str, Any]) -> None:
+    _check_at(part, "contents.parts")
+    for name in _INSIDE_PARTS:
+        if part.get(name):
+            _check_at(part[name], f"contents.parts.{name}")
+    for shown in (part.get("functionResponse") or {}).get("parts") or ():
+        _check_part(shown)
 
 
 def refusal(name: str) -> UnsupportedParameter:

@@ -14,7 +14,7 @@ from billing.kinds import Usage
 from routing.endpoints.base import Assembler, Bill, Head, Needs, Relay
 from routing.endpoints.chat.answer import check_answer, estimate_output
 from routing.endpoints.chat.assembler import ChatAssembler
-from routing.endpoints.chat.carried import CarriedRelay
+from routing.endpoints.chat.carried import CarriedRelay, refuse_older_form
 from routing.endpoints.chat.stream import pieces_of, words_of
 from routing.endpoints.generate import thoughts
 from routing.endpoints.generate.answer import make_ours, public_usage, written
@@ -84,6 +84,7 @@ class InChatRelay(CarriedRelay):
     def _candidate(self, choice: dict[str, Any]) -> dict[str, Any] | None:
         """None for a piece that says nothing yet; raises MalformedAnswer."""
         index, delta, reason = choice["index"], choice["delta"], choice["finish_reason"]
+        refuse_older_form(delta)
         if delta.get("tool_calls"):
             calls = self._calls.setdefault(index, ChatAssembler(1))
             calls.add({"choices": [{"index": 0, "delta": {"tool_calls": delta["tool_calls"]}}]})
@@ -164,6 +165,7 @@ def _call_parts(message: Mapping[str, Any], *, is_cut: bool) -> list[dict[str, A
 
     `is_cut`: the answer was ended in the middle, perhaps of a call, which is then left out.
     """
+    refuse_older_form(message)
     parts = []
     for call in message.get("tool_calls") or ():
         function = call.get("function") if type(call) is dict else None

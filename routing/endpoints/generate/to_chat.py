@@ -8,7 +8,13 @@ from typing import Any, Final, NoReturn
 import orjson
 
 from routing.endpoints.generate import gaps, thoughts
-from routing.endpoints.generate.schema import Content, FunctionDeclaration, GenerateRequest, Part
+from routing.endpoints.generate.schema import (
+    Content,
+    FunctionDeclaration,
+    FunctionResponse,
+    GenerateRequest,
+    Part,
+)
 from routing.endpoints.generate.schemas import json_schema
 from routing.endpoints.invalid import UnsupportedParameter
 from routing.providers.gemini import signatures
@@ -198,8 +204,14 @@ def _call(part: Part, calls: _Calls) -> dict[str, Any]:
 
 def _asked(content: Content, calls: _Calls, detail: str) -> list[dict[str, Any]]:
     """What functions returned comes first: it answers what was called before."""
-    returned = [_returned(part, calls) for part in content.parts if part.function_response is not None]
-    others = [_shown(part, detail) for part in content.parts if part.function_response is None]
+    returned: list[dict[str, Any]] = []
+    others: list[dict[str, Any]] = []
+    for part in content.parts:
+        if part.function_response is not None:
+            message = _returned(part.function_response, calls)
+            returned.append(message)
+            others += _shown_by(part.function_response, message["tool_call_id"], detail)
+    others += [_shown(part, detail) for part in content.parts if part.function_response is None]
     if not others:
         return returned or [{"role": "user", "content": ""}]
     if all(part["type"] == "text" for part in others) and len(others) == 1:
@@ -207,14 +219,20 @@ def _asked(content: Content, calls: _Calls, detail: str) -> list[dict[str, Any]]
     return [*returned, {"role": "user", "content": others}]
 
 
-def _returned(part: Part, calls: _Calls) -> dict[str, Any]:
-    function = part.function_response
-    assert function is not None  # noqa: S101 - the caller has looked
+def _returned(function: FunctionResponse, calls: _Calls) -> dict[str, Any]:
     response = function.response
     output = response.get("output")
     is_text = type(output) is str and len(response) == 1
     content = output if is_text else orjson.dumps(response).decode()
+    if function.parts and not response:
+        content = "The result follows."
     return {"role": "tool", "tool_call_id": calls.take(function.name, function.id), "content": content}
+
+
+def _shown_by(function: FunctionResponse, call_id: str, detail: str) -> list[dict[str, Any]]:
+    """What a function has shown besides, for which chat's message of its result has no place: it comes behind."""
+    shown = [_shown(part, detail) for part in function.parts or ()]
+    return [{"type": "text", "text": f"The result of {call_id}:"}, *shown] if shown else []
 
 
 def _shown(part: Part, detail: str) -> dict[str, Any]:

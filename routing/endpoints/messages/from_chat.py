@@ -12,6 +12,7 @@ from typing import Any, Final
 import orjson
 
 from routing.endpoints.base import Bill, Head, to_json
+from routing.endpoints.chat.carried import refuse_older_form
 from routing.endpoints.messages import events
 from routing.endpoints.messages.answer import public_usage
 from routing.endpoints.messages.schema import MessagesRequest
@@ -98,8 +99,9 @@ def complete(request: MessagesRequest, answer: dict[str, Any], head: Head, bill:
 
 
 def check_calls(answer: dict[str, Any]) -> None:
-    """Raises MalformedAnswer for calls that are none."""
+    """Raises MalformedAnswer for calls that are none, or of the older form."""
     choice = answer["choices"][0]
+    refuse_older_form(choice["message"])
     calls = choice["message"].get("tool_calls") or ()
     for call in calls if type(calls) is list else ():
         _call_block(call, is_cut=choice.get("finish_reason") == "length")
@@ -294,8 +296,7 @@ class InChatRelay:
         if delta.get("tool_calls"):
             for fragment in delta["tool_calls"]:
                 yield self._call(fragment)
-        if delta.get("function_call"):
-            raise MalformedAnswer("a function was called in the older form, in which none was offered")
+        refuse_older_form(delta)
 
     def _text(self, text: str) -> bytes:
         self._has_said = True

@@ -53,6 +53,8 @@ class Output:
         logprobs = choice.get("logprobs")
         if delta.get("content"):
             self._message().say("output_text", delta["content"], logprobs)
+        if delta.get("annotations"):
+            self._message().cite(delta["annotations"])
         if delta.get("refusal"):
             self._message().say("refusal", delta["refusal"], None)
         for place, call in enumerate(_calls_in(delta)):
@@ -147,14 +149,12 @@ class _Message:
         self._kind = ""
         self._pieces: list[str] = []
         self._logprobs: list[dict[str, Any]] = []
+        self._annotations: list[dict[str, Any]] = []
 
     def say(self, kind: str, text: Any, logprobs: Any) -> None:
         if type(text) is not str:
             return
-        if kind != self._kind:
-            self._close_part()
-            self._kind = kind
-            self._tell("response.content_part.added", {"part": self._part("")})
+        self._begin_part(kind)
         self._pieces.append(text)
         if kind == "refusal":
             self._tell("response.refusal.delta", {"delta": text})
@@ -163,10 +163,24 @@ class _Message:
         self._logprobs += told
         self._tell("response.output_text.delta", {"delta": text, "logprobs": [_without_bytes(each) for each in told]})
 
+    def cite(self, annotations: Any) -> None:
+        """Where what is said has come from; chat has a form for web pages alone."""
+        for annotation in filter(None, map(_citation_of, annotations if type(annotations) is list else ())):
+            self._begin_part("output_text")
+            self._annotations.append(annotation)
+            told = {"annotation_index": len(self._annotations) - 1, "annotation": annotation}
+            self._tell("response.output_text.annotation.added", told)
+
+    def _begin_part(self, kind: str) -> None:
+        if kind != self._kind:
+            self._close_part()
+            self._kind = kind
+            self._tell("response.content_part.added", {"part": self._part("")})
+
     def _part(self, text: str) -> dict[str, Any]:
         if self._kind == "refusal":
             return {"type": "refusal", "refusal": text}
-        return {"type": "output_text", "annotations": [], "logprobs": self._logprobs, "text": text}
+        return {"type": "output_text", "annotations": self._annotations, "logprobs": self._logprobs, "text": text}
 
     def _close_part(self) -> None:
         if not self._kind:
@@ -180,7 +194,7 @@ class _Message:
         part = self._part(text)
         self._tell("response.content_part.done", {"part": part})
         self._content.append(part)
-        self._kind, self._pieces, self._logprobs = "", [], []
+        self._kind, self._pieces, self._logprobs, self._annotations = "", [], [], []
 
     def _tell(self, event: str, members: dict[str, Any]) -> None:
         self._output.tell(event, self._place, {"content_index": len(self._content), **members})
@@ -268,6 +282,9 @@ class _Call:
         self._pieces: list[str] = []
 
     def grow(self, part: dict[str, Any]) -> None:
+        """Raises MalformedAnswer for a call of another kind: functions alone were offered."""
+        if part.get("custom"):
+            raise MalformedAnswer("a call of a tool that nobody offered")
         function = part.get("function")
         function = function if type(function) is dict else {}
         if type(part.get("id")) is str:
@@ -330,6 +347,20 @@ class _Call:
 def _text_in(detail: dict[str, Any]) -> str:
     text = detail.get("text")
     return text if type(text) is str else ""
+
+
+def _citation_of(annotation: Any) -> dict[str, Any] | None:
+    """Chat's citation of a web page in this format's words; None for what is none."""
+    cited = annotation.get("url_citation") if type(annotation) is dict else None
+    if type(cited) is not dict or type(cited.get("url")) is not str:
+        return None
+    places = {name: cited[name] if type(cited.get(name)) is int else 0 for name in ("start_index", "end_index")}
+    return {"type": "url_citation", "url": cited["url"], "title": _title_in(cited), **places}
+
+
+def _title_in(cited: dict[str, Any]) -> str:
+    title = cited.get("title")
+    return title if type(title) is str else ""
 
 
 def _object_in(arguments: str) -> dict[str, Any]:

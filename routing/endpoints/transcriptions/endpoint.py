@@ -29,8 +29,9 @@ _SAID_A_SECOND: Final = 4
 _SAID_A_SECOND_AT_MOST: Final = 12
 _BYTES_OF_A_TOKEN: Final = 4
 _SAYS: Final = frozenset(
-    ("task", "language", "languages", "duration", "text", "words", "segments", "logprobs", "usage", "costrouter")
-)
+    ("task", "language", "languages", "duration", "text", "words", "segments", "logprobs", "usage", "costrouter",
+     "type", "delta", "id", "start", "end", "speaker")
+)  # fmt: skip
 """Members of the public schemas; the model's own words may hold anything."""
 _TEXT: Final = b"text/plain; charset=utf-8"
 _SILENCE: Final = File(
@@ -116,10 +117,9 @@ class Transcriptions(Unassembled):
         if request.is_text:
             text: str = answer["text"]
             return text.rstrip("\n").encode() + b"\n"
-        drop_names(answer)
-        for name in answer.keys() - _SAYS:
-            if is_in(to_json(answer[name]), head.hidden):
-                del answer[name]
+        _clear(answer, head)
+        if "id" in answer:
+            answer["id"] = head.public_id
         complete_transcript(answer, request.response_format, bill.usage.seconds)
         told = {} if explanation is None else {"costrouter": explanation}
         return to_json({**answer, "usage": _usage(bill), **told})
@@ -140,7 +140,7 @@ class TranscriptRelay(EventRelay):
 
     def __init__(self, head: Head) -> None:
         super().__init__()
-        self._hidden = head.hidden
+        self._head = head
         self._said = 0
 
     def relay(self, chunk: dict[str, Any]) -> bytes:
@@ -151,7 +151,7 @@ class TranscriptRelay(EventRelay):
         said = chunk.get("delta" if kind.endswith(".delta") else "text")
         if type(said) is not str:
             raise MalformedAnswer("an event has no text")
-        drop_names(chunk)
+        _clear(chunk, self._head)
         complete_tokens_of(chunk)
         if kind.endswith(".done"):
             self.last = chunk
@@ -164,6 +164,16 @@ class TranscriptRelay(EventRelay):
 
     def received_tokens(self) -> int:
         return -(-self._said // _BYTES_OF_A_TOKEN)
+
+
+def _clear(answer: dict[str, Any], head: Head) -> None:
+    """Takes out in place what names the upstream, of an answer or an event; its model is ours."""
+    drop_names(answer)
+    if "model" in answer:
+        answer["model"] = head.model
+    for name in answer.keys() - _SAYS:
+        if is_in(to_json(answer[name]), head.hidden):
+            del answer[name]
 
 
 def _usage(bill: Bill) -> dict[str, Any]:

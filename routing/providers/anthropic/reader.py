@@ -14,6 +14,7 @@ from typing import Any, Final, NoReturn
 import orjson
 
 from billing.kinds import Usage
+from routing.providers import digits
 from routing.providers.anthropic.shapes import Places, blocks_of, canonical, says_something
 from routing.providers.anthropic.stops import finish_of, stop_of
 from routing.providers.anthropic.usage import merged, tells_output, usage_of
@@ -258,6 +259,8 @@ def _parse(body: bytes) -> dict[str, Any]:
     value = loose.strictly(body)
     if value is None:
         value = loose.without_halves(loose.loosely(body, _FAR_AWAY.__getitem__))
+    elif b"tool_use" in body:
+        value = digits.exact(body, value)
     value = _only_object(value)
     if type(value) is not dict:
         raise MalformedAnswer(f"the answer is not a JSON object: {body[:120].decode('utf-8', 'replace')}")

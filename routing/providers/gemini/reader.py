@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import orjson
 
+from routing.providers import digits
 from routing.providers.base import Event, MalformedAnswer
 from routing.providers.gemini import media, signatures
 from routing.providers.gemini.shapes import canonical
@@ -210,6 +211,8 @@ def _json_of(data: bytes) -> Any:
     """As loosely as it may be written, None where it says nothing; raises MalformedAnswer for what cannot be read."""
     try:
         value = orjson.loads(data)
+        if b"functionCall" in data or b"function_call" in data:
+            value = digits.exact(data, value)
     except orjson.JSONDecodeError as error:
         if loose.says_nothing(data):
             return None

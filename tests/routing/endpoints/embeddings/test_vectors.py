@@ -39,3 +39,9 @@ def test_number_beyond_32_bits_is_refused_only_where_it_has_to_fit() -> None:
     assert as_floats([1e300]) == [1e300]
     with pytest.raises(MalformedAnswer):
         as_base64([1e300])
+
+
+@pytest.mark.parametrize("text", ["AADAfw==", "AACAfw==", "AAAAPwAAgP8="], ids=["not a number", "infinity", "the last"])
+def test_number_that_json_cannot_say_is_refused(text: str) -> None:
+    with pytest.raises(MalformedAnswer):
+        as_floats(text)

@@ -278,3 +278,12 @@ def test_output_that_nobody_counted_is_estimated() -> None:
     needs = Needs(0, True, 0, 11, 0, 0, False, 1, 0, frozenset(), 0)
     assert GENERATE.estimate(chunk({"text": "abcde"}), needs) == Usage(input=11, output=2)
     assert IN_CHAT.estimate(whole({"content": "abcde"}), needs) == Usage(input=11, output=2)
+
+
+def test_call_in_the_older_form_is_malformed_whole_and_in_pieces() -> None:
+    called = {"function_call": {"name": "f", "arguments": "{}"}}
+    answer = {"choices": [{"message": {"content": None, **called}, "finish_reason": "function_call"}]}
+    with pytest.raises(MalformedAnswer, match="older form"):
+        IN_CHAT.complete(request(), answer, HEAD, BILL)
+    with pytest.raises(MalformedAnswer, match="older form"):
+        relay(IN_CHAT).relay(delta(**called))

@@ -304,3 +304,33 @@ def test_thoughts_that_are_not_shown_are_carried_where_they_are_sealed() -> None
 
 def test_thought_that_nobody_signed_is_not_sent_back() -> None:
     assert details_of([("a", ""), ("b", "")]) == []
+
+
+def test_what_a_function_has_shown_stands_behind_its_result() -> None:
+    picture = {"inlineData": {"mimeType": "image/png", "data": "aGk=", "displayName": "a.png"}}
+    shown = {"type": "image_url", "image_url": {"url": "data:image/png;base64,aGk="}}
+    returned = [
+        {"functionResponse": {"name": "f", "id": "a", "response": {"output": "1"}, "parts": [picture]}},
+        {"functionResponse": {"name": "f", "id": "b", "response": {}, "parts": [picture]}},
+    ]
+    called = model({"functionCall": {"name": "f", "id": "a"}}, {"functionCall": {"name": "f", "id": "b"}})
+    assert messages(called, user(*returned, {"text": "Hi"}))[1:] == [
+        {"role": "tool", "tool_call_id": "a", "content": "1"},
+        {"role": "tool", "tool_call_id": "b", "content": "The result follows."},
+        {
+            "role": "user",
+            "content": [
+                {"type": "text", "text": "The result of a:"}, shown,
+                {"type": "text", "text": "The result of b:"}, shown,
+                {"type": "text", "text": "Hi"},
+            ],
+        },
+    ]  # fmt: skip
+
+
+def test_what_a_function_has_shown_and_chat_cannot_is_refused_by_name() -> None:
+    film = {"videoMetadata": {"fps": 1}, "inlineData": {"mimeType": "image/png", "data": "aGk="}}
+    returned = {"functionResponse": {"name": "f", "response": {}, "parts": [film]}}
+    with pytest.raises(UnsupportedParameter) as refused:
+        messages(model({"functionCall": {"name": "f"}}), user(returned))
+    assert refused.value.param == "contents.parts.videoMetadata"

@@ -393,3 +393,9 @@ def test_nothing_of_the_upstream_is_in_a_message() -> None:
     assert b"hidden.example" not in FORM.complete(asked(), answer, HEAD, BILL)
     chunk = up.chunk({"content": "a", "node": "hidden.example"}, x="hidden.example")
     assert b"hidden.example" not in FORM.relay(asked(), HEAD, 1000).relay(chunk)
+
+
+def test_whole_call_in_the_older_form_is_malformed() -> None:
+    said = {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": "{}"}}
+    with pytest.raises(MalformedAnswer, match="older form"):
+        FORM.check(asked(), {"choices": [{"index": 0, "message": said, "finish_reason": "function_call"}]})

@@ -246,3 +246,41 @@ def test_probabilities_have_the_bytes_that_chat_may_leave_out() -> None:
     (token,) = found.of("response.output_text.delta")[0]["logprobs"]
     assert [token["token"], token["logprob"]] == ["é", -1]
     assert found.response["output"][0]["content"][0]["logprobs"][0] == {**told, "bytes": [*"é".encode()]}
+
+
+CITED = {"url": "https://a.example", "title": "A", "start_index": 0, "end_index": 2}
+
+
+def cited(**members: Any) -> dict[str, Any]:
+    return {"type": "url_citation", "url_citation": {**CITED, **members}}
+
+
+def test_pages_that_are_cited_are_told_of_and_stand_beside_the_text() -> None:
+    found = heard(
+        chunk(content="a"), chunk(content="b", annotations=[cited(), {"type": "file"}, 5]),
+        chunk(annotations=[cited(url="https://b.example", title=None, start_index="0", end_index=None)]), chunk("stop"),
+    )  # fmt: skip
+    second = {"url": "https://b.example", "title": "", "start_index": 0, "end_index": 0}
+    annotations = [{"type": "url_citation", **CITED}, {"type": "url_citation", **second}]
+    told = found.of("response.output_text.annotation.added")
+    assert [(each["annotation_index"], each["annotation"]) for each in told] == [*enumerate(annotations)]
+    (part,) = found.response["output"][0]["content"]
+    assert (part["text"], part["annotations"]) == ("ab", annotations)
+    assert found.of("response.content_part.added")[0]["part"]["annotations"] == []
+
+
+def test_page_that_is_cited_before_its_text_begins_it() -> None:
+    found = heard(chunk(annotations=[cited()]), chunk(content="a"), chunk(refusal="no"), chunk("stop"))
+    text, refusal = found.response["output"][0]["content"]
+    assert (text["text"], len(text["annotations"]), refusal["refusal"]) == ("a", 1, "no")
+
+
+@pytest.mark.parametrize("annotations", [5, [5], [{"url_citation": 5}], [{"url_citation": {"url": 5}}]], ids=str)
+def test_what_cites_nothing_is_left_out(annotations: Any) -> None:
+    found = heard(chunk(annotations=annotations), chunk("stop", content="a"))
+    assert found.response["output"][0]["content"][0]["annotations"] == []
+
+
+def test_call_of_another_kind_than_was_offered_is_malformed() -> None:
+    with pytest.raises(MalformedAnswer):
+        heard(chunk(tool_calls=[{"index": 0, "id": "c", "type": "custom", "custom": {"name": "f", "input": "x"}}]))
