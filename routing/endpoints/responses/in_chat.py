@@ -13,7 +13,7 @@ from routing.endpoints.chat.answer import check_answer, complete_answer, estimat
 from routing.endpoints.chat.assembler import ChatAssembler
 from routing.endpoints.chat.carried import CarriedRelay
 from routing.endpoints.chat.stream import pieces_of, words_of
-from routing.endpoints.responses.answer import public_usage, response_of
+from routing.endpoints.responses.answer import hex_of, public_usage, response_of
 from routing.endpoints.responses.messages import chat_body
 from routing.endpoints.responses.output import Output
 from routing.endpoints.responses.schema import ResponsesRequest
@@ -40,7 +40,7 @@ class InChat:
         self, request: ResponsesRequest, answer: dict[str, Any], head: Head, bill: Bill, explanation: Any = None
     ) -> bytes:
         complete_answer(answer, head)
-        output = Output(request, _hex(head), lambda _event, _members: None)
+        output = Output(request, hex_of(head), lambda _event, _members: None)
         for piece in pieces_of(answer):
             if piece["choices"][0]["index"] == 0:
                 output.add(piece["choices"][0])
@@ -52,10 +52,6 @@ class InChat:
 
     def assembler(self, request: ResponsesRequest) -> Assembler:
         return ChatAssembler(1)
-
-
-def _hex(head: Head) -> str:
-    return head.public_id.rpartition("_")[2]
 
 
 def _whole(
@@ -76,7 +72,7 @@ class InChatRelay(CarriedRelay):
         self._head = head
         super().__init__(request.model, 1, head, most_output)
         self._events = Events()
-        self._output = Output(request, _hex(head), self._events.add)
+        self._output = Output(request, hex_of(head), self._events.add)
         self._has_begun = False
         self._is_cut = False
 

@@ -194,3 +194,95 @@ def test_reason_that_is_none_of_the_format_is_stop() -> None:
     relay = CompletionsRelay(asked(stream=True), HEAD, 100)
     for reason, found in (("odd", "stop"), ("length", "length"), (None, None)):
         assert told(relay.relay(chunk("a", reason=reason)))[0]["choices"][0]["finish_reason"] == found
+
+
+def relayed(*chunks: dict[str, Any], most: int = 100, **members: Any) -> CompletionsRelay:
+    relay = CompletionsRelay(asked(stream=True, **members), HEAD, most)
+    for each in chunks:
+        relay.relay(each)
+    return relay
+
+
+@pytest.mark.parametrize(
+    ("texts", "tokens"),
+    [
+        (["12345678"], 0),
+        (["1234", "5678"], 0),
+        (["1234", "5678", "abcd"], 1),
+        (["1234", "5678abcd", "efg"], 2),
+        (["12345678" + "x" * 41], 11),
+    ],
+    ids=["the prompt", "in pieces", "and a word", "and two", "and more, at once"],
+)
+def test_prompt_that_comes_back_in_a_stream_is_no_output(texts: list[str], tokens: int) -> None:
+    assert relayed(*map(chunk, texts), prompt="12345678", echo=True).received_tokens() == tokens
+    unasked = relayed(*map(chunk, texts), prompt="12345678").received_tokens()
+    assert unasked > tokens
+
+
+def test_each_choice_has_its_own_prompt_to_give_back() -> None:
+    pieces = [chunk("12", 0), chunk("1234", 1), chunk("ab", 0), chunk("cd", 1), chunk("ef", 2)]
+    assert relayed(*pieces, prompt=["12", "1234"], echo=True).received_tokens() == 3
+    assert relayed(chunk("12", 1), chunk("12", 1), prompt=["1", "1234"], echo=True).received_tokens() == 0
+
+
+def test_place_of_a_choice_is_never_below_the_first() -> None:
+    relay = CompletionsRelay(asked(stream=True), HEAD, 100)
+    assert [told(relay.relay(chunk("a", index)))[0]["choices"][0]["index"] for index in (-1, 0, 1)] == [0, 0, 1]
+
+
+def test_stream_of_nothing_is_never_whole_and_a_reason_alone_is() -> None:
+    nothing, said, ended = relayed(chunk("")), relayed(chunk("a"), n=2), relayed(chunk("", reason="stop"), n=2)
+    for relay in (nothing, said, ended):
+        assert not relay.is_complete
+        relay.is_done = True
+    assert [relay.is_complete for relay in (nothing, said, ended)] == [False, True, True]
+
+
+def test_reasons_that_are_still_to_come_are_stop_each_once_in_their_order() -> None:
+    relay = relayed(chunk("a", 2), chunk("b", 0), chunk("c", 1, "length"), n=3)
+    relay.is_done = True
+    (ends,) = told(relay.closing(Bill(Usage(), {}, "0", {})))
+    assert [(each["index"], each["finish_reason"], each["text"]) for each in ends["choices"]] == [
+        (0, "stop", ""), (2, "stop", ""),
+    ]  # fmt: skip
+    assert "usage" not in ends
+
+
+@pytest.mark.parametrize("shows_usage", [False, True])
+def test_chunk_is_ours_and_says_no_usage_before_the_last(shows_usage: bool) -> None:
+    relay = CompletionsRelay(asked(stream=True, stream_options={"include_usage": shows_usage}), HEAD, 100)
+    (found,) = told(relay.relay({**chunk("a"), "id": "theirs", "model": "theirs", "usage": {"x": 1}}))
+    ours = {"id": "cmpl-1", "object": "text_completion", "created": 1, "model": "public"}
+    said = {"text": "a", "index": 0, "logprobs": None, "finish_reason": None}
+    assert found == {**ours, "choices": [said], **({"usage": None} if shows_usage else {})}
+
+
+@pytest.mark.parametrize("reason", ["odd", None, "tool_calls"])
+def test_whole_choice_that_ended_for_another_reason_has_stopped(reason: Any) -> None:
+    assert complete_choice({"text": "a", "finish_reason": reason}, 0)["finish_reason"] == "stop"
+    assert complete_choice({"text": "a", "finish_reason": "content_filter"}, 0)["finish_reason"] == "content_filter"
+
+
+def test_probabilities_that_are_no_numbers_are_left_out() -> None:
+    found = {"tokens": ["a", 5], "token_logprobs": [-1.0], "top_logprobs": [{"a": "x"}], "text_offset": [0]}
+    assert complete_logprobs(found) is None
+    assert complete_logprobs({**found, "tokens": ["a"], "token_logprobs": [True]}) == {
+        "tokens": ["a"], "text_offset": [0],
+    }  # fmt: skip
+
+
+def test_output_is_estimated_by_four_bytes_rounded_up_and_never_below_nothing() -> None:
+    answer = {"choices": [{"text": "12"}, {"text": "1234é"}]}
+    check_answer(asked(prompt=["1234", "12"], echo=True), answer)
+    assert estimate_output(answer) == 1
+    check_answer(asked(prompt=["1234", "12"]), answer)
+    assert estimate_output(answer) == 2
+    twice = {"choices": [{"text": text} for text in ("12ab", "12cd", "1ab", "1cd")]}
+    check_answer(asked(prompt=["12", "1"], n=2, echo=True), twice)
+    assert [choice["echoed"] for choice in twice["choices"]] == [2, 2, 1, 1]
+
+
+def test_whole_answer_in_pieces_has_a_place_for_each_choice() -> None:
+    choices = [{"text": "a"}, {"text": "b", "index": 5}]
+    assert [piece["choices"][0]["index"] for piece in COMPLETIONS.pieces({"choices": choices})] == [0, 5]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
 import pytest
 
 from billing.kinds import NOTHING, Usage
-from routing.endpoints.base import Head, Needs
+from routing.endpoints.base import Bill, Head, Needs
 from routing.endpoints.speech import SPEECH
+from routing.providers.base import MalformedAnswer
 from tests.routing.endpoints.media import LEARNED, MODEL
 
 TEXT = "Good morning, Hà Nội!" * 10
@@ -89,3 +91,64 @@ def test_wish_to_stream_is_granted_and_not_passed_on() -> None:
     body = {"model": "m", "input": TEXT, "stream": True}
     assert SPEECH.read(body).is_stream
     assert "stream" not in body
+
+
+@pytest.mark.parametrize(
+    ("members", "told", "found"),
+    [
+        ({}, b"audio/mpeg", b"audio/mpeg"),
+        ({"response_format": "wav"}, b"audio/x-wav; rate=24000", b"audio/x-wav; rate=24000"),
+        ({"response_format": "pcm"}, b"application/octet-stream", b"audio/pcm"),
+        ({}, b"text/html", b"audio/mpeg"),
+        ({"response_format": "amr"}, b"", b"application/octet-stream"),
+        ({"response_format": "opus"}, b"audio/opus\r\nx: y", b"audio/opus"),
+        ({"stream_format": "sse"}, b"text/event-stream", b""),
+    ],
+    ids=["the upstream's", "with its rate", "by the format", "no sound", "unknown", "a header within", "events"],
+)
+def test_sound_has_its_upstreams_type_or_its_formats(members: dict[str, Any], told: bytes, found: bytes) -> None:
+    assert SPEECH.media(SPEECH.read({"model": "m", "input": TEXT, **members}), told) == found
+
+
+BILL = Bill(Usage(input=3, output=4, characters=210), {}, "0.5", {"currency": "USD"})
+
+
+def test_sound_is_handed_on_as_it_comes() -> None:
+    relay: Any = SPEECH.relay(SPEECH.read({"model": "m", "input": TEXT}), Head("speech-1", "m", 5), 100)
+    assert relay.relay({"type": "speech.audio.delta", "audio": b"\0\1"}) == b"\0\1"
+    assert not relay.is_complete
+    relay.is_done = True
+    assert relay.is_complete
+    assert relay.closing(BILL, {"route": 1}) == b""
+
+
+def events() -> Any:
+    request = SPEECH.read({"model": "m", "input": TEXT, "stream_format": "sse"})
+    return SPEECH.relay(request, Head("speech-1", "m", 5), 100)
+
+
+def test_events_are_the_sound_and_the_last_has_the_usage() -> None:
+    relay = events()
+    delta = relay.relay({"type": "speech.audio.delta", "audio": "aGk=", "at": "up.example"})
+    assert orjson.loads(delta.removeprefix(b"data: ")) == {"type": "speech.audio.delta", "audio": "aGk="}
+    assert relay.relay({"type": "speech.audio.info", "audio": "aGk="}) == b""
+    assert (relay.is_complete, relay.received_tokens()) == (False, 1)
+    assert relay.relay({"type": "speech.audio.done", "usage": {"at": "up.example"}}) == b""
+    assert relay.is_complete
+    assert orjson.loads(relay.closing(BILL).removeprefix(b"data: ")) == {
+        "type": "speech.audio.done",
+        "usage": {
+            "input_tokens": 3, "output_tokens": 4, "total_tokens": 7, "cost": 0.5, "cost_details": {"currency": "USD"},
+        },
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("audio", [None, 5, ["aGk="]], ids=str)
+def test_event_without_sound_is_malformed(audio: Any) -> None:
+    with pytest.raises(MalformedAnswer):
+        events().relay({"type": "speech.audio.delta", "audio": audio})
+
+
+def test_what_is_whole_is_no_speech() -> None:
+    with pytest.raises(MalformedAnswer):
+        SPEECH.check(SPEECH.read({"model": "m", "input": TEXT}), {})
