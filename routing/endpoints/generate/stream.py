@@ -13,6 +13,7 @@ from routing.endpoints.generate.answer import is_blocked, make_ours, public_usag
 from routing.endpoints.received import Received
 from routing.wire.frames import Again
 
+_BLOCKED: Final = "SAFETY"
 _END: Final = b"\r\n\r\n"
 """As Google's own server ends its events."""
 
@@ -64,7 +65,8 @@ class Ends:
         return False
 
     def end(self, reason: str) -> None:
-        """Ends what has begun and has no end of its own."""
+        """Ends what has begun and has no end of its own; what was blocked meanwhile is not whole."""
+        reason = reason if self._feedback is None else _BLOCKED
         for index in self._begun - self._last.keys():
             self.hold({"index": index, "content": {"role": "model", "parts": []}, "finishReason": reason})
 

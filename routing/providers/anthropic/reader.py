@@ -23,7 +23,7 @@ from routing.providers.openai import loose
 from routing.providers.openai.costs import told_cost
 from routing.providers.openai.failures import raise_failure, raise_noise, refuse_noise, refuse_words, says_failure
 from routing.providers.openai.refusals import error_in, text_of
-from routing.providers.openai.tools import Call
+from routing.providers.openai.tools import Call, json_of
 from routing.providers.openai.usage import object_of
 from routing.providers.openai.wrapped import unwrapped
 from routing.wire.events import Comment, EventParser, EventTooLarge, Failure
@@ -79,6 +79,11 @@ class AnthropicReader:
     @cached_property
     def _inputs(self) -> dict[Any, Call]:
         """Of the blocks that are open, by place, what has come of their input."""
+        return {}
+
+    @cached_property
+    def _firsts(self) -> dict[Any, str]:
+        """Of the calls that are open, by place, the input that came with their beginning."""
         return {}
 
     def feed(self, data: bytes | None) -> list[Event]:
@@ -164,13 +169,27 @@ class AnthropicReader:
         kind, index = event["type"], event.get("index")
         if kind == "content_block_start":
             self._inputs[index] = Call(0, "", is_custom=False)
+            self._keep_first(index, event["content_block"])
         elif kind == "content_block_delta" and event["delta"]["type"] == "input_json_delta" and index in self._inputs:
             piece = self._inputs[index].plain(event["delta"]["partial_json"])
+            self._firsts.pop(index, None)
             self._inputs[index].add("", piece)
             event["delta"]["partial_json"] = piece
-        elif kind == "content_block_stop" and index in self._inputs and (rest := self._inputs.pop(index).rest()):
-            return [_input_of(index, rest), event]
+        elif kind == "content_block_stop" and index in self._inputs:
+            rest = self._inputs.pop(index).rest() or self._firsts.pop(index, "")
+            return [_input_of(index, rest), event] if rest else [event]
+        elif kind == "message_delta" and self._firsts:  # of blocks whose end was left out
+            firsts = [_input_of(place, first) for place, first in self._firsts.items()]
+            self._firsts.clear()
+            return [*firsts, event]
         return [event]
+
+    def _keep_first(self, index: Any, block: dict[str, Any]) -> None:
+        """Input that came whole with a call's beginning comes at its end, as a piece: unless pieces come instead."""
+        if block["type"] == "tool_use" and block.get("input"):
+            first = block["input"]
+            self._firsts[index] = first if type(first) is str else json_of(first)
+            block["input"] = {}
 
     def _note_stop(self, delta: Any) -> None:
         reason = delta.get("stop_reason") if type(delta) is dict else None
@@ -203,6 +222,8 @@ class AnthropicReader:
         """An event's object, None where it says nothing; raises MalformedAnswer for what cannot be read."""
         try:
             value = orjson.loads(data)
+            if b"tool_use" in data:
+                value = digits.exact(data, value)
         except orjson.JSONDecodeError:
             if loose.says_nothing(data):
                 return None

@@ -287,3 +287,11 @@ def test_call_in_the_older_form_is_malformed_whole_and_in_pieces() -> None:
         IN_CHAT.complete(request(), answer, HEAD, BILL)
     with pytest.raises(MalformedAnswer, match="older form"):
         relay(IN_CHAT).relay(delta(**called))
+
+
+def test_answer_that_was_blocked_on_its_way_is_not_whole() -> None:
+    stream = relay(GENERATE)
+    stream.relay(chunk({"text": "so"}))
+    stream.relay({"candidates": [], "promptFeedback": {"blockReason": "SAFETY"}})
+    last = ended(stream)
+    assert (last["candidates"][0]["finishReason"], last["promptFeedback"]) == ("SAFETY", {"blockReason": "SAFETY"})

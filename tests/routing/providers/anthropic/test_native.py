@@ -10,7 +10,18 @@ import pytest
 from billing.kinds import Usage
 from routing.providers.base import END, End, MalformedAnswer
 from tests.routing.providers.anthropic.calls import HI, native, request, sent
-from tests.routing.providers.anthropic.streams import PING, begins, brings, ends, event, opens, own, read, recorded
+from tests.routing.providers.anthropic.streams import (
+    PING,
+    begins,
+    brings,
+    closes,
+    ends,
+    event,
+    opens,
+    own,
+    read,
+    recorded,
+)
 
 BODY: dict[str, Any] = {
     "messages": [{"role": "user", "content": [{"type": "text", "text": "Hi", "cache_control": {"type": "ephemeral"}}]}],
@@ -177,3 +188,36 @@ def test_words_that_are_kept_are_cut() -> None:
     last = own().feed(b"data: " + b"x" * 130 + b"\n\n")[-1]
     assert isinstance(last, End)
     assert str(last.error) == f"an event is not JSON: {'x' * 120}"
+
+
+CALLED: dict[str, Any] = {"type": "tool_use", "id": "toolu_1", "name": "f"}
+
+
+def inputs(*parts: bytes) -> list[tuple[Any, ...]]:
+    """Of the blocks, in the order of the events: what they begin with, and the pieces that come."""
+    events, _reader = read(begins(), *parts, ends("tool_use"), event("message_stop"), reader=own())
+    found: list[tuple[Any, ...]] = []
+    for each in events:
+        if type(each) is dict and each["type"] == "content_block_start":
+            found.append((each["index"], each["content_block"]["input"]))
+        elif type(each) is dict and each["type"] == "content_block_delta":
+            found.append((each["index"], each["delta"]["partial_json"]))
+    return found
+
+
+def test_input_that_came_with_its_beginning_is_a_piece_as_it_is_everywhere() -> None:
+    long = opens(**CALLED, input={"a": 5}).replace(b"5", b"12345678901234567890123")
+    assert inputs(long, closes()) == [(0, {}), (0, '{"a":12345678901234567890123}')]
+    odd = inputs(opens(**CALLED, input="no object"), closes())
+    assert odd == [(0, {}), (0, "no object")]
+
+
+def test_pieces_count_more_than_what_came_with_the_beginning() -> None:
+    piece = brings("input_json", partial_json='{"b": 6}')
+    assert inputs(opens(**CALLED, input={"a": 5}), piece, closes()) == [(0, {}), (0, '{"b": 6}')]
+    assert inputs(opens(**CALLED, input={}), piece, closes()) == [(0, {}), (0, '{"b": 6}')]
+
+
+def test_input_of_a_block_whose_end_was_left_out_is_not_lost() -> None:
+    begun = opens(**CALLED, input={"a": 5}), opens(1, **CALLED, input={"b": 6})
+    assert inputs(*begun) == [(0, {}), (1, {}), (0, '{"a":5}'), (1, '{"b":6}')]
