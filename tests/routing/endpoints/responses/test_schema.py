@@ -142,3 +142,115 @@ def test_nulls_that_nobody_knows_are_taken_out() -> None:
 )
 def test_summary_is_shown_where_one_is_asked_for(reasoning: Any, shows: bool) -> None:
     assert asked(reasoning=reasoning).shows_summary is shows
+
+
+BOUNDS: dict[str, tuple[list[Any], list[Any]]] = {
+    "max_output_tokens": ([16, 2**31 - 1], [15, 2**31]),
+    "max_tool_calls": ([1], [0]),
+    "temperature": ([0, 2], [-0.1, 2.1]),
+    "top_p": ([0, 1], [-0.1, 1.1]),
+    "top_logprobs": ([0, 20], [-1, 21]),
+    "input": ([[USER] * 10_000], [[USER] * 10_001]),
+    "tools": ([[FUNCTION] * 1_000], [[FUNCTION] * 1_001]),
+    "metadata": (
+        [{str(each): "a" for each in range(16)}, {"a" * 64: "b" * 512}],
+        [{str(each): "a" for each in range(17)}, {"a" * 65: "b"}, {"a": "b" * 513}],
+    ),
+    "models": ([["m"] * 8], [["m"] * 9]),
+}
+
+
+@pytest.mark.parametrize("name", BOUNDS)
+def test_bounds_are_the_public_apis(name: str) -> None:
+    within, beyond = BOUNDS[name]
+    for value in within:
+        given: dict[str, Any] = {name: value}
+        assert asked(**given).model == "m"
+    for value in beyond:
+        odd: dict[str, Any] = {name: value}
+        assert refused(**odd)[1] == name
+
+
+def test_tools_among_the_items_are_as_many() -> None:
+    more = {"type": "additional_tools", "tools": [FUNCTION] * 1_000}
+    assert len(asked(input=[more, USER]).all_tools()) == 1_000
+    assert refused(input=[{**more, "tools": [FUNCTION] * 1_001}, USER])[1] == "input[0].tools"
+
+
+@pytest.mark.parametrize("name", ["search_parameters", "enable_search", "moderation", "background", "prompt"])
+def test_what_asks_for_nothing_is_not_refused(name: str) -> None:
+    nothing: dict[str, Any] = {name: None}
+    assert asked(**nothing).model == "m"
+    if name in {"search_parameters", "enable_search"}:
+        something: dict[str, Any] = {name: True}
+        assert refused(**something) == ("unsupported_parameter", name)
+
+
+@pytest.mark.parametrize(
+    ("members", "shows", "includes", "has_schema"),
+    [
+        ({}, False, False, False),
+        ({"include": []}, False, False, False),
+        ({"include": ["x"], "text": {}}, False, True, False),
+        ({"text": {"format": {"type": "text"}}}, False, False, False),
+        ({"text": {"format": {"type": "json_schema", "name": "n", "schema": {}}}}, False, False, True),
+        ({"reasoning": {}}, False, False, False),
+        ({"reasoning": {"summary": "auto"}}, True, False, False),
+    ],
+    ids=str,
+)
+def test_what_is_wanted_is_told(members: dict[str, Any], shows: bool, includes: bool, has_schema: bool) -> None:
+    request = asked(**members)
+    assert (request.shows_summary, request.includes("x"), request.has_schema) == (shows, includes, has_schema)
+    assert (request.is_stream, request.cap) == (False, None)
+
+
+def test_results_answer_what_was_called_before_of_either_kind() -> None:
+    custom = {"type": "custom_tool_call", "call_id": "d", "name": "c", "input": "x"}
+    call = {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}
+    results = [
+        {"type": "function_call_output", "call_id": "c", "output": "a"},
+        {"type": "custom_tool_call_output", "call_id": "d", "output": [{"type": "input_text", "text": "b"}]},
+    ]
+    assert [part.text for part in asked(input=[call, custom, *results]).parts()] == ["b"]
+    assert refused(input=[call, *results]) == ("invalid_value", "input[2].call_id")
+    assert refused(input=[results[0], call]) == ("invalid_value", "input[0].call_id")
+
+
+@pytest.mark.parametrize(
+    ("choice", "is_kept"),
+    [
+        (None, False),
+        ("auto", False),
+        ({"type": "function", "name": "f"}, False),
+        ({"type": "allowed_tools", "tools": [FUNCTION]}, False),
+        ({"type": "allowed_tools", "tools": "web_search"}, False),
+        ({"type": "allowed_tools", "tools": ["web_search"]}, False),
+        ({"type": "allowed_tools", "tools": [FUNCTION, OFFER]}, True),
+        ({"type": "web_search_2025_08_26"}, True),
+    ],
+    ids=str,
+)
+def test_search_is_an_offer_unless_it_is_chosen(choice: Any, is_kept: bool) -> None:
+    members = {"tools": [FUNCTION, OFFER], "tool_choice": choice}
+    if is_kept:
+        assert refused(**members) == ("unsupported_parameter", "tools[1].type")
+    else:
+        assert [tool.type for tool in asked(**members).all_tools()] == ["function"]
+
+
+@pytest.mark.parametrize("kind", ["web_search", "web_search_2025_08_26", "mcp"])
+def test_refusal_of_a_search_says_what_codex_can_do(kind: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        asked(tools=[{"type": kind}])
+    assert ("Codex" in caught.value.message) is (kind != "mcp")
+    assert caught.value.kept == "Hosted tools have no price."
+
+
+@pytest.mark.parametrize("environment", [None, {}, {"type": "local"}])
+def test_shell_of_the_clients_own_costs_its_tokens(environment: Any) -> None:
+    assert asked(tools=[{"type": "shell", "environment": environment}]).model == "m"
+
+
+def test_item_whose_kind_is_none_is_the_upstreams() -> None:
+    assert asked(input=[{"type": ["x"]}, USER]).items[0] == ("['x']", {"type": ["x"]})
