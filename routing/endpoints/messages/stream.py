@@ -147,7 +147,7 @@ class MessagesRelay:
     def _keep(self, event: dict[str, Any]) -> None:
         """What is told twice is as it was told last; null tells nothing."""
         for name, value in event.items():
-            if name == "delta" and type(value) is dict:
+            if name == "delta":  # which the reader has made an object
                 before = self._last.get("delta", {})
                 told = {key: each for key, each in value.items() if each not in (None, "")}
                 self._last["delta"] = {**before, **told}

@@ -399,3 +399,130 @@ def test_whole_call_in_the_older_form_is_malformed() -> None:
     said = {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": "{}"}}
     with pytest.raises(MalformedAnswer, match="older form"):
         FORM.check(asked(), {"choices": [{"index": 0, "message": said, "finish_reason": "function_call"}]})
+
+
+# --- what comes oddly ------------------------------------------------------------------------------------------------
+
+
+def test_other_choices_are_nobodys() -> None:
+    other = {"choices": [{"index": 1, "delta": {"content": "no"}, "finish_reason": "length"}]}
+    bare = {"choices": [{"delta": {"content": "b"}, "finish_reason": None}]}
+    message = message_of([said("a"), other, bare, up.FINISH])
+    assert (blocks(message), message["stop_reason"]) == ([("text", "ab")], "end_turn")
+
+
+@pytest.mark.parametrize(
+    ("reasons", "told"),
+    [
+        (["stop", "length"], "max_tokens"),
+        (["stop", "stop", "content_filter"], "refusal"),
+        (["length", "stop"], "max_tokens"),
+        (["length", "content_filter"], "max_tokens"),
+        (["stop", None], "end_turn"),
+    ],
+    ids=str,
+)
+def test_first_reason_that_is_more_than_stop_is_it(reasons: list[Any], told: str) -> None:
+    message = message_of([up.chunk({"content": "a"}, finish_reason=reason) for reason in reasons])
+    assert (blocks(message), message["stop_reason"]) == ([("text", "a" * len(reasons))], told)
+
+
+def test_reason_that_chat_has_not_is_an_end_like_any() -> None:
+    assert completed(up.completion("a", finish_reason="odd"))["stop_reason"] == "end_turn"
+    assert message_of([said("a"), up.chunk({}, finish_reason="odd")])["stop_reason"] == "end_turn"
+
+
+def test_name_is_not_told_again_once_its_call_is_open() -> None:
+    again = [call(0, '{"a"', "f", "c1"), call(0, ":1}", "f"), call(1, "{}", "g", "c2"), up.FINISH]
+    assert [block["name"] for block in message_of(again)["content"]] == ["f", "g"]
+
+
+def test_call_that_waits_has_its_name_in_pieces_too() -> None:
+    chunks = [
+        call(0, '{"a"', "f", "c1"), call(1, "", "get_", "c2"), call(1, "", "it"), call(1, '{"b":2}'), call(0, ":1}"),
+        up.FINISH,
+    ]  # fmt: skip
+    message = message_of(chunks)
+    assert [block["name"] for block in message["content"]] == ["f", "get_it"]
+    assert blocks(message) == [("tool_use", '{"a":1}'), ("tool_use", '{"b":2}')]
+
+
+def test_name_that_comes_behind_the_arguments_is_waited_for() -> None:
+    relay = FORM.relay(asked(), HEAD, 1000)
+    out = relay.relay(call(0, "{}", "", "c1"))
+    assert b"tool_use" not in out
+    out += relay.relay(call(0, "", "f"))
+    assert b'"name":"f"' in out
+    out += relay.relay(up.FINISH) + relay.closing(BILL)
+    assert blocks(assert_whole(events_in(out))) == [("tool_use", "{}")]
+
+
+def test_call_without_a_name_breaks_what_follows_it_and_is_left_out_at_the_end() -> None:
+    relay = FORM.relay(asked(), HEAD, 1000)
+    relay.relay(call(0, "{}", "", "c1"))
+    with pytest.raises(MalformedAnswer, match="without a name"):
+        relay.relay(said("a"))
+    alone = message_of([said("a"), call(0, "", "", "c1"), up.FINISH])
+    assert blocks(alone) == [("text", "a")]
+
+
+def test_whatever_waits_is_told_at_the_end_whole_or_not() -> None:
+    chunks = [call(0, '{"a"', "f", "c1"), said("Mm"), up.chunk({}, finish_reason="length")]
+    out = events_in(relayed(chunks))
+    assert [each["content_block"]["type"] for each in out if each["type"] == "content_block_start"] == [
+        "tool_use", "text",
+    ]  # fmt: skip
+    assert [each["index"] for each in out if each["type"] == "content_block_stop"] == [0, 1]
+    assert out[-2]["delta"]["stop_reason"] == "max_tokens"
+
+
+def test_end_that_is_told_without_a_reason_waits_for_calls_to_be_whole() -> None:
+    halves = [call(0, "{}", "f", "c1"), call(1, '{"a"', "g", "c2")]
+    assert "message_stop" not in {each["type"] for each in events_in(relayed(halves, is_done=True))}
+    whole = [*halves, call(1, ":1}")]
+    assert events_in(relayed(whole, is_done=True))[-1]["type"] == "message_stop"
+
+
+def test_cut_keeps_the_reason_that_was_told() -> None:
+    for reason, told in ((None, "max_tokens"), ("content_filter", "refusal")):
+        relay = FORM.relay(asked(), HEAD, 1000)
+        out = relay.relay(up.chunk({"content": "a"}, finish_reason=reason))
+        assert relay.cut() == b""
+        assert relay.is_complete
+        assert events_in(out + relay.closing(BILL))[-2]["delta"]["stop_reason"] == told
+
+
+@pytest.mark.parametrize(
+    ("detail", "thought"),
+    [
+        ({"type": "reasoning.text", "text": 5}, []),
+        ({"type": "reasoning.text", "text": "t"}, [("thinking", "t")]),
+        ({"type": "reasoning.summary", "summary": 5}, []),
+        ({"type": "reasoning.encrypted", "data": 5}, []),
+        ({"type": "reasoning.encrypted", "data": "d"}, [("redacted_thinking", "d")]),
+        ({"type": "other", "text": "t"}, []),
+        ("odd", []),
+    ],
+    ids=str,
+)
+def test_details_of_another_form_are_no_thoughts(detail: Any, thought: list[Any]) -> None:
+    chunk = up.chunk({"content": "a", "reasoning_details": [detail]})
+    assert blocks(message_of([chunk, up.FINISH], **THINKING)) == [*thought, ("text", "a")]
+    whole = completed(up.completion("a", message={"reasoning_details": [detail]}), **THINKING)
+    assert blocks(whole) == [*thought, ("text", "a")]
+
+
+def test_thoughts_come_whole_as_they_come_in_pieces() -> None:
+    details = [
+        {"type": "reasoning.text", "text": "a", "signature": "s"}, {"type": "reasoning.text", "text": "b"},
+        {"type": "reasoning.encrypted", "data": "d"}, {"type": "reasoning.encrypted", "data": "e"},
+        {"type": "reasoning.text", "signature": "t"}, {"type": "reasoning.text", "text": "c"},
+    ]  # fmt: skip
+    chunks = [*(up.chunk({"reasoning_details": [each]}) for each in details), said("z"), up.FINISH]
+    streamed = message_of(chunks, **THINKING)["content"]
+    whole = completed(up.completion("z", message={"reasoning_details": details}), **THINKING)["content"]
+    assert streamed == whole
+    assert [(block["type"], block.get("thinking"), block.get("signature")) for block in whole[:6]] == [
+        ("thinking", "a", "s"), ("thinking", "b", ""), ("redacted_thinking", None, None),
+        ("redacted_thinking", None, None), ("thinking", "", "t"), ("thinking", "c", ""),
+    ]  # fmt: skip

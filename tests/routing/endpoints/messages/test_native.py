@@ -219,3 +219,129 @@ def test_output_that_was_not_told_is_estimated_from_the_words_alone() -> None:
 
 def test_words_of_an_event_are_its_text() -> None:
     assert [MESSAGES.words(event) for event in events() if MESSAGES.words(event)] == ["Well"]
+
+
+# --- what comes oddly ------------------------------------------------------------------------------------------------
+
+
+def brings(kind: str, index: Any = 0, **members: Any) -> dict[str, Any]:
+    return {"type": "content_block_delta", "index": index, "delta": {"type": kind, **members}}
+
+
+def opens(index: Any = 0, **block: Any) -> dict[str, Any]:
+    opening = block or {"type": "text", "text": ""}
+    return {"type": "content_block_start", "index": index, "content_block": opening}
+
+
+START: dict[str, Any] = {"type": "message_start", "message": {"usage": {"input_tokens": 5}}}
+ENDS: list[dict[str, Any]] = [
+    {"type": "message_delta", "delta": {"stop_reason": "end_turn"}}, {"type": "message_stop"},
+]  # fmt: skip
+
+
+def test_beginning_is_told_once_and_where_it_was_left_out() -> None:
+    twice = events_in(relayed([START, START, opens(), brings("text_delta", text="a"), *ENDS]))
+    without = events_in(relayed([opens(), brings("text_delta", text="a"), *ENDS]))
+    ping = events_in(relayed([{"type": "ping"}, opens(), brings("text_delta", text="a"), *ENDS]))
+    for found, tokens in ((twice, 5), (without, 9), (ping, 9)):
+        assert [each["type"] for each in found].count("message_start") == 1
+        assert found[0]["message"]["usage"]["input_tokens"] == tokens
+        assert found[0]["message"]["stop_reason"] is None
+    assert assert_whole(twice)["content"] == assert_whole(without)["content"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "member", "block"),
+    [
+        ("text_delta", "text", {"type": "text", "text": ""}),
+        ("thinking_delta", "thinking", {"type": "thinking", "thinking": "", "signature": ""}),
+    ],
+)
+def test_block_whose_beginning_was_left_out_has_one(kind: str, member: str, block: dict[str, Any]) -> None:
+    found = events_in(relayed([START, brings(kind, 3, **{member: "a"}), brings(kind, 3, **{member: "b"}), *ENDS]))
+    assert [each["type"] for each in found[1:5]] == [
+        "content_block_start", "content_block_delta", "content_block_delta", "content_block_stop",
+    ]  # fmt: skip
+    assert (found[1]["content_block"], found[1]["index"], found[4]["index"]) == (block, 0, 0)
+    assert assert_whole(found)["content"][0][member] == "ab"
+
+
+@pytest.mark.parametrize("delta", [{"type": "input_json_delta", "partial_json": "{"}, {"type": "x"}, {}, None], ids=str)
+def test_delta_of_a_block_that_nobody_can_name_is_malformed(delta: Any) -> None:
+    with pytest.raises(MalformedAnswer):
+        relayed([START, {"type": "content_block_delta", "index": 0, "delta": delta}])
+
+
+def test_blocks_have_places_of_our_own_and_end_once() -> None:
+    """Upstreams begin at one, use a place twice, leave an end out, or tell one twice."""
+    stop = {"type": "content_block_stop", "index": 7}
+    found = events_in(
+        relayed([
+            START, opens(7), brings("text_delta", 7, text="a"), opens(7), brings("text_delta", 7, text="b"), stop, stop,
+            opens(None), brings("text_delta", None, text="c"), *ENDS,
+        ])
+    )  # fmt: skip
+    placed = [(each["type"].rpartition("_")[2], each["index"]) for each in found if "index" in each]
+    assert placed == [(what, at) for at in range(3) for what in ("start", "delta", "stop")]
+    assert [block["text"] for block in assert_whole(found)["content"]] == ["a", "b", "c"]
+
+
+def test_blocks_that_are_open_at_the_end_are_closed() -> None:
+    relay: Any = MESSAGES.relay(REQUEST, HEAD, 1000)
+    out = b"".join([relay.relay(each) for each in (START, opens(), brings("text_delta", text="a"))])
+    out += relay.cut()
+    assert relay.is_complete
+    found = events_in(out + relay.closing(BILL))
+    assert [each["type"] for each in found[-3:]] == ["content_block_stop", "message_delta", "message_stop"]
+    assert assert_whole(found)["stop_reason"] == "max_tokens"
+
+
+@pytest.mark.parametrize(
+    ("deltas", "told"),
+    [
+        ([{"stop_reason": "end_turn"}, {"stop_reason": None}], ("end_turn", None)),
+        ([{"stop_reason": "end_turn"}, {"stop_reason": ""}], ("end_turn", None)),
+        ([{"stop_reason": "end_turn"}, {"stop_reason": "max_tokens"}], ("max_tokens", None)),
+        ([{"stop_reason": "stop_sequence", "stop_sequence": "X"}], ("stop_sequence", "X")),
+        ([{"stop_reason": "end_turn"}, {}], ("end_turn", None)),
+    ],
+    ids=str,
+)
+def test_reason_is_as_it_was_told_last(deltas: list[Any], told: tuple[Any, Any]) -> None:
+    chunks = [START, *({"type": "message_delta", "delta": delta} for delta in deltas), {"type": "message_stop"}]
+    delta = events_in(relayed(chunks))[-2]["delta"]
+    assert (delta["stop_reason"], delta["stop_sequence"]) == told
+
+
+def test_members_that_hide_the_upstream_go_and_the_models_words_stay() -> None:
+    hidden = "at hidden.example"
+    start = {"type": "message_start", "message": {"note": hidden, "beside": 1, "usage": {}}, "own": hidden}
+    said = [{**opens(), "note": hidden, "beside": 2}, brings("text_delta", text=hidden)]
+    ends = [{**ENDS[0], "note": hidden, "beside": 3, "request_id": "r"}, ENDS[1]]
+    found = events_in(relayed([start, *said, *ends]))
+    assert (found[0]["message"]["beside"], "note" in found[0]["message"], "own" in found[0]) == (1, False, False)
+    assert (found[1]["beside"], "note" in found[1], found[2]["delta"]["text"]) == (2, False, hidden)
+    assert (found[-2]["beside"], "note" in found[-2], "request_id" in found[-2]) == (3, False, False)
+
+
+@pytest.mark.parametrize("value", [None, 5, {"text": 5}, {"text": None}], ids=str)
+def test_words_of_what_cannot_be_read_are_none(value: Any) -> None:
+    assert MESSAGES.words({"delta": value}) == ""
+    assert MESSAGES.words({"delta": {"text": "a"}}) == "a"
+
+
+def test_pieces_of_a_whole_message_are_what_its_blocks_say() -> None:
+    content = [
+        {"type": "text", "text": "", "citations": []}, {"type": "thinking", "thinking": "t", "signature": ""},
+        {"type": "server_tool_use", "id": "s", "name": "n", "input": None}, {"type": "redacted_thinking", "data": "d"},
+    ]  # fmt: skip
+    pieces = MESSAGES.pieces({**MESSAGE, "content": content, "stop_sequence": "X"})
+    deltas = [each["delta"] for each in pieces if each["type"] == "content_block_delta"]
+    assert deltas == [
+        {"type": "thinking_delta", "thinking": "t"}, {"type": "input_json_delta", "partial_json": "{}"},
+    ]  # fmt: skip
+    assert [each["content_block"] for each in pieces if each["type"] == "content_block_start"] == [
+        content[0], {**content[1], "thinking": ""}, {**content[2], "input": {}}, content[3],
+    ]  # fmt: skip
+    assert pieces[0]["message"]["stop_sequence"] is None
+    assert pieces[-2]["delta"] == {"stop_reason": "tool_use", "stop_sequence": "X"}
