@@ -169,7 +169,7 @@ class AnthropicReader:
         kind, index = event["type"], event.get("index")
         if kind == "content_block_start":
             self._inputs[index] = Call(0, "", is_custom=False)
-            self._keep_first(index, event["content_block"])
+            self._keep_first(index, event.get("content_block"))
         elif kind == "content_block_delta" and event["delta"]["type"] == "input_json_delta" and index in self._inputs:
             piece = self._inputs[index].plain(event["delta"]["partial_json"])
             self._firsts.pop(index, None)
@@ -184,9 +184,9 @@ class AnthropicReader:
             return [*firsts, event]
         return [event]
 
-    def _keep_first(self, index: Any, block: dict[str, Any]) -> None:
+    def _keep_first(self, index: Any, block: Any) -> None:
         """Input that came whole with a call's beginning comes at its end, as a piece: unless pieces come instead."""
-        if block["type"] == "tool_use" and block.get("input"):
+        if type(block) is dict and block.get("type") == "tool_use" and block.get("input"):
             first = block["input"]
             self._firsts[index] = first if type(first) is str else json_of(first)
             block["input"] = {}

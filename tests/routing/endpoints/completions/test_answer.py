@@ -105,6 +105,7 @@ def test_stream_is_past_its_cap_only_where_more_has_come_for_certain() -> None:
         relay.relay(chunk(text))
         seen.append(relay.is_past_cap)
     assert seen == [False, False, True, True]
+    assert not relayed(chunk("abcd"), chunk("abcd"), chunk("a"), most=2).is_past_cap
 
 
 def test_stream_is_whole_when_each_choice_has_ended_or_the_upstream_says_so() -> None:
@@ -278,7 +279,7 @@ def test_output_is_estimated_by_four_bytes_rounded_up_and_never_below_nothing() 
     assert estimate_output(answer) == 1
     check_answer(asked(prompt=["1234", "12"]), answer)
     assert estimate_output(answer) == 2
-    twice = {"choices": [{"text": text} for text in ("12ab", "12cd", "1ab", "1cd")]}
+    twice: dict[str, Any] = {"choices": [{"text": text} for text in ("12ab", "12cd", "1ab", "1cd")]}
     check_answer(asked(prompt=["12", "1"], n=2, echo=True), twice)
     assert [choice["echoed"] for choice in twice["choices"]] == [2, 2, 1, 1]
 

@@ -281,7 +281,7 @@ def test_output_that_nobody_counted_is_estimated() -> None:
 
 
 def test_call_in_the_older_form_is_malformed_whole_and_in_pieces() -> None:
-    called = {"function_call": {"name": "f", "arguments": "{}"}}
+    called: dict[str, Any] = {"function_call": {"name": "f", "arguments": "{}"}}
     answer = {"choices": [{"message": {"content": None, **called}, "finish_reason": "function_call"}]}
     with pytest.raises(MalformedAnswer, match="older form"):
         IN_CHAT.complete(request(), answer, HEAD, BILL)

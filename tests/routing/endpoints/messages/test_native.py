@@ -331,7 +331,7 @@ def test_words_of_what_cannot_be_read_are_none(value: Any) -> None:
 
 
 def test_pieces_of_a_whole_message_are_what_its_blocks_say() -> None:
-    content = [
+    content: list[dict[str, Any]] = [
         {"type": "text", "text": "", "citations": []}, {"type": "thinking", "thinking": "t", "signature": ""},
         {"type": "server_tool_use", "id": "s", "name": "n", "input": None}, {"type": "redacted_thinking", "data": "d"},
     ]  # fmt: skip

@@ -72,7 +72,7 @@ def chunk(finish: str | None = None, **delta: Any) -> dict[str, Any]:
 
 
 def test_answer_put_together_from_a_stream_is_one_choice() -> None:
-    assembler = IN_CHAT.assembler(read({"model": "m", "input": "a"}))
+    assembler: Any = IN_CHAT.assembler(read({"model": "m", "input": "a"}))
     assembler.add(chunk(content="Hi"))
     assert not assembler.is_complete
     assembler.add(chunk("stop"))
