@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from hashlib import blake2b
-from typing import Final, TypeVar
+from typing import Final
 
 from django.utils import timezone
 
@@ -28,6 +28,7 @@ from accounts.limits import Limits
 from accounts.models import ApiKey, Tenant
 from accounts.networks import Network, parse_networks
 from accounts.pacing import Pace
+from accounts.unknown_keys import UnknownKeys
 
 log = logging.getLogger(__name__)
 
@@ -41,8 +42,6 @@ _PATIENCE: Final = 1.0
 """Seconds that a request waits to hear what has changed, before it reads its own key."""
 _MOST_CALLERS: Final = 50_000
 _MOST_UNKNOWN: Final = 20_000
-
-V = TypeVar("V")
 
 
 def _no_legs(_rows: Sequence[KeyRow]) -> Mapping[int, Legs]:
@@ -68,8 +67,7 @@ class KeyCache:
         self.pace = Pace()
         self._pepper = secrets.token_bytes(blake2b.SALT_SIZE)
         self._callers: KnownKeys[Caller] = KnownKeys(_MOST_CALLERS)
-        self._unknown: dict[bytes, float] = {}
-        """When each was looked for in vain, the oldest first."""
+        self._unknown = UnknownKeys(_MOST_UNKNOWN, UNKNOWN_SECONDS)
         self._known_lane = Batches(database.KNOWN_KEYS, self._read)
         self._unknown_lane = Batches(database.UNKNOWN_KEYS, self._read)
         self._listening: asyncio.Task[None] | None = None
@@ -157,11 +155,11 @@ class KeyCache:
     async def _find_unknown(self, digest: bytes, secret: str) -> Caller | None:
         if not keys.is_well_formed(secret):
             return None  # mistyped: no look at the database
-        if time.monotonic() - self._unknown.get(digest, 0.0) < UNKNOWN_SECONDS:
+        if self._unknown.has(digest, time.monotonic()):
             return None
         asked_at, caller = await asyncio.shield(self._unknown_lane.ask(secret))
         if caller is None:
-            _keep(self._unknown, digest, asked_at, most=_MOST_UNKNOWN)
+            self._unknown.add(digest, asked_at)
             return None
         self._callers.keep(digest, asked_at, caller, self._used)
         self._used.add(caller.key_id)
@@ -218,14 +216,6 @@ class KeyCache:
         """The ids of the keys used since the last call."""
         used, self._used = self._used, set()
         return used
-
-
-def _keep(cache: dict[bytes, V], digest: bytes, value: V, *, most: int) -> None:
-    """Puts it last; where there is no more room the first one goes, and never more than that at once."""
-    cache.pop(digest, None)
-    cache[digest] = value
-    if len(cache) > most:
-        del cache[next(iter(cache))]
 
 
 def _caller(row: KeyRow, legs: Legs) -> Caller:

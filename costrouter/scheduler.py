@@ -27,6 +27,7 @@ from billing.invoices import jobs as invoices
 from billing.payments import gateways
 from billing.payments import jobs as payments
 from billing.recovery import Contact
+from costrouter.memory import Surplus
 from routing.pipeline.gateway import Gateway
 
 log = logging.getLogger(__name__)
@@ -45,6 +46,7 @@ PAYMENT_SECONDS = 5.0
 MONTH_SECONDS = 3600.0
 INVOICE_SECONDS = 60.0
 """How often it is asked whether this slot's run is still to be done (billing/jobs.py)."""
+MEMORY_SECONDS = 10.0
 LAST_SECONDS = 8.0
 """How long a stop waits for requests whose clients have left."""
 
@@ -64,6 +66,7 @@ class Scheduler:
         self._gateway = gateway
         self._writer = gateway.writer
         self._contact = Contact()
+        self._surplus = Surplus()
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
         self._owner = ""
@@ -138,6 +141,7 @@ class Scheduler:
             Job("draws", DRAW_SECONDS, grants.draw_due),
             Job("trials", TRIAL_SECONDS, trials.grant_queued),
             Job("months", MONTH_SECONDS, months.make_ahead),
+            Job("memory", MEMORY_SECONDS, self._surplus.give_back),
         ]
 
     def _work(self, jobs: list[Job]) -> None:

@@ -21,7 +21,7 @@ from accounts import keys
 from accounts.authentication import ApiKeyAuthentication
 from accounts.callers import AccountDeactivated, Caller, InvalidApiKey, IpNotAuthorized, Legs
 from accounts.errors import ServiceUnavailable
-from accounts.key_cache import FRESH_SECONDS, STALE_SECONDS, UNKNOWN_SECONDS, KeyCache, _keep, write_last_used
+from accounts.key_cache import FRESH_SECONDS, STALE_SECONDS, UNKNOWN_SECONDS, KeyCache, write_last_used
 from accounts.key_rows import KeyRow
 from accounts.keys import IssuedKey
 from accounts.limits import Limits
@@ -404,16 +404,6 @@ def test_flood_of_unknown_keys_drives_no_known_one_out(issued: IssuedKey) -> Non
         assert renewed.key_id == caller.key_id
 
     run(story)
-
-
-def test_cache_that_is_full_lets_go_of_the_longest_unused_alone() -> None:
-    cache: dict[bytes, int] = {}
-    for number in range(4):
-        _keep(cache, b"%d" % number, number, most=3)
-    _keep(cache, b"1", 11, most=3)
-    _keep(cache, b"4", 4, most=3)
-
-    assert cache == {b"3": 3, b"1": 11, b"4": 4}
 
 
 def test_row_that_cannot_be_read_keeps_no_other_key_out(issued: IssuedKey) -> None:

@@ -1,0 +1,37 @@
+"""Memory that a storm of large bodies leaves behind, given back to the system.
+
+glibc keeps what a thread has freed for that thread's next use, in arenas of 64 MiB that it returns only from their
+ends (malloc_trim(3), mallopt(3)): after an hour with a few large bodies a process would be tens of megabytes larger
+for the rest of its life.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from pathlib import Path
+from typing import Final
+
+_WORTH_IT: Final = 8 * 2**20
+"""Bytes beyond the least there was; giving back walks through all that is free, 2 ms for 90 MiB in small pieces."""
+_STATM: Final = Path("/proc/self/statm")
+
+
+class Surplus:
+    """What this process has more than it needs; nothing is done where the system's allocator is not glibc's."""
+
+    def __init__(self) -> None:
+        self._trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if _STATM.exists() else None
+        self._least = 0
+
+    def give_back(self) -> None:
+        """Does nothing as long as the process is about as small as it ever was. Lets go of the interpreter."""
+        if self._trim is not None and resident_bytes() > self._least + _WORTH_IT:
+            self._trim(0)
+            rest = resident_bytes()
+            self._least = min(self._least or rest, rest)
+
+
+def resident_bytes() -> int:
+    """Of this process, as the kernel counts them (proc(5), `statm`)."""
+    return int(_STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
