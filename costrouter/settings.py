@@ -30,7 +30,10 @@ REDIS_URL = env.str("REDIS_URL", default="")
 # The embedded default (SQLite, one process) keeps its generated secrets in a file; a real installation brings its own.
 EMBEDDED = DATABASE_URL == ""
 if EMBEDDED:
-    environ.Env.read_env(embedded.secrets_file(VAR_DIR))
+    try:
+        environ.Env.read_env(embedded.secrets_file(VAR_DIR))
+    except OSError as error:
+        raise ImproperlyConfigured(f"COSTROUTER_VAR: {error.filename} cannot be used: {error.strerror}.") from error
     DATABASE_URL = f"sqlite:///{VAR_DIR / 'costrouter.sqlite3'}"
 
 
@@ -63,6 +66,24 @@ def _broker(url: str) -> tuple[str, dict[str, Any] | None]:
         return broker_of(url) if url else ("memory://", None)
     except ValueError as error:
         raise ImproperlyConfigured(f"REDIS_URL: {error}; see docs/runbook.md.") from error
+
+
+def _database(url: str) -> dict[str, Any]:
+    if not url.startswith(("postgres://", "postgresql://", "sqlite:///")):
+        raise ImproperlyConfigured("DATABASE_URL begins with postgres:// or sqlite:///; see docs/runbook.md.")
+    try:
+        config: dict[str, Any] = env.db_url_config(url)
+    except ValueError as error:
+        raise ImproperlyConfigured(f"DATABASE_URL: {error}; see docs/runbook.md.") from error
+    return config
+
+
+def _mail() -> dict[str, Any]:
+    try:
+        config: dict[str, Any] = env.email_url("EMAIL_URL")
+    except (ValueError, ImproperlyConfigured) as error:
+        raise ImproperlyConfigured(f"EMAIL_URL: {str(error).strip()}; see docs/runbook.md.") from error
+    return config
 
 
 DEBUG = env.bool("DEBUG", default=False)
@@ -191,7 +212,7 @@ TEMPLATES: list[dict[str, Any]] = [
     },
 ]
 
-DATABASES = {"default": env.db_url_config(DATABASE_URL)}
+DATABASES = {"default": _database(DATABASE_URL)}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     # WAL lets pages read while the writer commits; FULL makes a committed hold survive a power cut.
     DATABASES["default"]["OPTIONS"] = {
@@ -280,7 +301,7 @@ except ValueError as error:
 
 EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
 if HAS_MAIL:
-    vars().update(env.email_url("EMAIL_URL"))
+    vars().update(_mail())
 EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="CostRouter <no-reply@localhost>")
 
@@ -298,6 +319,8 @@ ACCOUNT_EMAIL_VERIFICATION = env.choice(
 ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
 ACCOUNT_ADAPTER = "portal.signup.AccountAdapter"
 ACCOUNT_FORMS = {"signup": "portal.signup.SignupForm"}
+# Who guesses at his password cannot keep out an owner who has a new browser and his mails (portal/devices.py).
+ACCOUNT_LOGIN_ON_PASSWORD_RESET = True
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "portal:overview"
 ACCOUNT_SIGNUP_REDIRECT_URL = "portal:keys"

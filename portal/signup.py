@@ -1,6 +1,11 @@
-"""Signing up: whether it is open, the form that also opens the organisation, and the credit that comes with it."""
+"""Signing up: whether it is open, the form that also opens the organisation, and the credit that comes with it.
+
+The adapter has signing in as well, as far as it is not django-allauth's own.
+"""
 
 from __future__ import annotations
+
+from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.account.forms import SignupForm as AllauthSignupForm
@@ -10,7 +15,7 @@ from django import forms
 from django.conf import settings
 from django.contrib import messages
 from django.db import transaction
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
@@ -19,6 +24,7 @@ from accounts.models import User
 from accounts.networks import neighbourhood, throttled_as
 from accounts.tenants import open_tenant
 from billing import trials
+from portal import devices
 
 
 class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth is not typed
@@ -38,6 +44,16 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth is
         if not settings.ADMIN_SECOND_FACTOR or not target.startswith(reverse("admin:index")):
             return methods
         return [method for method in methods if method["id"] != "reauthenticate"] or methods
+
+    def post_login(self, request: HttpRequest, user: User, **how: Any) -> HttpResponse:
+        response: HttpResponse = super().post_login(request, user, **how)
+        devices.remember(request, response, user)
+        return response
+
+    def _get_login_attempts_cache_key(self, request: HttpRequest, **credentials: Any) -> str:
+        """What wrong passwords are counted by: the account, or the account in a browser that it has been used in."""
+        account: str = super()._get_login_attempts_cache_key(request, **credentials)
+        return f"{account}:{devices.name_for(request, credentials.get('email', ''))}"
 
     def confirm_email(self, request: HttpRequest, email_address: EmailAddress) -> bool:
         """Both or neither: an address that is confirmed cannot be confirmed again."""
