@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlencode
 
 from django import forms
@@ -158,15 +158,24 @@ class RouteAdmin(Admin):
     search_fields = ("model__name", "channel__name", "upstream_name")
     autocomplete_fields = ("model", "channel")
     readonly_fields = ("shown_cost_price", "cost_prices")
+    fieldsets = (
+        (None, {"fields": ("model", "channel", "upstream_name", "is_enabled")}),
+        (_("Cost price"), {"fields": ("shown_cost_price", "cost_prices")}),
+    )
+    guarded: ClassVar[dict[str, str]] = dict.fromkeys(
+        ("shown_cost_price", "cost_prices", "cost_input", "cost_output", "cost_currency"), "routing.costprice"
+    )
     actions_detail = ("add_cost_price",)
 
     def get_fieldsets(self, request: HttpRequest, obj: Model | None = None) -> list[tuple[Any, Any]]:
-        own = (None, {"fields": ("model", "channel", "upstream_name", "is_enabled")})
-        return [own] if obj is None else [own, (_("Cost price"), {"fields": ("shown_cost_price", "cost_prices")})]
+        shown = super().get_fieldsets(request, obj)
+        return shown[:1] if obj is None else shown
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Route]:
         versions = CostPrice.objects.filter(route=OuterRef("pk"))
         rows: QuerySet[Route] = super().get_queryset(request)
+        if not self.is_open(request, "cost_input"):
+            return rows
         return rows.annotate(
             cost_input=_in_force(versions, "input"),
             cost_output=_in_force(versions, "output"),

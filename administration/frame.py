@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import wraps
 from typing import Any, ClassVar, Final, TypeVar, cast
 
@@ -11,7 +11,7 @@ from csp.constants import UNSAFE_EVAL, UNSAFE_INLINE
 from csp.decorators import csp_update
 from django import forms
 from django.contrib.auth.views import LogoutView
-from django.core.exceptions import ValidationError
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, redirect
@@ -113,14 +113,56 @@ class Admin(ModelAdmin):  # type: ignore[misc]  # Unfold carries no types; from 
     unlogged: ClassVar[frozenset[str]] = frozenset()
     """Fields whose values no log keeps, and nobody reads: secrets."""
 
+    guarded: ClassVar[Mapping[str, str]] = {}
+    """What tells of another model's rows, and is for those alone who may look at them: names of columns, fields and
+    filters, and of the database's values behind them, with that model.
+    """
+
+    log_tells_of: ClassVar[str] = ""
+    """Such a model, where these rows' history has values of it."""
+
+    def is_open(self, request: HttpRequest, name: str) -> bool:
+        return may_look(request, self.guarded.get(name, ""))
+
+    def get_list_display(self, request: HttpRequest) -> tuple[Any, ...]:
+        return tuple(name for name in super().get_list_display(request) if self.is_open(request, name))
+
+    def get_list_filter(self, request: HttpRequest) -> tuple[Any, ...]:
+        shown = super().get_list_filter(request)
+        return tuple(each for each in shown if self.is_open(request, getattr(each, "parameter_name", "")))
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        """A list filtered by a value that is not shown would tell it after some questions."""
+        is_open = self.is_open(request, lookup.partition("__")[0])
+        return is_open and bool(super().lookup_allowed(lookup, value, request))
+
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> list[tuple[Any, Any]]:
-        """Without what is only written, for who may only look: Django would show the row's attribute of that name."""
+        """Without what is guarded; and without what is only written, for who may only look: Django would show the row's
+        attribute of that name.
+        """
+        hidden = frozenset(name for name in self.guarded if not self.is_open(request, name))
+        if obj is not None and self.unlogged and not self.has_change_permission(request, obj):
+            hidden |= self.unlogged
         fieldsets: list[tuple[Any, Any]] = super().get_fieldsets(request, obj)
-        if obj is None or not self.unlogged or self.has_change_permission(request, obj):
-            return fieldsets
-        return [
-            (title, {**options, "fields": _without(options["fields"], self.unlogged)}) for title, options in fieldsets
-        ]
+        kept = [(title, {**options, "fields": _without(options["fields"], hidden)}) for title, options in fieldsets]
+        return [(title, options) for title, options in kept if options["fields"]]
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        context = extra_context or {}
+        if not may_look(request, self.log_tells_of):
+            context |= {"show_history": False}
+        response: HttpResponse = super().change_view(request, object_id, form_url, context)
+        return response
+
+    def history_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        if not may_look(request, self.log_tells_of):
+            raise PermissionDenied
+        response: HttpResponse = super().history_view(request, object_id, extra_context)
+        return response
 
     def construct_change_message(self, request: HttpRequest, form: Any, formsets: Any, add: bool = False) -> Any:
         """What was changed, with the old and the new value; Django's own names the fields alone."""
@@ -141,6 +183,12 @@ class Admin(ModelAdmin):  # type: ignore[misc]  # Unfold carries no types; from 
         if isinstance(field, forms.MultiValueField):
             return moved(label, before, form.cleaned_data.get(name))
         return moved(label, field.to_python(before), field.to_python(form[name].data))  # as it is typed: money too
+
+
+def may_look(request: HttpRequest, model: str) -> bool:
+    """Whether somebody may look at the rows of a model (`app.name`); at nothing, everybody may."""
+    app, _dot, name = model.partition(".")
+    return not model or any(request.user.has_perm(f"{app}.{right}_{name}") for right in ("view", "change"))
 
 
 def _without(fields: Iterable[Any], hidden: frozenset[str]) -> tuple[Any, ...]:

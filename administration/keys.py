@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 from urllib.parse import urlencode
 
 from django import forms
@@ -99,6 +99,7 @@ class ApiKeyAdmin(Admin):
     list_select_related = ("tenant",)
     list_filter = (("status", ChoicesDropdownFilter), ("tenant", AutocompleteSelectFilter))
     list_filter_submit = True
+    guarded: ClassVar[dict[str, str]] = {"shown_quotas": "billing.quota"}
     search_fields = ("name", "=last_four", "tenant__name")
     search_help_text = _("The name of a key or a tenant, or a key's last four characters.")
     actions = ("pause", "resume", "revoke")

@@ -26,6 +26,7 @@ class LedgerEntryAdmin(NewestAdmin):
     list_display = ("created_at", "tenant", "kind", "shown_amount", "shown_left", "shown_debit", "shown_credit", "note",
                     "reference", "author")  # fmt: skip
     list_display_links = ("created_at", "reference")
+    log_tells_of = "billing.balance"
     list_select_related = ("balance__tenant", "created_by", "lot")
     list_filter = (DayFilter, ("kind", ChoicesDropdownFilter), ("balance__tenant", AutocompleteSelectFilter))
     list_filter_submit = True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from django import forms
 from django.contrib import admin, messages
@@ -206,6 +206,7 @@ class PostingRequestAdmin(ReadOnlyAdmin):
     list_select_related = ("balance__tenant", "created_by", "decided_by")
     list_filter = (("status", ChoicesDropdownFilter), ("balance__tenant", AutocompleteSelectFilter))
     list_filter_submit = True
+    guarded: ClassVar[dict[str, str]] = {"shown_available": "billing.balance"}
     actions_detail = ("approve", "reject")
     fields = ("tenant", "kind", "shown_amount", "shown_available", "note", "reference", "priority", "expires_at",
               "created_by", "created_at", "shown_status", "decided_by", "decided_at")  # fmt: skip

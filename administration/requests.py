@@ -8,7 +8,7 @@ import uuid
 from typing import Any, ClassVar
 
 from django.contrib import admin
-from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models import OuterRef, QuerySet, Subquery, Value
 from django.http import HttpRequest
 from django.utils.formats import number_format
 from django.utils.html import format_html
@@ -48,6 +48,10 @@ class UsageRecordAdmin(NewestAdmin):
         ("usage_source", ChoicesDropdownFilter),
     )
     list_filter_submit = True
+    guarded: ClassVar[dict[str, str]] = dict.fromkeys(
+        ("shown_provider_cost", "shown_reported_cost", "provider_cost", "reported_cost", "decision", "attempts"),
+        "routing.costprice",
+    )
     # By the ids, which begin with the time: an index by time alone would cost every record that is written.
     ordering = ("-id",)
     sortable_by = ("began", "shown_cost", "duration_ms")
@@ -65,10 +69,13 @@ class UsageRecordAdmin(NewestAdmin):
     )  # fmt: skip
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[UsageRecord]:
-        """With the key's name by a subquery: a record outlives its key, so a join would lose records."""
+        """With the key's name by a subquery: a record outlives its key, so a join would lose records.
+
+        And with whether what a route costs the operator may be seen.
+        """
         names = ApiKey.objects.filter(pk=OuterRef("api_key_id")).values("name")[:1]
         rows: QuerySet[UsageRecord] = super().get_queryset(request)
-        return rows.annotate(key_name=Subquery(names))
+        return rows.annotate(key_name=Subquery(names), shows_costs=Value(self.is_open(request, "decision")))
 
     def is_indexed(self, term: str) -> bool:
         """Whether the search term is an id."""
@@ -174,7 +181,8 @@ class UsageRecordAdmin(NewestAdmin):
             gettext("channel"), gettext("upstream model"), gettext("state"), gettext("reason"),
             gettext("expected cost"), gettext("success rate"), gettext("priority"), gettext("weight"),
         ]  # fmt: skip
-        rows = [_candidate(candidate) for candidate in record.decision.get("candidates", [])]
+        shows_costs = getattr(record, "shows_costs", False)
+        rows = [_candidate(candidate, shows_costs) for candidate in record.decision.get("candidates", [])]
         for name, count in record.decision.get("left_out", {}).items():
             state = STATES.get(name, STATES["out"])
             more = gettext("and %(count)d more") % {"count": count}
@@ -189,9 +197,9 @@ class UsageRecordAdmin(NewestAdmin):
         return table(headers, rows, numeric=frozenset({3, 4, 5}))
 
 
-def _candidate(candidate: dict[str, Any]) -> tuple[Any, ...]:
+def _candidate(candidate: dict[str, Any], shows_costs: bool) -> tuple[Any, ...]:
     state, reason, cost = candidate.get("state", ""), candidate.get("reason"), candidate.get("expected_cost")
-    currency, rate = candidate.get("currency", ""), candidate.get("success_rate")
+    currency, rate = candidate.get("currency", "") if shows_costs else "", candidate.get("success_rate")
     return (
         candidate.get("channel", ""),
         candidate.get("upstream_model", ""),

@@ -6,7 +6,7 @@ import datetime as dt
 import secrets
 import zoneinfo
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from django import forms
 from django.contrib import admin, messages
@@ -130,6 +130,11 @@ class TenantAdmin(Admin):
     search_fields = ("name", "members__user__email")
     search_help_text = _("The name of a tenant or the e-mail address of a member.")
     inlines = (MemberInline,)
+    guarded: ClassVar[dict[str, str]] = dict.fromkeys(
+        ("shown_available", "shown_credit_line", "shown_days", "available", "credit_line", "spent", "dry"),
+        "billing.balance",
+    )
+    log_tells_of = "billing.balance"
     actions = ("suspend", "activate")
     actions_detail = ({"title": _("Actions"), "icon": "bolt", "items": ("post_entry", "set_credit_line", "issue_key")},)
     fieldsets = (
@@ -144,6 +149,8 @@ class TenantAdmin(Admin):
         since = timezone.now() - dt.timedelta(days=DAYS)
         used = UsageRollup.objects.filter(tenant=OuterRef("pk"), starts_at__gte=since).order_by().values("tenant")
         rows: QuerySet[Tenant] = super().get_queryset(request)
+        if not self.is_open(request, "available"):
+            return rows
         return rows.annotate(
             available=Subquery(wallet.values("available")[:1]),
             credit_line=Subquery(wallet.values("credit_line")[:1]),
