@@ -8,18 +8,20 @@ is told so in the API's own words. ADR 0001 has the reason and the figures.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gc
 import os
+import signal
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "costrouter.settings")
 
-import django
+from costrouter import starts
 
-django.setup()
+starts.set_up()
 
 from django.conf import settings
 
@@ -29,6 +31,7 @@ import administration.dashboard  # noqa: F401
 import costrouter.urls  # noqa: F401
 import portal.signup  # noqa: F401
 from accounts.networks import parse_networks
+from costrouter.checks import check_values
 from costrouter.gateway import build
 from costrouter.guard import Guard
 from costrouter.health import PATHS, Health
@@ -40,6 +43,9 @@ from routing.api.doors import Doors
 from routing.api.intake import Receive
 from routing.api.plane import ApiPlane, Scope, Send
 
+_BEGIN_SECONDS: Final = 0.05
+"""So long after its start granian serves. A signal to end that comes before, it loses, and lives for ever."""
+
 
 class Application:
     """Picks the plane; while the server lives, the gateway's parts and the process's own jobs live with it."""
@@ -47,9 +53,9 @@ class Application:
     def __init__(self) -> None:
         self._api: ApiPlane | None = None
         self._health: Health | None = None
-        self._web = Guard(
-            Pages(settings.PAGES_AT_ONCE), parse_networks(settings.TRUSTED_PROXIES), settings.MAX_BODY_BYTES
-        )
+        self._doors = Doors(settings.MAX_OPEN_REQUESTS)
+        proxies = parse_networks(settings.TRUSTED_PROXIES)
+        self._web = Guard(Pages(settings.PAGES_AT_ONCE), self._doors, proxies, settings.MAX_BODY_BYTES)
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
         kind = scope["type"]
@@ -68,22 +74,25 @@ class Application:
     async def _live(self, receive: Receive, send: Send) -> None:
         """The server's start and end (ASGI lifespan)."""
         await receive()
+        asyncio.get_running_loop().remove_signal_handler(signal.SIGTERM)  # who is told to end before he serves, ends
         end_with_parent()
         _work_in_batches()
-        gateway = build()
-        scheduler = Scheduler(gateway)
         try:
+            gateway = build()
+            scheduler = Scheduler(gateway)
             await scheduler.start()
         except Exception as error:  # said to the server, which then ends with it
-            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            await send({"type": "lifespan.startup.failed", "message": starts.words(error) or str(error)})
+            if starts.words(error):
+                return
             raise
-        doors = Doors(settings.MAX_OPEN_REQUESTS)
-        self._api, self._health = ApiPlane(gateway, doors), Health(doors)
-        Stop(doors, settings.DRAIN_SECONDS, end_server).listen()
+        self._api, self._health = ApiPlane(gateway, self._doors), Health(self._doors)
         gc.collect()
         gc.freeze()
         gc.set_threshold(10_000, 20, 50)
         await send({"type": "lifespan.startup.complete"})
+        await asyncio.sleep(_BEGIN_SECONDS)
+        Stop(self._doors, settings.DRAIN_SECONDS, end_server).listen()
         say_ready(settings.DRAIN_SECONDS)
         await receive()
         await scheduler.stop()
@@ -104,4 +113,5 @@ def _work_in_batches() -> None:
             os.sched_setscheduler(int(thread.name), os.SCHED_BATCH, os.sched_param(0))
 
 
+starts.require(check_values(None))
 application = Application()

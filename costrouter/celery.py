@@ -1,3 +1,4 @@
+# ruff: noqa: E402 - Django is set up before anything of ours is imported
 """The Celery app of a real installation: workers and one beat, on Redis.
 
 Tasks are five lines that call a function of their app. The embedded default runs the same functions from the
@@ -12,6 +13,14 @@ from celery import Celery
 from celery.schedules import crontab
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "costrouter.settings")
+
+from costrouter import starts
+
+starts.set_up()
+
+from costrouter.checks import check_values
+
+starts.require(check_values(None))
 
 app = Celery("costrouter")
 app.config_from_object("django.conf:settings", namespace="CELERY")

@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Iterator, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from django.apps import AppConfig
 from django.conf import settings
@@ -142,13 +142,21 @@ def _numbers() -> Iterator[CheckMessage]:
 
 
 def _site() -> Iterator[CheckMessage]:
-    site = urlsplit(settings.SITE_URL)
+    site = _parts(settings.SITE_URL)
     if site.scheme not in {"http", "https"} or not site.hostname:
         yield Error(
             f"SITE_URL is {settings.SITE_URL!r}: mails and pages would lead nowhere.",
             hint="Write it as people type it, such as https://gateway.example.com.",
             id="costrouter.E017",
         )
+
+
+def _parts(url: str) -> SplitResult:
+    """Those of nothing, where it is no URL."""
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return urlsplit("")
 
 
 def _networks() -> Iterator[CheckMessage]:
@@ -194,7 +202,7 @@ def _amounts() -> Iterator[CheckMessage]:
 
 def _cookies() -> Iterator[CheckMessage]:
     """What a browser would not keep: everybody would be signed out at once."""
-    samesite, host = settings.SESSION_COOKIE_SAMESITE, urlsplit(settings.SITE_URL).hostname or ""
+    samesite, host = settings.SESSION_COOKIE_SAMESITE, _parts(settings.SITE_URL).hostname or ""
     if samesite not in {"Lax", "Strict"}:
         yield Error(f"COOKIE_SAMESITE is {samesite!r}.", hint="Write Lax or Strict.", id="costrouter.E012")
     if settings.SESSION_COOKIE_SECURE and not settings.HAS_TLS and host not in _LOOPBACK:

@@ -7,13 +7,15 @@ takes no NUL, so a filter or a session that has one would be a fault of ours.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from typing import Any, Final
 
 from accounts.errors import GatewayError
 from accounts.networks import Network, client_address, parse_address
+from routing.api.doors import Doors, Stopping
 from routing.api.headers import RequestHeaders
 from routing.api.intake import Intake, Receive
 from routing.api.plane import Scope, Send
@@ -37,21 +39,46 @@ class HasNul(GatewayError):
 class Guard:
     """Stands before an ASGI application."""
 
-    def __init__(self, application: Any, trusted_proxies: Sequence[Network], most_body_bytes: int) -> None:
+    def __init__(
+        self, application: Any, doors: Doors, trusted_proxies: Sequence[Network], most_body_bytes: int
+    ) -> None:
         self._application = application
+        self._doors = doors
         self._trusted_proxies = trusted_proxies
         self._intake = Intake(min(most_body_bytes, LARGEST_FORM))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """A page for which the process waits no longer is ended as if its client had gone; he is told, if he can be."""
+        task, end = asyncio.current_task(), asyncio.get_running_loop().create_future()
+        assert task is not None  # noqa: S101 - requests run in tasks
+        has_begun = False
+
+        async def send_and_note(message: MutableMapping[str, Any]) -> None:
+            nonlocal has_begun
+            has_begun = True
+            await send(message)
+
+        self._doors.pages[task] = end
+        try:
+            refusal = await self._serve(scope, _until(end, receive), send_and_note)
+            if end.done() and not has_begun:
+                refusal = Stopping()
+            if refusal is not None:
+                await _refuse(refusal, send)
+        finally:
+            del self._doors.pages[task]
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> GatewayError | None:
+        """The refusal, where a page is not asked at all."""
         headers = RequestHeaders(scope["headers"])
         if _has_nul(scope["query_string"], headers):
-            return await _refuse(HasNul(), send)
+            return HasNul()
         scope = self._as_the_client_sent_it(scope, headers)
         if headers.announce_a_body:
             try:
                 receive = await self._with_body(receive, headers)
             except GatewayError as refusal:
-                return await _refuse(refusal, send)
+                return refusal
         await self._application(scope, receive, send)
         return None
 
@@ -97,6 +124,20 @@ def _plain(address: str) -> str:
         return address
 
 
+def _until(end: asyncio.Future[None], receive: Receive) -> Receive:
+    """What comes, and once `end` is done the client's leaving."""
+
+    async def hear() -> Any:
+        coming = asyncio.ensure_future(receive())
+        try:
+            await asyncio.wait((coming, end), return_when=asyncio.FIRST_COMPLETED)
+            return coming.result() if coming.done() else {"type": "http.disconnect"}
+        finally:
+            coming.cancel()
+
+    return hear
+
+
 async def _end_of(receive: Receive) -> Any:
     """The client's leaving; the end of a body that is here already is none."""
     while (message := await receive())["type"] != "http.disconnect":
@@ -110,5 +151,7 @@ async def _refuse(refusal: GatewayError, send: Send) -> None:
         (b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(body)),
         (b"connection", b"close"),
     ]  # fmt: skip
+    if refusal.retry_after is not None:
+        headers.append((b"retry-after", b"%d" % refusal.retry_after))
     await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

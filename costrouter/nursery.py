@@ -18,9 +18,11 @@ import os
 import select
 import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 from costrouter.parent import end_with_parent, own_name
@@ -92,8 +94,11 @@ class Forked:
 
     def __init__(self, start: Callable[[], int]) -> None:
         self.pid = 0
+        self.ending = "not forked"
+        """How it ended, in words, once it has."""
         self._start = start
         self._is_over = False
+        self._looking = threading.Lock()
 
     def start(self) -> None:
         """Forks it. One that could not be is like one that died at once."""
@@ -103,12 +108,22 @@ class Forked:
             self._is_over = True
 
     def is_alive(self) -> bool:
-        return not self._reap(os.WNOHANG)
+        with self._looking:  # two threads may ask at once, and one of them is told how it ended
+            if not self._is_over:
+                with contextlib.suppress(ChildProcessError):
+                    pid, status = os.waitpid(self.pid, os.WNOHANG)
+                    if pid:
+                        self._is_over, self.ending = True, _ending(os.waitstatus_to_exitcode(status))
+                    return not pid
+                self._is_over = True
+            return not self._is_over
 
     def join(self, timeout: float | None = None) -> None:
         """Returns when it has ended, or after so many seconds."""
         if timeout is None:
-            self._reap(0)
+            if not self._is_over:
+                with contextlib.suppress(ChildProcessError):  # the other thread has reaped it
+                    os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
             return
         deadline = time.monotonic() + timeout
         while self.is_alive() and time.monotonic() < deadline:
@@ -125,14 +140,9 @@ class Forked:
             with contextlib.suppress(ProcessLookupError):  # another thread has just seen its end
                 os.kill(self.pid, number)
 
-    def _reap(self, options: int) -> bool:
-        """Whether it has ended. Two threads may ask at once: who comes late finds no child."""
-        if not self._is_over:
-            with contextlib.suppress(ChildProcessError):
-                self._is_over = os.waitpid(self.pid, options)[0] != 0
-                return self._is_over
-            self._is_over = True
-        return True
+
+def _ending(code: int) -> str:
+    return f"exit code {code}" if code >= 0 else f"signal {-code}"
 
 
 class _Inside:
@@ -143,9 +153,10 @@ class _Inside:
         self._parent = os.getppid()
 
     def work(self, imports: Callable[[], object]) -> None:
-        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
+        for number in (signal.SIGTERM, signal.SIGUSR1):
             signal.signal(number, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal, which the parent has got as well
+        for number in (signal.SIGINT, signal.SIGHUP):  # of a terminal, which the parent has got as well
+            signal.signal(number, signal.SIG_IGN)
         own_name(NAME)
         end_with_parent()
         imports()
@@ -184,6 +195,8 @@ class _Inside:
         os.close(self._asked)
         os.close(self._answered)
         while os.getppid() != self._parent:
+            if not Path(f"/proc/{self._parent}").exists():
+                sys.exit(1)  # who has died adopts nobody
             time.sleep(0.001)
         self._live(place)
 
@@ -196,6 +209,8 @@ def _as_a_process_of_its_own(work: Callable[[], object]) -> None:
         code = 0
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else 1
+        if isinstance(error.code, str):
+            sys.stderr.write(f"{error.code}\n")
     except BaseException:  # noqa: BLE001 - the last resort of a process
         traceback.print_exc()
     finally:

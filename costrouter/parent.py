@@ -25,11 +25,15 @@ def end_with_parent() -> None:
     """A process whose parent has died stops as if it had been told to (prctl(2), PR_SET_PDEATHSIG)."""
     if sys.platform != "linux":
         return
-    told = os.environ.get(PARENT)
-    parent = int(told.split()[0]) if told else os.getppid()
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != parent:
+    if has_lost_parent():
         os.kill(os.getpid(), signal.SIGTERM)
+
+
+def has_lost_parent() -> bool:
+    """Whether the parent, if it is ours, has died."""
+    told = os.environ.get(PARENT)
+    return told is not None and int(told.split()[0]) != os.getppid()
 
 
 def say_ready(drain_seconds: float) -> None:

@@ -40,6 +40,7 @@ LONGEST_PAUSE: Final = 30.0
 _MARGIN_SECONDS: Final = 30.0
 """What an end may take beyond its draining: the last settlements, the goodbye."""
 _TICK_SECONDS: Final = 0.2
+_MOST_WORKERS: Final = 512
 
 Spawn = Callable[..., None]
 Worker = Any
@@ -182,7 +183,9 @@ class Supervisor(MPServer):
                     return
                 has_lived = now - worker.birth > STEADY_SECONDS
                 self._failures[place] = 0 if has_lived else self._failures[place] + 1
-                self._due[place] = now + pause(self._failures[place])
+                ending, wait = getattr(worker.inner, "ending", "unknown"), pause(self._failures[place])
+                self._due[place] = now + wait
+                log.error("worker-%d has ended (%s); another one starts in %g s", place + 1, ending, wait)
             if now >= self._due[place]:
                 del self._due[place]
                 log.info("Starting worker-%d again", place + 1)
@@ -263,14 +266,20 @@ def pause(failures: int) -> float:
 
 def main() -> None:
     """Serves on HOST and PORT with WEB_PROCESSES processes until it is told to stop."""
-    host, port = os.environ.get("HOST", "127.0.0.1"), os.environ.get("PORT", "8000")
-    if not port.isdecimal() or not 0 < int(port) < 1 << 16:
-        sys.exit(f"PORT is {port!r}: it is a number from 1 to 65535.")
+    host, port = os.environ.get("HOST", "127.0.0.1"), _number("PORT", "8000", (1 << 16) - 1)
+    workers = _number("WEB_PROCESSES", "1", _MOST_WORKERS)
     _allow_files()
     try:
-        Supervisor(host=host, port=int(port), workers=int(os.environ.get("WEB_PROCESSES", "1"))).serve()
+        Supervisor(host=host, port=port, workers=workers).serve()
     except OSError as error:
         sys.exit(f"{host}:{port} cannot be listened on: {error.strerror or error}.")
+
+
+def _number(name: str, default: str, most: int) -> int:
+    text = os.environ.get(name, default)
+    if not (text.isascii() and text.isdecimal() and 0 < int(text) <= most):
+        sys.exit(f"{name} is {text!r}: it is a number from 1 to {most}.")
+    return int(text)
 
 
 def _allow_files() -> None:

@@ -1,12 +1,13 @@
 """How a process of the web server ends without hurting anybody.
 
-- SIGTERM: the installation stops. New requests are refused with 503 and `Retry-After`; what is open goes on.
+- SIGTERM: the installation stops. New requests are refused with 503 and `Retry-After`; what is open goes on. Where the
+  parent has died, whoever takes its place may listen at once.
 - SIGUSR1: others have taken over (a rolling restart). New connections are theirs at once. What comes on those that are
   open is served still for a moment, each answer closing its connection, so that clients move; a connection on which
   nothing has come by then is closed.
 
-Either way streams have `DRAIN_SECONDS` to finish. What is left then gets its error event, or its refusal, and is
-settled; the server ends when the last connection has. SIGINT, which granian itself handles, is what ends it.
+Either way streams and pages have `DRAIN_SECONDS` to finish. What is left then gets its error event, or its refusal,
+and is settled; the server ends when the last connection has. SIGINT, which granian itself handles, is what ends it.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+from costrouter.parent import has_lost_parent
 from routing.api.doors import Doors
 
 log = logging.getLogger(__name__)
@@ -45,7 +47,7 @@ class Stop:
     def _begin(self, is_closing: bool) -> None:
         self._doors.is_leaving = True
         self._doors.are_closed = self._doors.are_closed or is_closing
-        if not is_closing:
+        if not is_closing or has_lost_parent():
             leave_listening()
         if self._task is None:
             log.info("stopping: %d requests are open", len(self._doors.inside))
@@ -57,13 +59,21 @@ class Stop:
         if not is_closing:
             await asyncio.sleep(min(LINGER_SECONDS, self._drain_seconds))
             self._end()
-        while self._doors.inside and (left := deadline - loop.time()) > 0:
-            await asyncio.wait(set(self._doors.inside), timeout=left)
-        if self._doors.inside:
-            log.warning("stopping: %d requests are broken off after %g s", len(self._doors.inside), self._drain_seconds)
+        if await self._are_left(self._doors.inside, deadline, "requests"):
             self._doors.cut()
         if is_closing:
             self._end()
+        if await self._are_left(self._doors.pages, deadline, "pages"):
+            self._doors.cut_pages()
+
+    async def _are_left(self, tasks: Mapping[asyncio.Task[Any], object], deadline: float, called: str) -> bool:
+        """Whether some of them have not ended by then."""
+        loop = asyncio.get_running_loop()
+        while tasks and (left := deadline - loop.time()) > 0:
+            await asyncio.wait(set(tasks), timeout=left)
+        if tasks:
+            log.warning("stopping: %d %s are broken off after %g s", len(tasks), called, self._drain_seconds)
+        return bool(tasks)
 
 
 def leave_listening() -> None:

@@ -1,4 +1,7 @@
-"""Who is inside: the requests of this process that are open, how many may be, and who is sent away when it stops."""
+"""Who is inside: the requests of this process that are open, how many may be, and who is sent away when it stops.
+
+Pages stand apart: nobody counts them here, so browsers take no app's place (costrouter/pages.py bounds them).
+"""
 
 from __future__ import annotations
 
@@ -30,6 +33,8 @@ class Doors:
 
     def __init__(self, most: int) -> None:
         self.inside: dict[asyncio.Task[Any], StreamReply | None] = {}
+        self.pages: dict[asyncio.Task[Any], asyncio.Future[None]] = {}
+        """What is asked of the web plane, by its task, and what is done when it is to end."""
         self._most = most
         self._cut: set[asyncio.Task[Any]] = set()
         self.are_closed = False
@@ -51,6 +56,12 @@ class Doors:
             else:
                 self._cut.add(task)
                 task.cancel()
+
+    def cut_pages(self) -> None:
+        """Ends what is left of the pages, as if their clients had gone."""
+        for end in self.pages.values():
+            if not end.done():
+                end.set_result(None)
 
     def is_cut(self, task: asyncio.Task[Any]) -> bool:
         """Whether it was cancelled from here; asked once."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -12,6 +13,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -20,7 +23,9 @@ import pytest
 
 from tests import upstream as up
 from tests.callers import PATH, Caller, Stream
+from tests.gateway import ROOT
 from tests.installation import SINGLE, Offer
+from tests.servers import free_port
 from tests.worlds import World
 
 WORDS = "One two three four five"
@@ -74,6 +79,15 @@ def _listener(caller: Caller, model: Offer) -> tuple[Callable[[], Stream], threa
     return listen, begun
 
 
+def eventually(is_so: Callable[[], bool], seconds: float = 20) -> bool:
+    deadline = time.monotonic() + seconds
+    while not is_so():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
 def test_stop_lets_streams_finish_and_gives_the_rest_their_error_event(world: World) -> None:
     caller = world.caller()
     short, long = told(world, pause=0.2), told(world, pause=1.2)
@@ -106,6 +120,38 @@ def test_new_requests_are_refused_with_a_time_to_come_back_while_a_process_stops
     assert (ready.status_code, ready.json()["checks"]) == (503, {"process": "stopping"})
     assert streams[0].is_done
     assert caller.only_record().outcome == "success"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=["stop", "restart"])
+def test_page_whose_body_comes_slowly_is_refused_at_the_drains_end(world: World, number: signal.Signals) -> None:
+    address, before = urlsplit(world.gateway.url), set(world.gateway.pids)
+    with socket.create_connection((address.hostname or "", address.port or 0), 10) as wire:
+        wire.sendall(b"POST /accounts/login/ HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 600\r\n\r\n")
+        time.sleep(0.3)
+        world.gateway.signal(number)
+        began = time.monotonic()
+        answer = _trickled(wire, seconds=20)
+        took = time.monotonic() - began
+
+    assert b" 503 " in answer.partition(b"\r\n")[0]
+    assert b"retry-after: 1" in answer.lower()
+    assert 2.5 < took < 15
+    if number == signal.SIGHUP:
+        world.gateway.wait_for_others_than(before, seconds=20)
+    else:
+        assert world.gateway.wait(5) < 5
+
+
+def _trickled(wire: socket.socket, *, seconds: float) -> bytes:
+    """What is answered while a byte of the body goes out every tenth of a second."""
+    wire.settimeout(0.1)
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            return wire.recv(65_536)
+        except TimeoutError:
+            wire.sendall(b"x")
+    return b""
 
 
 @pytest.mark.parametrize("world", ["postgresql"], indirect=True)
@@ -173,17 +219,150 @@ def test_process_that_dies_again_and_again_is_started_again(world: World) -> Non
     assert caller.ask(model).status_code == 200
 
 
-def test_processes_end_with_their_parent_and_a_second_server_is_refused(world: World) -> None:
-    workers = world.gateway.pids
-    second = subprocess.run(
-        [str(Path(__file__).resolve().parents[2] / "bin" / "serve")],
-        env={**os.environ, **world.gateway.env, "DATABASE_URL": world.gateway.database_url},
-        capture_output=True, text=True, check=False, timeout=60,
-    )  # fmt: skip
-    assert (second.returncode, "cannot be listened on" in second.stderr) == (1, True)
+class Unguarded:
+    """A server whose processes nobody ends but itself: what guards the others kills what a parent leaves behind."""
 
-    world.gateway.signal(signal.SIGKILL)
-    deadline = time.monotonic() + 20
-    while any(Path(f"/proc/{pid}/stat").exists() for pid in workers):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    def __init__(self, address: Address) -> None:
+        self.log = address.var / f"{time.monotonic_ns()}.log"
+        env = {"DATABASE_URL": address.database_url, "REDIS_URL": "", "COSTROUTER_VAR": str(address.var), **DRAIN}
+        with self.log.open("w") as log:
+            self.parent = subprocess.Popen(
+                [str(ROOT / "bin" / "serve")], env={**os.environ, **env, "PORT": str(address.port)},
+                stdout=log, stderr=log, start_new_session=True,
+            )  # fmt: skip
+
+    def wait_for(self, words: str) -> None:
+        assert eventually(lambda: words in self.log.read_text()), self.log.read_text()
+
+    def is_over(self) -> bool:
+        """Whether its parent and all that comes from it have ended."""
+        self.parent.poll()
+        try:
+            os.killpg(self.parent.pid, 0)
+        except ProcessLookupError:
+            return True
+        return False
+
+    def kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.parent.pid, signal.SIGKILL)
+        self.parent.wait()
+
+
+@dataclass
+class Address:
+    """Where one server after the other serves the same database."""
+
+    port: int
+    var: Path
+    database_url: str
+
+    def upload(self) -> socket.socket:
+        """A connection over which a page's body has begun to come."""
+        wire = socket.create_connection(("127.0.0.1", self.port), 10)
+        wire.sendall(b"POST /accounts/login/ HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 600\r\n\r\n")
+        time.sleep(0.3)
+        return wire
+
+
+@pytest.fixture
+def address(migrated_sqlite_url: Callable[[], str], tmp_path: Path) -> Address:
+    return Address(free_port(), tmp_path, migrated_sqlite_url())
+
+
+@pytest.fixture
+def start(address: Address) -> Iterator[Callable[[], Unguarded]]:
+    """Starts a server there."""
+    started: list[Unguarded] = []
+
+    def one_more() -> Unguarded:
+        started.append(Unguarded(address))
+        return started[-1]
+
+    yield one_more
+    for each in started:
+        each.kill()
+
+
+SERVES = "Started worker-1"
+
+
+def test_another_server_takes_the_place_of_one_that_was_killed_while_its_requests_finish(
+    start: Callable[[], Unguarded], address: Address
+) -> None:
+    killed = start()
+    killed.wait_for(SERVES)
+    with address.upload() as wire:
+        os.kill(killed.parent.pid, signal.SIGKILL)
+        killed.parent.wait()
+        start().wait_for(SERVES)
+        is_over_before = killed.is_over()
+        answer = _trickled(wire, seconds=20)
+
+    assert (is_over_before, b" 503 " in answer.partition(b"\r\n")[0]) == (False, True)
+    assert eventually(killed.is_over)
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["Listening at", "Spawning worker-1", SERVES],
+    ids=["while it imports", "while it starts", "when it serves"],
+)
+def test_nothing_outlives_a_parent_that_was_killed(start: Callable[[], Unguarded], words: str) -> None:
+    server = start()
+    server.wait_for(words)
+    os.kill(server.parent.pid, signal.SIGKILL)
+
+    assert eventually(server.is_over)
+
+
+@pytest.mark.parametrize("words", ["Listening at", SERVES], ids=["while it starts", "when it serves"])
+def test_stop_that_is_asked_for_twice_is_a_stop(start: Callable[[], Unguarded], words: str) -> None:
+    server = start()
+    server.wait_for(words)
+    server.parent.send_signal(signal.SIGTERM)
+    server.parent.send_signal(signal.SIGTERM)
+
+    assert server.parent.wait(20) == 0
+    assert server.is_over()
+
+
+def test_terminal_that_hangs_up_cuts_nothing(start: Callable[[], Unguarded], address: Address) -> None:
+    """It tells the whole group: the parent replaces its processes, which let their requests finish."""
+    server = start()
+    server.wait_for(SERVES)
+    with address.upload() as wire:
+        os.killpg(server.parent.pid, signal.SIGHUP)
+        wire.sendall(b"x" * 600)
+        answer = wire.recv(65_536)
+
+    assert answer.startswith(b"HTTP/1.1 403"), "a form without its token, which has been read"
+
+
+def test_process_that_dies_in_a_loop_is_waited_for_longer_and_longer(start: Callable[[], Unguarded]) -> None:
+    server = start()
+    server.wait_for(SERVES)
+    time.sleep(0.5)  # until it has told its parent
+    for pause in ("0", "0.5", "1"):
+        gone = named(server, "worker")
+        os.kill(gone[0], signal.SIGKILL)
+        server.wait_for(f"worker-1 has ended (signal 9); another one starts in {pause} s")
+        assert eventually(partial(have_followed, server, gone))
+
+
+def have_followed(server: Unguarded, gone: list[int]) -> bool:
+    return named(server, "worker") not in ([], gone)
+
+
+def named(server: Unguarded, name: str) -> list[int]:
+    """The processes of that name that the parent has."""
+    children = Path(f"/proc/{server.parent.pid}/task/{server.parent.pid}/children").read_text().split()
+    return [int(pid) for pid in children if Path(f"/proc/{pid}/comm").read_text().strip() == name]
+
+
+def test_second_server_on_an_address_is_refused(start: Callable[[], Unguarded]) -> None:
+    start().wait_for(SERVES)
+    second = start()
+
+    assert second.parent.wait(20) == 1
+    second.wait_for("cannot be listened on")

@@ -10,6 +10,7 @@ import pytest
 
 from accounts.networks import parse_networks
 from costrouter.guard import LARGEST_FORM, Guard
+from routing.api.doors import Doors
 from routing.api.intake import Intake
 
 Message = dict[str, Any]
@@ -59,7 +60,7 @@ def ask(
 
 
 def guard(page: Page, *proxies: str) -> Guard:
-    return Guard(page, parse_networks(proxies), 20 * 2**20)
+    return Guard(page, Doors(1), parse_networks(proxies), 20 * 2**20)
 
 
 @pytest.mark.parametrize(
@@ -133,6 +134,54 @@ def test_body_that_comes_too_slowly_is_ended() -> None:
     answer = ask(slow, method="POST", headers=[(b"transfer-encoding", b"chunked")], parts=[b"x"] * 100, pause=0.05)
 
     assert (answer["status"], page.scope) == (408, None)
+
+
+class Slow:
+    """A page that says nothing before its client has gone."""
+
+    def __init__(self, *, says: int) -> None:
+        self._says = says
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        for _message in range(self._says):
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+
+@pytest.mark.parametrize(
+    ("says", "parts", "statuses"),
+    [
+        pytest.param(0, [b"x"] * 1000, [503], id="its body still comes"),
+        pytest.param(0, [b"x"], [503], id="it is in the making"),
+        pytest.param(1, [b"x"], [200], id="its answer has begun"),
+    ],
+)
+def test_page_ends_when_the_process_waits_no_longer(says: int, parts: list[bytes], statuses: list[int]) -> None:
+    doors, sent = Doors(1), list[Message]()
+    slow = Guard(Slow(says=says), doors, (), 20 * 2**20)
+
+    async def receive() -> Message:
+        await asyncio.sleep(0.01 if parts else 3600)
+        return {"type": "http.request", "body": parts.pop(), "more_body": bool(parts)}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def story() -> None:
+        scope = {"type": "http", "method": "POST", "path": "/", "query_string": b"", "scheme": "http",
+                 "client": ["10.0.0.1", 1], "headers": [(b"transfer-encoding", b"chunked")]}  # fmt: skip
+        asking = asyncio.ensure_future(slow(scope, receive, send))
+        await asyncio.sleep(0.1)
+        assert len(doors.pages) == 1
+        doors.cut_pages()
+        await asyncio.wait_for(asking, 1)
+
+    asyncio.run(story())
+
+    heads = [message for message in sent if message["type"] == "http.response.start"]
+    assert [head["status"] for head in heads] == statuses
+    assert doors.pages == {}
 
 
 @pytest.mark.parametrize(

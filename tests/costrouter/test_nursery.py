@@ -81,13 +81,6 @@ def test_a_restart_that_cannot_import_leaves_the_old_ones_and_what_starts_them(g
     assert httpx.get(f"{gateway.url}/health/live").status_code == 200
 
 
-def test_nothing_outlives_a_parent_that_was_killed(gateway: Gateway) -> None:
-    left = [*gateway.nurseries, *gateway.pids]
-    gateway.signal(signal.SIGKILL)
-
-    assert eventually(lambda: not any(Path(f"/proc/{pid}/stat").exists() for pid in left))
-
-
 def test_a_stop_while_it_still_imports_ends_at_once(
     sqlite_databases: SqliteDatabases, start_gateway: Callable[..., Gateway]
 ) -> None:

@@ -5,13 +5,18 @@ from __future__ import annotations
 import importlib
 import os
 import socket
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
+
+import pytest
 
 from costrouter.server import listening
 from tests.databases import SqliteDatabases
 from tests.gateway import ROOT, Gateway
+from tests.servers import free_port
 
 
 def test_importing_the_application_leaves_the_process_as_it_was() -> None:
@@ -45,3 +50,73 @@ def test_importing_the_application_imports_what_pages_need_later() -> None:
 
     named = {"portal.signup", "administration.dashboard", "accounts.shared_cache", "accounts.authentication"}
     assert named <= set(done.stdout.split())
+
+
+def _tried(*words: str, var: Path, **env: str) -> subprocess.CompletedProcess[str]:
+    """A command with these settings, which ends by itself."""
+    own = {"PORT": str(free_port()), "COSTROUTER_VAR": str(var), "DATABASE_URL": "", "REDIS_URL": "", **env}
+    return subprocess.run(
+        words, cwd=ROOT, env={**os.environ, **own}, capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+SECRETS = {"SECRET_KEY": "s" * 32, "KEY_PEPPERS": "p" * 32, "MASTER_KEYS": f"k1:{'A' * 43}="}
+AWAY = {"DATABASE_URL": "postgres://nobody:x@127.0.0.1:1/none", **SECRETS}
+
+
+@pytest.mark.parametrize(
+    ("env", "words"),
+    [
+        pytest.param({"DRAIN_SECONDS": "soon"}, "DRAIN_SECONDS is 'soon', but it is a number", id="no number"),
+        pytest.param({"TRUSTED_PROXIES": "10.0.0.0/99"}, "TRUSTED_PROXIES: ", id="no network"),
+        pytest.param(
+            {"DATABASE_URL": "mysql://u:hush@h/d", **SECRETS}, "DATABASE_URL begins with", id="no such database"
+        ),
+        pytest.param({"MAX_OPEN_REQUESTS": "0"}, "MAX_OPEN_REQUESTS is 0, but at least 1.", id="no request at all"),
+        pytest.param({"WEB_PROCESSES": "two"}, "WEB_PROCESSES is 'two': it is a number", id="no number of processes"),
+        pytest.param({"PORT": "http"}, "PORT is 'http': it is a number", id="no port"),
+        pytest.param({"HOST": "no.such.host.invalid"}, "cannot be listened on", id="no host"),
+        pytest.param({"COSTROUTER_VAR": "/proc/none"}, "COSTROUTER_VAR: ", id="a disk that takes nothing"),
+        pytest.param(AWAY, "The database cannot be used: ", id="a database that is away"),
+        pytest.param({}, "The database is older than this version", id="an older schema"),
+    ],
+)
+def test_server_that_cannot_start_says_why_and_ends(tmp_path: Path, env: dict[str, str], words: str) -> None:
+    done = _tried("bin/serve", var=tmp_path, **env)
+
+    assert (done.returncode, "Traceback" in done.stderr + done.stdout) == (1, False), done.stderr
+    assert words in done.stderr + done.stdout
+
+
+@pytest.mark.parametrize(
+    ("command", "env", "words"),
+    [
+        pytest.param(["manage.py", "migrate"], AWAY, "The database cannot be used: ", id="migrate"),
+        pytest.param(["manage.py", "verify"], AWAY, "The database cannot be used: ", id="verify"),
+        pytest.param(["manage.py", "check"], {"COSTROUTER_VAR": "/proc/none"}, "COSTROUTER_VAR: ", id="check"),
+        pytest.param(
+            ["-m", "celery", "-A", "costrouter", "worker"], {"DEBUG": "maybe"}, "DEBUG is 'maybe'", id="worker"
+        ),
+        pytest.param(["-m", "celery", "-A", "costrouter", "beat"], {"DEBUG": "maybe"}, "DEBUG is 'maybe'", id="beat"),
+    ],
+)
+def test_command_that_cannot_run_says_why(tmp_path: Path, command: list[str], env: dict[str, str], words: str) -> None:
+    done = _tried(sys.executable, *command, var=tmp_path, **env)
+
+    assert (done.returncode, "Traceback" in done.stderr + done.stdout) == (1, False), done.stderr
+    assert words in done.stderr + done.stdout
+
+
+def test_database_that_is_newer_than_the_program_is_not_served(
+    sqlite_databases: SqliteDatabases, tmp_path: Path
+) -> None:
+    url = sqlite_databases.migrated()
+    with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection, connection:
+        connection.execute(
+            "INSERT INTO django_migrations (app, name, applied) VALUES ('billing', '9999_later', '2030-01-01')"
+        )
+
+    done = _tried("bin/serve", var=tmp_path, DATABASE_URL=url, **SECRETS)
+
+    assert (done.returncode, "Traceback" in done.stderr + done.stdout) == (1, False)
+    assert "The database is newer than this version, which does not know billing 9999_later" in done.stdout
