@@ -102,8 +102,7 @@ def check_calls(answer: dict[str, Any]) -> None:
     """Raises MalformedAnswer for calls that are none, or of the older form."""
     choice = answer["choices"][0]
     refuse_older_form(choice["message"])
-    calls = choice["message"].get("tool_calls") or ()
-    for call in calls if type(calls) is list else ():
+    for call in choice["message"].get("tool_calls") or ():
         _call_block(call, is_cut=choice.get("finish_reason") == "length")
 
 

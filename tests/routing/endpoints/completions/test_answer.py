@@ -50,8 +50,14 @@ def test_usage_of_a_stream_is_asked_for_in_two_ways(members: dict[str, Any], sho
 
 @pytest.mark.parametrize(
     ("prompt", "texts", "tokens"),
-    [("12345678", ["12345678abcd"], 1), (["1234", "12345678"], ["1234abcd", "12345678"], 1), ([5, 6], ["x" * 28], 1)],
-    ids=["text", "texts", "tokens"],
+    [
+        ("12345678", ["12345678abcd"], 1),
+        (["1234", "12345678"], ["1234abcd", "12345678"], 1),
+        ([5, 6], ["x" * 28], 1),
+        ([5, 6], ["x" * 25], 1),
+        ([5, 6], ["x" * 24], 0),
+    ],
+    ids=["text", "texts", "tokens", "a byte more", "tokens alone"],
 )
 def test_echo_is_no_output(prompt: Any, texts: list[str], tokens: int) -> None:
     answer = {"choices": [{"text": text} for text in texts]}

@@ -384,7 +384,7 @@ def test_arguments_that_are_no_object_are_a_broken_answer_unless_they_were_cut(a
 )
 def test_call_that_is_none_is_a_broken_answer(broken: Any) -> None:
     with pytest.raises(MalformedAnswer):
-        completed(up.completion(None, message={"tool_calls": [broken]}))
+        FORM.check(asked(), up.completion(None, message={"tool_calls": [broken]}))
 
 
 def test_nothing_of_the_upstream_is_in_a_message() -> None:

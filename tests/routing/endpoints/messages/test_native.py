@@ -345,3 +345,10 @@ def test_pieces_of_a_whole_message_are_what_its_blocks_say() -> None:
     ]  # fmt: skip
     assert pieces[0]["message"]["stop_sequence"] is None
     assert pieces[-2]["delta"] == {"stop_reason": "tool_use", "stop_sequence": "X"}
+
+
+def test_null_of_a_later_event_tells_a_whole_answer_nothing() -> None:
+    assembler = MESSAGES.assembler(REQUEST)
+    for delta in ({"stop_reason": "end_turn", "stop_sequence": "X"}, {"stop_reason": None, "stop_sequence": None}):
+        assembler.add({"type": "message_delta", "delta": delta})
+    assert assembler.answer() == {"stop_reason": "end_turn", "stop_sequence": "X", "content": []}

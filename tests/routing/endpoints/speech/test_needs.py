@@ -68,6 +68,8 @@ def test_nothing_is_never_whole() -> None:
 
 def test_prompt_is_every_character() -> None:
     assert SPEECH.prompt(needs()) == Usage(input=100, characters=210)
+    short = SPEECH.needs(SPEECH.read({"model": "m", "input": "a"}), {}, 3, MODEL, LEARNED, 1)
+    assert SPEECH.prompt(short) == Usage(input=1, characters=1)
 
 
 @pytest.mark.parametrize(
@@ -152,3 +154,11 @@ def test_event_without_sound_is_malformed(audio: Any) -> None:
 def test_what_is_whole_is_no_speech() -> None:
     with pytest.raises(MalformedAnswer):
         SPEECH.check(SPEECH.read({"model": "m", "input": TEXT}), {})
+
+
+@pytest.mark.parametrize(
+    ("form", "rate"),
+    [("mp3", 16_000), ("opus", 4_000), ("aac", 16_000), ("flac", 24_000), ("wav", 48_000), ("pcm", 48_000)],
+)
+def test_sound_lasts_as_long_as_its_form_makes_it(form: str, rate: int) -> None:
+    assert relayed(rate * 10_000, response_format=form).received_tokens() == 200_000
