@@ -19,6 +19,7 @@ from routing.endpoints.base import Endpoint
 from tests import dialects, generating, grammar, schemas
 from tests import upstream as up
 from tests.callers import Caller, decoded
+from tests.dialects import Dialect
 from tests.envelopes import assert_error
 from tests.faults import CANARY
 from tests.installation import DOLLAR, SINGLE, Offer, Shape, Tariff
@@ -150,6 +151,13 @@ class Streaming:
     pays: bool = True
     """Whether what comes before the end is worth anything."""
     media: str = "text/event-stream"
+    dialect: Dialect | None = None
+    """Where it is not the endpoint's own upstream that sends it."""
+
+    @property
+    def shape(self) -> Shape:
+        """Of the model that serves it."""
+        return ROWS[self.endpoint].shape if self.dialect is None else self.dialect.shape
 
     def reply(self, *parts: up.Step, is_whole: bool = True, end: up.End = up.End.KEEP_OPEN) -> up.Reply:
         start = up.head(200, [("content-type", self.media), ("transfer-encoding", "chunked")])
@@ -173,6 +181,10 @@ def _chats(endpoint: str, breaks: Broken, **members: Any) -> Streaming:
     return Streaming(endpoint, members, dialects.CHAT.events, dialects.CHAT.needed, breaks)
 
 
+def _before(dialect: Dialect, endpoint: str, breaks: Broken, **members: Any) -> Streaming:
+    return Streaming(endpoint, members, dialect.events, dialect.needed, breaks, dialect=dialect)
+
+
 _STREAM: Final = {"stream": True}
 _TOKENS: Final = {"input_tokens": 14, "output_tokens": 31, "total_tokens": 45}
 STREAMS: Final[dict[str, Streaming]] = {
@@ -180,6 +192,11 @@ STREAMS: Final[dict[str, Streaming]] = {
     "responses": _chats("responses", breaks_as_a_response, stream=True),
     "messages": _chats("messages", breaks_as_a_message, stream=True),
     "generate": _chats("generate", breaks_in_googles_form),
+    "chat before Anthropic's": _before(dialects.ANTHROPIC, "chat.completions", breaks_in_openais_form, stream=True),
+    "chat before Google's": _before(dialects.GEMINI, "chat.completions", breaks_in_openais_form, stream=True),
+    "responses before responses": _before(dialects.RESPONSES, "responses", breaks_as_a_response, stream=True),
+    "messages before Anthropic's": _before(dialects.ANTHROPIC, "messages", breaks_as_a_message, stream=True),
+    "generate before Google's": _before(dialects.GEMINI, "generate", breaks_in_googles_form),
     "completions": Streaming(
         "completions", _STREAM, dialects.COMPLETIONS.events, dialects.COMPLETIONS.needed
     ),

@@ -16,7 +16,7 @@ import pytest
 
 from billing import quotas
 from routing.endpoints import ENDPOINTS
-from tests import databases, vendors
+from tests import databases, dialects, vendors
 from tests import upstream as up
 from tests.callers import Caller
 from tests.contract.test_quotas import grant
@@ -44,7 +44,8 @@ every_stream = pytest.mark.parametrize("streaming", STREAMS.values(), ids=STREAM
 @pytest.fixture(scope="module", autouse=True)
 def _models(shared_world: World) -> Iterator[None]:
     """All that this module needs, at once; in the end the books hold."""
-    shared_world.installation.stock({SINGLE: 104, OTHERS: 180, UNPRICED: 12})
+    spoken = {dialects.ANTHROPIC.shape: 20, dialects.GEMINI.shape: 20, dialects.RESPONSES.shape: 10}
+    shared_world.installation.stock({SINGLE: 104, OTHERS: 180, UNPRICED: 12, **spoken})
     yield
     assert "verified" in databases.manage("verify", database_url=shared_world.gateway.database_url)
 
@@ -68,7 +69,7 @@ def test_whole_answer_is_what_its_vendor_says_and_costs_its_price(world: World, 
 
 @every_stream
 def test_stream_is_what_its_vendor_says(world: World, caller: Caller, streaming: Streaming) -> None:
-    model = world.offer(ROWS[streaming.endpoint].shape)
+    model = world.offer(streaming.shape)
     caller.upstream.on(model.upstream, streaming.reply(*streaming.events))
 
     heard = hear(caller, streaming, model)
@@ -146,7 +147,7 @@ def test_stream_that_is_cut_before_its_first_event_is_refused_and_free(
     world: World, caller: Caller, streaming: Streaming, is_clean: bool
 ) -> None:
     row = ROWS[streaming.endpoint]
-    model = world.offer(row.shape)
+    model = world.offer(streaming.shape)
     caller.upstream.on(model.upstream, cut(streaming, 0, is_clean=is_clean))
     before = caller.available
 
@@ -164,8 +165,7 @@ def test_stream_that_is_cut_before_its_first_event_is_refused_and_free(
 def test_stream_that_is_cut_says_so_and_costs_what_came(
     world: World, caller: Caller, streaming: Streaming, is_clean: bool, place: str
 ) -> None:
-    row = ROWS[streaming.endpoint]
-    model = world.offer(row.shape)
+    model = world.offer(streaming.shape)
     length = streaming.needed - 1 if place == "before its end" else (streaming.needed + 1) // 2
     caller.upstream.on(model.upstream, cut(streaming, length, is_clean=is_clean))
     before = caller.available
@@ -207,7 +207,7 @@ def test_client_that_leaves_before_a_whole_answer_pays_for_it(world: World, call
 def test_client_that_leaves_a_stream_before_its_first_byte_pays_for_the_prompt(
     world: World, caller: Caller, streaming: Streaming
 ) -> None:
-    model = world.offer(ROWS[streaming.endpoint].shape)
+    model = world.offer(streaming.shape)
     caller.upstream.on(model.upstream, streaming.reply(up.HANG))
     before = caller.available
 
@@ -223,7 +223,7 @@ def test_client_that_leaves_a_stream_before_its_first_byte_pays_for_the_prompt(
 
 @every_stream
 def test_client_that_leaves_a_stream_pays_for_what_came(world: World, caller: Caller, streaming: Streaming) -> None:
-    model = world.offer(ROWS[streaming.endpoint].shape)
+    model = world.offer(streaming.shape)
     caller.upstream.on(model.upstream, streaming.reply(*streaming.events[:2], up.HANG))
     before = caller.available
 
@@ -303,8 +303,8 @@ def test_quota_that_is_spent_in_the_middle_of_a_stream_ends_nothing_but_what_fol
     row, caller = ROWS[streaming.endpoint], world.caller()
     with caller.installation.database():
         quota = quotas.grant(caller.holder.tenant, amount=DOLLAR, period="total")
-    model, gate = world.offer(row.shape), threading.Event()
-    caller.upstream.on(model.upstream, streaming.reply(streaming.events[0], up.Until(gate), *streaming.events[1:]))
+    model, gate = world.offer(streaming.shape), threading.Event()
+    caller.upstream.on(model.upstream, streaming.reply(*streaming.events[:2], up.Until(gate), *streaming.events[2:]))
 
     with open_stream(caller, streaming, model) as response:
         parts = response.iter_raw()
