@@ -8,7 +8,6 @@ what was received. Memory is constant: what the client does not take, the upstre
 from __future__ import annotations
 
 import asyncio
-import codecs
 import logging
 import time
 from collections.abc import Awaitable, Callable
@@ -23,7 +22,7 @@ from routing.pipeline.run import ClientGone, Run
 from routing.pipeline.whole import MOST_LOOKED_AT
 from routing.providers.base import End, MalformedAnswer, Reader
 from routing.wire.answer import PAUSE_BYTES, Answer, UpstreamFault
-from routing.wire.events import opens_json
+from routing.wire.events import after_marks, opens_json
 from routing.wire.frames import Again
 from routing.wire.values import Values
 
@@ -151,7 +150,7 @@ class StreamReply:
     async def _take_json(self, data: bytes) -> None:
         """One object is an answer given at once, several are a stream's pieces: it shows in the first, or behind it."""
         body, values = bytearray(data), Values()
-        found = values.feed(data.removeprefix(codecs.BOM_UTF8))
+        found = values.feed(after_marks(data))
         are_pieces = self._are_pieces(values, found)
         while not are_pieces and len(body) < MOST_LOOKED_AT:
             more = await self._answer.next()

@@ -10,6 +10,7 @@ from routing.providers.base import End, MalformedAnswer, Reader
 from routing.wire.answer import MAX_BODY_BYTES, Answer
 from routing.wire.values import Values
 
+_SEVERAL: Final = 2
 _EVENTS: Final = b"text/event-stream"
 MOST_LOOKED_AT: Final = 256 * 1024
 """Bytes of a body within which its first piece must end, if it comes in pieces."""
@@ -23,7 +24,7 @@ async def read_whole(form: Form, request: Any, reader: Reader, answer: Answer) -
     try:
         return reader.whole(body)
     except MalformedAnswer:
-        if not _is_stream(body):
+        if not _is_stream(body) or _begins_with_answer(form, request, reader, body):
             raise
     assembler = form.assembler(request)
     return _whole(assembler, _add(assembler, reader, body) or _add(assembler, reader, None))
@@ -35,6 +36,18 @@ def _is_stream(body: bytes) -> bool:
     values.feed(body[:MOST_LOOKED_AT].removeprefix(codecs.BOM_UTF8))
     rest = values.rest or b""
     return values.are_pieces or bool(rest and not rest.startswith(b'"'))
+
+
+def _begins_with_answer(form: Form, request: Any, reader: Reader, body: bytes) -> bool:
+    """Whether the first of several objects is an answer by itself: then they are no pieces, and nobody knows which."""
+    found = Values().feed(body[:MOST_LOOKED_AT].removeprefix(codecs.BOM_UTF8))
+    if len(found) < _SEVERAL:
+        return False
+    try:
+        form.check(request, reader.whole(found[0]))
+    except MalformedAnswer:
+        return False
+    return True
 
 
 async def _assemble(assembler: Assembler, reader: Reader, answer: Answer) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any, Final, Protocol
 
 import httptools
@@ -14,6 +15,8 @@ MAX_HEAD_BYTES: Final = 64 * 1024
 HANG_UP_SECONDS: Final = 0.25
 STALE_SECONDS: Final = 1.0
 """A kept connection that had ended before a request shows it within the way there and back."""
+_CODINGS: Final = re.compile(rb"gzip|compress|deflate|br\b|zstd|dcb|dcz|aws-chunked|exi")
+"""The content codings there are (IANA's registry); servers write `none`, or an alphabet's name, where none is meant."""
 
 _DEAF: Final = httptools.HttpResponseParser(object())
 """Of connections that are closed: it calls nobody, and is not called."""
@@ -269,7 +272,7 @@ class Connection(asyncio.Protocol):
         # A copy: trailers, which nobody reads, still come in.
         self.headers = headers = {name.lower(): value for name, value in self._fields.items()}
         self._has_length = b"content-length" in headers or b"chunked" in headers.get(b"transfer-encoding", b"").lower()
-        if headers.get(b"content-encoding", b"identity") != b"identity":
+        if b"content-encoding" in headers and _CODINGS.search(headers[b"content-encoding"].lower()):
             self._fail(UpstreamFault("invalid_response", "the answer is encoded although identity was asked for"))
             return
         self.has_head = True

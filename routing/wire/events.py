@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 
@@ -13,12 +14,24 @@ DONE: Final = b"data: [DONE]\n\n"
 KEEP_ALIVE: Final = b": keep-alive\n\n"
 _FIELDS: Final = frozenset((b"data", b"event", b"id", b"retry", b""))
 _FAILURES: Final = frozenset((b"error", b"failure", b"exception", b"fatal"))
-"""Names of events."""
+_SIGNS_OF_LIFE: Final = frozenset(
+    (b"ping", b"heartbeat", b"keepalive", b"keep-alive", b"keep_alive", b"open", b"start", b"connected")
+)
+"""Names of events; of what stands in these, words mean nothing."""
+_ENDS: Final = frozenset((b"done", b"end", b"complete", b"completed"))
+"""The same, of events that say no more than that."""
+_WITH_MEANING: Final = _FAILURES | _SIGNS_OF_LIFE | _ENDS
+_PING: Final = b": ping"
+_DONE: Final = b"[DONE]"
 _BLANK: Final = b" \t\r\n\x1e"
 """U+001E begins an object in a text sequence (RFC 7464)."""
+_BEFORE: Final = _BLANK + codecs.BOM_UTF8
 _AROUND: Final = b" \t\r\n\0" + bytes(range(128, 256))
 """What may stand around a field's name: of servers in C, what ends their string; marks in whatever encoding."""
 _MOST_NOISE: Final = 2000
+_NO_KINDS: Final = re.compile(rb"(?!)")
+_TYPED: Final = b'{"type"'
+"""How nearly all servers begin the objects whose events have names."""
 
 
 class Comment(bytes):
@@ -48,8 +61,10 @@ class EventParser:
     """As long as it is no stream of events yet."""
     _values: Values | None = None
 
-    def __init__(self) -> None:
+    def __init__(self, kinds: re.Pattern[bytes] = _NO_KINDS) -> None:
+        """`kinds`: the names of events that are the `type` of their object, where it does not say one itself."""
         self._rest = bytearray()
+        self._kinds = kinds
 
     def feed(self, data: bytes) -> list[bytes]:
         """The data of each event that is complete now; comments come as `Comment`. Raises EventTooLarge.
@@ -63,7 +78,9 @@ class EventParser:
         if not self._rest and data.endswith(b"\n\n") and data.find(b"\r") < 0:
             if data.startswith(b"data: ") and data.find(b"\n") == len(data) - 2:  # one event, as most pieces are
                 return [data[6:-2]]
-            return _read_blocks(data[:-2].split(b"\n\n"))  # a blank line in front, if CRLF was cut, means nothing
+            return _read_blocks(
+                data[:-2].split(b"\n\n"), self._kinds
+            )  # a blank line in front, if CRLF was cut, means nothing
         seen = max(0, len(self._rest) - 1)
         self._rest += self._with_line_feeds(data)
         end = self._rest.rfind(b"\n\n", seen)
@@ -73,7 +90,7 @@ class EventParser:
             return []
         blocks = bytes(self._rest[:end]).split(b"\n\n")
         del self._rest[: end + 2]
-        return _read_blocks(blocks)
+        return _read_blocks(blocks, self._kinds)
 
     def _without_mark(self, data: bytes) -> bytes:
         """The beginning without a byte order mark, of which there may be one (section 9.2.6), in whatever pieces."""
@@ -84,7 +101,7 @@ class EventParser:
         if len(data) < len(codecs.BOM_UTF8) and codecs.BOM_UTF8.startswith(data):
             self._rest += data
             return b""
-        said = data.removeprefix(codecs.BOM_UTF8).lstrip(_BLANK)
+        said = after_marks(data)
         if opens_json(said):
             self._values = Values()
         else:
@@ -117,25 +134,30 @@ class EventParser:
         if self._values is not None and (begun := self._values.finish()):
             return [begun]
         rest, self._rest = bytes(self._rest).rstrip(b"\n"), bytearray()
-        return _read_blocks([rest]) if rest else []
+        return _read_blocks([rest], self._kinds) if rest else []
 
 
 def opens_json(data: bytes) -> bool:
     """Whether this is the beginning of an object or a list, or of one in a text, as no event's is."""
-    return data.removeprefix(codecs.BOM_UTF8).lstrip(_BLANK).startswith((b"{", b"[", b'"'))
+    return after_marks(data).startswith((b"{", b"[", b'"'))
 
 
-def _read_blocks(blocks: Iterable[bytes]) -> list[bytes]:
+def after_marks(data: bytes) -> bytes:
+    """The data without the byte order marks and blanks before it, in whatever order."""
+    return data.lstrip(_BEFORE)
+
+
+def _read_blocks(blocks: Iterable[bytes], kinds: re.Pattern[bytes]) -> list[bytes]:
     events: list[bytes] = []
     for block in blocks:
         if block.startswith(b"data: ") and block.find(b"\n") < 0:
             events.append(block[6:])
         elif block:
-            events += _read_lines(block)
+            events += _read_lines(block, kinds)
     return events
 
 
-def _read_lines(block: bytes) -> list[bytes]:
+def _read_lines(block: bytes, kinds: re.Pattern[bytes]) -> list[bytes]:
     """What a block says. A field's name may have blanks around it: by the book it would be another's, and lost."""
     # A mark where two streams were joined is none of the event's.
     lines = block.removeprefix(codecs.BOM_UTF8).split(b"\n")
@@ -144,19 +166,46 @@ def _read_lines(block: bytes) -> list[bytes]:
     data = [value.removeprefix(b" ") for name, value in fields if name == b"data"]
     if len(data) == 1 and data[0].rstrip() == b"{":  # written over lines, of which the first alone has a name
         data = [b"\n".join([*data, *_unnamed(lines, fields)])]
-    if any(name == b"event" and value.strip().lower() in _FAILURES for name, value in fields):
-        return [*comments, Failure(b"\n".join(data))]
+    event = next((value.strip().lower() for name, value in fields if name == b"event"), b"")
+    if event in _WITH_MEANING and (said := _said_by_name(event, data)) is not None:
+        return [*comments, *said]
+    if event and len(data) == 1 and not data[0].startswith(_TYPED) and kinds.fullmatch(event):
+        return [*comments, _with_kind(event, data[0])]
     if len(data) > 1 and all(map(_is_whole, data)):  # the blank lines between were left out
         return [*comments, *data]
     if data:
         return [*comments, b"\n".join(data)]
-    noise = next(filter(bytes.strip, _unnamed(lines, fields)), None)
-    return comments if noise is None else [*comments, Noise(noise[:_MOST_NOISE])]
+    others = list(filter(bytes.strip, _unnamed(lines, fields)))
+    objects = [line for line in others if _begins_object(line) and _is_whole(line.strip())]
+    if objects:  # whose name was left out
+        return [*comments, *objects]
+    return [*comments, Noise(others[0][:_MOST_NOISE])] if others else comments
 
 
 def _unnamed(lines: list[bytes], fields: list[tuple[bytes, bytes]]) -> Iterator[bytes]:
     """The lines that are no fields."""
     return (line for line, (name, _value) in zip(lines, fields, strict=True) if name not in _FIELDS)
+
+
+def _said_by_name(event: bytes, data: list[bytes]) -> list[bytes] | None:
+    """What an event says by its name; None where its data say it."""
+    if event in _FAILURES:
+        return [Failure(b"\n".join(data))]
+    if any(_begins_object(each) and each.strip() != b"{}" for each in data):
+        return None
+    return [_DONE] if event in _ENDS else [Comment(_PING)]
+
+
+def _begins_object(data: bytes) -> bool:
+    return data.lstrip().startswith(b"{")
+
+
+def _with_kind(kind: bytes, data: bytes) -> bytes:
+    """The object with this `type` in front, which its own, wherever it stands, overrides: the last one counts."""
+    if not _begins_object(data):
+        return data
+    rest = data.lstrip()[1:].lstrip()
+    return b'{"type":"%b"%b%b' % (kind, b"" if rest.startswith(b"}") else b",", rest)
 
 
 def _is_whole(data: bytes) -> bool:

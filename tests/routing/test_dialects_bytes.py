@@ -559,6 +559,73 @@ WHOLE_RESPONSES: Final[dict[str, tuple[Any, Said]]] = {
 
 # --- tests -----------------------------------------------------------------------------------------------------------
 
+
+def named(*said: dict[str, Any]) -> bytes:
+    """Events whose kind stands in their names alone."""
+    return b"".join(
+        b"event: %b\ndata: %b\n\n"
+        % (each["type"].encode(), orjson.dumps({name: value for name, value in each.items() if name != "type"}))
+        for each in said
+    )
+
+
+ANTHROPICS.update(
+    {
+        "A: kinds in the events' names alone": (named(*MESSAGE), Said()),
+        "A: a block that says nothing of itself": (
+            events(begins(), {"type": "content_block_start", "index": 0}, *MESSAGE[2:]),
+            Said(),
+        ),
+        "A: a comma behind the last member": (events(*(json.dumps(each)[:-1] + ",}" for each in MESSAGE)), Said()),
+        "A: words between": (within({"message": "still at it"}), Said()),
+        "A: no last event": (events(*MESSAGE[:-1]), Said()),
+        "B: the reason under other names": (
+            events(*MESSAGE[:5], {**ends(), "delta": {"stopReason": "max_tokens"}}, STOP),
+            CUT,
+        ),
+        "B: the reason under chat's name": (
+            events(*MESSAGE[:5], {**ends(), "delta": {"finish_reason": "length"}}, STOP),
+            CUT,
+        ),
+        "D: kinds in the events' names alone": (
+            named(begins(), opens(0, **TOOL), piece('{"a":1}'), closes(), ends("tool_use"), STOP),
+            CALL,
+        ),
+    }
+)
+GOOGLES.update(
+    {
+        "A: a comma behind the last member": (events(*(json.dumps(each)[:-1] + ",}" for each in CHUNKS)), Said()),
+        "A: words between": (events(HELLO, {"message": "still at it"}, THERE, LAST), Said()),
+        "B: a prompt that was blocked, with underscores": (
+            events({"prompt_feedback": {"block_reason": "SAFETY"}, "usageMetadata": {"promptTokenCount": 100}}),
+            Said("", "content_filter", usage=Usage(input=100)),
+        ),
+        "C: no prompt, but the total": (counted({"candidatesTokenCount": 10, "totalTokenCount": 110}), Said()),
+        "C: a prompt that the end forgets": (
+            events(
+                {**HELLO, "usageMetadata": {**COUNTS, "candidatesTokenCount": 1, "totalTokenCount": 101}},
+                THERE,
+                {**NOTHING, "usageMetadata": {"candidatesTokenCount": 10, "totalTokenCount": 110}},
+            ),
+            Said(),
+        ),
+        "D: Anthropic's name for arguments": (called({"name": "f", "input": {"a": 1}}), CALL),
+        "D: Cohere's name for them": (called({"name": "f", "parameters": {"a": 1}}), CALL),
+    }
+)
+RESPONSES.update(
+    {
+        "A: kinds in the events' names alone": (named(*STREAM), Said()),
+        "A: an end that says nothing": (events(*STREAM[:-1], {**told("completed"), "usage": USED}), Said()),
+        "A: an end that is null": (events(*STREAM[:-1], told("completed", response=None, usage=USED)), Said()),
+        "A: beginnings that are null": (
+            events(*STREAM[:2], told("output_item.added", item=None), at("content_part.added", part=None), *STREAM[4:]),
+            Said(),
+        ),
+        "A: a comma behind the last member": (events(*(json.dumps(each)[:-1] + ",}" for each in STREAM)), Said()),
+    }
+)
 STREAMS: Final = {
     **{f"anthropic, {name}": ("anthropic", *case) for name, case in ANTHROPICS.items()},
     **{f"gemini, {name}": ("gemini", *case) for name, case in GOOGLES.items()},
@@ -607,12 +674,21 @@ BROKEN: Final[dict[str, tuple[str, bytes]]] = {
     "anthropic, an empty name": ("anthropic", calling(piece("{}"), name="")),
     "anthropic, a place that is none": ("anthropic", events(begins(), opens([1]))),
     "anthropic, no end": ("anthropic", events(*MESSAGE[:4])),
+    "anthropic, words behind, and no reason": (
+        "anthropic",
+        events(*MESSAGE[:4], {"message": WORDS}, end=b"data: [DONE]\n\n"),
+    ),
+    "anthropic, a line behind, and no reason": (
+        "anthropic",
+        events(*MESSAGE[:4], b"worker limit\n\n", end=b"data: [DONE]\n\n"),
+    ),
     "gemini, STOP before a text that is cut": ("gemini", events(NOTHING, HELLO)),
     "gemini, STOP beside a thought, and a text that is cut": (
         "gemini",
         events(chunk(candidate({"text": "hm", "thought": True}, finishReason="STOP")), HELLO),
     ),
     "gemini, an error beside a candidate": ("gemini", events({**HELLO, "error": {"message": "no"}}, LAST)),
+    "gemini, words behind, and no reason": ("gemini", events(HELLO, {"message": WORDS}, end=b"data: [DONE]\n\n")),
     "gemini, parts that are none": ("gemini", events(chunk({"content": {"parts": [5]}}), LAST)),
     "gemini, a call that is none": ("gemini", called("f")),
     "gemini, a call without a name": ("gemini", called({"name": "", "args": {}})),

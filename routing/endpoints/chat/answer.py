@@ -27,7 +27,7 @@ WRAPPING: Final = frozenset(
 THOUGHTS: Final = frozenset(("reasoning_content", "reasoning", "reasoning_details", "thinking", "thinking_blocks"))
 """Members that hold what was thought; some servers say it under two names."""
 FINISH_REASONS: Final = frozenset(("stop", "length", "tool_calls", "content_filter", "function_call"))
-_GOOD_ENDS: Final = frozenset(("stop", "tool_calls", "function_call"))
+GOOD_ENDS: Final = frozenset(("stop", "tool_calls", "function_call"))
 _NEVER_NULL: Final = frozenset(("tool_calls", "function_call", "annotations"))
 _FORMED: Final = _NEVER_NULL | {"audio"}
 """Members of a whole message whose form the schema prescribes, and upstreams have their own of."""
@@ -109,7 +109,7 @@ def reason_beside(reason: str, called: str) -> str:
     Google's compatible endpoint says `stop` behind calls, and some servers `tool_calls` where there is none: clients
     go by the word.
     """
-    return called if reason in _GOOD_ENDS else reason
+    return called if reason in GOOD_ENDS else reason
 
 
 def estimate_strings(value: Any) -> int:

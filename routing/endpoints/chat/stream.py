@@ -14,6 +14,7 @@ import orjson
 from routing.endpoints.base import Bill, Head
 from routing.endpoints.chat.answer import (
     FINISH_REASONS,
+    GOOD_ENDS,
     THOUGHTS,
     WRAPPING,
     complete_logprobs,
@@ -95,13 +96,21 @@ class ChatRelay:
 
     @property
     def is_complete(self) -> bool:
-        """Every choice has its finish reason, or the upstream said that it is done and no tool call is cut."""
-        if len(self._finished) >= self._choices:
-            return True
-        has_answered = self._deltas > self._thoughts or bool(self._finished)
-        return self.is_done and has_answered and all(map(self._is_whole, self._begun - self._finished.keys()))
+        """Every choice has its finish reason, or the upstream said that it is done and no tool call is cut.
 
-    def _is_whole(self, index: int) -> bool:
+        A good reason beside a call that is not whole may be in every chunk of its server's: then only the end is one.
+        """
+        if len(self._finished) >= self._choices:
+            return self.is_done or all(map(self.has_whole_calls, self._called_well()))
+        has_answered = self._deltas > self._thoughts or bool(self._finished)
+        return self.is_done and has_answered and all(map(self.has_whole_calls, self._begun - self._finished.keys()))
+
+    def _called_well(self) -> list[int]:
+        """The choices with calls that have come to a good end."""
+        return [index for index in self._calls if self._finished.get(index) in GOOD_ENDS]
+
+    def has_whole_calls(self, index: int) -> bool:
+        """Whether no call of a choice is cut."""
         return all(scan.is_whole for scan in self._calls.get(index, {}).values())
 
     def relay(self, chunk: dict[str, Any]) -> bytes:

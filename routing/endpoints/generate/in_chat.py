@@ -12,7 +12,7 @@ import orjson
 
 from billing.kinds import Usage
 from routing.endpoints.base import Assembler, Bill, Head, Needs, Relay
-from routing.endpoints.chat.answer import check_answer, estimate_output
+from routing.endpoints.chat.answer import GOOD_ENDS, check_answer, estimate_output
 from routing.endpoints.chat.assembler import ChatAssembler
 from routing.endpoints.chat.carried import CarriedRelay, refuse_older_form
 from routing.endpoints.chat.stream import pieces_of, words_of
@@ -28,6 +28,7 @@ _REASONS: Final = {"length": "MAX_TOKENS", "content_filter": "SAFETY"}
 """By chat's finish reason; every other is a good end."""
 _STOP: Final = "STOP"
 _DATA: Final = "data:"
+_NO_BREAKS: Final = str.maketrans("\r\n", "  ")
 
 
 class InChat:
@@ -76,6 +77,10 @@ class InChatRelay(CarriedRelay):
         self._calls: dict[int, ChatAssembler] = {}
         """By choice, its tool calls as far as they have come."""
 
+    @property
+    def is_complete(self) -> bool:
+        return super().is_complete and all(map(self._chat.has_whole_calls, self._calls))
+
     def relay(self, chunk: dict[str, Any]) -> bytes:
         self._chat.relay(chunk)
         candidates = [self._candidate(choice) for choice in chunk["choices"]]
@@ -89,8 +94,8 @@ class InChatRelay(CarriedRelay):
             calls = self._calls.setdefault(index, ChatAssembler(1))
             calls.add({"choices": [{"index": 0, "delta": {"tool_calls": delta["tool_calls"]}}]})
         parts = _parts(delta, shows=self._shows_thoughts)
-        if reason is not None:
-            parts += self._called(index, is_cut=reason == "length")
+        if reason is not None and (reason not in GOOD_ENDS or self._chat.has_whole_calls(index)):
+            parts += self._called(index, is_cut=reason not in GOOD_ENDS)
         if not parts and reason is None:
             return None
         return _with_end({"content": {"role": "model", "parts": parts}, "index": index}, choice)
@@ -183,10 +188,14 @@ def _call_parts(message: Mapping[str, Any], *, is_cut: bool) -> list[dict[str, A
 
 
 def _arguments(text: Any) -> Any:
-    """The object, byte by byte as it came; None where there is none."""
+    """The object, digit by digit as it came; None where there is none.
+
+    Its line breaks go, which would end a line of an event: in JSON none stands within a text.
+    """
     if not text or (type(text) is str and not text.strip()):
         return {}
     try:
-        return orjson.Fragment(text) if type(text) is str and type(orjson.loads(text)) is dict else None
+        is_object = type(text) is str and type(orjson.loads(text)) is dict
     except orjson.JSONDecodeError:
         return None
+    return orjson.Fragment(text.translate(_NO_BREAKS)) if is_object else None

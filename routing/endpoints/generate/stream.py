@@ -71,7 +71,10 @@ class Ends:
             self.hold({"index": index, "content": {"role": "model", "parts": []}, "finishReason": reason})
 
     def hold(self, candidate: dict[str, Any]) -> None:
-        self._last[candidate["index"]] = candidate
+        """Ends a candidate with this, or adds what it says to its end."""
+        before = self._last.setdefault(candidate["index"], candidate)
+        if before is not candidate:
+            before["content"]["parts"] += candidate["content"]["parts"]
 
     def closing(self, bill: Bill, explanation: Any) -> bytes:
         """The last chunk: the ends, and the usage."""

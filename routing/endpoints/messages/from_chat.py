@@ -12,6 +12,7 @@ from typing import Any, Final
 import orjson
 
 from routing.endpoints.base import Bill, Head, to_json
+from routing.endpoints.chat.answer import GOOD_ENDS
 from routing.endpoints.chat.carried import refuse_older_form
 from routing.endpoints.messages import events
 from routing.endpoints.messages.answer import public_usage
@@ -262,8 +263,13 @@ class InChatRelay:
 
     @property
     def is_complete(self) -> bool:
-        """There is a finish reason, or the upstream said that it is done, something was said and no call is cut."""
-        return self._ended is not None or (self.is_done and self._has_said and self._blocks.are_whole)
+        """There is a finish reason, or the upstream said that it is done, something was said and no call is cut.
+
+        A good reason beside a call that is not whole may be in every chunk of its server's: then only the end is one.
+        """
+        if self._ended is not None:
+            return self.is_done or self._blocks.are_whole or self._ended["finish_reason"] not in GOOD_ENDS
+        return self.is_done and self._has_said and self._blocks.are_whole
 
     def relay(self, chunk: dict[str, Any]) -> bytes:
         out = [] if self._has_begun else [self._begin()]

@@ -6,6 +6,7 @@ cannot be read as JSON, carries an error, or says that the answer failed, ends i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import cached_property
 from types import MappingProxyType
@@ -33,6 +34,7 @@ _DONE: Final = b"[DONE]"
 _MOST_DONE_BYTES: Final = 16
 _BRINGS: Final = frozenset(("content_block_start", "content_block_delta"))
 _BEDROCKS: Final = "amazon-bedrock-invocationMetrics"
+_KINDS: Final = re.compile(rb"message_(?:start|delta|stop)|content_block_(?:start|delta|stop)")
 _PING: Final = Comment(b": ping")
 _FAR_AWAY: Final = {"NaN": None, "Infinity": None, "-Infinity": None}
 _MOST_HALVES: Final = 128
@@ -56,6 +58,9 @@ class AnthropicReader:
     """The reason why the answer ended has come."""
     _has_begun = False
     _noise = b""
+    """The first words that were no part of an answer, before anything was."""
+    _late_words = b""
+    """The same behind what was."""
 
     def __init__(self, remark: str = "") -> None:
         self.remark = remark
@@ -70,7 +75,7 @@ class AnthropicReader:
 
     @cached_property
     def _parser(self) -> EventParser:
-        return EventParser()
+        return EventParser(_KINDS)
 
     @cached_property
     def _places(self) -> Places:
@@ -99,15 +104,29 @@ class AnthropicReader:
                 elif type(event) is Failure:
                     self._fail(event)
                 else:
-                    self._noise = self._noise or event
+                    self._note_words(event)
                     refuse_noise(event)
-            if data is None and self._noise and not self._has_begun:
-                raise_noise(self._noise)
+            if data is None or self._late_words:
+                self._refuse_words(events, is_over=data is None)
         except MalformedAnswer as error:
             events.append(self._broken(str(error)))
         except EventTooLarge:
             events.append(self._broken("an event is too large"))
         return events
+
+    def _refuse_words(self, events: list[Event], *, is_over: bool) -> None:
+        """Raises MalformedAnswer where words came and nothing else, or behind what has no end but OpenAI's."""
+        if is_over and self._noise and not self._has_begun:
+            raise_noise(self._noise)
+        if self._late_words and events and events[-1] is END and not self._is_stopped:
+            events.pop()
+            raise_noise(self._late_words, "the answer has no end, but")
+
+    def _note_words(self, words: bytes) -> None:
+        if self._has_begun:
+            self._late_words = self._late_words or words
+        else:
+            self._noise = self._noise or words
 
     def _fail(self, data: bytes) -> NoReturn:
         value = loose.strictly(data)
@@ -128,6 +147,8 @@ class AnthropicReader:
             return []
         kind = text_of(event.get("type"))
         canonical(event, self._places)
+        if kind == "content_block_start" and event.get("content_block") is None:
+            return []  # its deltas say what it is
         if kind in _BRINGS:
             self.is_partial = self.usage is not None
             self._has_begun = True
@@ -151,8 +172,8 @@ class AnthropicReader:
             return
         if type(event.get("choices")) is list and event["choices"]:
             raise MalformedAnswer("chunks of chat came where Anthropic's events should")
-        if not self._noise and text_of(error_in(event).get("message")):
-            self._noise = orjson.dumps(event)  # its words: nothing else may come
+        if text_of(error_in(event).get("message")):
+            self._note_words(orjson.dumps(event))
 
     def show(self, event: dict[str, Any]) -> list[Event]:
         """The event as it goes on, and what was held back before it."""

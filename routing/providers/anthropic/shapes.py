@@ -19,6 +19,7 @@ _KINDS: Final = {"text": "text_delta", "partial_json": "input_json_delta", "thin
 """Of a delta that does not say its own, by its member."""
 _TEXTS: Final = {"text": "text", "thinking": "thinking"}
 """Of a block, by its kind: the member that is one."""
+_REASONS: Final = ("stop_reason", "stopReason", "finish_reason")
 _MOST_DIGITS: Final = 6
 
 
@@ -56,8 +57,13 @@ def canonical(event: dict[str, Any], places: Places) -> None:
             event["delta"] = _delta_of(event.get("delta"))
         elif kind == "content_block_start" and type(event.get("content_block")) is dict:
             _complete_block(event["content_block"])
-    elif kind == "message_delta" and type(event.get("delta")) is not dict:
-        event["delta"] = {name: event.pop(name) for name in ("stop_reason", "stop_sequence") if name in event}
+    elif kind == "message_delta":
+        if type(event.get("delta")) is not dict:
+            event["delta"] = {name: event.pop(name) for name in (*_REASONS, "stop_sequence") if name in event}
+        delta = event["delta"]
+        for name in _REASONS[1:]:
+            if name in delta:
+                delta["stop_reason"] = delta.get("stop_reason") or delta.pop(name)
 
 
 def _delta_of(delta: Any) -> Any:

@@ -67,8 +67,8 @@ class GenerateReader(OpenAIReader):
         canonical(value)
         has_usage, is_over = self._take(value), self._note_ends(value)
         says = any(map(_says_something, value["candidates"])) or bool(blocked(value))
-        if not says and not self._noise and text_of(error_in(value).get("message")):
-            self._noise = data
+        if not says and text_of(error_in(value).get("message")):
+            self._note_words(data)
         if has_usage:
             self.is_partial = not is_over
         elif says and self.usage is not None:

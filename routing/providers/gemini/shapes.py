@@ -20,6 +20,9 @@ _OF_PARTS: Final = {
     "inline_data": "inlineData",
     "thought_signature": "thoughtSignature",
 }
+_OF_FEEDBACK: Final = {"block_reason": "blockReason"}
+_ARGUMENTS: Final = ("arguments", "input", "parameters")
+"""Other vendors' names of a call's arguments."""
 _REASONS: Final = (
     "FINISH_REASON_UNSPECIFIED", "STOP", "MAX_TOKENS", "SAFETY", "RECITATION", "OTHER", "LANGUAGE", "BLOCKLIST",
     "PROHIBITED_CONTENT", "SPII", "MALFORMED_FUNCTION_CALL",
@@ -31,6 +34,8 @@ _MOST_DIGITS: Final = 4
 def canonical(value: dict[str, Any]) -> None:
     """Brings an answer, or a chunk, into the shape, in place; what is of no shape stays, and is found out later."""
     _rename(value, _OF_ANSWERS)
+    if type(value.get("promptFeedback")) is dict:
+        _rename(value["promptFeedback"], _OF_FEEDBACK)
     candidates = value.get("candidates")
     if type(candidates) is dict:
         candidates = value["candidates"] = [candidates] if candidates else []
@@ -84,11 +89,15 @@ def _parts_of(parts: Any) -> Any:
 
 
 def _complete_call(call: dict[str, Any]) -> None:
-    """Arguments under OpenAI's name, or as a text; raises MalformedAnswer for what are none, or without a name."""
+    """Arguments under another vendor's name, or as a text.
+
+    Raises MalformedAnswer for what are none, and for a call without a name.
+    """
     if type(call.get("name")) is not str or not call["name"]:
         raise MalformedAnswer("a function call without a name")
-    if "arguments" in call:
-        call.setdefault("args", call.pop("arguments"))
+    for name in _ARGUMENTS:
+        if name in call:
+            call.setdefault("args", call.pop(name))
     if call.get("args", {}) is None:
         del call["args"]
     arguments = call.get("args")

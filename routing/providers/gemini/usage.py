@@ -35,7 +35,9 @@ def usage_of(reported: Any, before: Usage | None = None) -> Usage | None:
         return None
     prompt, brought, answer, thoughts, total, cached = (count or 0 for count in counts)
     input_, output = prompt + brought, answer + thoughts
-    if thoughts == 0 and total > input_ + output:  # told by their sum alone
+    if input_ == 0 and before is None and output and "promptTokenCount" not in reported:
+        input_ = max(total - output, 0)
+    elif thoughts == 0 and total > input_ + output and (input_ or before is None):  # told by their sum alone
         output = total - input_
     if input_ == 0 and before is not None:
         return msgspec.structs.replace(before, output=output, reasoning=thoughts) if output >= before.output else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NoReturn
 
 from routing.providers.base import MalformedAnswer
@@ -16,19 +16,25 @@ _ALL_WELL: Final = frozenset(
 )  # fmt: skip
 _WORDS: Final = (
     "error", "errors", "error_msg", "error_message", "errorMessage", "detail", "fault", "exception", "__type", "Error",
+    "ErrorMsg",
 )  # fmt: skip
-"""Members that nobody has who is well: FastAPI's `detail`, AWS's `__type`, Cloudflare's `errors`, Baidu's."""
+"""Members that nobody has who is well: FastAPI's `detail`, AWS's `__type`, Cloudflare's `errors`, Baidu's and more."""
 _SAYS: Final = frozenset(("message", "msg", "Message", "text", "status_msg", "reason", "title", "sid"))
 """What stands beside a code that means a failure; a code alone may be anything."""
+_SAID: Final = ("content", "text", "tool_calls", "function_call", "reasoning_content", "reasoning", "refusal", "audio")
 _INSIDE: Final = ("base_resp", "header", "Response", "data", "result", "response", "output")
 """Objects in which a failure stands: MiniMax's, Spark's, Tencent's, and envelopes."""
+
+
+SIGNS: Final = frozenset((*_WORDS, *_CODES, "base_resp", "success")) - {"status"}
+"""What stands beside choices that say nothing where the answer has failed; a status is in every chunk of some."""
 
 
 def says_failure(value: Mapping[str, Any]) -> bool:
     """Whether an object without choices says that the answer failed."""
     if value.get("object") == "error" or value.get("type") == "error" or value.get("success") is False:
         return True
-    if any(value.get(name) for name in _WORDS):
+    if any(is_error(value.get(name)) for name in _WORDS):
         return True
     if any(type(value.get(name)) is dict and says_failure(value[name]) for name in _INSIDE):
         return True
@@ -43,6 +49,17 @@ def _is_bad(code: Any) -> bool:
     if type(code) is int:
         return code not in (0, 200, 20000)
     return code is False or (type(code) is str and code.strip().lower() not in _ALL_WELL)
+
+
+def refuse_silence(answer: Mapping[str, Any], choices: Sequence[Any]) -> None:
+    """Raises MalformedAnswer if no choice says a word, and what stands beside them is a failure (MiniMax, Tencent)."""
+    if not any(map(_speaks, choices)) and says_failure(answer):
+        raise_failure(answer)
+
+
+def _speaks(choice: Any) -> bool:
+    said = (choice.get("delta") or choice.get("message") or choice) if type(choice) is dict else choice
+    return any(said.get(name) for name in _SAID) if type(said) is dict else bool(said)
 
 
 def is_error(error: Any) -> bool:
@@ -65,10 +82,10 @@ def refuse_words(answer: Mapping[str, Any], *members: str) -> None:
         raise MalformedAnswer(f"no answer came, but: {words[:300]}")
 
 
-def raise_noise(line: bytes) -> NoReturn:
-    """No event came, but something did: an upstream that answers in another form says why there."""
+def raise_noise(line: bytes, what: str = "no events came, but") -> NoReturn:
+    """No event came, or no end did, but something else: an upstream that answers in another form says why there."""
     words = text_of(error_in(loose.strictly(line)).get("message")) or line.decode("utf-8", "replace")
-    raise MalformedAnswer(f"no events came, but: {words[:300]}")
+    raise MalformedAnswer(f"{what}: {words[:300]}")
 
 
 def refuse_noise(line: bytes) -> None:

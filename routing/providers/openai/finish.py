@@ -20,7 +20,7 @@ _EQUALS: Final[dict[str, str]] = {
          "model_length", "token_limit", "max_completion_tokens", "model_context_window_exceeded", "context_length",
          "context_length_exceeded", "truncated", "length_capped", "token_limit_reached", "context_window_exceeded",
          "incomplete", "max_token_limit", "output_limit", "error_limit", "token_limit_exceeded", "max_tokens_reached",
-         "max_tokens_exceeded", "output_truncated"),
+         "max_tokens_exceeded", "output_truncated", "tokens_exhausted", "partial"),
         "length",
     ),
     **dict.fromkeys(
@@ -29,7 +29,7 @@ _EQUALS: Final[dict[str, str]] = {
     **dict.fromkeys(
         ("content_filtered", "error_toxic", "filtered", "filter", "safety", "recitation", "blocklist",
          "prohibited_content", "spii", "image_safety", "language", "sensitive", "refusal", "guardrail_intervened",
-         "guardrails", "moderation", "flagged", "blocked", "risk", "violation"),
+         "guardrails", "moderation", "flagged", "blocked", "risk", "violation", "data_inspection_failed"),
         "content_filter",
     ),
 }  # fmt: skip
@@ -40,14 +40,16 @@ _FAILURES: Final = (
     "error", "fail", "abort", "cancel", "timeout", "timed_out", "interrupt", "insufficient_system_resource",
     "malformed", "unexpected", "overload", "exception", "crash", "connect", "rate_limit", "killed", "unavailable",
     "preempt", "evict", "invalid", "memory", "lost", "died", "deadline", "internal", "broken", "terminated", "shutdown",
-    "quota", "time_limit", "oom", "expired",
+    "quota", "time_limit", "oom", "expired", "time_out", "max_time", "gateway", "dead", "stall", "dropped", "shutting",
+    "panic", "fatal", "incomplete_", "exhausted", "retry",
 )  # fmt: skip
 """Parts of words that say the answer is not whole."""
 _PARTS: Final = {
-    "length": ("length", "max_token", "maxtoken", "max_output", "max_context", "token_limit", "context_window",
-               "out_of_token", "truncat", "budget"),
+    "length": ("length", "max_", "maxtoken", "maximum", "limit", "context", "seq_len", "out_of_token", "truncat",
+               "budget"),
     "content_filter": ("filter", "safety", "prohibit", "blocked", "censor", "violat", "moderat", "guardrail",
-                       "sensitive"),
+                       "sensitive", "refus", "toxic", "policy", "unsafe", "harmful", "jailbreak", "armor", "risk",
+                       "inappropriate"),
 }  # fmt: skip
 """Parts of words nobody has listed that say as much as these."""
 _NOT_OF_A_WORD: Final = " .!;,"
@@ -80,6 +82,7 @@ def reason_elsewhere(choice: dict[str, Any]) -> Any:
     vLLM and others write the text that stopped it under `stop_reason`: only a word that is known is one.
     """
     said, details, stop = choice.pop("finishReason", None), choice.get("finish_details"), choice.get("stop_reason")
+    said = said or choice.get("done_reason")
     if said:
         return said
     if type(details) is dict:

@@ -64,8 +64,19 @@ _MODEL_WORDS: Final = frozenset(
     )
 )  # fmt: skip
 """The same for our route's name of the model: the tenant wrote another one."""
-_LOAD_WORDS: Final = frozenset(("overloaded", "serveroverloaded", "engineoverloaded", "serviceunavailable"))
+_LOAD_WORDS: Final = frozenset(
+    ("overloaded", "serveroverloaded", "engineoverloaded", "modeloverloaded", "serviceunavailable")
+)
 """The same for a server that is at its end, which is no fault of the content either."""
+
+_FLAGGED_WORDS: Final = frozenset(
+    (
+        "contentfilter", "contentpolicyviolation", "contentmoderation", "moderation", "moderationblocked",
+        "inputmoderation", "flagged", "contentflagged", "datainspectionfailed", "sensitivecontent", "contentblocked",
+    )
+)  # fmt: skip
+"""The same for words of the tenant's that are not let through, for which some say 403 (OpenRouter)."""
+_FLAGGED: Final = "flagged_input"
 
 _START: Final = r"\W{0,4}(?:error code: ?\d{3} ?[-:]? ?)?"
 _KEY_ENDS: Final = (
@@ -146,11 +157,19 @@ def meaning_of(
         return "not_here" if status == 413 or _TOO_LARGE.match(message) else "rest"
     if status in _CONTENT | {403} and (words & (_MODEL_WORDS | _LOAD_WORDS) or _MODEL_SENTENCE.match(begins)):
         return "retry"
+    if status == 403 and (words & _FLAGGED_WORDS or _is_flagged(error)):
+        return "content_refused"
     if status in {401, 403}:
         return "key_refused"
     if status in _CONTENT:
         return "key_refused" if words & _KEY_WORDS or _KEY_SENTENCE.match(begins) else "content_refused"
     return "rest" if status in _OVERLOAD and told else "retry"
+
+
+def _is_flagged(error: Mapping[str, Any]) -> bool:
+    """Whether OpenRouter quotes what of the request was not let through."""
+    metadata = error.get("metadata")
+    return type(metadata) is dict and _FLAGGED in metadata
 
 
 def _is_about_us(error: Mapping[str, Any]) -> bool:

@@ -111,7 +111,7 @@ def _join_parts(message: dict[str, Any], parts: list[Any]) -> None:
             )
             thought.append(text_of(inner))
         elif type(part) is dict:
-            text = part.get("text") or part.get("content")
+            text = part.get("text") or part.get("content") or _text_in(part.get("summary"))
             text = text_of(text.get("value") if type(text) is dict else text)
             (thought if text_of(part.get("type")) in _THOUGHT else said).append(text)
         elif part is not None:

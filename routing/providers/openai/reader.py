@@ -21,10 +21,12 @@ from routing.providers.base import END, End, Event, MalformedAnswer
 from routing.providers.openai import loose
 from routing.providers.openai.costs import told_cost
 from routing.providers.openai.failures import (
+    SIGNS,
     is_error,
     raise_failure,
     raise_noise,
     refuse_noise,
+    refuse_silence,
     refuse_words,
     says_failure,
 )
@@ -33,15 +35,19 @@ from routing.providers.openai.messages import complete_said, complete_whole, is_
 from routing.providers.openai.refusals import error_in, text_of
 from routing.providers.openai.repeats import Repeats
 from routing.providers.openai.shapes import (
+    AROUND,
     FAR_AWAY,
     PLACES,
+    REASONS,
     Several,
     choices_in,
     chunk_of,
+    is_end,
     object_in_body,
     objects_in,
     only_delta,
     only_object,
+    reason_beside,
     refuse_failed,
     set_reason,
     usage_elsewhere,
@@ -49,15 +55,16 @@ from routing.providers.openai.shapes import (
 )
 from routing.providers.openai.tools import ToolCalls, place_of
 from routing.providers.openai.usage import object_of, usage_of
-from routing.providers.openai.wrapped import unwrapped
+from routing.providers.openai.wrapped import ENVELOPES, unwrapped
 from routing.wire.events import Comment, EventParser, EventTooLarge, Failure
 
-_DONE: Final = b"[DONE]"
-_MOST_DONE_BYTES: Final = 16
-_ELSEWHERE: Final = frozenset((*PLACES, "x_groq", "error", "finish_reason"))
+_MOST_END_BYTES: Final = 20
+_ELSEWHERE: Final = frozenset((*PLACES, *AROUND, *REASONS, *SIGNS))
 _BESIDE: Final = _ELSEWHERE | {"usage"}
 """What may stand in a chunk beside its choices and is ours to read."""
-_BESIDE_DELTA: Final = frozenset(("error", "finishReason", "finish_details", "stop_reason", "tool_calls", "usage"))
+_BESIDE_DELTA: Final = frozenset(
+    ("error", "finishReason", "finish_details", "stop_reason", "done_reason", "tool_calls", "usage")
+)
 """What may stand in a choice beside its delta and belongs elsewhere."""
 _USUAL: Final = len(("index", "delta", "finish_reason"))
 _THOUGHTS: Final = frozenset(("reasoning_content", "reasoning", "reasoning_details", "thinking", "thinking_blocks"))
@@ -82,9 +89,11 @@ class OpenAIReader:
     remark = ""
     _totals = 0
     _noise = b""
-    """The first line that was no field of an event."""
+    """The first words that were no part of an answer, before anything was."""
+    _late_words = b""
+    """The same behind what was."""
     _doubted: frozenset[int] = frozenset()
-    """Choices whose `stop` may be no end: it stood beside their first text, or beside more than one."""
+    """Choices whose reason may be no end: it stood beside their first text, or more than one, or within a call."""
     _has_begun = False
     _has_said = False
     """A delta brought something beside thoughts."""
@@ -153,7 +162,7 @@ class OpenAIReader:
                 if again is not None:
                     self.is_partial = self.usage is not None
                     events.append(again)
-                elif len(event) <= _MOST_DONE_BYTES and without_name(event) == _DONE:
+                elif len(event) <= _MOST_END_BYTES and is_end(event):
                     self._say_rest(events)
                     events.append(END)
                     break
@@ -175,8 +184,13 @@ class OpenAIReader:
     def _say_rest(self, events: list[Event]) -> None:
         """What was held back, where nothing came behind it but the end; raises MalformedAnswer as `finish` does."""
         self.finish(events)
+        if self._late_words and not self.is_finished:
+            raise_noise(self._late_words, "the answer has no end, but")
         for index, calls in self._calls.items():
-            if index not in self._finished and (held := calls.held()):
+            if index in self._finished:
+                continue
+            calls.refuse_nameless()
+            if held := calls.held():
                 events.append(self.own_chunk(index, {"tool_calls": held}, None))
         if self._early is not None and not self._has_said:
             events.append(self.own_chunk(self._early, {}, "stop"))
@@ -211,8 +225,8 @@ class OpenAIReader:
             refuse_noise(event)
 
     def _note_noise(self, line: bytes) -> None:
-        if not self._noise:
-            self._noise = line
+        if not (self._noise or self._late_words):
+            self._note_words(line)
             self.remark = self.remark or f"a line that is no event's: {line[:60].decode('utf-8', 'replace')!r}"
 
     def _broken(self, error: str) -> End:
@@ -265,12 +279,19 @@ class OpenAIReader:
         if str(chunk.get("object", "")).startswith("chat.completion") or "prompt_filter_results" in chunk:
             return True
         self.note_usage(chunk, is_total=True)
-        for name in ("metadata", "meta"):
+        for name in ENVELOPES:
             if type(chunk.get(name)) is dict:
                 self.note_usage(chunk[name].get("usage"), is_total=True)
-        if not self._noise and text_of(error_in(chunk).get("message")):
-            self._noise = orjson.dumps(chunk)
+        if text_of(error_in(chunk).get("message")):
+            self._note_words(orjson.dumps(chunk))
         return False
+
+    def _note_words(self, words: bytes) -> None:
+        """Keeps the first words that are none of the answer's: those behind a text may be why it has no end."""
+        if self._has_begun:
+            self._late_words = self._late_words or words
+        else:
+            self._noise = self._noise or words
 
     def object_in(self, data: bytes) -> dict[str, Any] | None:
         """An event's object, None where it says nothing; raises MalformedAnswer for what cannot be read."""
@@ -278,7 +299,12 @@ class OpenAIReader:
             value = orjson.loads(data)
         except orjson.JSONDecodeError:
             value = self._parse_loosely(data)
-        return value if type(value) is dict else only_object(value)
+        if type(value) is dict:
+            return value
+        found = only_object(value)
+        if found is None and type(value) is str and not loose.says_nothing(value.encode("utf-8", "replace")):
+            self._note_words(data)
+        return found
 
     def _parse_loosely(self, data: bytes) -> Any:
         """What is no JSON by the letter, None where it is blank; raises MalformedAnswer for what cannot be read."""
@@ -362,6 +388,8 @@ class OpenAIReader:
             if rest:
                 delta["tool_calls"] = [*(delta.get("tool_calls") or ()), *rest]
         self.note_end(index, is_doubtful=reason == "stop" and bool(delta.get("content")), has_said=has_said)
+        if index in self._calls and reason in _GOOD_ENDS and self._calls[index].is_cut:
+            self._doubted |= {index}
 
     def note_end(self, index: int, *, is_doubtful: bool, has_said: bool) -> None:
         """A choice has its finish reason; one beside a text may be in every chunk of its server's, and no end."""
@@ -400,6 +428,8 @@ class OpenAIReader:
             delta["tool_calls"] = self._calls_of(index).complete(delta["tool_calls"])
         if not delta.get("role", True):
             del delta["role"]
+        if type(delta.get("annotations", [])) is not list:
+            del delta["annotations"]
         for name, value in delta.items():
             if type(value) is list and name != "tool_calls":
                 self._number(value, index, name)
@@ -444,10 +474,13 @@ class OpenAIReader:
             found = True
             if self.usage is before:
                 self.note_usage(reported, is_total=not choices)
-        if is_error(chunk.get("error")):
-            raise_failure(chunk)
+        inner = chunk.get("x_groq")
+        if is_error(chunk.get("error")) or (type(inner) is dict and inner.get("error")):
+            raise_failure(inner if type(inner) is dict and inner.get("error") else chunk)
+        if choices and not SIGNS.isdisjoint(chunk):
+            refuse_silence(chunk, choices)
         chunk.pop("error", None)  # clients look for the name alone
-        reason = chunk.pop("finish_reason", None)
+        reason = reason_beside(chunk)
         if reason and not set_reason(choices, reason):
             self._finish_reason(reason)  # which raises for a failure
         return found
@@ -494,6 +527,8 @@ class OpenAIReader:
         if not choices:
             refuse_words(answer, *_ANSWERS)
         choices = choices if type(choices) is list else []
+        if choices and not SIGNS.isdisjoint(answer):
+            refuse_silence(answer, choices)
         if None in choices:
             choices[:] = [choice for choice in choices if choice is not None]
         if "finish_reason" in answer:

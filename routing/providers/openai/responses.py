@@ -7,9 +7,10 @@ have the API (llama.cpp, vLLM) follow it, with `[DONE]` behind.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import orjson
 
@@ -35,8 +36,11 @@ from routing.wire.events import Comment, EventParser, EventTooLarge, Failure
 
 _DONE: Final = b"[DONE]"
 _OURS: Final = "response."
+_KINDS: Final = re.compile(rb"response\.[a-z_.]+")
 _PING: Final = Comment(b": ping")
 _LAST: Final = frozenset(("response.completed", "response.incomplete"))
+_BEGINS: Final = {"response.output_item.added": "item", "response.content_part.added": "part"}
+"""What an event of this type begins with; one that does not say it says nothing."""
 _FAILED: Final = frozenset(("response.failed", "response.cancelled", "response.error", "error"))
 _STATES: Final = {"stop": "completed", "length": "incomplete", "content_filter": "incomplete"}
 """Of answers that are whole, by chat's word for why they ended."""
@@ -88,7 +92,7 @@ class ResponsesReader:
         self.usage: Usage | None = None
         self.is_partial = False
         self.reported: Mapping[str, Any] = MappingProxyType({})
-        self._parser = EventParser()
+        self._parser = EventParser(_KINDS)
         self._is_whole = False
         self._has_begun = False
         self._noise = b""
@@ -147,14 +151,15 @@ class ResponsesReader:
         self._has_begun = True
         if kind == "response.done":  # of the Realtime API, and gateways that took it from there
             kind = event["type"] = "response.completed"
-        if kind in _LAST and type(response) is dict:
-            response["status"] = _state_of(response, kind)
-            response["output"] = _items_of(response)
+        if kind in _BEGINS and event.get(_BEGINS[kind]) is None:
+            return
         self.is_partial = self.usage is not None and type(event.get("delta")) is str
         self._is_whole = kind in _LAST
+        if self._is_whole:
+            _complete_last(event, kind)
         events.append(event)
 
-    def _fail(self, event: Any) -> None:
+    def _fail(self, event: Any) -> NoReturn:
         """Raises MalformedAnswer with the upstream's words, wherever they stand."""
         response = event.get("response") if type(event) is dict else None
         inner = response.get("error") if type(response) is dict else None
@@ -199,6 +204,16 @@ def _items_of(response: Mapping[str, Any]) -> Any:
     if type(output) is list and None in output:
         return [item for item in output if item is not None] or output
     return output
+
+
+def _complete_last(event: dict[str, Any], kind: str) -> None:
+    """How a Response ended, and its items; nothing at all is what has come. Raises MalformedAnswer where it failed."""
+    if event.get("response") is None:
+        event["response"] = {}
+    response = event["response"]
+    if type(response) is dict:
+        response["status"] = _state_of(response, kind)
+        response["output"] = _items_of(response)
 
 
 def _state_of(response: Mapping[str, Any], kind: str) -> str:

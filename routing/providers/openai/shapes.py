@@ -13,11 +13,22 @@ from routing.providers.openai import loose
 from routing.providers.openai.failures import is_error, raise_failure
 from routing.wire.values import Values
 
-PLACES: Final = ("usageMetadata", "usage_metadata", "amazon-bedrock-invocationMetrics")
-"""Where Google and Bedrock write usage beside the choices."""
+PLACES: Final = (
+    "usageMetadata", "usage_metadata", "amazon-bedrock-invocationMetrics", "usage_info", "token_usage",
+)  # fmt: skip
+"""Where Google, Bedrock, FastChat and LangChain write usage beside the choices."""
+AROUND: Final = ("x_groq", "metadata", "meta", "nvext", "stats")
+"""Objects beside the choices in which it stands."""
+REASONS: Final = ("finish_reason", "finishReason", "stop_reason", "done_reason")
+"""Names of the finish reason beside the choices, in their order of meaning."""
 _OF_ONE: Final = frozenset(("delta", "message", "text", "finish_reason"))
 FAR_AWAY: Final = {"NaN": -9999.0, "-Infinity": -9999.0, "Infinity": 9999.0}
 """As OpenAI writes the logarithm of what never happens."""
+
+
+_AROUND_END: Final = b' \t\0"\xef\xbb\xbf'
+"""Blanks, quotes and a byte order mark."""
+_ENDS: Final = frozenset((b"[DONE]", b"DONE"))
 
 
 class Several(MalformedAnswer):
@@ -30,9 +41,8 @@ class Several(MalformedAnswer):
 
 def usage_elsewhere(chunk: dict[str, Any]) -> list[Any]:
     """Takes usage out of the places that are other vendors'."""
-    inner = chunk.get("x_groq")
-    found = [inner.pop("usage", None)] if type(inner) is dict else []
-    found += [chunk.pop(name, None) for name in PLACES]
+    inner = [chunk[name] for name in AROUND if type(chunk.get(name)) is dict]
+    found = [each.pop("usage", None) for each in inner] + [chunk.pop(name, None) for name in PLACES]
     return [reported for reported in found if reported is not None]
 
 
@@ -97,6 +107,17 @@ def objects_in(data: bytes) -> list[Any] | None:
     found = [loose.strictly(each) for each in values.feed(data)]
     is_all = not values.size and not values.rest and len(found) > 1
     return found if is_all and all(type(each) is dict for each in found) else None
+
+
+def reason_beside(chunk: dict[str, Any]) -> Any:
+    """The finish reason that stands beside the choices, taken out."""
+    found = [chunk.pop(name) for name in REASONS if name in chunk]
+    return next(filter(None, found), None)
+
+
+def is_end(event: bytes) -> bool:
+    """Whether a short event is OpenAI's end, as it is or as other servers write it: in quotes, in small letters."""
+    return without_name(event).strip(_AROUND_END).upper() in _ENDS
 
 
 def without_name(event: bytes) -> bytes:

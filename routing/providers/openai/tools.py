@@ -16,7 +16,7 @@ from routing.providers.base import MalformedAnswer
 from routing.wire.wholeness import JsonScan
 
 MOST_CALLS: Final = 1024
-_ARGUMENTS: Final = ("parameters", "input")
+_ARGUMENTS: Final = ("parameters", "input", "args")
 """Other names of a function's arguments."""
 _NULL: Final = "null"
 _EMPTY: Final = "{}"
@@ -150,13 +150,18 @@ class ToolCalls:
         self._latest: Call | None = None
         """That spoke last."""
 
+    @property
+    def is_cut(self) -> bool:
+        """Whether the arguments of a call are not whole."""
+        return not all(call.is_whole or call.is_custom for call in self._calls)
+
     def complete(self, fragments: Any) -> list[dict[str, Any]]:
         """The fragments as they go out; raises MalformedAnswer for what is none."""
         if fragments == "":
             return []
         fragments = _in_text(fragments)
         if type(fragments) is dict:
-            fragments = [fragments]
+            fragments = _listed(fragments)
         if type(fragments) is not list:
             raise MalformedAnswer("tool calls that are no list")
         whole = [self._complete(fragment) for fragment in fragments if fragment is not None]
@@ -167,15 +172,19 @@ class ToolCalls:
 
         Raises MalformedAnswer for a call whose name has never come: nobody could answer it.
         """
+        self.refuse_nameless()
         said = self.held()
         for call in self._calls:
-            if not call.name:
-                raise MalformedAnswer(_NAMELESS)
             if not call.has_arguments and not call.is_custom:
                 arguments = call.release() or _EMPTY
                 call.add("", arguments)
                 said.append(_arguments_of(call, arguments))
         return said
+
+    def refuse_nameless(self) -> None:
+        """Raises MalformedAnswer for a call whose name has never come."""
+        if not all(call.name for call in self._calls):
+            raise MalformedAnswer(_NAMELESS)
 
     def held(self) -> list[dict[str, Any]]:
         """The empty objects behind which nothing has come, once."""
@@ -267,7 +276,7 @@ def complete_calls(calls: Any) -> list[dict[str, Any]]:
     """
     calls = _in_text(calls)
     if type(calls) is dict:
-        calls = [calls]
+        calls = _listed(calls)
     found: dict[str, dict[str, Any]] = {}
     for call in calls if type(calls) is list else ():
         if type(call) is not dict:
@@ -282,6 +291,11 @@ def complete_calls(calls: Any) -> list[dict[str, Any]]:
             id_ = id_ if id_ and id_ not in found else _new_id()
             found[id_] = {"id": id_, "type": kind, kind: inner, **call}
     return list(found.values())
+
+
+def _listed(calls: dict[str, Any]) -> list[Any]:
+    """The one call, or those that an object has by number."""
+    return list(calls.values()) if calls and all(map(str.isdecimal, calls)) else [calls]
 
 
 def _in_text(value: Any) -> Any:

@@ -20,12 +20,17 @@ _INPUT_ALONE: Final = (*_INPUT, "total_tokens")
 """Where nothing is written the total is the input: Jina and Voyage say no more."""
 _OUTPUT: Final = ("completion_tokens", "output_tokens")
 """The second names are those of OpenAI's Responses API and of Anthropic; new-api sends both, one of them as zero."""
-_INPUT_DETAILS: Final = ("prompt_tokens_details", "input_tokens_details", "promptTokensDetails", "inputTokensDetails")
+_INPUT_DETAILS: Final = (
+    "prompt_tokens_details", "input_tokens_details", "promptTokensDetails", "inputTokensDetails", "input_token_details",
+    "prompt_token_details",
+)  # fmt: skip
 _OUTPUT_DETAILS: Final = (
     "completion_tokens_details", "output_tokens_details", "completionTokensDetails", "outputTokensDetails",
+    "output_token_details", "completion_token_details",
 )  # fmt: skip
 _CACHED: Final = ("cached_tokens", "prompt_cache_hit_tokens", "cache_read_input_tokens", "cached_prompt_tokens")
 """Beside the counts: Moonshot's, DeepSeek's, Anthropic's and others' names. The nested field wins where both stand."""
+_WRITTEN: Final = ("cache_write_tokens", "cache_creation_input_tokens")
 _OTHER_WORDS: Final = {
     # Bedrock: docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_TokenUsage.html, and its invocation metrics
     "inputTokens": "input_tokens",
@@ -57,6 +62,17 @@ _OTHER_WORDS: Final = {
     "num_cached_tokens": "cached_tokens",  # Mistral, vLLM
     "cached_prompt_text_tokens": "cached_tokens",  # xAI
     "prompt_cached_tokens": "cached_tokens",
+    "prompt_tokens_cached": "cached_tokens",
+    "cache_read_tokens": "cached_tokens",
+    "cache_hit_tokens": "cached_tokens",
+    "cachedInputTokens": "cached_tokens",
+    "thinking_tokens": "reasoning_tokens",
+    # LangChain's details
+    "cache_read": "cached_tokens",
+    "reasoning": "reasoning_tokens",
+    # watsonx
+    "input_token_count": "input_tokens",
+    "generated_token_count": "output_tokens",
     # within camelCase's details
     "cachedTokens": "cached_tokens",
     "reasoningTokens": "reasoning_tokens",
@@ -65,6 +81,7 @@ _OTHER_WORDS: Final = {
 _INNER: Final = ("billed_units", "tokens")
 """Cohere's: what is charged, and what was counted, which says more (docs.cohere.com/reference/chat)."""
 _OTHERS: Final = frozenset((*_OTHER_WORDS, *_INNER))
+_HIT_AND_MISS: Final = ("prompt_cache_hit_tokens", "prompt_cache_miss_tokens")
 _PLAIN: Final = frozenset(("prompt_tokens", "completion_tokens", "total_tokens"))
 _DIGITS: Final = re.compile(r"[0-9]{1,9}")
 """Protocol buffers write 64-bit counts as text in JSON (https://protobuf.dev/programming-guides/json/)."""
@@ -100,10 +117,12 @@ def usage_of(reported: Any, *, has_output: bool = True) -> Usage | None:
         reported = _translated(reported)
     input_ = _first(reported, _INPUT if has_output else _INPUT_ALONE)
     if input_ is None:
-        return None
+        input_ = _input_besides(reported)
+        if input_ is None:
+            return None
     prompt, completion = _details(reported, _INPUT_DETAILS), _details(reported, _OUTPUT_DETAILS)
     reasoning = _count(completion, "reasoning_tokens") or _count(reported, "reasoning_tokens") or 0
-    cached = _count(prompt, "cached_tokens") or _first(reported, _CACHED) or 0
+    cached = _first(prompt, _CACHED) or _first(reported, _CACHED) or 0
     written, for_an_hour = _written(reported, prompt)
     told = _first(reported, _OUTPUT) if has_output else 0
     if told is not None and cached + written:
@@ -126,6 +145,17 @@ def usage_of(reported: Any, *, has_output: bool = True) -> Usage | None:
         reasoning=reasoning,
         output_audio=spoken,
     )
+
+
+def _input_besides(reported: Mapping[str, Any]) -> int | None:
+    """The input where it is told by its parts alone, cached and not (DeepSeek), or by the total."""
+    if not reported.keys().isdisjoint(_INPUT):  # as null, or as something that is no count
+        return None
+    parts = [_count(reported, name) for name in _HIT_AND_MISS]
+    if None not in parts:
+        return sum(filter(None, parts))
+    total, output = _count(reported, "total_tokens"), _first(reported, _OUTPUT)
+    return total - output if total is not None and output is not None and total > output else None
 
 
 def _translated(reported: Mapping[str, Any]) -> dict[str, Any]:
@@ -162,10 +192,10 @@ def _written(reported: Mapping[str, Any], prompt: Mapping[str, Any]) -> tuple[in
     """How many tokens were written to the cache, and how many of these for an hour.
 
     Anthropic says both (docs.anthropic.com/en/docs/build-with-claude/prompt-caching#1-hour-cache-duration), LiteLLM
-    has the parts among the details.
+    and Alibaba have the parts among the details.
     """
-    told = _count(prompt, "cache_write_tokens") or _count(reported, "cache_creation_input_tokens") or 0
-    parts = reported.get("cache_creation") or prompt.get("cache_creation_token_details")
+    told = _first(prompt, _WRITTEN) or _count(reported, _WRITTEN[1]) or 0
+    parts = reported.get("cache_creation") or prompt.get("cache_creation_token_details") or prompt.get("cache_creation")
     if type(parts) is not dict:
         return told, 0
     for_an_hour = _count(parts, "ephemeral_1h_input_tokens") or 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
-_ENVELOPES: Final = ("data", "result", "response", "output")
+ENVELOPES: Final = ("data", "result", "response", "output")
 _USAGE: Final = ("usage", "usageMetadata")
 
 
@@ -20,7 +20,7 @@ def unwrapped(value: dict[str, Any], *members: str) -> dict[str, Any]:
     """
     if _has_one(value, members) or value.get("error"):
         return value
-    for name in _ENVELOPES:
+    for name in ENVELOPES:
         inner = value.get(name)
         if type(inner) is dict and _has_one(inner, members):
             beside = {name: value[name] for name in _USAGE if name in value}

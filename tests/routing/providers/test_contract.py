@@ -123,6 +123,7 @@ ANTHROPIC = Examples(
             b'{"type":"message","content":null}',
             b'{"type":"message","content":{}}',
             b'{"type":"message","content":[5]}',
+            b'{"type":"content_block_start","index":0,"content_block":null}',
         )
     ),
     end=b'{"type":"message_stop"}',

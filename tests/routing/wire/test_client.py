@@ -54,6 +54,17 @@ def test_answer_is_read_in_every_framing_and_however_it_is_cut(
     run(test())
 
 
+@pytest.mark.parametrize("coding", [b"identity", b"Identity", b"none", b"utf-8", b"UTF-8", b""])
+def test_coding_that_is_none_costs_no_answer(run: Runner, coding: bytes) -> None:
+    answer = b"HTTP/1.1 200 OK\r\ncontent-encoding: %b\r\ncontent-length: 5\r\n\r\nhello" % coding
+
+    async def test() -> None:
+        async with serving(answers(answer)) as server, opened(Client(LOOPBACK)) as client:
+            assert await answer_of(client, server) == b"hello"
+
+    run(test())
+
+
 def test_status_and_headers_are_those_of_the_final_answer(run: Runner) -> None:
     interim = b"HTTP/1.1 103 Early Hints\r\nx-interim: 1\r\n\r\n"
     final = b"HTTP/1.1 429 Too Many\r\nRetry-After: 7\r\ncontent-length: 0\r\n\r\n"

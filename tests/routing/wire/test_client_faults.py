@@ -43,6 +43,7 @@ from tests.upstream import silent_port
         ),
         pytest.param(b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n", id="an upgrade"),
         pytest.param(HELLO.replace(b"\r\n\r\n", b"\r\ncontent-encoding: gzip\r\n\r\n"), id="gzip"),
+        pytest.param(HELLO.replace(b"\r\n\r\n", b"\r\ncontent-encoding: identity, BR\r\n\r\n"), id="Brotli"),
     ],
 )
 def test_answer_that_is_none_is_an_invalid_response(run: Runner, answer: bytes) -> None:

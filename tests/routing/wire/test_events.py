@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import re
 import time
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -162,6 +164,53 @@ def test_lines_of_a_block_are_one_event_or_one_each(block: bytes, events: list[b
 def test_event_that_is_called_an_error_is_one(block: bytes, data: bytes) -> None:
     (event,) = parsed(block)
     assert (type(event), event) == (Failure, data)
+
+
+@pytest.mark.parametrize(
+    ("block", "events"),
+    [
+        (b"event: ping\ndata: alive\n\n", [b": ping"]),
+        (b": ok\nevent: Keep-Alive\ndata: 12:00\n\n", [b": ok", b": ping"]),
+        (b"event: keepalive\n\n", [b": ping"]),
+        (b'event: ping\ndata: {"type":"ping"}\n\n', [b'{"type":"ping"}']),
+        (b"event: pings\ndata: x\n\n", [b"x"]),
+    ],
+    ids=["words", "a comment", "nothing", "an object", "another name"],
+)
+def test_words_of_an_event_that_is_a_sign_of_life_mean_nothing(block: bytes, events: list[bytes]) -> None:
+    assert parsed(block) == events
+
+
+@pytest.mark.parametrize(
+    ("block", "events"),
+    [
+        (b"event: done\ndata: {}\n\n", [b"[DONE]"]),
+        (b": ok\nevent: End\ndata: bye\n\n", [b": ok", b"[DONE]"]),
+        (b"event: complete\n\n", [b"[DONE]"]),
+        (b'event: complete\ndata: {"a":1}\n\n', [b'{"a":1}']),
+    ],
+    ids=["an empty object", "words", "nothing", "an object"],
+)
+def test_event_that_is_called_the_end_is_one_if_it_says_no_more(block: bytes, events: list[bytes]) -> None:
+    assert parsed(block) == events
+
+
+@pytest.mark.parametrize(
+    ("block", "event"),
+    [
+        (b'event: a.b\ndata: {"x":1}\n\n', {"type": "a.b", "x": 1}),
+        (b"event: a.b\ndata: { }\n\n", {"type": "a.b"}),
+        (b'event: a.b\ndata: {"x":1,"type":"c"}\n\n', {"x": 1, "type": "c"}),
+        (b'event: a.b\ndata: {"type":"c"}\n\n', {"type": "c"}),
+        (b'event: a.b\ndata: {"x":{"type":"c"}}\n\n', {"type": "a.b", "x": {"type": "c"}}),
+        (b'event: b.a\ndata: {"x":1}\n\n', {"x": 1}),
+        (b"event: a.b\ndata: 5\n\n", 5),
+    ],
+    ids=["no type", "an empty object", "its own behind", "its own in front", "its own within", "no kind", "no object"],
+)
+def test_name_of_an_event_is_the_type_of_an_object_without_one(block: bytes, event: object) -> None:
+    (data,) = EventParser(re.compile(rb"a\..")).feed(block)
+    assert orjson.loads(data) == event
 
 
 def test_noise_is_kept_as_far_as_it_may_be() -> None:

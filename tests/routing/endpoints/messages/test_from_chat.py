@@ -462,7 +462,7 @@ def test_call_without_a_name_breaks_what_follows_it_and_is_left_out_at_the_end()
     relay.relay(call(0, "{}", "", "c1"))
     with pytest.raises(MalformedAnswer, match="without a name"):
         relay.relay(said("a"))
-    alone = message_of([said("a"), call(0, "", "", "c1"), up.FINISH])
+    alone = message_of([said("a"), call(0, "", "", "c1"), up.FINISH], is_done=True)
     assert blocks(alone) == [("text", "a")]
 
 

@@ -190,7 +190,32 @@ NO_PERFECT_CHUNKS: Final[dict[str, tuple[bytes, Said]]] = {
     "empty objects": (events({}, HELLO, {}, THERE, STOP, USAGE), PAID),
     "null": (events(HELLO, "null", THERE, STOP), THIS),
     "signs of life": (events("ping", HELLO, "Keep-Alive", "undefined", THERE, "None", STOP), THIS),
+    "signs of life in brackets": (events("[START]", HELLO, "[PING]", "<keepalive>", ".", THERE, "(ok)", STOP), THIS),
+    "an object whose name was left out": (
+        events(HELLO, end=b"") + json.dumps(THERE).encode() + b"\n\n" + events(STOP),
+        THIS,
+    ),
+    "objects whose names were left out": (
+        events(HELLO, end=b"")
+        + b"".join(json.dumps(each).encode() + b"\n" for each in (THERE, STOP))
+        + b"\n"
+        + events(USAGE),
+        PAID,
+    ),
+    "signs of life by the event's name": (
+        b"event: open\ndata: connected to worker 3\n\n"
+        + events(HELLO, end=b"event: Heartbeat\ndata: 12:00\n\n")
+        + b"event: keepalive\n\n"
+        + events(THERE, STOP),
+        THIS,
+    ),
     "a comma behind": (events(*(json.dumps(each) + "," for each in ALL)), THIS),
+    "a comma behind the last member": (events(*(json.dumps(each)[:-1] + " ,}" for each in (*ALL, USAGE))), PAID),
+    "a comma behind the last of a list": (events(HELLO, json.dumps(THERE)[:-2] + ", ]}", STOP), THIS),
+    "a comma behind the last member, and one in a text": (
+        events(json.dumps(chunk({"content": 'a,}"\\,]'}))[:-1] + ",}", STOP),
+        Said('a,}"\\,]'),
+    ),
     "a number": (events(HELLO, "1", THERE, STOP), THIS),
     "a text": (events(HELLO, '"ping"', THERE, STOP), THIS),
     "blanks": (events(HELLO, "  ", THERE, STOP), THIS),
@@ -201,6 +226,21 @@ NO_PERFECT_CHUNKS: Final[dict[str, tuple[bytes, Said]]] = {
     "the end in quotes": (events(*ALL, '"[DONE]"', end=b""), THIS),
     "the end in small letters": (events(*ALL, "[done]", end=b""), THIS),
     "the end without brackets": (events(*ALL, "DONE", end=b""), THIS),
+    "the end in small letters, no reason": (events(HELLO, THERE, "[done]", end=b""), THIS),
+    "the end in quotes, no reason": (events(HELLO, THERE, '"[DONE]"', end=b""), THIS),
+    "the end without brackets, no reason": (events(HELLO, THERE, "DONE", end=b""), THIS),
+    "the end behind a mark, no reason": (events(HELLO, THERE, end=b"data: " + MARK + b"[DONE]\n\n"), THIS),
+    "the end of a text in C, no reason": (events(HELLO, THERE, "[DONE]\0", end=b""), THIS),
+    "named end, no reason": (events(HELLO, THERE, end=b"event: end\ndata: end of stream\n\n"), THIS),
+    "named done, an object, no reason": (events(HELLO, THERE, end=b"event: done\ndata: {}\n\n"), THIS),
+    "named complete, the last chunk": (events(HELLO, THERE, end=b"event: complete\n") + events(STOP, USAGE), PAID),
+    "words in front": (events("connected", {"message": "queued"}, '"queued"', HELLO, THERE, STOP), THIS),
+    "words between": (events(HELLO, {"message": "still at it"}, '"still at it"', THERE, STOP), THIS),
+    "a line of words between": (events(HELLO, end=b"still at it\n\n") + events(THERE, STOP), THIS),
+    "codes that say all is well": (
+        events(*({**each, "code": 0, "message": "Success", "base_resp": {"status_code": 0}} for each in ALL)),
+        THIS,
+    ),
     "the end as an object": (events(*ALL, {"done": True}, end=b""), THIS),
     "the end twice": (events(*ALL, "[DONE]"), THIS),
     "no finish reason": (events(HELLO, THERE), THIS),
@@ -234,15 +274,20 @@ STOPS: Final[tuple[Any, ...]] = ("STOP", "Stop", "FinishReason.STOP", "OTHER", [
 LENGTHS: Final[tuple[Any, ...]] = (
     "MAX_TOKENS", "FINISH_REASON_MAX_TOKENS", {"type": "length", "length": 5}, "FinishReason.LENGTH", "length.",
     "max_tokens_limit", "maxlength", "length_limit_reached", "hit_max_tokens", "out_of_tokens", "MAX_CONTEXT",
-    "context_window", "repetition_truncation", "budget_exceeded",
+    "context_window", "repetition_truncation", "budget_exceeded", "max_model_len", "seq_len_exceeded", "context_full",
+    "limit_reached", "maximum_tokens", "tokens_exhausted", "max_turns", "partial",
 )  # fmt: skip
 FILTERED: Final[tuple[Any, ...]] = (
     "SAFETY", "IMAGE_SAFETY", "safety_violation", "blocked_by_safety", "prohibited", "censored", "ContentFilter",
+    "data_inspection_failed", "refused", "toxic", "content_policy", "unsafe", "harmful_content", "JAILBREAK",
+    "MODEL_ARMOR", "inappropriate", "risk_control",
 )  # fmt: skip
 FAILED: Final[tuple[Any, ...]] = (
     "abort", "cancelled", "error", "MALFORMED_FUNCTION_CALL", "MALFORMED_RESPONSE", {"type": "abort"}, "time_limit",
     "oom", "out_of_memory", "connection_lost", "unexpected_eof", "worker_died", "quota_exceeded", "deadline_exceeded",
-    "internal", "broken", "terminated", "shutdown", "invalid", "expired",
+    "internal", "broken", "terminated", "shutdown", "invalid", "expired", "time_out", "max_time", "bad_gateway",
+    "engine_dead", "stalled", "dropped", "shutting_down", "panic", "fatal", "incomplete_response", "RESOURCE_EXHAUSTED",
+    "retry",
 )  # fmt: skip
 REASONS: Final[dict[str, tuple[bytes, Said]]] = {
     "stop beside the last text": (events(HELLO, chunk({"content": " there"}, "stop"), USAGE), PAID),
@@ -257,6 +302,11 @@ REASONS: Final[dict[str, tuple[bytes, Said]]] = {
     "beside the choices": (events(HELLO, THERE, chunk({}, finish_reason="stop")), THIS),
     "in the delta": (events(HELLO, THERE, chunk({"finish_reason": "stop"})), THIS),
     "under another name": (events(HELLO, THERE, chosen(chunk({}), stop_reason="stop")), THIS),
+    "length beside the choices, under Anthropic's name": (
+        events(HELLO, THERE, chunk({}, stop_reason="max_tokens")),
+        CUT,
+    ),
+    "length under Ollama's name": (events(HELLO, THERE, chosen(chunk({}), done_reason="length")), CUT),
     "before the last text": (events(HELLO, STOP, THERE), THIS),
     "before all text": (events(chunk({"role": "assistant", "content": ""}, "stop"), HELLO, THERE), THIS),
     "twice before all text, and at the end": (events(STOP, STOP, HELLO, THERE, STOP, STOP, USAGE), PAID),
@@ -309,6 +359,52 @@ USAGES: Final[dict[str, tuple[bytes, Said]]] = {
         CACHED,
     ),
     "details in a list": (counting(**COUNTS, prompt_tokens_details=[{"cached_tokens": 90}]), CACHED),
+    "in other places": (
+        events(HELLO, {**THERE, "usage_info": {**COUNTS, "completion_tokens": 1}}, {**STOP, "token_usage": COUNTS}),
+        PAID,
+    ),
+    **{
+        f"in {name}": (events(HELLO, THERE, {**STOP, name: {"usage": COUNTS}}), PAID)
+        for name in ("metadata", "meta", "nvext", "stats")
+    },
+    **{
+        f"in {name}, alone": (events(*ALL, {name: {"usage": COUNTS}}), PAID)
+        for name in ("data", "result", "response", "output", "stats")
+    },
+    "no prompt, but the total": (counting(completion_tokens=10, total_tokens=110), PAID),
+    "a prompt that is null": (counting(prompt_tokens=None, completion_tokens=10, total_tokens=110), THIS),
+    "no prompt, but what was in the cache and what was not": (
+        counting(completion_tokens=10, prompt_cache_hit_tokens=90, prompt_cache_miss_tokens=10),
+        CACHED,
+    ),
+    **{
+        f"cached as {name}": (counting(**COUNTS, **{name: 90}), CACHED)
+        for name in ("cache_read_tokens", "prompt_tokens_cached", "cache_hit_tokens", "cachedInputTokens")
+    },
+    **{
+        f"cached as {name} of {details}": (counting(**COUNTS, **{details: {name: 90}}), CACHED)
+        for details, name in (
+            ("prompt_tokens_details", "cache_read_input_tokens"),
+            ("prompt_token_details", "cached_tokens"),
+            ("input_token_details", "cache_read"),
+        )
+    },
+    "written to Alibaba's cache": (
+        counting(
+            **COUNTS,
+            prompt_tokens_details={
+                "cached_tokens": 50,
+                "cache_creation_input_tokens": 40,
+                "cache_creation": {"ephemeral_5m_input_tokens": 40},
+            },
+        ),
+        Said(usage=Usage(input=100, cached_input=50, cache_write=40, output=10)),
+    ),
+    "thought, in Anthropic's word": (
+        counting(**{**COUNTS, "total_tokens": 150}, completion_tokens_details={"thinking_tokens": 40}),
+        Said(usage=Usage(input=100, output=50, reasoning=40)),
+    ),
+    "watsonx's words": (counting(input_token_count=100, generated_token_count=10), PAID),
     "in Groq's place": (events(HELLO, THERE, {**STOP, "x_groq": {"id": "r", "usage": COUNTS}}), PAID),
     "behind the end": (events(*ALL) + events(USAGE, end=b""), THIS),
     "cached under Anthropic's name": (counting(**COUNTS, cache_read_input_tokens=90), CACHED),
@@ -376,6 +472,15 @@ TOOLS: Final[dict[str, tuple[bytes, Said]]] = {
         Said("", "length", (("f", "{}"),)),
     ),
     "JSON in a text": (events(chunk({"tool_calls": json.dumps([WHOLE])}), CALLED), CALL),
+    "by number": (events(chunk({"tool_calls": {"0": WHOLE}}), CALLED), CALL),
+    "arguments under another name": (
+        events(calling({"id": "a", "function": {"name": "f", "args": {"a": 1}}}), CALLED),
+        CALL,
+    ),
+    "a reason in each piece": (
+        events(calling(BEGUN, finish="tool_calls"), calling(more("1}", index=0), finish="tool_calls")),
+        CALL,
+    ),
     "beside the delta": (events(chosen(chunk({}), tool_calls=[WHOLE]), CALLED), CALL),
     "said twice": (events(calling(WHOLE), calling(WHOLE), CALLED), CALL),
     "another id in each": (events(calling(BEGUN), calling(more("1}", index=0, id="z")), CALLED), CALL),
@@ -421,11 +526,25 @@ BROKEN: Final[dict[str, bytes]] = {
     "a reason before all text, and no end": events(chunk({"role": "assistant"}, "stop"), HELLO, end=b""),
     "a reason beside thoughts, and no end": events(chunk({"reasoning_content": "hm"}, "stop"), HELLO, end=b""),
     "a failure under Anthropic's name": events(HELLO, chosen(chunk({}), stop_reason="error")),
+    "an error whose name was left out": events(HELLO, end=b'{"error":{"message":"worker limit"}}\n\n')
+    + events(THERE, STOP),
     "a failure beside the choices": events(HELLO, chunk({}, finish_reason="error")),
     "a failure beside no choices": events(HELLO, {"choices": [], "finish_reason": "error"}),
     "a call without a name": events(calling({"index": 0, "id": "a", **more("{}")}), CALLED),
     "a page of HTML within": events(HELLO, end=b"<html><body>502 Bad Gateway</body></html>\n\n"),
     "an error within": events(HELLO, {"error": {"message": WORDS, "code": 504}}),
+    "words behind, and no reason": events(HELLO, {"message": WORDS}),
+    "a text behind, and no reason": events(HELLO, json.dumps(WORDS)),
+    "a line of words behind, and no reason": events(HELLO, end=b"worker limit\n\ndata: [DONE]\n\n"),
+    "why Groq stopped": events(HELLO, {**STOP, "x_groq": {"id": "r", "error": WORDS}}),
+    "MiniMax's, beside a choice": events(HELLO, {**chunk({}), "base_resp": {"status_code": 1, "status_msg": WORDS}}),
+    "Tencent's, beside a choice": events(HELLO, {**chunk({}), "ErrorMsg": {"Msg": WORDS, "Code": 5000}}),
+    "a code beside a choice": events(HELLO, {**chunk({"content": ""}), "code": 500, "message": WORDS}),
+    "a reason in each piece of a call that is cut": events(calling(BEGUN, finish="tool_calls"), end=b""),
+    "a reason in each piece of a call, and an error": events(
+        calling(BEGUN, finish="tool_calls"), {"error": {"message": WORDS}}
+    ),
+    "a call without a name, and no reason": events(calling({"index": 0, "id": "a", **more("{}")})),
     "a word within": events(HELLO, "timeout", THERE, STOP),
     "signs of life alone": events("ping", "ping"),
     "signs of life for an end": events(HELLO, THERE, "ping", end=b""),
@@ -452,6 +571,11 @@ ODD: Final[dict[str, tuple[bytes, Said]]] = {
     "content as parts": (events(chunk({"content": [{"type": "text", "text": "Hello"}]}), THERE, STOP), THIS),
     "content an object": (events(chunk({"content": {"text": "Hello"}}), THERE, STOP), THIS),
     "content a number": (events(chunk({"content": 1}), chunk({"content": "!"}), STOP), Said("1!")),
+    "a thought's summary": (
+        events(chunk({"content": [{"type": "reasoning", "summary": [{"type": "summary_text", "text": "hm"}]}]}), *ALL),
+        Said(thought="hm"),
+    ),
+    "citations that are none": (events(HELLO, chunk({"annotations": {}}), THERE, STOP), THIS),
     "content null first": (events(chunk({"content": None}), HELLO, THERE, STOP), THIS),
     "messages for deltas": (
         events(*({"choices": [{"index": 0, "message": each["choices"][0]["delta"]}]} for each in (HELLO, THERE)), STOP),
@@ -574,6 +698,12 @@ WHOLE_ANSWERS: Final[dict[str, tuple[bytes, Said]]] = {
         replace(CALL, usage=COUNTED),
     ),
     "no calls ended as some": (answered({**SAYING, "tool_calls": []}, "tool_calls"), PAID),
+    "a comma behind the last member": (answered(SAYING)[:-1] + b",\n}", PAID),
+    "calls by number": (
+        answered({"content": None, "tool_calls": {"0": called(*F)}}, "tool_calls"),
+        replace(CALL, usage=COUNTED),
+    ),
+    "a code that says all is well": (answered(SAYING, base_resp={"status_code": 0, "status_msg": ""}, code=0), PAID),
 }
 NO_ANSWERS: Final[dict[str, bytes]] = {
     "a failure's word": answered(SAYING, "error"),
@@ -581,6 +711,9 @@ NO_ANSWERS: Final[dict[str, bytes]] = {
     "an error, encoded twice": json.dumps(json.dumps({"error": {"message": "no"}})).encode(),
     "words alone": json.dumps({"message": "no"}).encode(),
     "no choices": json.dumps({"choices": [], "usage": COUNTS}).encode(),
+    "a failure beside a choice that says nothing": answered(
+        {"content": ""}, base_resp={"status_code": 1027, "status_msg": "no"}
+    ),
     "cut": answered(SAYING)[:-9],
     "two": answered(SAYING) + b"\n" + answered(SAYING),
     **{

@@ -76,6 +76,27 @@ def test_empty_account_is_recognised_in_every_vendors_words(status: int, body: A
 
 
 @pytest.mark.parametrize(
+    "error",
+    [
+        {"message": "flagged", "code": 403, "metadata": {"reasons": ["violence"], "flagged_input": "x"}},
+        {"message": "x", "code": "content_filter"},
+        {"message": "x", "type": "content_policy_violation"},
+    ],
+    ids=["OpenRouter", "code", "type"],
+)
+def test_words_that_are_not_let_through_are_the_tenants_fault_and_rest_nobody(error: Any) -> None:
+    assert refused(403, {"error": error}).meaning == "content_refused"
+
+
+def test_forbidden_key_is_ours() -> None:
+    assert refused(403, {"error": {"message": "x", "code": 403, "metadata": {"reasons": []}}}).meaning == "key_refused"
+
+
+def test_model_at_its_end_is_tried_elsewhere() -> None:
+    assert refused(400, {"error": {"message": "x", "code": "model_overloaded"}}).meaning == "retry"
+
+
+@pytest.mark.parametrize(
     ("body", "seconds"),
     [
         pytest.param(
