@@ -58,9 +58,8 @@ class MessagesRelay:
 
     @property
     def is_complete(self) -> bool:
-        """Nothing is missing behind the reason why it stopped, or behind Anthropic's own end."""
-        has_reason = bool(self._last.get("delta", {}).get("stop_reason"))
-        return self._has_stopped or has_reason or (self.is_done and bool(self._last))
+        """Anthropic's grammar has an end: without it, nothing is whole."""
+        return self._has_stopped or (self.is_done and bool(self._last))
 
     def relay(self, event: dict[str, Any]) -> bytes:
         match event.get("type"):
