@@ -47,6 +47,9 @@ _BEGIN_SECONDS: Final = 0.05
 """So long after its start granian serves. A signal to end that comes before, it loses, and lives for ever."""
 
 
+_BARE: Final = frozenset(("/v1", "/v1beta"))
+
+
 class Application:
     """Picks the plane; while the server lives, the gateway's parts and the process's own jobs live with it."""
 
@@ -59,7 +62,7 @@ class Application:
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
         kind = scope["type"]
-        if kind == "http" and (scope["path"].startswith(("/v1/", "/v1beta/")) or scope["path"] == "/v1"):
+        if kind == "http" and (scope["path"].startswith(("/v1/", "/v1beta/")) or scope["path"] in _BARE):
             if self._api is None:
                 raise RuntimeError("The API plane needs a server that speaks ASGI's lifespan; see bin/serve.")
             return self._api(scope, receive, send)

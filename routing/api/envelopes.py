@@ -15,6 +15,6 @@ def envelope_at(path: str) -> Envelope | None:
     """Anthropic's below its endpoint, Google's below its version or behind its actions; None is OpenAI's."""
     if path.startswith("/v1/messages"):
         return MESSAGES.envelope
-    if path.startswith("/v1beta/") or path.endswith(_ENDS):
+    if path.startswith("/v1beta") or path.endswith(_ENDS):
         return GENERATE.envelope
     return None

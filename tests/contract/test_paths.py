@@ -85,6 +85,15 @@ def test_unknown_path_is_refused(caller: Caller, model: Offer, method: str, path
     assert "<" not in error["message"]
 
 
+@pytest.mark.parametrize("path", ["/v1beta", "/v1beta/", "/v1beta/nothing", "/v1beta/models/x:nothing"])
+@pytest.mark.parametrize("accept", ["*/*", "text/html"])
+def test_unknown_path_of_googles_format_is_refused_in_it(caller: Caller, path: str, accept: str) -> None:
+    response = caller.client.get(path, headers={"accept": accept})
+
+    assert (response.status_code, response.headers["content-type"]) == (404, "application/json")
+    assert response.json()["error"]["status"] == "NOT_FOUND"
+
+
 MEANT: dict[str, str] = {
     "/chat/completions": "/v1/chat/completions",
     "/V1/chat/completions": "/v1/chat/completions",
