@@ -45,8 +45,6 @@ from routing.api.plane import ApiPlane, Scope, Send
 
 _BEGIN_SECONDS: Final = 0.05
 """So long after its start granian serves. A signal to end that comes before, it loses, and lives for ever."""
-
-
 _BARE: Final = frozenset(("/v1", "/v1beta"))
 
 

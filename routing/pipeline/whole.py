@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import codecs
 from typing import Any, Final
 
 from routing.endpoints.base import Assembler, Form
 from routing.providers.base import End, MalformedAnswer, Reader
 from routing.wire.answer import MAX_BODY_BYTES, Answer
+from routing.wire.events import after_marks
 from routing.wire.values import Values
 
-_SEVERAL: Final = 2
 _EVENTS: Final = b"text/event-stream"
 MOST_LOOKED_AT: Final = 256 * 1024
 """Bytes of a body within which its first piece must end, if it comes in pieces."""
@@ -33,15 +32,15 @@ async def read_whole(form: Form, request: Any, reader: Reader, answer: Answer) -
 def _is_stream(body: bytes) -> bool:
     """Whether a body that is no answer has several JSON objects, or events; a text that holds one has neither."""
     values = Values()
-    values.feed(body[:MOST_LOOKED_AT].removeprefix(codecs.BOM_UTF8))
+    values.feed(after_marks(body[:MOST_LOOKED_AT]))
     rest = values.rest or b""
     return values.are_pieces or bool(rest and not rest.startswith(b'"'))
 
 
 def _begins_with_answer(form: Form, request: Any, reader: Reader, body: bytes) -> bool:
     """Whether the first of several objects is an answer by itself: then they are no pieces, and nobody knows which."""
-    found = Values().feed(body[:MOST_LOOKED_AT].removeprefix(codecs.BOM_UTF8))
-    if len(found) < _SEVERAL:
+    found = Values().feed(after_marks(body[:MOST_LOOKED_AT]))
+    if not found[1:]:
         return False
     try:
         form.check(request, reader.whole(found[0]))

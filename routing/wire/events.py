@@ -78,9 +78,8 @@ class EventParser:
         if not self._rest and data.endswith(b"\n\n") and data.find(b"\r") < 0:
             if data.startswith(b"data: ") and data.find(b"\n") == len(data) - 2:  # one event, as most pieces are
                 return [data[6:-2]]
-            return _read_blocks(
-                data[:-2].split(b"\n\n"), self._kinds
-            )  # a blank line in front, if CRLF was cut, means nothing
+            # A blank line in front, if CRLF was cut, means nothing.
+            return _read_blocks(data[:-2].split(b"\n\n"), self._kinds)
         seen = max(0, len(self._rest) - 1)
         self._rest += self._with_line_feeds(data)
         end = self._rest.rfind(b"\n\n", seen)

@@ -31,6 +31,7 @@ from tests import databases
 from tests.callers import PATH, Caller
 from tests.chaos.constant import constant_upstream
 from tests.installation import Offer, Shape, Via
+from tests.waiting import eventually
 from tests.worlds import World, redis_database
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -260,8 +261,8 @@ def test_tenants_hardly_notice(
     world.installation.assert_books(seconds=45)
     assert "verified" in databases.manage("verify", database_url=url)
     # Connections to upstreams are kept for a while; each stream may have left one.
-    assert _within(20, lambda: _open_files(world) <= files + size.streams + 30), (files, _open_files(world))
-    assert _within(30, lambda: world.gateway.resident_bytes <= resident + 40 * 2**20), (
+    assert eventually(lambda: _open_files(world) <= files + size.streams + 30, 20), (files, _open_files(world))
+    assert eventually(lambda: world.gateway.resident_bytes <= resident + 40 * 2**20, 30), (
         resident,
         world.gateway.resident_bytes,
     )
@@ -280,10 +281,3 @@ async def _beside(trouble: Trouble, load: Load) -> Notice:
 
 def _said(notice: Notice) -> str:
     return f"{dict(notice.statuses)}, {dict(notice.endings)}, {len(notice.cuts)} cut, p95 {notice.p95 * 1000:.0f} ms"
-
-
-def _within(seconds: float, is_so: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + seconds
-    while not is_so() and time.monotonic() < deadline:
-        time.sleep(0.2)
-    return is_so()

@@ -26,6 +26,7 @@ from tests.callers import PATH, Caller, Stream
 from tests.gateway import ROOT
 from tests.installation import SINGLE, Offer
 from tests.servers import free_port
+from tests.waiting import eventually
 from tests.worlds import World
 
 WORDS = "One two three four five"
@@ -77,15 +78,6 @@ def _listener(caller: Caller, model: Offer) -> tuple[Callable[[], Stream], threa
             return seen
 
     return listen, begun
-
-
-def eventually(is_so: Callable[[], bool], seconds: float = 20) -> bool:
-    deadline = time.monotonic() + seconds
-    while not is_so():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True
 
 
 def test_stop_lets_streams_finish_and_gives_the_rest_their_error_event(world: World) -> None:

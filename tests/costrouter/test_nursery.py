@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from tests.certificates import certificate_for_loopback
 from tests.databases import SqliteDatabases
 from tests.gateway import Gateway
 from tests.servers import free_port
+from tests.waiting import eventually
 
 
 @pytest.fixture
@@ -28,15 +28,6 @@ def gateway(sqlite_databases: SqliteDatabases, start_gateway: Callable[..., Gate
     """Its Redis is away."""
     url = f"rediss://127.0.0.1:{free_port()}/0?ssl_ca_certs={ca}"
     return start_gateway(database_url=sqlite_databases.migrated(), redis_url=url)
-
-
-def eventually(is_so: Callable[[], bool], seconds: float = 20) -> bool:
-    deadline = time.monotonic() + seconds
-    while not is_so():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True
 
 
 def test_a_process_imports_nothing_when_it_takes_a_dead_ones_place(gateway: Gateway) -> None:

@@ -16,6 +16,7 @@ from routing.endpoints.base import Bill, Head
 from routing.endpoints.chat.identity import drop_names
 from routing.endpoints.received import BYTES_PER_TOKEN
 from routing.providers.base import MalformedAnswer
+from routing.providers.openai.finish import GOOD_ENDS, OURS
 from routing.wire.wholeness import JsonScan
 
 _TIERS: Final = frozenset((None, "auto", "default", "flex", "scale", "priority"))
@@ -26,8 +27,6 @@ WRAPPING: Final = frozenset(
 """Members around text that no model wrote, or wrote as tokens that their size says nothing about."""
 THOUGHTS: Final = frozenset(("reasoning_content", "reasoning", "reasoning_details", "thinking", "thinking_blocks"))
 """Members that hold what was thought; some servers say it under two names."""
-FINISH_REASONS: Final = frozenset(("stop", "length", "tool_calls", "content_filter", "function_call"))
-GOOD_ENDS: Final = frozenset(("stop", "tool_calls", "function_call"))
 _NEVER_NULL: Final = frozenset(("tool_calls", "function_call", "annotations"))
 _FORMED: Final = _NEVER_NULL | {"audio"}
 """Members of a whole message whose form the schema prescribes, and upstreams have their own of."""
@@ -135,7 +134,7 @@ def complete_answer(answer: dict[str, Any], head: Head) -> None:
             complete_logprobs(choice)
         message = choice["message"]
         reason = choice.get("finish_reason")
-        if type(reason) is not str or reason not in FINISH_REASONS:
+        if type(reason) is not str or reason not in OURS:
             choice["finish_reason"] = _absent_reason(message)
         else:
             choice["finish_reason"] = reason_beside(reason, _called(message))

@@ -13,8 +13,6 @@ import orjson
 
 from routing.endpoints.base import Bill, Head
 from routing.endpoints.chat.answer import (
-    FINISH_REASONS,
-    GOOD_ENDS,
     THOUGHTS,
     WRAPPING,
     complete_logprobs,
@@ -28,6 +26,7 @@ from routing.endpoints.chat.identity import drop_hidden, drop_names
 from routing.endpoints.chat.schema import ChatRequest
 from routing.endpoints.received import BYTES_PER_TOKEN, least_tokens_of, tokens_of
 from routing.providers.base import MalformedAnswer
+from routing.providers.openai.finish import GOOD_ENDS, OURS
 from routing.wire.events import DONE
 from routing.wire.frames import Again, Frame
 from routing.wire.wholeness import JsonScan
@@ -172,7 +171,7 @@ class ChatRelay:
     def _finish_choice(self, index: int, choice: dict[str, Any], delta: dict[str, Any]) -> None:
         """The first reason that is more than `stop` is the choice's: some servers say one in every chunk."""
         reason = choice["finish_reason"]
-        if type(reason) is not str or reason not in FINISH_REASONS:
+        if type(reason) is not str or reason not in OURS:
             reason = "stop"
         reason = reason_beside(reason, self._absent_reason(index))
         before = self._finished.get(index)

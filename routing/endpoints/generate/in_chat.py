@@ -12,7 +12,7 @@ import orjson
 
 from billing.kinds import Usage
 from routing.endpoints.base import Assembler, Bill, Head, Needs, Relay
-from routing.endpoints.chat.answer import GOOD_ENDS, check_answer, estimate_output
+from routing.endpoints.chat.answer import check_answer, estimate_output
 from routing.endpoints.chat.assembler import ChatAssembler
 from routing.endpoints.chat.carried import CarriedRelay, refuse_older_form
 from routing.endpoints.chat.stream import pieces_of, words_of
@@ -23,6 +23,7 @@ from routing.endpoints.generate.stream import Ends
 from routing.endpoints.generate.to_chat import chat_body
 from routing.providers.base import MalformedAnswer
 from routing.providers.gemini import signatures
+from routing.providers.openai.finish import GOOD_ENDS
 
 _REASONS: Final = {"length": "MAX_TOKENS", "content_filter": "SAFETY"}
 """By chat's finish reason; every other is a good end."""

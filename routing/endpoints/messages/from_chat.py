@@ -12,13 +12,13 @@ from typing import Any, Final
 import orjson
 
 from routing.endpoints.base import Bill, Head, to_json
-from routing.endpoints.chat.answer import GOOD_ENDS
 from routing.endpoints.chat.carried import refuse_older_form
 from routing.endpoints.messages import events
 from routing.endpoints.messages.answer import public_usage
 from routing.endpoints.messages.schema import MessagesRequest
 from routing.endpoints.received import Received
 from routing.providers.base import MalformedAnswer
+from routing.providers.openai.finish import GOOD_ENDS
 from routing.wire.frames import Again
 from routing.wire.wholeness import JsonScan
 

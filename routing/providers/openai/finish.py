@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from routing.providers.base import MalformedAnswer
 
-OURS: Final = frozenset(("stop", "length", "tool_calls", "content_filter", "function_call"))
+GOOD_ENDS: Final = frozenset(("stop", "tool_calls", "function_call"))
+OURS: Final = GOOD_ENDS | {"length", "content_filter"}
 _EQUALS: Final[dict[str, str]] = {
     **dict.fromkeys(
         ("eos", "eos_token", "end_of_text", "end_turn", "stop_sequence", "stop_token", "complete", "completed", "done",

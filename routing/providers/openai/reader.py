@@ -30,7 +30,7 @@ from routing.providers.openai.failures import (
     refuse_words,
     says_failure,
 )
-from routing.providers.openai.finish import OURS, finish_reason, reason_elsewhere
+from routing.providers.openai.finish import GOOD_ENDS, OURS, finish_reason, reason_elsewhere
 from routing.providers.openai.messages import complete_said, complete_whole, is_plain, message_of
 from routing.providers.openai.refusals import error_in, text_of
 from routing.providers.openai.repeats import Repeats
@@ -73,7 +73,6 @@ _ANSWERS: Final = ("choices", "data", "results", "text")
 _OF_CHOICES: Final = frozenset(("usage", "error", "finish_reason"))
 """What may stand in a delta and is its choice's."""
 _MOST_CHOICES: Final = 128
-_GOOD_ENDS: Final = frozenset(("tool_calls", "function_call", "stop"))
 
 
 class OpenAIReader:
@@ -384,11 +383,11 @@ class OpenAIReader:
             return
         if index in self._calls:
             calls = self._calls[index]
-            rest = calls.rest() if reason in _GOOD_ENDS else calls.held()
+            rest = calls.rest() if reason in GOOD_ENDS else calls.held()
             if rest:
                 delta["tool_calls"] = [*(delta.get("tool_calls") or ()), *rest]
         self.note_end(index, is_doubtful=reason == "stop" and bool(delta.get("content")), has_said=has_said)
-        if index in self._calls and reason in _GOOD_ENDS and self._calls[index].is_cut:
+        if index in self._calls and reason in GOOD_ENDS and self._calls[index].is_cut:
             self._doubted |= {index}
 
     def note_end(self, index: int, *, is_doubtful: bool, has_said: bool) -> None:
