@@ -35,7 +35,7 @@ from tests.installation import SINGLE, Offer
 from tests.wires import Wire
 from tests.worlds import World, redis_database
 
-SECONDS = float(os.environ.get("SOAK_SECONDS", "30"))
+SECONDS = float(os.environ.get("SOAK_SECONDS", "60"))
 CLIENTS = 30
 SLOTS = 3
 STILL_SECONDS = 26.0

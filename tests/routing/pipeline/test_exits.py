@@ -307,7 +307,7 @@ def test_server_that_cancels_a_whole_answer(client: Callable[..., Client]) -> No
 
 PARTS = [up.event(up.chunk({"content": word})) for word in ("One", " two", " three")]
 MORE: tuple[up.Step, ...] = (up.Pause(0.05), up.event(up.chunk({"content": " more"})))
-LONG = (PARTS[0], *MORE * 40)
+LONG = (PARTS[0], *MORE * 8)
 
 
 @pytest.fixture(scope="module")
