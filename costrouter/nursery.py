@@ -31,6 +31,9 @@ NAME: Final = "nursery"
 """What ps(1) calls it: `/proc/PID/comm`."""
 _PR_SET_CHILD_SUBREAPER: Final = 36
 _ANSWER_SECONDS: Final = 10.0
+_UNBORN: Final = "not forked"
+UNKNOWN: Final = "unknown"
+"""How a process ended of which nobody is told."""
 _READY: Final = b"0\n"
 
 
@@ -94,7 +97,7 @@ class Forked:
 
     def __init__(self, start: Callable[[], int]) -> None:
         self.pid = 0
-        self.ending = "not forked"
+        self.ending = _UNBORN
         """How it ended, in words, once it has."""
         self._start = start
         self._is_over = False
@@ -143,6 +146,11 @@ class Forked:
 
 def _ending(code: int) -> str:
     return f"exit code {code}" if code >= 0 else f"signal {-code}"
+
+
+def has_ended_itself(ending: str) -> bool:
+    """Whether another in its place would end like it; one that was killed, or never was, says nothing of that."""
+    return ending not in (_UNBORN, _ending(-signal.SIGKILL), _ending(-signal.SIGTERM))
 
 
 class _Inside:

@@ -25,7 +25,7 @@ from granian.constants import HTTPModes, Interfaces, Loops
 from granian.http import HTTP1Settings
 from granian.server.mp import MPServer
 
-from costrouter.nursery import Forked, Nursery
+from costrouter.nursery import UNKNOWN, Forked, Nursery, has_ended_itself
 from costrouter.parent import PARENT
 
 log = logging.getLogger("_granian")
@@ -170,7 +170,7 @@ class Supervisor(MPServer):
         self.interrupt_children.append(place)  # by which granian's exit code is 1
 
     def _start_again(self, spawn_target: Spawn, target_loader: Any) -> None:
-        """What died; at once if it had lived, else after a pause that doubles. Nothing is if none ever served."""
+        """What died; at once if it had lived, else after a pause that doubles. Nothing is if none can start."""
         now = time.monotonic()
         self.interrupt_children.clear()
         workers: list[Worker] = list(self.wrks)
@@ -178,12 +178,13 @@ class Supervisor(MPServer):
             if worker.is_alive():
                 continue
             if place not in self._due:
-                if not self._ready:
+                ending = getattr(worker.inner, "ending", UNKNOWN)
+                if not self._ready and has_ended_itself(ending):
                     self._give_up(place)
                     return
                 has_lived = now - worker.birth > STEADY_SECONDS
                 self._failures[place] = 0 if has_lived else self._failures[place] + 1
-                ending, wait = getattr(worker.inner, "ending", "unknown"), pause(self._failures[place])
+                wait = pause(self._failures[place])
                 self._due[place] = now + wait
                 log.error("worker-%d has ended (%s); another one starts in %g s", place + 1, ending, wait)
             if now >= self._due[place]:

@@ -52,12 +52,12 @@ class Gateway:
     @property
     def pids(self) -> list[int]:
         """The worker processes that live now, oldest first."""
-        return self._named("worker")
+        return children_named("worker", self._process.pid)
 
     @property
     def nurseries(self) -> list[int]:
         """What they are forked from: one, but for a moment."""
-        return self._named("nursery")
+        return children_named("nursery", self._process.pid)
 
     @property
     def resident_bytes(self) -> int:
@@ -99,10 +99,6 @@ class Gateway:
         self._process.stop()
         print(self.log.read_text())  # noqa: T201
 
-    def _named(self, name: str) -> list[int]:
-        children = (int(pid) for pid in _children(self._process.pid))
-        return sorted(pid for pid in children if _name(pid) == name)
-
     def _wait(self, seconds: float) -> None:
         """Until every worker has started and the gateway answers."""
         deadline = time.monotonic() + seconds
@@ -120,6 +116,11 @@ class Gateway:
             return httpx.get(f"{self.url}/v1/models", timeout=2).status_code < 500
         except httpx.TransportError:
             return False
+
+
+def children_named(name: str, pid: int) -> list[int]:
+    """The process ids of those of a server's processes, oldest first."""
+    return sorted(child for child in map(int, _children(pid)) if _name(child) == name)
 
 
 def _children(pid: int) -> list[str]:

@@ -10,9 +10,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from bin import leash
 from tests.certificates import certificate_for_loopback
 from tests.databases import SqliteDatabases
-from tests.gateway import Gateway
+from tests.gateway import ROOT, Gateway, children_named
 from tests.servers import free_port
 from tests.waiting import eventually
 
@@ -38,6 +39,22 @@ def test_a_process_imports_nothing_when_it_takes_a_dead_ones_place(gateway: Gate
 
     ticks = Path(f"/proc/{fresh}/stat").read_text().rpartition(")")[2].split()[11:13]
     assert sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK") < 0.4, "processor seconds; an import takes 0.8"
+
+
+def test_a_process_that_is_killed_before_it_serves_is_started_again(
+    sqlite_databases: SqliteDatabases, tmp_path: Path
+) -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    env = {"DATABASE_URL": sqlite_databases.migrated(), "PORT": url.rpartition(":")[2], "COSTROUTER_VAR": str(tmp_path)}
+    log = tmp_path / "gateway.log"
+    server = leash.start([str(ROOT / "bin" / "serve")], env={**os.environ, **env, "REDIS_URL": ""}, log=log)
+    try:
+        assert eventually(lambda: len(children_named("worker", server.pid)) == 1)
+        os.kill(*children_named("worker", server.pid), signal.SIGKILL)
+
+        assert eventually(lambda: _answers(f"{url}/health/live")), log.read_text()
+    finally:
+        server.stop()
 
 
 def test_a_nursery_that_dies_is_replaced_by_one_that_starts_processes(gateway: Gateway) -> None:
@@ -82,3 +99,10 @@ def test_a_stop_while_it_still_imports_ends_at_once(
 
     assert gateway.wait(20) < 10
     assert gateway.exit_code == 0
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=2).status_code == 200
+    except httpx.TransportError:
+        return False
