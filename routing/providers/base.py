@@ -140,8 +140,9 @@ class Reader(Protocol):
     def told_cost(self) -> int | None:
         """What the upstream says that the answer cost, in nano-dollars; None where it says nothing."""
 
-    remark: str
-    """What is odd about the answer and stays for operators; empty if nothing is."""
+    @property
+    def remark(self) -> str:
+        """What is odd about the answer and stays for operators; empty if nothing is."""
 
     abbreviates: bool
     """Set by who reads: chunks may come as `Again`, with the text of their first choice's delta."""

@@ -67,7 +67,7 @@ class LlamaCppReader(OpenAIReader):
     def read_chunk(self, data: bytes) -> dict[str, Any] | None:
         chunk = super().read_chunk(data)
         if chunk is not None and "timings" in chunk:
-            if not self._is_told and self._answers == 1:
+            if not self._is_told and self.ends.answers == 1:
                 self._note_timings(chunk["timings"])
             if not self._shows_timings:
                 del chunk["timings"]
@@ -91,7 +91,7 @@ class LlamaCppReader(OpenAIReader):
         """The counts are the upstream's own only where one choice was asked for, or log probabilities count all."""
         answer = super().whole(body)
         timings, choices = answer.get("timings"), answer.get("choices")
-        if self.usage is None or self._answers == 1 or type(timings) is not dict or type(choices) is not list:
+        if self.usage is None or self.ends.answers == 1 or type(timings) is not dict or type(choices) is not list:
             return answer
         if timings.get("predicted_n") == self.usage.output:  # it counted one of them
             self._count_all(self.usage, choices)

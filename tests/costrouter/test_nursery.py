@@ -50,7 +50,8 @@ def test_a_process_that_is_killed_before_it_serves_is_started_again(
     server = leash.start([str(ROOT / "bin" / "serve")], env={**os.environ, **env, "REDIS_URL": ""}, log=log)
     try:
         assert eventually(lambda: len(children_named("worker", server.pid)) == 1)
-        os.kill(*children_named("worker", server.pid), signal.SIGKILL)
+        (young,) = children_named("worker", server.pid)
+        os.kill(young, signal.SIGKILL)
 
         assert eventually(lambda: _answers(f"{url}/health/live")), log.read_text()
     finally:

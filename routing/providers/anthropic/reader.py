@@ -21,8 +21,9 @@ from routing.providers.anthropic.stops import finish_of, stop_of
 from routing.providers.anthropic.usage import merged, tells_output, usage_of
 from routing.providers.base import END, End, Event, MalformedAnswer
 from routing.providers.openai import loose
+from routing.providers.openai.asides import Asides, refuse_line
 from routing.providers.openai.costs import told_cost
-from routing.providers.openai.failures import raise_failure, raise_noise, refuse_noise, refuse_words, says_failure
+from routing.providers.openai.failures import raise_failure, refuse_words, says_failure
 from routing.providers.openai.refusals import error_in, text_of
 from routing.providers.openai.tools import Call, json_of
 from routing.providers.openai.usage import object_of
@@ -57,15 +58,12 @@ class AnthropicReader:
     _is_stopped = False
     """The reason why the answer ended has come."""
     _has_begun = False
-    _noise = b""
-    """The first words that were no part of an answer, before anything was."""
-    _late_words = b""
-    """The same behind what was."""
 
     def __init__(self, remark: str = "") -> None:
         self.remark = remark
         self._told: dict[str, Any] = {}
         self._held: list[Event] = []
+        self._asides = Asides()
         self._halves: dict[tuple[Any, str], str] = {}
         """The first halves of letters that were cut in two, by block and member."""
 
@@ -105,28 +103,25 @@ class AnthropicReader:
                     self._fail(event)
                 else:
                     self._note_words(event)
-                    refuse_noise(event)
-            if data is None or self._late_words:
-                self._refuse_words(events, is_over=data is None)
+                    refuse_line(event)
+            if data is None and not self._has_begun:
+                self._asides.refuse_silence()
+            if events and events[-1] is END and not self._is_stopped:
+                self._refuse_end(events)
         except MalformedAnswer as error:
             events.append(self._broken(str(error)))
         except EventTooLarge:
             events.append(self._broken("an event is too large"))
         return events
 
-    def _refuse_words(self, events: list[Event], *, is_over: bool) -> None:
-        """Raises MalformedAnswer where words came and nothing else, or behind what has no end but OpenAI's."""
-        if is_over and self._noise and not self._has_begun:
-            raise_noise(self._noise)
-        if self._late_words and events and events[-1] is END and not self._is_stopped:
-            events.pop()
-            raise_noise(self._late_words, "the answer has no end, but")
+    def _refuse_end(self, events: list[Event]) -> None:
+        """OpenAI's end alone, behind words that are none of the answer's, is none; raises MalformedAnswer."""
+        end = events.pop()
+        self._asides.refuse_end()
+        events.append(end)
 
     def _note_words(self, words: bytes) -> None:
-        if self._has_begun:
-            self._late_words = self._late_words or words
-        else:
-            self._noise = self._noise or words
+        self._asides.note(words, is_behind=self._has_begun)
 
     def _fail(self, data: bytes) -> NoReturn:
         value = loose.strictly(data)

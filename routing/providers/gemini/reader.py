@@ -51,10 +51,11 @@ class GenerateReader(OpenAIReader):
     def finish(self, events: list[Event]) -> None:
         """A stream has no other end: `STOP` alone, which was held back, is the answer of a model that says nothing."""
         super().finish(events)
-        if self._early is not None and not self._has_said:
-            last = {"index": self._early, "content": {"role": "model", "parts": []}, "finishReason": "STOP"}
+        ends = self.ends
+        if ends.early is not None and not ends.has_said:
+            last = {"index": ends.early, "content": {"role": "model", "parts": []}, "finishReason": "STOP"}
             events.append(self.shown({"candidates": [last]}))
-            self._early = None
+            ends.early = None
 
     def read_chunk(self, data: bytes) -> dict[str, Any] | None:
         """One chunk, None where there is nothing to show; raises MalformedAnswer."""
@@ -68,7 +69,7 @@ class GenerateReader(OpenAIReader):
         has_usage, is_over = self._take(value), self._note_ends(value)
         says = any(map(_says_something, value["candidates"])) or bool(blocked(value))
         if not says and text_of(error_in(value).get("message")):
-            self._note_words(data)
+            self.note_words(data)
         if has_usage:
             self.is_partial = not is_over
         elif says and self.usage is not None:
@@ -77,22 +78,22 @@ class GenerateReader(OpenAIReader):
 
     def _note_ends(self, chunk: dict[str, Any]) -> bool:
         """Whether nothing is missing any more; raises MalformedAnswer for a candidate that failed."""
+        ends = self.ends
         for candidate in chunk["candidates"]:
             reason = self._reason(candidate)
             says, speaks = _brings(candidate), _brings(candidate, is_thought=False)
-            if reason == "stop" and not (speaks or self._has_said) and self._answers == 1:
-                self._has_thought = self._has_thought or says
-                self._early = candidate["index"]  # gateways put it into every chunk that has no text
+            if ends.is_early(reason, speaks=speaks):
+                ends.has_thought = ends.has_thought or says
+                ends.early = candidate["index"]  # gateways put it into every chunk that has no text
                 del candidate["finishReason"]
                 continue
             if reason is not None or is_said(candidate.get("finishReason")):
                 is_doubtful = says and reason == "stop"
-                has_said = self._has_said or self._has_thought
-                self.note_end(candidate["index"], is_doubtful=is_doubtful, has_said=has_said)
-            self._has_said, self._has_thought = self._has_said or speaks, self._has_thought or says
+                ends.note(candidate["index"], is_doubtful=is_doubtful, has_said=ends.has_begun)
+            ends.has_said, ends.has_thought = ends.has_said or speaks, ends.has_thought or says
         if blocked(chunk) and not chunk["candidates"]:
-            self._finished.update(range(self._answers))
-        return len(self._finished) >= self._answers
+            ends.finished.update(range(ends.answers))
+        return ends.are_all
 
     def _reason(self, candidate: dict[str, Any]) -> str | None:
         said = candidate.get("finishReason")
@@ -100,7 +101,7 @@ class GenerateReader(OpenAIReader):
         if is_said(said):
             candidate["finishReason"] = own_word(str(said))
         if reason is None and is_said(said):
-            self.remark = f"a finish reason that nobody knows: {str(said)[:60]!r}"
+            self.ends.remark = f"a finish reason that nobody knows: {str(said)[:60]!r}"
         return reason
 
     def shown(self, chunk: dict[str, Any]) -> dict[str, Any]:
@@ -147,7 +148,7 @@ class GenerateReader(OpenAIReader):
         value["candidates"] = candidates
         for place, candidate in enumerate(candidates):
             _complete(candidate, place)
-            if self._answers == 1 and len(candidates) == 1:
+            if self.ends.answers == 1 and len(candidates) == 1:
                 candidate["index"] = 0  # the one that was asked for, whatever place it was given
         return usage is not None
 
@@ -173,7 +174,7 @@ class ChatReader(GenerateReader):
         if not blocked(answer):
             return []
         said: dict[str, Any] = {"content": None} if kind == "message" else {}
-        return [{"index": i, kind: {**said}, "finish_reason": "content_filter"} for i in range(self._answers)]
+        return [{"index": i, kind: {**said}, "finish_reason": "content_filter"} for i in range(self.ends.answers)]
 
     def _choice(self, candidate: dict[str, Any], kind: str) -> dict[str, Any]:
         index = candidate["index"]

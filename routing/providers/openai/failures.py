@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, NoReturn
 
 from routing.providers.base import MalformedAnswer
-from routing.providers.openai import loose
 from routing.providers.openai.refusals import error_in, text_of
 
 _CODES: Final = ("code", "error_code", "errorCode", "err_code", "status_code", "statusCode", "status", "errno")
@@ -80,19 +79,3 @@ def refuse_words(answer: Mapping[str, Any], *members: str) -> None:
     words = text_of(error_in(answer).get("message")) if answer.keys().isdisjoint(members) else ""
     if words:
         raise MalformedAnswer(f"no answer came, but: {words[:300]}")
-
-
-def raise_noise(line: bytes, what: str = "no events came, but") -> NoReturn:
-    """No event came, or no end did, but something else: an upstream that answers in another form says why there."""
-    words = text_of(error_in(loose.strictly(line)).get("message")) or line.decode("utf-8", "replace")
-    raise MalformedAnswer(f"{what}: {words[:300]}")
-
-
-def refuse_noise(line: bytes) -> None:
-    """Raises MalformedAnswer if a line that is no event's says a failure: an object, or one behind `error:`."""
-    text = line.strip()
-    name, _, rest = text.partition(b":")
-    is_named = name.lower() == b"error"
-    value = loose.strictly(rest if is_named else text)
-    if type(value) is dict and (is_named or says_failure(value)):
-        raise_failure(value)

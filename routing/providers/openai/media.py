@@ -72,7 +72,7 @@ class ImagesReader(OpenAIReader):
             self._count += 1
             self.note_usage(event.pop("usage", None), is_total=True)
             if self._count >= self._awaited:
-                self._finished.add(0)
+                self.ends.finished.add(0)
         return event
 
     def note_usage(self, reported: Any, *, is_total: bool) -> None:
@@ -112,7 +112,7 @@ class SpeechReader(OpenAIReader):
         event = _event_in(self, data)
         if event is not None and event.get("type") == "speech.audio.done":
             self.note_usage(event.pop("usage", None), is_total=True)
-            self._finished.add(0)
+            self.ends.finished.add(0)
         return event
 
     def note_usage(self, reported: Any, *, is_total: bool) -> None:
@@ -160,7 +160,7 @@ class TranscriptReader(OpenAIReader):
             self.note_usage(event.pop("usage", None), is_total=True)
             if self.usage is None and type(event.get("text")) is str:
                 self._measure(event)
-            self._finished.add(0)
+            self.ends.finished.add(0)
         return event
 
     def note_usage(self, reported: Any, *, is_total: bool) -> None:

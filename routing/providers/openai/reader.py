@@ -7,7 +7,6 @@ JSON, carries an error, or says that the answer failed, ends it.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from functools import cached_property
 from types import MappingProxyType
@@ -19,19 +18,20 @@ import orjson
 from billing.kinds import Usage
 from routing.providers.base import END, End, Event, MalformedAnswer
 from routing.providers.openai import loose
+from routing.providers.openai.asides import Asides, refuse_line
+from routing.providers.openai.choices import Choices
 from routing.providers.openai.costs import told_cost
+from routing.providers.openai.ends import Ends
 from routing.providers.openai.failures import (
     SIGNS,
     is_error,
     raise_failure,
-    raise_noise,
-    refuse_noise,
     refuse_silence,
     refuse_words,
     says_failure,
 )
-from routing.providers.openai.finish import GOOD_ENDS, OURS, finish_reason, reason_elsewhere
-from routing.providers.openai.messages import complete_said, complete_whole, is_plain, message_of
+from routing.providers.openai.finish import OURS, reason_elsewhere
+from routing.providers.openai.messages import complete_whole, is_plain
 from routing.providers.openai.refusals import error_in, text_of
 from routing.providers.openai.repeats import Repeats
 from routing.providers.openai.shapes import (
@@ -45,7 +45,6 @@ from routing.providers.openai.shapes import (
     is_end,
     object_in_body,
     objects_in,
-    only_delta,
     only_object,
     reason_beside,
     refuse_failed,
@@ -53,7 +52,6 @@ from routing.providers.openai.shapes import (
     usage_elsewhere,
     without_name,
 )
-from routing.providers.openai.tools import ToolCalls, place_of
 from routing.providers.openai.usage import object_of, usage_of
 from routing.providers.openai.wrapped import ENVELOPES, unwrapped
 from routing.wire.events import Comment, EventParser, EventTooLarge, Failure
@@ -62,17 +60,8 @@ _MOST_END_BYTES: Final = 20
 _ELSEWHERE: Final = frozenset((*PLACES, *AROUND, *REASONS, *SIGNS))
 _BESIDE: Final = _ELSEWHERE | {"usage"}
 """What may stand in a chunk beside its choices and is ours to read."""
-_BESIDE_DELTA: Final = frozenset(
-    ("error", "finishReason", "finish_details", "stop_reason", "done_reason", "tool_calls", "usage")
-)
-"""What may stand in a choice beside its delta and belongs elsewhere."""
-_USUAL: Final = len(("index", "delta", "finish_reason"))
-_THOUGHTS: Final = frozenset(("reasoning_content", "reasoning", "reasoning_details", "thinking", "thinking_blocks"))
 _ANSWERS: Final = ("choices", "data", "results", "text")
 """Members that hold the answer, of one endpoint or another."""
-_OF_CHOICES: Final = frozenset(("usage", "error", "finish_reason"))
-"""What may stand in a delta and is its choice's."""
-_MOST_CHOICES: Final = 128
 
 
 class OpenAIReader:
@@ -85,28 +74,13 @@ class OpenAIReader:
     is_exact = True
     is_partial = False
     reported: Mapping[str, Any] = MappingProxyType({})
-    remark = ""
-    _totals = 0
-    _noise = b""
-    """The first words that were no part of an answer, before anything was."""
-    _late_words = b""
-    """The same behind what was."""
-    _doubted: frozenset[int] = frozenset()
-    """Choices whose reason may be no end: it stood beside their first text, or more than one, or within a call."""
-    _has_begun = False
-    _has_said = False
-    """A delta brought something beside thoughts."""
-    _has_thought = False
-    _early: int | None = None
-    """The choice that said `stop` before it had said anything: some servers' first chunk does."""
-    _speaks_in_messages = False
     abbreviates = False
+    _totals = 0
+    _has_begun = False
 
     def __init__(self, answers: int = 1, *, has_output: bool = True) -> None:
-        self._answers = answers
+        self.ends = Ends(answers)
         self._has_output = has_output
-        self._first: int | None = None if answers == 1 else 0
-        """The place that its server gave the first answer; where several were asked for, each has its own."""
 
     @property
     def told_cost(self) -> int | None:
@@ -115,11 +89,15 @@ class OpenAIReader:
     @property
     def is_finished(self) -> bool:
         """Whether every answer of a stream has come to its end."""
-        return len(self._finished) >= self._answers
+        return self.ends.are_all
 
     @property
     def is_doubtful(self) -> bool:
-        return bool(self._doubted)
+        return self.ends.are_doubtful
+
+    @property
+    def remark(self) -> str:
+        return self.ends.remark
 
     # What only streams need.
 
@@ -132,23 +110,12 @@ class OpenAIReader:
         return Repeats()
 
     @cached_property
-    def _calls(self) -> dict[Any, ToolCalls]:
-        return {}
+    def _choices(self) -> Choices:
+        return Choices(self.ends)
 
     @cached_property
-    def _finished(self) -> set[int]:
-        """Choices that have their finish reason."""
-        return set()
-
-    @cached_property
-    def _halves(self) -> dict[tuple[int, str], str]:
-        """The first halves of letters that were cut in two, by choice and member."""
-        return {}
-
-    @cached_property
-    def _lengths(self) -> Counter[tuple[int, str]]:
-        """How many entries a list of a choice's has got, by choice and member."""
-        return Counter()
+    def asides(self) -> Asides:
+        return Asides()
 
     def feed(self, data: bytes | None) -> list[Event]:
         events: list[Event] = []
@@ -177,23 +144,19 @@ class OpenAIReader:
 
     def finish(self, events: list[Event]) -> None:
         """The bytes have ended; raises MalformedAnswer where no event was among them, but something was."""
-        if not self._has_begun and self._noise:
-            raise_noise(self._noise)
+        if not self._has_begun:
+            self.asides.refuse_silence()
 
     def _say_rest(self, events: list[Event]) -> None:
         """What was held back, where nothing came behind it but the end; raises MalformedAnswer as `finish` does."""
         self.finish(events)
-        if self._late_words and not self.is_finished:
-            raise_noise(self._late_words, "the answer has no end, but")
-        for index, calls in self._calls.items():
-            if index in self._finished:
-                continue
-            calls.refuse_nameless()
-            if held := calls.held():
-                events.append(self.own_chunk(index, {"tool_calls": held}, None))
-        if self._early is not None and not self._has_said:
-            events.append(self.own_chunk(self._early, {}, "stop"))
-            self._finished.add(self._early)
+        ends = self.ends
+        if not ends.are_all:
+            self.asides.refuse_end()
+        events += [self.own_chunk(index, {"tool_calls": calls}, None) for index, calls in self._choices.held()]
+        if ends.early is not None and not ends.has_said:
+            events.append(self.own_chunk(ends.early, {}, "stop"))
+            ends.finished.add(ends.early)
 
     def own_chunk(self, index: int, delta: dict[str, Any], reason: str | None) -> dict[str, Any]:
         """A chunk that nobody sent, for what was held back."""
@@ -209,7 +172,7 @@ class OpenAIReader:
         if chunk is None:
             return
         events.append(chunk)
-        if self.abbreviates and self._has_begun and self._answers == 1:  # the first is no model for others
+        if self.abbreviates and self._has_begun and self.ends.answers == 1:  # the first is no model for others
             self._repeats.learn(event, chunk)
         self._has_begun = True
 
@@ -220,13 +183,14 @@ class OpenAIReader:
         elif type(event) is Failure:
             raise_failure(loose.strictly(event) or event.decode("utf-8", "replace"))
         else:
-            self._note_noise(event)
-            refuse_noise(event)
+            self._note_line(event)
+            refuse_line(event)
 
-    def _note_noise(self, line: bytes) -> None:
-        if not (self._noise or self._late_words):
-            self._note_words(line)
-            self.remark = self.remark or f"a line that is no event's: {line[:60].decode('utf-8', 'replace')!r}"
+    def _note_line(self, line: bytes) -> None:
+        if self.asides.are_none:
+            self.note_words(line)
+            said = f"a line that is no event's: {line[:60].decode('utf-8', 'replace')!r}"
+            self.ends.remark = self.ends.remark or said
 
     def _broken(self, error: str) -> End:
         """After the last finish reason nothing makes a failure of a whole answer any more."""
@@ -247,7 +211,9 @@ class OpenAIReader:
         if len(choices) > 1 or (choices and choices[0] is None):
             choices[:] = [choice for choice in choices if choice is not None]
         for choice in choices:
-            if self._complete(choice):
+            reported = self._choices.complete(choice)
+            if reported is not None:
+                self.note_usage(reported, is_total=False)
                 has_usage = True
         if has_usage:
             return chunk if any(map(_says_something, choices)) else None
@@ -282,15 +248,12 @@ class OpenAIReader:
             if type(chunk.get(name)) is dict:
                 self.note_usage(chunk[name].get("usage"), is_total=True)
         if text_of(error_in(chunk).get("message")):
-            self._note_words(orjson.dumps(chunk))
+            self.note_words(orjson.dumps(chunk))
         return False
 
-    def _note_words(self, words: bytes) -> None:
-        """Keeps the first words that are none of the answer's: those behind a text may be why it has no end."""
-        if self._has_begun:
-            self._late_words = self._late_words or words
-        else:
-            self._noise = self._noise or words
+    def note_words(self, words: bytes) -> None:
+        """Keeps words that are none of the answer's."""
+        self.asides.note(words, is_behind=self._has_begun)
 
     def object_in(self, data: bytes) -> dict[str, Any] | None:
         """An event's object, None where it says nothing; raises MalformedAnswer for what cannot be read."""
@@ -302,7 +265,7 @@ class OpenAIReader:
             return value
         found = only_object(value)
         if found is None and type(value) is str and not loose.says_nothing(value.encode("utf-8", "replace")):
-            self._note_words(data)
+            self.note_words(data)
         return found
 
     def _parse_loosely(self, data: bytes) -> Any:
@@ -317,146 +280,12 @@ class OpenAIReader:
             for place, choice in enumerate(value["choices"]):
                 delta = choice.get("delta") if type(choice) is dict else None
                 if type(delta) is dict:
-                    self._join_halves(delta, place)
+                    self._choices.join_halves(delta, place)
         if value is not None:
             value = loose.without_halves(value)
         if value is None:
             raise MalformedAnswer(f"the answer is not JSON: {data[:120].decode('utf-8', 'replace')}")
         return value
-
-    def _join_halves(self, delta: dict[str, Any], place: int) -> None:
-        """A letter beyond 16 bits that was cut in two between chunks is one again."""
-        for name, text in delta.items():
-            if type(text) is str and text:
-                text = self._halves.pop((place, name), "") + text
-                if "\ud800" <= text[-1] <= "\udbff":
-                    self._halves[place, name], text = text[-1], text[:-1]
-                delta[name] = text
-
-    def _complete(self, choice: Any) -> bool:
-        """Brings a choice into the canonical shape; whether usage stood in it. Raises MalformedAnswer."""
-        if type(choice) is not dict:
-            raise MalformedAnswer("a choice has no delta")
-        has_said = self._has_said or self._has_thought
-        delta = choice.get("delta")
-        if type(delta) is not dict:
-            delta = choice["delta"] = self._said_elsewhere(delta, choice)
-        index = choice.get("index")
-        if type(index) is not int:
-            index = choice["index"] = 0 if index is None else place_of(index, "a choice")
-        if self._first != 0:
-            index = choice["index"] = self._place(index)
-        if len(delta) > 1 or type(delta.get("content")) is not str:
-            self._complete_delta(choice, delta, index)
-        elif delta["content"]:
-            self._has_said = True
-        # (The usual members are seen at half of what others cost.)
-        is_usual = "finish_reason" in choice and len(choice) == _USUAL + ("logprobs" in choice)
-        has_usage = not (is_usual or _BESIDE_DELTA.isdisjoint(choice)) and self._take_beside_delta(choice, delta, index)
-        if choice.get("finish_reason") is not None:
-            self._end_choice(choice, delta, index, has_said=has_said)
-        return has_usage
-
-    def _take_beside_delta(self, choice: dict[str, Any], delta: dict[str, Any], index: int) -> bool:
-        """Brings what stands beside a delta to its place; whether there was usage. Raises MalformedAnswer."""
-        if "error" in choice:
-            refuse_failed(choice)
-        calls = choice.pop("tool_calls", None)
-        if calls and not delta.get("tool_calls"):
-            delta["tool_calls"] = self._calls_of(index).complete(calls)
-            self._has_said = True
-        if not choice.get("finish_reason"):
-            choice["finish_reason"] = reason_elsewhere(choice)
-        if choice.get("usage") is None:
-            choice.pop("usage", None)
-            return False
-        self.note_usage(choice.pop("usage"), is_total=False)  # Moonshot's
-        return True
-
-    def _end_choice(self, choice: dict[str, Any], delta: dict[str, Any], index: int, *, has_said: bool) -> None:
-        """`has_said`: something came before this."""
-        reason = choice["finish_reason"] = self._finish_reason(choice["finish_reason"])
-        if reason is None or not 0 <= index < _MOST_CHOICES:
-            return
-        if reason == "stop" and not self._has_said and self._answers == 1:
-            choice["finish_reason"], self._early = None, index
-            return
-        if index in self._calls:
-            calls = self._calls[index]
-            rest = calls.rest() if reason in GOOD_ENDS else calls.held()
-            if rest:
-                delta["tool_calls"] = [*(delta.get("tool_calls") or ()), *rest]
-        self.note_end(index, is_doubtful=reason == "stop" and bool(delta.get("content")), has_said=has_said)
-        if index in self._calls and reason in GOOD_ENDS and self._calls[index].is_cut:
-            self._doubted |= {index}
-
-    def note_end(self, index: int, *, is_doubtful: bool, has_said: bool) -> None:
-        """A choice has its finish reason; one beside a text may be in every chunk of its server's, and no end."""
-        if is_doubtful and (index in self._finished or not has_said):
-            self._doubted |= {index}
-        else:
-            self._doubted -= {index}
-        self._finished.add(index)
-
-    def _place(self, index: int) -> int:
-        """The one answer that was asked for is the first that comes, whatever place its server gives it."""
-        if self._first is None:
-            self._first = index
-        return max(0, index - self._first)
-
-    def _said_elsewhere(self, delta: Any, choice: dict[str, Any]) -> dict[str, Any]:
-        """What stands in place of a delta. A message behind deltas is all of them once more (MiniMax's last event)."""
-        if type(delta) is str:
-            return {"content": delta}
-        if delta:
-            return only_delta(delta)
-        said = message_of(choice)
-        if not (self._has_said or self._has_thought) or self._speaks_in_messages:
-            self._speaks_in_messages = True
-            return said
-        return {"usage": said["usage"]} if "usage" in said else {}
-
-    def _complete_delta(self, choice: dict[str, Any], delta: dict[str, Any], index: int) -> None:
-        """What more than plain text needs; raises MalformedAnswer."""
-        for name in _OF_CHOICES.intersection(delta):
-            value = delta.pop(name)
-            if value and not choice.get(name):
-                choice[name] = value
-        complete_said(delta)
-        if delta.get("tool_calls") is not None:
-            delta["tool_calls"] = self._calls_of(index).complete(delta["tool_calls"])
-        if not delta.get("role", True):
-            del delta["role"]
-        if type(delta.get("annotations", [])) is not list:
-            del delta["annotations"]
-        for name, value in delta.items():
-            if type(value) is list and name != "tool_calls":
-                self._number(value, index, name)
-            if value and name in _THOUGHTS:
-                self._has_thought = True
-            elif value and name != "role":
-                self._has_said = True
-
-    def _number(self, entries: list[Any], index: int, name: str) -> None:
-        """Gives each entry of a list its place: clients add deltas up by that (the openai package raises without)."""
-        for entry in entries:
-            if type(entry) is dict and "index" not in entry:
-                entry["index"] = self._lengths[index, name]
-                self._lengths[index, name] += 1
-
-    def _finish_reason(self, said: Any) -> str | None:
-        reason = finish_reason(said)
-        if reason is None and type(said) is str and said:
-            self.remark = f"a finish reason that nobody knows: {said[:60]!r}"
-        return reason
-
-    def _calls_of(self, index: int) -> ToolCalls:
-        if not 0 <= index < _MOST_CHOICES:
-            raise MalformedAnswer("a choice without a place")
-        calls = self._calls.get(index)
-        if calls is None:
-            calls = self._calls[index] = ToolCalls()
-        return calls
 
     def _take_beside(self, chunk: dict[str, Any], choices: list[Any]) -> bool:
         """Reads usage wherever it stands and takes it out; whether there was any. Raises MalformedAnswer for an error.
@@ -481,7 +310,7 @@ class OpenAIReader:
         chunk.pop("error", None)  # clients look for the name alone
         reason = reason_beside(chunk)
         if reason and not set_reason(choices, reason):
-            self._finish_reason(reason)  # which raises for a failure
+            self._choices.reason(reason)  # which raises for a failure
         return found
 
     def note_usage(self, reported: Any, *, is_total: bool) -> None:
@@ -497,10 +326,9 @@ class OpenAIReader:
             output, reasoning, spoken = usage.output, usage.reasoning, usage.output_audio
             usage = msgspec.structs.replace(before, output=output, reasoning=reasoning, output_audio=spoken)
         if is_total:
-            self._doubted = frozenset()  # nothing comes behind them
-        if is_total:
+            self.ends.believe()
             self._totals += 1
-            if before is not None and 1 < self._totals <= self._answers:
+            if before is not None and 1 < self._totals <= self.ends.answers:
                 output, reasoning = before.output + usage.output, before.reasoning + usage.reasoning
                 usage = msgspec.structs.replace(usage, output=output, reasoning=reasoning)
         self.usage, self.reported, self.is_partial = usage, reported, False
@@ -549,7 +377,7 @@ class OpenAIReader:
         if type(reason) is not str or reason not in OURS:
             if not reason and "delta" in choice and "message" not in choice:
                 raise MalformedAnswer("a piece came where the whole answer should")
-            choice["finish_reason"] = self._finish_reason(reason)
+            choice["finish_reason"] = self._choices.reason(reason)
         if not is_plain(choice):
             complete_whole(choice)
 

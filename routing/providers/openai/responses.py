@@ -17,15 +17,9 @@ import orjson
 from billing.kinds import Usage
 from routing.providers.base import END, End, Event, MalformedAnswer, UpstreamCall
 from routing.providers.openai import loose
+from routing.providers.openai.asides import Asides, refuse_line
 from routing.providers.openai.costs import told_cost
-from routing.providers.openai.failures import (
-    is_error,
-    raise_failure,
-    raise_noise,
-    refuse_noise,
-    refuse_words,
-    says_failure,
-)
+from routing.providers.openai.failures import is_error, raise_failure, refuse_words, says_failure
 from routing.providers.openai.finish import finish_reason
 from routing.providers.openai.refusals import text_of
 from routing.providers.openai.thoughts import is_ours
@@ -95,8 +89,7 @@ class ResponsesReader:
         self._parser = EventParser(_KINDS)
         self._is_whole = False
         self._has_begun = False
-        self._noise = b""
-        """The first line, or event, that was none of the format's."""
+        self._asides = Asides()
 
     @property
     def told_cost(self) -> int | None:
@@ -111,8 +104,8 @@ class ResponsesReader:
                 elif type(event) is Failure:
                     self._fail(loose.strictly(event) or event.decode("utf-8", "replace"))
                 elif type(event) is not bytes:
-                    self._noise = self._noise or event
-                    refuse_noise(event)
+                    self._note_words(event)
+                    refuse_line(event)
                 elif event.strip() == _DONE:
                     events.append(END)
                     break
@@ -121,13 +114,16 @@ class ResponsesReader:
                     if self._is_whole:
                         events.append(END)
                         break
-            if data is None and self._noise and not self._has_begun:
-                raise_noise(self._noise)
+            if data is None and not self._has_begun:
+                self._asides.refuse_silence()
         except MalformedAnswer as error:
             events.append(End(str(error)))
         except EventTooLarge:
             events.append(End("an event is too large"))
         return events
+
+    def _note_words(self, words: bytes) -> None:
+        self._asides.note(words, is_behind=self._has_begun)
 
     def _read(self, data: bytes, events: list[Event]) -> None:
         """Raises MalformedAnswer for an event that cannot be read or says a failure."""
@@ -144,7 +140,7 @@ class ResponsesReader:
         if kind in _FAILED or (not is_ours and says_failure(event)):
             self._fail(event)
         if not is_ours:  # a ping, or whatever else comes under another name, or none
-            self._noise = self._noise or data
+            self._note_words(data)
             if kind:
                 events.append(_PING)
             return
