@@ -14,10 +14,10 @@ RECEIVED = Usage(input=90, output=20)
 TOO_MUCH = "the upstream counted more output than its cap allows; the output was estimated"
 
 
-def reader(usage: Usage | None, **members: Any) -> OpenAIReader:
+def reader(usage: Usage | None, *, remark: str = "", **members: Any) -> OpenAIReader:
     """A reader that has come to this."""
     made = OpenAIReader()
-    made.usage = usage
+    made.usage, made.ends.remark = usage, remark
     for name, value in members.items():
         setattr(made, name, value)
     return made
