@@ -52,6 +52,10 @@ class PostgresDatabases:
             self._template = name
         return _at(self.front_url, self._create(template=self._template))
 
+    def copied(self, url: str) -> str:
+        """The URL of a copy of one of these, to which nobody may be connected."""
+        return _at(self.front_url, self._create(template=urlsplit(url).path.removeprefix("/")))
+
     def drop_all(self) -> None:
         for name in self._made:
             self._execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
@@ -82,6 +86,10 @@ class SqliteDatabases:
         """The URL of a new file with all migrations."""
         if not self._template.exists():
             manage("migrate", "-v0", database_url=f"sqlite:///{self._template}")
+        return self.copied(f"sqlite:///{self._template}")
+
+    def copied(self, url: str) -> str:
+        """The URL of a copy of one of these."""
         path = self.folder / f"own_{next(_numbers)}.sqlite3"
-        shutil.copyfile(self._template, path)
+        shutil.copyfile(url.removeprefix("sqlite:///"), path)
         return f"sqlite:///{path}"

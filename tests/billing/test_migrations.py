@@ -5,7 +5,9 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import pytest
@@ -56,13 +58,49 @@ def _migrate_to_newest() -> None:
     call_command("migrate", verbosity=0)
 
 
-@pytest.fixture(params=["postgres_databases", "sqlite_databases"], ids=["postgresql", "sqlite"])
-def former(request: pytest.FixtureRequest, django_db_blocker: DjangoDbBlocker) -> Iterator[Former]:
-    """The schema of the former version with a wallet, its ledger, two records and two open reservations in it."""
-    databases: PostgresDatabases | SqliteDatabases = request.getfixturevalue(request.param)
-    with default_database(databases.migrated(), django_db_blocker):
-        _migrate(FORMER)
-        yield _fill()
+class Versions:
+    """The schema of the former version with a wallet, its ledger, two records and two open reservations in it; and the
+    same brought to the newest version. Each is made once, and copied for a test."""
+
+    def __init__(self, databases: PostgresDatabases | SqliteDatabases, blocker: DjangoDbBlocker) -> None:
+        self._databases, self._blocker = databases, blocker
+
+    @cached_property
+    def former(self) -> tuple[str, Former]:
+        url = self._databases.migrated()
+        with default_database(url, self._blocker):
+            _migrate(FORMER)
+            return url, _fill()
+
+    @cached_property
+    def newest(self) -> tuple[str, Former]:
+        url = self._databases.copied(self.former[0])
+        with default_database(url, self._blocker):
+            _migrate_to_newest()
+        return url, self.former[1]
+
+    @contextmanager
+    def copied(self, version: tuple[str, Former]) -> Iterator[Former]:
+        url, former = version
+        with default_database(self._databases.copied(url), self._blocker):
+            yield former
+
+
+@pytest.fixture(scope="module", params=["postgres_databases", "sqlite_databases"], ids=["postgresql", "sqlite"])
+def versions(request: pytest.FixtureRequest, django_db_blocker: DjangoDbBlocker) -> Versions:
+    return Versions(request.getfixturevalue(request.param), django_db_blocker)
+
+
+@pytest.fixture
+def former(versions: Versions) -> Iterator[Former]:
+    with versions.copied(versions.former) as former:
+        yield former
+
+
+@pytest.fixture
+def newest(versions: Versions) -> Iterator[Former]:
+    with versions.copied(versions.newest) as former:
+        yield former
 
 
 def _fill() -> Former:
@@ -99,16 +137,14 @@ def _fill() -> Former:
     return Former(tenant, wallet)
 
 
-def test_history_of_the_former_version_is_kept_and_adds_up(former: Former) -> None:
-    _migrate_to_newest()
-
+def test_history_of_the_former_version_is_kept_and_adds_up(newest: Former) -> None:
     settled, over = (UsageRecord.objects.select_related("price").get(pk=pk) for pk in (SETTLED, OVER))
-    assert (settled.legs, over.legs) == ([former.wallet], [former.wallet])
+    assert (settled.legs, over.legs) == ([newest.wallet], [newest.wallet])
     assert settled.usage == Usage(input=100, cached_input=50, output=20)
     assert settled.cost == cost(settled.usage, settled.price.tariff) == 95
     assert (over.cost, over.written_off) == (100, 310)
     waiting, streaming = (Reservation.objects.get(pk=pk) for pk in (WAITING, STREAMING))
-    assert (waiting.legs, waiting.tenant, waiting.noted_usage) == ([former.wallet], former.tenant, NOTHING)
+    assert (waiting.legs, waiting.tenant, waiting.noted_usage) == ([newest.wallet], newest.tenant, NOTHING)
     assert (streaming.amount, streaming.noted_usage) == (150, Usage(input=41, output=12))
     entry = LedgerEntry.objects.get()
     assert (entry.amount, entry.contra) == (5_000, "promotions")
@@ -116,10 +152,9 @@ def test_history_of_the_former_version_is_kept_and_adds_up(former: Former) -> No
     call_command("verify", verbosity=0)
 
 
-def test_records_of_the_former_version_are_shown(former: Former) -> None:
-    _migrate_to_newest()
+def test_records_of_the_former_version_are_shown(newest: Former) -> None:
     owner, operator = User.objects.create_user("a@example.com"), User.objects.create_superuser("o@example.com")
-    Member.objects.create(tenant=former.tenant, user=owner, role=Member.Role.OWNER)
+    Member.objects.create(tenant=newest.tenant, user=owner, role=Member.Role.OWNER)
     browser, desk = Client(), Client()
     browser.force_login(owner, backend="django.contrib.auth.backends.ModelBackend")
     desk.force_login(operator, backend="django.contrib.auth.backends.ModelBackend")
@@ -136,22 +171,18 @@ def test_records_of_the_former_version_are_shown(former: Former) -> None:
     assert [page.status_code for page in (*records, reservation, price)] == [200] * 4
 
 
-def test_former_version_can_be_gone_back_to(former: Former) -> None:
-    _migrate_to_newest()
-
+def test_former_version_can_be_gone_back_to(newest: Former) -> None:
     _migrate(FORMER)
 
     with connection.cursor() as cursor:
         cursor.execute("SELECT DISTINCT balance_id FROM billing_usagerecord")
-        assert cursor.fetchall() == [(former.wallet,)]
+        assert cursor.fetchall() == [(newest.wallet,)]
         cursor.execute("SELECT balance_id, tenant_id, input_tokens, output_tokens FROM billing_reservation ORDER BY id")
-        assert cursor.fetchall() == [(former.wallet, former.tenant.pk, 0, 0), (former.wallet, former.tenant.pk, 41, 12)]
+        assert cursor.fetchall() == [(newest.wallet, newest.tenant.pk, 0, 0), (newest.wallet, newest.tenant.pk, 41, 12)]
 
 
 @pytest.mark.long
-def test_history_is_guarded_again_when_the_migrations_are_through(former: Former) -> None:
-    _migrate_to_newest()
-
+def test_history_is_guarded_again_when_the_migrations_are_through(newest: Former) -> None:
     if is_postgres():
         with connection.cursor() as cursor, pytest.raises(DatabaseError, match="append-only"):
             cursor.execute("UPDATE billing_usagerecord SET cost = 0")
@@ -192,8 +223,7 @@ def a_withdrawal() -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize("make", [a_plans_price, a_term, a_withdrawal], ids=lambda make: make.__name__)
-def test_what_the_former_version_would_misread_is_not_taken_back(former: Former, make: Callable[[], None]) -> None:
-    _migrate_to_newest()
+def test_what_the_former_version_would_misread_is_not_taken_back(newest: Former, make: Callable[[], None]) -> None:
     make()
     prices = list(Price.objects.order_by("pk").values("pk", "plan", "terms", "input"))
 
@@ -206,8 +236,7 @@ def test_what_the_former_version_would_misread_is_not_taken_back(former: Former,
 
 
 @pytest.mark.long
-def test_plans_are_taken_back_as_long_as_nothing_is_priced_by_them(former: Former) -> None:
-    _migrate_to_newest()
+def test_plans_are_taken_back_as_long_as_nothing_is_priced_by_them(newest: Former) -> None:
     PricePlan.objects.create(name="gold")
 
     _migrate("0011_quotas")

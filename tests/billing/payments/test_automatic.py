@@ -643,8 +643,8 @@ def _chosen(gateway: StandIn, shop: Account, payer: User, method: str, second: i
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))), ids=lambda order: "".join(map(str, order)))
 @pytest.mark.parametrize(
     ("seconds", "kept"),
-    [((0, 1, 2), 2), ((2, 1, 0), 0), ((1, 1, 1), 2), ((1, 1, 0), 1)],
-    ids=["rising", "falling", "at once", "two at once"],
+    [((0, 1, 2), 2), ((1, 1, 1), 2), ((1, 1, 0), 1)],
+    ids=["one after the other", "at once", "two at once"],
 )
 def test_card_that_was_chosen_last_is_kept_in_whatever_order_events_come(
     gateway: StandIn, shop: Account, payer: User, order: tuple[int, ...], seconds: tuple[int, ...], kept: int
