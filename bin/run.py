@@ -21,7 +21,7 @@ from bin import leash
 from tests.real import llama
 
 ROOT = Path(__file__).resolve().parent.parent
-VAR = Path(os.environ.get("COSTROUTER_VAR", ROOT / "var"))
+VAR = Path(os.environ.get("COSTROUTER_VAR") or ROOT / "var")
 START_SECONDS = 60
 
 
@@ -44,6 +44,11 @@ def main() -> int:
         return 1
     except llama.NoModel as reason:
         print(f"make run REAL=1: {reason}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f"make run: {error.filename} cannot be used: {error.strerror}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\nstopped")

@@ -8,8 +8,10 @@ process's own scheduler, so nothing of money waits for a worker.
 from __future__ import annotations
 
 import os
+import sys
+from typing import Any
 
-from celery import Celery
+from celery import Celery, signals
 from celery.schedules import crontab
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "costrouter.settings")
@@ -25,6 +27,19 @@ starts.require(check_values(None))
 app = Celery("costrouter")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+
+
+@signals.celeryd_init.connect
+@signals.beat_init.connect
+def require_broker(**_: Any) -> None:
+    """Ends a worker or beat that has no queue: it would wait in its own memory, and look as if it worked."""
+    if not app.conf.broker_url.startswith("memory:"):
+        return
+    sys.exit(
+        "There is no REDIS_URL, by which workers hear of tasks and beat tells them. Set the web processes' own, or run "
+        "neither: without Redis the web processes do the same jobs by themselves."
+    )
+
 
 # A run that no worker took in time is dropped: the next one does the same.
 app.conf.beat_schedule = {

@@ -5,8 +5,10 @@ django-environ takes any word but its own for false, and what is left of a numbe
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Collection
+from pathlib import Path
 from typing import Any, Final
 
 import environ
@@ -30,6 +32,21 @@ class Environment(environ.Env):  # type: ignore[misc]  # it carries no types
         except ValueError as error:
             kind = _KINDS.get(cast, "written otherwise")
             raise ImproperlyConfigured(f"{var} is {text!r}, but it is {kind}; see docs/runbook.md.") from error
+
+    def read_file(self, path: Path) -> None:
+        """Adds what a file says and the environment does not; one that is not there says nothing."""
+        try:
+            text = path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
+            raise ImproperlyConfigured(f"{path} cannot be read: {reason}.") from error
+        self.read_env(io.StringIO(text))
+
+    def folder(self, var: str, default: Path) -> Path:
+        """A path; the empty text names none, and is not the folder that the process happens to be in."""
+        return Path(self.str(var, default="") or default)
 
     def choice(self, var: str, among: Collection[str], default: str) -> str:
         """One of these words, in any case."""

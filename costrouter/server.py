@@ -267,7 +267,7 @@ def pause(failures: int) -> float:
 
 def main() -> None:
     """Serves on HOST and PORT with WEB_PROCESSES processes until it is told to stop."""
-    host, port = os.environ.get("HOST", "127.0.0.1"), _number("PORT", "8000", (1 << 16) - 1)
+    host, port = os.environ.get("HOST") or "127.0.0.1", _number("PORT", "8000", (1 << 16) - 1)
     workers = _number("WEB_PROCESSES", "1", _MOST_WORKERS)
     _allow_files()
     try:

@@ -7,7 +7,6 @@ import binascii
 from pathlib import Path
 from typing import Any
 
-import environ
 from django.core.exceptions import ImproperlyConfigured
 from django.templatetags.static import static
 from django.urls import reverse_lazy
@@ -21,9 +20,9 @@ from costrouter.environment import Environment
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 env = Environment()
-environ.Env.read_env(BASE_DIR / ".env")
+env.read_file(BASE_DIR / ".env")
 
-VAR_DIR = Path(env.str("COSTROUTER_VAR", default=str(BASE_DIR / "var")))
+VAR_DIR = env.folder("COSTROUTER_VAR", default=BASE_DIR / "var")
 DATABASE_URL = env.str("DATABASE_URL", default="")
 REDIS_URL = env.str("REDIS_URL", default="")
 
@@ -31,7 +30,7 @@ REDIS_URL = env.str("REDIS_URL", default="")
 EMBEDDED = DATABASE_URL == ""
 if EMBEDDED:
     try:
-        environ.Env.read_env(embedded.secrets_file(VAR_DIR))
+        env.read_file(embedded.secrets_file(VAR_DIR))
     except OSError as error:
         raise ImproperlyConfigured(f"COSTROUTER_VAR: {error.filename} cannot be used: {error.strerror}.") from error
     DATABASE_URL = f"sqlite:///{VAR_DIR / 'costrouter.sqlite3'}"
@@ -146,7 +145,7 @@ RETRY_BUDGET = env.float("RETRY_BUDGET", default=0.1)
 HEARTBEAT_SECONDS = env.float("HEARTBEAT_SECONDS", default=4.0)
 OWNER_DEAD_SECONDS = env.float("OWNER_DEAD_SECONDS", default=15.0)
 INVOICE_DRAFT_DAYS = env.int("INVOICE_DRAFT_DAYS", default=1)
-SPOOL_DIR = Path(env.str("SPOOL_DIR", default=str(VAR_DIR / "spool")))
+SPOOL_DIR = env.folder("SPOOL_DIR", default=VAR_DIR / "spool")
 """Where processes write how far their answers have come; all processes of a machine share it."""
 KEEP_ALIVE_SECONDS = env.float("KEEP_ALIVE_SECONDS", default=10.0)
 

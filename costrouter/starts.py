@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import django
 from django.core.checks import CheckMessage
 from django.core.exceptions import ImproperlyConfigured
-from django.db import InterfaceError, OperationalError
+from django.db import DatabaseError, InterfaceError, OperationalError
 
 from accounts.schema import WrongSchema
 
@@ -33,6 +33,8 @@ def words(error: BaseException) -> str:
     said = " ".join(str(error).split())
     if isinstance(error, ImproperlyConfigured | WrongSchema):
         return said
-    if isinstance(error, OperationalError | InterfaceError):
+    if isinstance(error, OperationalError | InterfaceError) or type(error) is DatabaseError:  # a file that is none
         return f"The database cannot be used: {said}"
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename} cannot be used: {error.strerror}"
     return ""

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import servers
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -38,6 +40,24 @@ def test_port_that_is_taken_is_named(tmp_path: Path) -> None:
 
     assert (code, said.count("\n")) == (1, 1)
     assert f"port {port} cannot be used" in said
+
+
+@pytest.mark.parametrize("var", ["/proc/none", str(ROOT / "manage.py"), str(ROOT / "manage.py" / "var")])
+def test_folder_that_cannot_be_used_is_named(var: str) -> None:
+    code, said = run(Path(var), str(servers.free_port()))
+
+    assert (code, said.count("\n")) == (1, 1), said
+    assert f"make run: {var} cannot be used: " in said
+
+
+@pytest.mark.parametrize("name", ["run.lock", "server.log"])
+def test_file_that_cannot_be_written_is_named(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+
+    code, said = run(tmp_path, str(servers.free_port()))
+
+    assert (code, "Traceback" in said) == (1, False), said
+    assert f"make run: {tmp_path / name} cannot be used: Is a directory" in said
 
 
 def test_second_one_of_a_checkout_is_told_where_the_first_is(tmp_path: Path) -> None:

@@ -61,6 +61,7 @@ def _tried(*words: str, var: Path, **env: str) -> subprocess.CompletedProcess[st
 
 
 SECRETS = {"SECRET_KEY": "s" * 32, "KEY_PEPPERS": "p" * 32, "MASTER_KEYS": f"k1:{'A' * 43}="}
+NO_DATABASE = {"DATABASE_URL": f"sqlite:///{ROOT / 'manage.py'}", **SECRETS}
 AWAY = {"DATABASE_URL": "postgres://nobody:x@127.0.0.1:1/none", **SECRETS}
 
 
@@ -94,10 +95,15 @@ def test_server_that_cannot_start_says_why_and_ends(tmp_path: Path, env: dict[st
         pytest.param(["manage.py", "migrate"], AWAY, "The database cannot be used: ", id="migrate"),
         pytest.param(["manage.py", "verify"], AWAY, "The database cannot be used: ", id="verify"),
         pytest.param(["manage.py", "check"], {"COSTROUTER_VAR": "/proc/none"}, "COSTROUTER_VAR: ", id="check"),
+        pytest.param(["manage.py", "migrate"], NO_DATABASE, "The database cannot be used: ", id="a file that is none"),
         pytest.param(
             ["-m", "celery", "-A", "costrouter", "worker"], {"DEBUG": "maybe"}, "DEBUG is 'maybe'", id="worker"
         ),
         pytest.param(["-m", "celery", "-A", "costrouter", "beat"], {"DEBUG": "maybe"}, "DEBUG is 'maybe'", id="beat"),
+        pytest.param(
+            ["-m", "celery", "-A", "costrouter", "worker"], {}, "There is no REDIS_URL", id="a worker without a queue"
+        ),
+        pytest.param(["-m", "celery", "-A", "costrouter", "beat"], {}, "There is no REDIS_URL", id="beat without one"),
     ],
 )
 def test_command_that_cannot_run_says_why(tmp_path: Path, command: list[str], env: dict[str, str], words: str) -> None:
@@ -105,6 +111,35 @@ def test_command_that_cannot_run_says_why(tmp_path: Path, command: list[str], en
 
     assert (done.returncode, "Traceback" in done.stderr + done.stdout) == (1, False), done.stderr
     assert words in done.stderr + done.stdout
+
+
+def test_secrets_that_are_no_text_are_named(tmp_path: Path) -> None:
+    (tmp_path / "secrets.env").write_bytes(b"\xff\xfe")
+
+    done = _tried(sys.executable, "manage.py", "check", var=tmp_path)
+
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+    assert f"{tmp_path / 'secrets.env'} cannot be read: it is no text in UTF-8." in done.stderr
+
+
+def test_file_that_a_command_cannot_write_is_named(sqlite_databases: SqliteDatabases, tmp_path: Path) -> None:
+    (tmp_path / "demo.env").mkdir()
+    url = sqlite_databases.migrated()
+
+    done = _tried(sys.executable, "manage.py", "demo", var=tmp_path, DATABASE_URL=url, **SECRETS)
+
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False), done.stderr
+    assert f"manage.py: {tmp_path / 'demo.env'} cannot be used: Is a directory" in done.stderr
+
+
+def test_empty_path_is_the_default_and_not_the_folder_that_one_is_in() -> None:
+    program = "from django.conf import settings; print(settings.VAR_DIR, settings.SPOOL_DIR, sep='\\n')"
+    env = {**os.environ, "DJANGO_SETTINGS_MODULE": "costrouter.settings", "COSTROUTER_VAR": "", "SPOOL_DIR": ""}
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, env=env, capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout.splitlines() == [str(ROOT / "var"), str(ROOT / "var" / "spool")]
 
 
 def test_database_that_is_newer_than_the_program_is_not_served(
