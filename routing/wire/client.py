@@ -34,11 +34,14 @@ def _nothing() -> None:
 class Client:
     """Connections to upstreams, kept open between requests."""
 
-    def __init__(self, networks: Sequence[Network]) -> None:
+    def __init__(self, networks: Sequence[Network], *, idle_seconds: float = IDLE_CONNECTION_SECONDS) -> None:
         self._networks = networks
+        self._idle_seconds = idle_seconds
         self.deadlines = Deadlines()
         """Of the exchanges under way."""
         self._idle: defaultdict[Key, deque[Connection]] = defaultdict(deque)
+        self._sweep: asyncio.TimerHandle | None = None
+        """When those that have waited too long are next let go of, as long as any wait."""
         self._addresses: dict[Key, tuple[float, list[str]]] = {}
         self._tls: ssl.SSLContext | None = None
 
@@ -81,7 +84,7 @@ class Client:
 
     def _take(self, origin: Origin) -> Connection | None:
         idle = self._idle[origin.scheme, origin.host, origin.port]
-        oldest = time.monotonic() - IDLE_CONNECTION_SECONDS
+        oldest = time.monotonic() - self._idle_seconds
         while idle:
             connection = idle.pop()
             if connection.is_open and connection.idle_since > oldest:
@@ -90,22 +93,31 @@ class Client:
         return None
 
     def keep(self, key: Key, transport: Any, loop: asyncio.AbstractEventLoop) -> None:
-        """Keeps a connection for the next request, and lets go of those that have waited too long for one."""
+        """Keeps a connection for the next request, if that does not take too long to come."""
         idle = self._idle[key]
-        now = time.monotonic()
-        while idle and idle[0].idle_since <= now - IDLE_CONNECTION_SECONDS:
-            idle.popleft().abort()
         if len(idle) >= _MOST_IDLE or transport.is_closing():
             transport.abort()
             return
         connection = Connection(self, key, loop, kept=transport)
-        connection.idle_since = now
+        connection.idle_since = time.monotonic()
         transport.set_protocol(connection)
         idle.append(connection)
+        if self._sweep is None:
+            self._sweep = loop.call_later(self._idle_seconds, self._let_go, loop)
+
+    def _let_go(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Of all that have waited too long, at whatever upstream nothing is asked of any more."""
+        oldest = time.monotonic() - self._idle_seconds
+        for key, idle in list(self._idle.items()):
+            while idle and idle[0].idle_since <= oldest:
+                idle.popleft().abort()
+            if not idle:
+                del self._idle[key]
+        self._sweep = loop.call_later(self._idle_seconds / 2, self._let_go, loop) if self._idle else None
 
     def forget(self, key: Key, connection: Connection) -> None:
-        idle = self._idle[key]
-        if connection in idle:
+        idle = self._idle.get(key)
+        if idle and connection in idle:
             idle.remove(connection)
 
     async def _connect(self, origin: Origin, timeouts: Timeouts) -> Connection:
@@ -157,6 +169,8 @@ class Client:
 
     def close(self) -> None:
         """Closes the connections nobody uses."""
+        if self._sweep is not None:
+            self._sweep.cancel()
         for idle in self._idle.values():
             while idle:
                 idle.pop().abort()

@@ -425,6 +425,36 @@ def test_junk_on_a_kept_connection_costs_the_connection(run: Runner) -> None:
     run(test())
 
 
+def test_connection_that_waits_too_long_is_let_go_of_though_nothing_else_is_asked(run: Runner) -> None:
+    async def test() -> None:
+        async with serving(answers(HELLO)) as server, opened(Client(LOOPBACK, idle_seconds=0.2)) as client:
+            await answer_of(client, server)
+            await asyncio.wait_for(server.left.wait(), 2)
+
+            assert await answer_of(client, server) == b"hello"
+            assert server.connections == 2
+            server.left.clear()
+            await asyncio.wait_for(server.left.wait(), 2)
+
+    run(test())
+
+
+def test_connections_that_wait_are_let_go_of_each_in_its_time(run: Runner) -> None:
+    async def test() -> None:
+        async with (
+            serving(answers(HELLO)) as older, serving(answers(HELLO)) as newer,
+            opened(Client(LOOPBACK, idle_seconds=0.6)) as client,
+        ):  # fmt: skip
+            await answer_of(client, older)
+            await asyncio.sleep(0.4)
+            await answer_of(client, newer)
+            await asyncio.wait_for(older.left.wait(), 2)
+            assert not newer.left.is_set()
+            await asyncio.wait_for(newer.left.wait(), 2)
+
+    run(test())
+
+
 def test_closing_the_client_closes_what_nobody_uses(run: Runner) -> None:
     async def test() -> None:
         async with serving(answers(HELLO)) as server:
