@@ -19,7 +19,10 @@ _CODINGS: Final = re.compile(rb"gzip|compress|deflate|br\b|zstd|dcb|dcz|aws-chun
 """The content codings there are (IANA's registry); servers write `none`, or an alphabet's name, where none is meant."""
 
 _DEAF: Final = httptools.HttpResponseParser(object())
-"""Of connections that are closed: it calls nobody, and is not called."""
+"""Of connections that are closed: it calls nobody, and is not called.
+
+A connection's own holds its methods, a circle that only the garbage collector would find.
+"""
 
 Key = tuple[str, str, int]
 """Scheme, host and port."""
@@ -150,7 +153,7 @@ class Connection(asyncio.Protocol):
             self.abort()
             self._fail(UpstreamFault("cancelled"))
             self._timeouts = None  # whatever still comes is nobody's
-        self._parser = _DEAF  # its own holds our methods: a circle that only the garbage collector would find
+        self._parser = _DEAF
 
     def abort(self) -> None:
         if self._transport is not None:
@@ -255,6 +258,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._pool.forget(self._key, self)
+        self._parser = _DEAF
         if self._timeouts is not None:
             self._fail(UpstreamFault("broken_stream", type(exc).__name__ if exc else "closed by the upstream"))
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import time
 
 import pytest
 
 from routing.wire.answer import PAUSE_BYTES, UpstreamFault
 from routing.wire.client import Client
-from routing.wire.connection import STALE_SECONDS
+from routing.wire.connection import STALE_SECONDS, Connection
 from tests.routing.wire.raw_upstream import (
     CHUNKED,
     HELLO,
@@ -453,6 +455,35 @@ def test_connections_that_wait_are_let_go_of_each_in_its_time(run: Runner) -> No
             await asyncio.wait_for(newer.left.wait(), 2)
 
     run(test())
+
+
+@pytest.mark.parametrize("way", ["waits too long", "is closed by the upstream", "is closed with the client"])
+def test_connection_that_ends_while_it_waits_leaves_nothing_to_the_garbage_collector(run: Runner, way: str) -> None:
+    async def test() -> None:
+        before = _connections()
+        async with (
+            serving(answers(HELLO, stays=way != "is closed by the upstream")) as server,
+            opened(Client(LOOPBACK, idle_seconds=0.2 if way == "waits too long" else 30)) as client,
+        ):
+            await answer_of(client, server)
+            if way == "is closed with the client":
+                client.close()
+            deadline = time.monotonic() + 2
+            while _connections() != before and time.monotonic() < deadline:
+                await asyncio.sleep(0.05)
+
+            assert _connections() == before
+
+    gc.collect()
+    gc.disable()
+    try:
+        run(test())
+    finally:
+        gc.enable()
+
+
+def _connections() -> int:
+    return sum(isinstance(each, Connection) for each in gc.get_objects())
 
 
 def test_closing_the_client_closes_what_nobody_uses(run: Runner) -> None:
