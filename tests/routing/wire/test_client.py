@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import time
 
 import pytest
 
@@ -27,6 +26,7 @@ from tests.routing.wire.raw_upstream import (
     read_request,
     serving,
 )
+from tests.waiting import eventually
 
 # --- framing ---------------------------------------------------------------------------------------------------------
 
@@ -468,11 +468,7 @@ def test_connection_that_ends_while_it_waits_leaves_nothing_to_the_garbage_colle
             await answer_of(client, server)
             if way == "is closed with the client":
                 client.close()
-            deadline = time.monotonic() + 2
-            while _connections() != before and time.monotonic() < deadline:
-                await asyncio.sleep(0.05)
-
-            assert _connections() == before
+            assert await asyncio.to_thread(eventually, lambda: _connections() == before, 2)
 
     gc.collect()
     gc.disable()
