@@ -9,6 +9,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.mail import send_mail
+from django.db.models import F, Q, QuerySet
 from django.template.loader import render_to_string
 from django.utils import timezone, translation
 
@@ -17,10 +18,27 @@ from accounts.models import Member, Tenant, User
 log = logging.getLogger(__name__)
 
 
+def reachable(users: QuerySet[User]) -> QuerySet[User]:
+    """Without those who have not confirmed their address where that is asked for: it may be a stranger's mailbox.
+
+    Who signs up chooses the address, the organisation's name in the mail and how often one comes. People whom an
+    operator has entered, and who have never signed in, have nothing to confirm.
+    """
+    if settings.ACCOUNT_EMAIL_VERIFICATION == "none":
+        return users
+    is_confirmed = Q(emailaddress__verified=True, emailaddress__email__iexact=F("email"))
+    return users.filter(Q(emailaddress=None) | is_confirmed)
+
+
+def reaches(user: User) -> bool:
+    """Whether the user gets mails."""
+    return reachable(User.objects.filter(pk=user.pk)).exists()
+
+
 def members(tenant: Tenant, roles: Iterable[Member.Role]) -> list[User]:
-    """The tenant's people with one of these roles, each once."""
+    """The tenant's people with one of these roles whom mails may reach, each once."""
     found = User.objects.filter(memberships__tenant=tenant, memberships__role__in=roles, is_active=True)
-    return list(found.distinct().order_by("pk"))
+    return list(reachable(found).distinct().order_by("pk"))
 
 
 def tell(readers: Sequence[User], letter: str, context: Mapping[str, Any], *, tenant: Tenant) -> bool:

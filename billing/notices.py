@@ -77,4 +77,4 @@ def _readers(quota: Quota) -> list[User]:
     own = quota.user_id or (quota.api_key and quota.api_key.created_by_id)
     if own:
         about |= Q(pk=own, memberships__tenant=quota.tenant)
-    return list(User.objects.filter(about, is_active=True).distinct().order_by("pk"))
+    return list(letters.reachable(User.objects.filter(about, is_active=True)).distinct().order_by("pk"))

@@ -318,6 +318,8 @@ ACCOUNT_EMAIL_VERIFICATION = env.choice(
 ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
 ACCOUNT_ADAPTER = "portal.signup.AccountAdapter"
 ACCOUNT_FORMS = {"signup": "portal.signup.SignupForm"}
+# Each of these mails has a link that works for days: more of them help nobody but who wants to fill a mailbox.
+ACCOUNT_RATE_LIMITS = {"reset_password": "20/m/ip,5/h/key", "confirm_email": "1/3m/key,10/d/key"}
 # Who guesses at his password cannot keep out an owner who has a new browser and his mails (portal/devices.py).
 ACCOUNT_LOGIN_ON_PASSWORD_RESET = True
 LOGIN_URL = "account_login"

@@ -17,7 +17,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.access import TenantRequest, billing_page, tenant_page
 from accounts.models import Tenant
-from billing import alerts, amounts, balances, codes, grants, money
+from billing import alerts, amounts, balances, codes, grants, letters, money
 from billing.amounts import AmountField
 from billing.codes import CannotRedeem
 from billing.lots import Lot
@@ -113,6 +113,8 @@ def alert(request: TenantRequest) -> HttpResponse:
     if form.is_valid():
         alerts.choose(balances.open_wallet(request.tenant), form.cleaned_data["threshold"])
         messages.success(request, gettext("The alert is saved."))
+        if not letters.reaches(request.user):
+            messages.warning(request, gettext("You get no mails before you have confirmed your e-mail address."))
         return redirect("portal:billing")
     return _page(request, alert_form=form)
 

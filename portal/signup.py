@@ -5,7 +5,9 @@ The adapter has signing in as well, as far as it is not django-allauth's own.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.account.forms import SignupForm as AllauthSignupForm
@@ -25,6 +27,14 @@ from accounts.networks import neighbourhood, throttled_as
 from accounts.tenants import open_tenant
 from billing import trials
 from portal import devices
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What mails call the place that they come from."""
+
+    domain: str
+    name: str
 
 
 class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth is not typed
@@ -55,6 +65,12 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth is
         account: str = super()._get_login_attempts_cache_key(request, **credentials)
         return f"{account}:{devices.name_for(request, credentials.get('email', ''))}"
 
+    def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
+        """It names the site, and leads there: who asks for somebody else's mail chooses the host of his request."""
+        links = {name: _at_the_site(link) for name, link in context.items() if name.endswith("_url")}
+        host = urlsplit(settings.SITE_URL).netloc
+        super().send_mail(template_prefix, email, {**context, **links, "current_site": Site(domain=host, name=host)})
+
     def confirm_email(self, request: HttpRequest, email_address: EmailAddress) -> bool:
         """Both or neither: an address that is confirmed cannot be confirmed again."""
         with transaction.atomic():
@@ -68,6 +84,11 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth is
 def _address(request: HttpRequest) -> str:
     """The client's, also where a proxy names none."""
     return str(request.META.get("REMOTE_ADDR") or "unknown")
+
+
+def _at_the_site(link: str) -> str:
+    path = urlsplit(link)._replace(scheme="", netloc="").geturl()
+    return f"{settings.SITE_URL}{path}"
 
 
 _TOLD = {

@@ -77,7 +77,7 @@ def test_operators_first_month(gateway: StandIn, browser: Browser, desk: Browser
     browser.open(reverse("account_signup")).press("Sign Up", **DANA)
     tenant = Tenant.objects.get(name="Dana Ltd")
     assert wallet().available == 0
-    browser.open(str(mail.outbox[-1].body).split("http://testserver")[1].split()[0]).press("Confirm")
+    browser.open(str(mail.outbox[-1].body).split("http://127.0.0.1:8000")[1].split()[0]).press("Confirm")
     assert wallet().available == DOLLAR
 
     # It tops up 20 dollars by card: the gateway's signed event credits them, however often it comes.

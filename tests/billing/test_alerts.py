@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from allauth.account.models import EmailAddress
 from django.core import mail
 from django.core.mail.backends.base import BaseEmailBackend
 
@@ -81,6 +82,30 @@ def test_owners_admins_and_who_pays_are_told_in_their_language(tenant: Tenant, w
     }  # fmt: skip
     (vietnamese,) = (message for message in mail.outbox if message.to == ["admin@example.com"])
     assert "số dư" in vietnamese.subject
+
+
+@pytest.mark.parametrize(
+    ("verification", "told"), [("optional", {"confirmed@example.com", "entered@example.com"}), ("none", None)]
+)
+def test_address_that_nobody_has_confirmed_gets_no_mail(
+    tenant: Tenant, wallet: Balance, settings: Any, verification: str, told: set[str] | None
+) -> None:
+    settings.ACCOUNT_EMAIL_VERIFICATION = verification
+    tenant.members.all().delete()
+    for name, addresses in {
+        "confirmed": {"confirmed@example.com": True}, "signed-up": {"signed-up@example.com": False},
+        "other": {"other@example.com": False, "another@example.com": True}, "entered": {},
+    }.items():  # fmt: skip
+        user = User.objects.create_user(f"{name}@example.com")
+        Member.objects.create(tenant=tenant, user=user, role=Member.Role.OWNER)
+        for address, is_confirmed in addresses.items():
+            EmailAddress.objects.create(user=user, email=address, verified=is_confirmed)
+    leave(wallet, 0)
+
+    assert alerts.send() == 1
+
+    everybody = {f"{name}@example.com" for name in ("confirmed", "signed-up", "other", "entered")}
+    assert sorted(message.to[0] for message in mail.outbox) == sorted(told or everybody)
 
 
 def test_name_of_several_lines_keeps_no_mail_from_anybody(wallet: Balance, tenant: Tenant) -> None:

@@ -111,7 +111,7 @@ def test_mark_is_out_of_reach_of_scripts_and_of_plain_http(erin: User, settings:
 def test_forgotten_password_opens_a_new_browser_while_others_guess(erin: User) -> None:
     browser = Browser(REMOTE_ADDR="198.51.100.1")
     browser.open(reverse("account_reset_password")).press("Reset My Password", email=erin.email)
-    link = re.findall(r"http://testserver(\S+)", str(mail.outbox[0].body))[0]
+    link = re.findall(r"http://127.0.0.1:8000(\S+)", str(mail.outbox[0].body))[0]
     form = browser.open(link).landed()
     guess(6)
 

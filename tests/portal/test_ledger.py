@@ -8,9 +8,10 @@ import io
 from typing import Any
 
 import pytest
+from allauth.account.models import EmailAddress
 from django.urls import reverse
 from django.utils import timezone
-from pytest_django import DjangoAssertNumQueries
+from pytest_django import DjangoAssertNumQueries, Settings
 
 from accounts.models import ApiKey, Tenant, User
 from accounts.tenants import open_tenant
@@ -154,6 +155,18 @@ def test_alert_is_chosen_shown_and_ended(alices: Browser, wallet: Balance) -> No
     assert page.values("Save")["threshold"] == ["2.5"]
     page.press("Save", threshold="")
     assert not BalanceAlert.objects.exists()
+
+
+@pytest.mark.parametrize(("is_confirmed", "words"), [(False, 1), (True, 0)])
+def test_who_gets_no_mails_is_told_so(
+    alices: Browser, alice: User, settings: Settings, is_confirmed: bool, words: int
+) -> None:
+    settings.ACCOUNT_EMAIL_VERIFICATION = "optional"
+    EmailAddress.objects.update_or_create(user=alice, email=alice.email, defaults={"verified": is_confirmed})
+
+    page = alices.open(reverse(PAGE)).press("Save", threshold="2.50").landed()
+
+    assert page.text.count("You get no mails before you have confirmed your e-mail address.") == words
 
 
 @pytest.mark.parametrize("typed", ["-1", "abc", "0.0000000001", "99999999999999"])

@@ -7,6 +7,7 @@ import re
 
 import pytest
 from allauth.account.models import EmailAddress
+from allauth.core.internal import ratelimit
 from django.core import mail
 from django.core.cache import cache
 from django.db import IntegrityError
@@ -36,7 +37,7 @@ def signup(browser: Browser) -> Page:
 
 def confirm(browser: Browser) -> Page:
     """Opens the link of the newest mail and presses its button; the page where that ends."""
-    link = re.findall(r"http://testserver(\S+confirm-email\S+)", str(mail.outbox[-1].body))[0]
+    link = re.findall(r"http://127.0.0.1:8000(\S+confirm-email\S+)", str(mail.outbox[-1].body))[0]
     return browser.open(link).press("Confirm").landed()
 
 
@@ -204,7 +205,7 @@ def test_what_waited_for_its_network_comes_by_itself_once(db: None, settings: Se
 
 def test_a_link_that_is_used_twice_grants_once(db: None) -> None:
     dana = person("dana@example.com")
-    link = re.findall(r"http://testserver(\S+confirm-email\S+)", str(mail.outbox[-1].body))[0]
+    link = re.findall(r"http://127.0.0.1:8000(\S+confirm-email\S+)", str(mail.outbox[-1].body))[0]
     one, two = Browser().open(link), Browser().open(link)
 
     for page in (one, two):
@@ -322,10 +323,30 @@ def test_login_and_logout(browser: Browser, alice: User, tenant: Tenant) -> None
     assert browser.open(reverse("portal:overview")).status == 302
 
 
+def test_links_in_mails_lead_to_the_site_whatever_host_was_asked_for(db: None, settings: Settings) -> None:
+    User.objects.create_user("erin@example.com", PASSWORD)
+    settings.ALLOWED_HOSTS = ["*"]
+    browser = Browser(HTTP_HOST="evil.example")
+    for email in ("erin@example.com", "nobody@example.com"):
+        browser.open(reverse("account_reset_password")).press("Reset My Password", email=email)
+    browser.open(reverse("account_signup")).press("Sign Up", **SIGNUP)
+
+    bodies = [str(each.body) for each in mail.outbox]
+    assert [len(re.findall(r"http://127.0.0.1:8000/accounts/\S+", body)) for body in bodies] == [1, 1, 1]
+    assert "evil.example" not in "".join(bodies)
+
+
+@pytest.mark.parametrize(("action", "most"), [("reset_password", 120), ("confirm_email", 10)])
+def test_who_asks_for_mails_to_an_address_fills_no_mailbox(action: str, most: int) -> None:
+    rates = ratelimit.get_rates(app="allauth.account", action=action)
+
+    assert min(rate.amount * 86_400 / rate.duration for rate in rates if rate.per == "key") == most
+
+
 def test_a_forgotten_password_is_reset_by_mail(browser: Browser) -> None:
     user = User.objects.create_user("erin@example.com", PASSWORD)
     browser.open(reverse("account_reset_password")).press("Reset My Password", email="erin@example.com")
-    link = re.findall(r"http://testserver(\S+)", str(mail.outbox[0].body))[0]
+    link = re.findall(r"http://127.0.0.1:8000(\S+)", str(mail.outbox[0].body))[0]
 
     form = browser.open(link).landed()
     form.press("Change Password", password1="an-entirely-new-one", password2="an-entirely-new-one")
