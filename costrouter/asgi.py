@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import os
 import signal
 from collections.abc import Coroutine
@@ -35,6 +34,7 @@ from costrouter.checks import check_values
 from costrouter.gateway import build
 from costrouter.guard import Guard
 from costrouter.health import PATHS, Health
+from costrouter.memory import collect_seldom
 from costrouter.pages import Pages
 from costrouter.parent import end_server, end_with_parent, say_ready
 from costrouter.scheduler import Scheduler
@@ -88,9 +88,7 @@ class Application:
                 return
             raise
         self._api, self._health = ApiPlane(gateway, self._doors), Health(self._doors)
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(10_000, 20, 50)
+        collect_seldom()
         await send({"type": "lifespan.startup.complete"})
         await asyncio.sleep(_BEGIN_SECONDS)
         Stop(self._doors, settings.DRAIN_SECONDS, end_server).listen()

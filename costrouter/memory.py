@@ -1,4 +1,4 @@
-"""Memory that a storm of large bodies leaves behind, given back to the system.
+"""What a process does about its memory: the garbage collector comes seldom, and what a storm leaves is given back.
 
 glibc keeps what a thread has freed for that thread's next use, in arenas of 64 MiB that it returns only from their
 ends (malloc_trim(3), mallopt(3)): after an hour with a few large bodies a process would be tens of megabytes larger
@@ -8,6 +8,7 @@ for the rest of its life.
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 from pathlib import Path
 from typing import Final
@@ -15,6 +16,16 @@ from typing import Final
 _WORTH_IT: Final = 8 * 2**20
 """Bytes beyond the least there was; giving back walks through all that is free, 2 ms for 90 MiB in small pieces."""
 _STATM: Final = Path("/proc/self/statm")
+
+
+def collect_seldom() -> None:
+    """What there is now is looked through no more, and the rest when 50,000 objects more are there than last time.
+
+    That is more than requests under way come and go by, a thousand at once: they leave no circles (ADR 0001).
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 class Surplus:

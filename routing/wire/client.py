@@ -24,7 +24,8 @@ from routing.wire.deadlines import Deadlines
 
 IDLE_CONNECTION_SECONDS: Final = 30.0
 ADDRESS_SECONDS: Final = 30.0
-_MOST_IDLE: Final = 256
+_MOST_IDLE: Final = 1024
+"""To one upstream. A thousand requests that end at once are followed by as many, which would each connect anew."""
 
 
 def _nothing() -> None:

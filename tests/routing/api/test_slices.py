@@ -13,6 +13,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from costrouter.memory import collect_seldom
 from routing.api.slices import SIZE, Lost, Malformed, TooLong, reading
 
 N = 20 * 1024 * 1024 - 200
@@ -143,9 +144,7 @@ LONGEST = {
 def collector_of_the_gateway() -> Iterator[None]:
     """What was there before is not looked through, as in a gateway's process."""
     before = gc.get_threshold()
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(10_000, 20, 50)
+    collect_seldom()
     yield
     gc.set_threshold(*before)
     gc.unfreeze()
