@@ -18,7 +18,10 @@ _SIGNS_OF_LIFE: Final = frozenset(
     (b"ping", b"heartbeat", b"keepalive", b"keep-alive", b"keep_alive", b"open", b"start", b"connected")
 )
 """Names of events; of what stands in these, words mean nothing."""
-_ENDS: Final = frozenset((b"done", b"end", b"complete", b"completed"))
+_ENDS: Final = frozenset(
+    (b"done", b"end", b"complete", b"completed", b"finish", b"finished", b"eos", b"stream-end", b"stream_end",
+     b"message-end", b"message_end")
+)  # fmt: skip
 """The same, of events that say no more than that."""
 _WITH_MEANING: Final = _FAILURES | _SIGNS_OF_LIFE | _ENDS
 _PING: Final = b": ping"
@@ -178,6 +181,8 @@ def _read_lines(block: bytes, kinds: re.Pattern[bytes]) -> list[bytes]:
     objects = [line for line in others if _begins_object(line) and _is_whole(line.strip())]
     if objects:  # whose name was left out
         return [*comments, *objects]
+    if len(others) == 1 and others[0].strip() == _DONE:
+        return [*comments, _DONE]
     return [*comments, Noise(others[0][:_MOST_NOISE])] if others else comments
 
 

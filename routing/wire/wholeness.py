@@ -44,6 +44,11 @@ class JsonScan:
         return self._is_text
 
     @property
+    def is_open(self) -> bool:
+        """Whether an object, or a list, has begun and not ended."""
+        return self._has_begun and (self._depth > 0 or self._is_text)
+
+    @property
     def is_whole(self) -> bool:
         """Whether an object, or a list, has begun and ended."""
         return self._has_begun and self._depth == 0 and not self._is_text

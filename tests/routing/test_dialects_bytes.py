@@ -682,6 +682,15 @@ BROKEN: Final[dict[str, tuple[str, bytes]]] = {
         "anthropic",
         events(*MESSAGE[:4], b"worker limit\n\n", end=b"data: [DONE]\n\n"),
     ),
+    **{
+        f"anthropic, half a call's input, {reason}, {name}": (
+            "anthropic",
+            events(begins(), opens(0, **TOOL), piece('{"a":'), *behind, ends(reason), STOP),
+        )
+        for reason in ("tool_use", "end_turn")
+        for name, behind in (("its block ended", (closes(),)), ("its block not ended", ()))
+    },
+    "responses, half a call's arguments": ("openai", of_call({**CALLED, "arguments": '{"a":'})),
     "gemini, STOP before a text that is cut": ("gemini", events(NOTHING, HELLO)),
     "gemini, STOP beside a thought, and a text that is cut": (
         "gemini",
@@ -721,8 +730,19 @@ def test_broken_stream_never_looks_whole(provider: str, data: bytes) -> None:
         ("openai", response(status="queued")),
         ("openai", response(["x"])),
         ("openai", []),
+        ("anthropic", message([{**TOOL, "input": '{"a":'}], "tool_use")),
+        ("openai", response([{**CALLED, "arguments": '{"a":'}])),
     ],
-    ids=["a call without a name", "content a number", "an item without a name", "queued", "no item", "nothing"],
+    ids=[
+        "a call without a name",
+        "content a number",
+        "an item without a name",
+        "queued",
+        "no item",
+        "nothing",
+        "half an input",
+        "half of the arguments",
+    ],
 )
 def test_broken_answer_never_looks_whole(provider: str, value: Any) -> None:
     with pytest.raises(MalformedAnswer):
@@ -843,6 +863,14 @@ def test_native_text_leaves_in_anthropics_grammar(data: bytes) -> None:
 @pytest.mark.parametrize("data", NATIVE_CALLS.values(), ids=NATIVE_CALLS.keys())
 def test_native_call_leaves_with_its_input(data: bytes) -> None:
     assert in_messages(data)[1:] == ("", [{"a": 1}], "tool_use")
+
+
+@pytest.mark.parametrize("reason", ["tool_use", "end_turn"])
+def test_native_answer_with_half_a_calls_input_is_none(reason: str) -> None:
+    begun = (begins(), opens(0, **TOOL), piece('{"a":'))
+    for behind in ((closes(),), ()):
+        with pytest.raises(MalformedAnswer):
+            streamed("anthropic", "messages", events(*begun, *behind, ends(reason), STOP))
 
 
 def test_native_blocks_have_places_of_their_own() -> None:

@@ -14,8 +14,9 @@ import orjson
 from routing.providers.anthropic.messages import FORMAT
 from routing.providers.anthropic.reader import AnthropicReader
 from routing.providers.base import Event, MalformedAnswer
+from routing.providers.openai.finish import GOOD_ENDS
 from routing.providers.openai.refusals import text_of
-from routing.providers.openai.tools import MOST_CALLS, ToolCalls, complete_calls
+from routing.providers.openai.tools import MOST_CALLS, ToolCalls, complete_calls, refuse_cut
 
 _ENDS: Final = frozenset(("content_block_stop", "message_delta"))
 _MOST_OPEN: Final = 1_024
@@ -82,6 +83,9 @@ class ChatReader(AnthropicReader):
                 "choices": [{"index": 0, "delta": said, "finish_reason": finish}],
             }
         ]
+
+    def refuse_cut(self) -> None:
+        self._tools.refuse_open()
 
     def _complete_calls(self, said: dict[str, Any], *, is_end: bool) -> None:
         """Calls as everywhere else, with what waited for the end of their block."""
@@ -178,9 +182,12 @@ class ChatReader(AnthropicReader):
 
     def whole(self, body: bytes) -> dict[str, Any]:
         answer = super().whole(body)
+        message = _message_of(answer, _inputs_of(body, answer))
+        if self.finish in GOOD_ENDS:
+            refuse_cut(message.get("tool_calls", []))
         choice = {
             "index": 0,
-            "message": _message_of(answer, _inputs_of(body, answer)),
+            "message": message,
             "logprobs": None,
             "finish_reason": self.finish,
         }

@@ -22,10 +22,12 @@ from routing.providers.anthropic.usage import merged, tells_output, usage_of
 from routing.providers.base import END, End, Event, MalformedAnswer
 from routing.providers.openai import loose
 from routing.providers.openai.asides import Asides, refuse_line
+from routing.providers.openai.call import CUT, Call
 from routing.providers.openai.costs import told_cost
 from routing.providers.openai.failures import raise_failure, refuse_words, says_failure
+from routing.providers.openai.finish import GOOD_ENDS
 from routing.providers.openai.refusals import error_in, text_of
-from routing.providers.openai.tools import Call, json_of
+from routing.providers.openai.tools import json_of
 from routing.providers.openai.usage import object_of
 from routing.providers.openai.wrapped import unwrapped
 from routing.wire.events import Comment, EventParser, EventTooLarge, Failure
@@ -55,6 +57,8 @@ class AnthropicReader:
     abbreviates = False
     reported: Mapping[str, Any] = MappingProxyType({})
     _has_calls = False
+    _is_cut = False
+    """A call's input has begun and not ended, though its block has."""
     _is_stopped = False
     """The reason why the answer ended has come."""
     _has_begun = False
@@ -192,7 +196,9 @@ class AnthropicReader:
             self._inputs[index].add("", piece)
             event["delta"]["partial_json"] = piece
         elif kind == "content_block_stop" and index in self._inputs:
-            rest = self._inputs.pop(index).rest() or self._firsts.pop(index, "")
+            call = self._inputs.pop(index)
+            rest = call.rest() or self._firsts.pop(index, "")
+            self._is_cut = self._is_cut or call.is_open
             return [_input_of(index, rest), event] if rest else [event]
         elif kind == "message_delta" and self._firsts:  # of blocks whose end was left out
             firsts = [_input_of(place, first) for place, first in self._firsts.items()]
@@ -212,7 +218,14 @@ class AnthropicReader:
         if reason:
             self.finish = self._finish_of(reason)
             delta["stop_reason"] = stop_of(reason, self.finish)
+            if self.finish in GOOD_ENDS:
+                self.refuse_cut()
             self._is_stopped = True
+
+    def refuse_cut(self) -> None:
+        """Raises MalformedAnswer if a call's input has begun and not ended."""
+        if self._is_cut or any(call.is_open for call in self._inputs.values()):
+            raise MalformedAnswer(CUT)
 
     finish: str | None = None
     """Why the answer ended, in chat's words."""

@@ -9,17 +9,17 @@ from typing import Any, Final
 from routing.providers.base import MalformedAnswer
 from routing.providers.openai.ends import Ends
 from routing.providers.openai.finish import GOOD_ENDS, finish_reason, reason_elsewhere
-from routing.providers.openai.messages import complete_said, message_of
+from routing.providers.openai.messages import CALLS, complete_said, message_of
 from routing.providers.openai.shapes import only_delta, refuse_failed
 from routing.providers.openai.tools import ToolCalls, place_of
 
 _BESIDE_DELTA: Final = frozenset(
-    ("error", "finishReason", "finish_details", "stop_reason", "done_reason", "tool_calls", "usage")
+    ("error", "finishReason", "finish_details", "stop_reason", "stopReason", "done_reason", "tool_calls", "usage")
 )
 """What may stand in a choice beside its delta and belongs elsewhere."""
 _USUAL: Final = len(("index", "delta", "finish_reason"))
 _THOUGHTS: Final = frozenset(("reasoning_content", "reasoning", "reasoning_details", "thinking", "thinking_blocks"))
-_OF_CHOICES: Final = frozenset(("usage", "error", "finish_reason"))
+_OF_CHOICES: Final = frozenset(("usage", "error", "finish_reason", "finishReason", "stop_reason", "done_reason"))
 """What may stand in a delta and is its choice's."""
 _MOST_CHOICES: Final = 128
 
@@ -33,6 +33,13 @@ class Choices:
         """The place that its server gave the first answer; where several were asked for, each has its own."""
         self._speaks_in_messages = False
         self._calls: dict[int, ToolCalls] = {}
+        self._waiting: dict[int, str] = {}
+        """Good reasons that came within a call: some servers say one behind each piece, so it is none until the end."""
+
+    @property
+    def first(self) -> int:
+        """The first answer's place as its server gave it."""
+        return self._first or 0
 
     @cached_property
     def _halves(self) -> dict[tuple[int, str], str]:
@@ -75,10 +82,20 @@ class Choices:
         """By choice, the calls that were held back until there was a name; raises MalformedAnswer for nameless ones."""
         found = []
         for index, calls in self._calls.items():
-            if index not in self._ends.finished:
+            if index not in self._ends.finished and index not in self._waiting:
                 calls.refuse_nameless()
                 if held := calls.held():
                     found.append((index, held))
+        return found
+
+    def waiting(self) -> list[tuple[int, dict[str, Any], str]]:
+        """By choice, what is still to be said of its calls, and its reason; raises MalformedAnswer for cut ones."""
+        found = []
+        for index, reason in self._waiting.items():
+            calls = self._calls[index]
+            calls.refuse_open()
+            rest = calls.rest()
+            found.append((index, {"tool_calls": rest} if rest else {}, reason))
         return found
 
     def join_halves(self, delta: dict[str, Any], place: int) -> None:
@@ -118,13 +135,25 @@ class Choices:
             choice["finish_reason"], self._ends.early = None, index
             return
         calls = self._calls.get(index)
-        if calls is not None:
-            rest = calls.rest() if reason in GOOD_ENDS else calls.held()
-            if rest:
-                delta["tool_calls"] = [*(delta.get("tool_calls") or ()), *rest]
+        if calls is not None and not self._end_calls(calls, delta, reason):
+            choice["finish_reason"], self._waiting[index] = None, reason
+            return
+        self._waiting.pop(index, None)
         self._ends.note(index, is_doubtful=reason == "stop" and bool(delta.get("content")), has_said=has_said)
-        if calls is not None and reason in GOOD_ENDS and calls.is_cut:
-            self._ends.doubt(index)
+
+    @staticmethod
+    def _end_calls(calls: ToolCalls, delta: dict[str, Any], reason: str) -> bool:
+        """Says what is still to be said of them; whether the reason can be their end.
+
+        OpenWebUI says `stop` behind each piece: there, a call without arguments may still get some.
+        """
+        is_good = reason in GOOD_ENDS
+        if reason == "stop" and calls.is_cut:
+            return False
+        rest = calls.rest() if is_good else calls.held()
+        if rest:
+            delta["tool_calls"] = [*(delta.get("tool_calls") or ()), *rest]
+        return not (is_good and calls.is_cut)
 
     def _place(self, index: int) -> int:
         """The one answer that was asked for is the first that comes, whatever place its server gives it."""
@@ -142,17 +171,18 @@ class Choices:
         if not self._ends.has_begun or self._speaks_in_messages:
             self._speaks_in_messages = True
             return said
-        return {"usage": said["usage"]} if "usage" in said else {}
+        return {name: said[name] for name in _OF_CHOICES if name in said}
 
     def _complete_delta(self, choice: dict[str, Any], delta: dict[str, Any], index: int) -> None:
         """What more than plain text needs; raises MalformedAnswer."""
-        for name in _OF_CHOICES.intersection(delta):
-            value = delta.pop(name)
-            if value and not choice.get(name):
-                choice[name] = value
+        if not _OF_CHOICES.isdisjoint(delta):
+            _take_of_choice(choice, delta)
         complete_said(delta)
-        if delta.get("tool_calls") is not None:
-            delta["tool_calls"] = self._calls_of(index).complete(delta["tool_calls"])
+        calls = delta.get("tool_calls")
+        if calls is None and not CALLS.isdisjoint(delta):
+            calls = next(delta.pop(name) for name in CALLS if name in delta)
+        if calls is not None:
+            delta["tool_calls"] = self._calls_of(index).complete(calls)
         if not delta.get("role", True):
             del delta["role"]
         if type(delta.get("annotations", [])) is not list:
@@ -179,3 +209,10 @@ class Choices:
         if calls is None:
             calls = self._calls[index] = ToolCalls()
         return calls
+
+
+def _take_of_choice(choice: dict[str, Any], delta: dict[str, Any]) -> None:
+    for name in _OF_CHOICES.intersection(delta):
+        value = delta.pop(name)
+        if value and not choice.get(name):
+            choice[name] = value

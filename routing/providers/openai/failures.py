@@ -6,16 +6,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, NoReturn
 
 from routing.providers.base import MalformedAnswer
-from routing.providers.openai.refusals import error_in, text_of
+from routing.providers.openai.refusals import error_in, text_of, unwrapped_error
 
 _CODES: Final = ("code", "error_code", "errorCode", "err_code", "status_code", "statusCode", "status", "errno")
 _ALL_WELL: Final = frozenset(
     ("", "0", "200", "ok", "success", "succeeded", "completed", "in_progress", "20000", "processing", "pending",
      "queued", "running", "starting", "started", "streaming")
 )  # fmt: skip
+_NO_ERROR: Final = _ALL_WELL | {"null", "none", "false", "no error", "undefined"}
 _WORDS: Final = (
     "error", "errors", "error_msg", "error_message", "errorMessage", "detail", "fault", "exception", "__type", "Error",
-    "ErrorMsg",
+    "ErrorMsg", "err", "err_msg", "errmsg",
 )  # fmt: skip
 """Members that nobody has who is well: FastAPI's `detail`, AWS's `__type`, Cloudflare's `errors`, Baidu's and more."""
 _SAYS: Final = frozenset(("message", "msg", "Message", "text", "status_msg", "reason", "title", "sid"))
@@ -63,12 +64,20 @@ def _speaks(choice: Any) -> bool:
 
 def is_error(error: Any) -> bool:
     """Whether an `error` beside an answer is one: some say in every chunk, as an object, that there is none."""
-    return any(error.values()) if type(error) is dict else bool(error)
+    if type(error) is dict:
+        codes = [error[name] for name in _CODES if error.get(name) is not None]
+        return any(map(_is_bad, codes)) if codes and not _says_more(error) else any(error.values())
+    return bool(error) and not (type(error) is str and error.strip().lower() in _NO_ERROR)
+
+
+def _says_more(error: Mapping[str, Any]) -> bool:
+    """Whether words beside a code are others than those of a server that is well."""
+    return any(text_of(error.get(name)).strip().lower() not in _ALL_WELL for name in _SAYS)
 
 
 def raise_failure(value: Any) -> NoReturn:
     """Raises MalformedAnswer with the upstream's words."""
-    message = text_of(error_in(value).get("message")) or str(value)
+    message = text_of(unwrapped_error(error_in(value)).get("message")) or str(value)
     raise MalformedAnswer(f"an error came instead of an answer: {message[:300]}")
 
 

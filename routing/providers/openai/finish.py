@@ -35,6 +35,7 @@ _EQUALS: Final[dict[str, str]] = {
     ),
 }  # fmt: skip
 """In lower case. Of Anthropic, Cohere, Google, Mistral, Bedrock, Zhipu, text-generation-inference and others."""
+_OF_OBJECTS: Final = ("type", "reason", "value", "name")
 _LONGEST: Final = 100
 _HUMP: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _FAILURES: Final = (
@@ -42,17 +43,23 @@ _FAILURES: Final = (
     "malformed", "unexpected", "overload", "exception", "crash", "connect", "rate_limit", "killed", "unavailable",
     "preempt", "evict", "invalid", "memory", "lost", "died", "deadline", "internal", "broken", "terminated", "shutdown",
     "quota", "time_limit", "oom", "expired", "time_out", "max_time", "gateway", "dead", "stall", "dropped", "shutting",
-    "panic", "fatal", "incomplete_", "exhausted", "retry",
+    "panic", "fatal", "incomplete_", "exhausted", "retry", "retries", "too_many", "missing_", "capacity", "resource",
+    "closed", "hang_up", "hang up", "reset", "_by_server", "server_", "unhealthy", "throttl", "segfault", "corrupt",
+    "stuck", "halted", "balance", "credit", "unauthorized", "suspended", "bad_re", "cache_full",
+    "none_available", "http_",
 )  # fmt: skip
 """Parts of words that say the answer is not whole."""
 _PARTS: Final = {
     "length": ("length", "max_", "maxtoken", "maximum", "limit", "context", "seq_len", "out_of_token", "truncat",
-               "budget"),
+               "budget", "too_long", "cutoff", "cut_off", "window"),
     "content_filter": ("filter", "safety", "prohibit", "blocked", "censor", "violat", "moderat", "guardrail",
                        "sensitive", "refus", "toxic", "policy", "unsafe", "harmful", "jailbreak", "armor", "risk",
-                       "inappropriate"),
+                       "inappropriate", "hate", "illegal", "copyright", "infring", "security", "blacklist",
+                       "inspection"),
 }  # fmt: skip
 """Parts of words nobody has listed that say as much as these."""
+_STATUS: Final = re.compile(r"[45][0-9][0-9]")
+"""HTTP's, of a failure."""
 _NOT_OF_A_WORD: Final = " .!;,"
 
 
@@ -61,8 +68,10 @@ def finish_reason(reason: Any) -> str | None:
 
     Raises MalformedAnswer for a word that says the answer failed.
     """
-    if type(reason) is dict:  # SGLang's own
-        reason = reason.get("type") or reason.get("reason")
+    if type(reason) is list and len(reason) == 1:
+        reason = reason[0]
+    if type(reason) is dict:  # SGLang's own, and names as languages write them
+        reason = next(filter(None, map(reason.get, _OF_OBJECTS)), None)
     if type(reason) is not str or not reason:
         return None
     if reason in OURS:
@@ -72,7 +81,7 @@ def finish_reason(reason: Any) -> str | None:
             return word
         if word in _EQUALS:
             return _EQUALS[word]
-    if any(part in word for part in _FAILURES):
+    if any(part in word for part in _FAILURES) or _STATUS.fullmatch(word):
         raise MalformedAnswer(f"the upstream ended the answer with {reason[:60]!r}")
     return next((ours for ours, parts in _PARTS.items() if any(part in word for part in parts)), None)
 
@@ -83,7 +92,7 @@ def reason_elsewhere(choice: dict[str, Any]) -> Any:
     vLLM and others write the text that stopped it under `stop_reason`: only a word that is known is one.
     """
     said, details, stop = choice.pop("finishReason", None), choice.get("finish_details"), choice.get("stop_reason")
-    said = said or choice.get("done_reason")
+    said = said or choice.get("done_reason") or choice.get("stopReason")
     if said:
         return said
     if type(details) is dict:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import Any, Final
 
 from routing.providers.base import MalformedAnswer
+from routing.providers.openai.finish import GOOD_ENDS
 from routing.providers.openai.refusals import text_of
-from routing.providers.openai.tools import complete_calls, json_of
+from routing.providers.openai.tools import complete_calls, json_of, refuse_cut
 
 _TEXTS: Final = frozenset(("refusal", "reasoning_content", "reasoning"))
 _PLAIN: Final = frozenset(("role", "content", "refusal", "annotations", "audio"))
 """Members of a message that need nothing."""
+CALLS: Final = frozenset(("tool_call", "toolCalls"))
+"""Other names of a message's calls."""
 _THOUGHT: Final = frozenset(("thinking", "reasoning"))
 """Kinds of parts."""
 
@@ -36,10 +39,14 @@ def complete_whole(choice: dict[str, Any]) -> None:
     if type(message) is not dict:
         return
     calls = choice.pop("tool_calls", None)
+    for name in CALLS.intersection(message):
+        calls = message.pop(name) or calls
     if calls and not message.get("tool_calls"):
         message["tool_calls"] = calls
     if message.get("tool_calls") is not None:
         calls = complete_calls(message["tool_calls"])
+        if choice.get("finish_reason") in GOOD_ENDS:
+            refuse_cut(calls)
         if calls:
             message["tool_calls"] = calls
         else:

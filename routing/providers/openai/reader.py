@@ -27,11 +27,11 @@ from routing.providers.openai.failures import (
     is_error,
     raise_failure,
     refuse_silence,
-    refuse_words,
     says_failure,
 )
 from routing.providers.openai.finish import OURS, reason_elsewhere
 from routing.providers.openai.messages import complete_whole, is_plain
+from routing.providers.openai.natives import in_openais
 from routing.providers.openai.refusals import error_in, text_of
 from routing.providers.openai.repeats import Repeats
 from routing.providers.openai.shapes import (
@@ -39,25 +39,27 @@ from routing.providers.openai.shapes import (
     FAR_AWAY,
     PLACES,
     REASONS,
+    STOPS,
     Several,
     choices_in,
     chunk_of,
     is_end,
-    object_in_body,
     objects_in,
     only_object,
     reason_beside,
     refuse_failed,
+    says_end,
     set_reason,
     usage_elsewhere,
     without_name,
 )
 from routing.providers.openai.usage import object_of, usage_of
+from routing.providers.openai.whole import answer_in, is_piece
 from routing.providers.openai.wrapped import ENVELOPES, unwrapped
 from routing.wire.events import Comment, EventParser, EventTooLarge, Failure
 
 _MOST_END_BYTES: Final = 20
-_ELSEWHERE: Final = frozenset((*PLACES, *AROUND, *REASONS, *SIGNS))
+_ELSEWHERE: Final = frozenset((*PLACES, *AROUND, *REASONS, *STOPS, *SIGNS))
 _BESIDE: Final = _ELSEWHERE | {"usage"}
 """What may stand in a chunk beside its choices and is ours to read."""
 _ANSWERS: Final = ("choices", "data", "results", "text")
@@ -77,6 +79,8 @@ class OpenAIReader:
     abbreviates = False
     _totals = 0
     _has_begun = False
+    _has_end = False
+    """An object, and no event, has said that all has come."""
 
     def __init__(self, answers: int = 1, *, has_output: bool = True) -> None:
         self.ends = Ends(answers)
@@ -135,7 +139,7 @@ class OpenAIReader:
                 else:
                     self._take_chunk(event, events)
             if data is None:
-                self.finish(events)
+                self._close(events)
         except MalformedAnswer as error:
             events.append(self._broken(str(error)))
         except EventTooLarge:
@@ -147,10 +151,22 @@ class OpenAIReader:
         if not self._has_begun:
             self.asides.refuse_silence()
 
+    def _close(self, events: list[Event]) -> None:
+        """The bytes have ended; raises MalformedAnswer with the words behind an answer that has not, if any came."""
+        self.finish(events)
+        if self._has_end:
+            self._say_rest(events)
+            events.append(END)
+        elif not self.is_finished:
+            self.asides.refuse_end()
+
     def _say_rest(self, events: list[Event]) -> None:
         """What was held back, where nothing came behind it but the end; raises MalformedAnswer as `finish` does."""
         self.finish(events)
         ends = self.ends
+        for index, delta, reason in self._choices.waiting():
+            events.append(self.own_chunk(index, delta, reason))
+            ends.finished.add(index)
         if not ends.are_all:
             self.asides.refuse_end()
         events += [self.own_chunk(index, {"tool_calls": calls}, None) for index, calls in self._choices.held()]
@@ -203,7 +219,7 @@ class OpenAIReader:
             return None
         choices = chunk.get("choices")
         if not choices or type(choices) is not list:
-            chunk = unwrapped(chunk, "choices")
+            chunk = in_openais(unwrapped(chunk, "choices"), "delta")
             choices = chunk["choices"] = self._choices_of(chunk)
         has_usage = not _BESIDE.isdisjoint(chunk) and self._take_beside(chunk, choices)
         if not choices and (has_usage or not self._is_chunk(chunk)):
@@ -243,6 +259,7 @@ class OpenAIReader:
         """
         if str(chunk.get("object", "")).startswith("chat.completion") or "prompt_filter_results" in chunk:
             return True
+        self._has_end = self._has_end or says_end(chunk)
         self.note_usage(chunk, is_total=True)
         for name in ENVELOPES:
             if type(chunk.get(name)) is dict:
@@ -310,8 +327,14 @@ class OpenAIReader:
         chunk.pop("error", None)  # clients look for the name alone
         reason = reason_beside(chunk)
         if reason and not set_reason(choices, reason):
-            self._choices.reason(reason)  # which raises for a failure
+            self._end_alone(reason, choices)
         return found
+
+    def _end_alone(self, said: Any, choices: list[Any]) -> None:
+        """A reason beside no choice is that of the one answer; raises MalformedAnswer for a failure."""
+        reason = self._choices.reason(said)
+        if reason and not choices and self.ends.answers == 1 and self.ends.has_begun and not self.is_finished:
+            choices.append({"index": self._choices.first, "delta": {}, "finish_reason": reason})
 
     def note_usage(self, reported: Any, *, is_total: bool) -> None:
         """`is_total`: the figures came alone, behind the answer.
@@ -334,32 +357,10 @@ class OpenAIReader:
         self.usage, self.reported, self.is_partial = usage, reported, False
 
     def is_piece(self, data: bytes) -> bool:
-        try:
-            value = orjson.loads(data)
-        except orjson.JSONDecodeError:
-            return False
-        choices = value.get("choices")
-        choice = choices[0] if type(choices) is list and choices else None
-        if type(choice) is not dict or type(choice.get("delta")) is not dict:
-            return False
-        return "message" not in choice and not (choice.get("finish_reason") or choice.get("finishReason"))
+        return is_piece(data)
 
     def whole(self, body: bytes) -> dict[str, Any]:
-        answer = unwrapped(object_in_body(body), *_ANSWERS)
-        if is_error(answer.get("error")) or answer.get("object") == "error":
-            raise_failure(answer)
-        choices = answer.get("choices")
-        if type(choices) is dict and choices:
-            choices = answer["choices"] = choices_in(choices)
-        if not choices:
-            refuse_words(answer, *_ANSWERS)
-        choices = choices if type(choices) is list else []
-        if choices and not SIGNS.isdisjoint(answer):
-            refuse_silence(answer, choices)
-        if None in choices:
-            choices[:] = [choice for choice in choices if choice is not None]
-        if "finish_reason" in answer:
-            set_reason(choices, answer.pop("finish_reason"))
+        answer, choices = answer_in(body, *_ANSWERS)
         for place, choice in enumerate(choices):
             if type(choice) is dict:
                 if type(choice.get("index")) is not int or place == len(choices) - 1 == 0:

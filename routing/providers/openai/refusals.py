@@ -71,7 +71,8 @@ _BESIDE: Final = frozenset(
 _WORDS_BESIDE: Final = ("message", "error_description", "errorMessage", "Message", "msg")
 """Where the words stand if `error` is only their heading: OAuth (RFC 6749, section 5.2), NestJS, Spring."""
 _WORDS: Final = (
-    *_WORDS_BESIDE, "status_msg", "error_msg", "error_message", "faultstring", "reason", "title",
+    *_WORDS_BESIDE, "status_msg", "error_msg", "error_message", "err_msg", "errmsg", "faultstring", "reason", "title",
+    "err",
 )  # fmt: skip
 _MOST_DEPTH: Final = 6
 _MOST_PARTS: Final = 8
@@ -113,7 +114,7 @@ def error_of(body: bytes, *, is_text: bool = False) -> dict[str, Any]:
     """
     value = _json_of(body)
     if value is not None:
-        return _unwrapped(error_in(value))
+        return unwrapped_error(error_in(value))
     text = body.decode("utf-8", "replace").lstrip("\ufeff \t\r\n")
     if text.startswith("<"):
         return _of_markup(text[:_MOST_SEARCHED])
@@ -195,7 +196,7 @@ def _joined(parts: list[str]) -> str:
     return "; ".join(part[:MOST_MESSAGE] for part in parts if part)[:MOST_MESSAGE]
 
 
-def _unwrapped(error: dict[str, Any]) -> dict[str, Any]:
+def unwrapped_error(error: dict[str, Any]) -> dict[str, Any]:
     """An upstream's upstream may have said it: in OpenRouter's `metadata.raw`, or as JSON inside the message."""
     metadata, message = error.get("metadata"), text_of(error.get("message"))
     raw = metadata.get("raw") if type(metadata) is dict else None
@@ -230,7 +231,7 @@ def _of_events(text: str) -> dict[str, Any]:
         if line.startswith("data:"):
             data = line.removeprefix("data:").strip()
             value = _json_of(data.encode("utf-8", "replace"))
-            error = _unwrapped(error_in(data if value is None else value))
+            error = unwrapped_error(error_in(data if value is None else value))
             if text_of(error.get("message")):
                 return error
     return {}

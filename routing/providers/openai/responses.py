@@ -23,6 +23,7 @@ from routing.providers.openai.failures import is_error, raise_failure, refuse_wo
 from routing.providers.openai.finish import finish_reason
 from routing.providers.openai.refusals import text_of
 from routing.providers.openai.thoughts import is_ours
+from routing.providers.openai.tools import refuse_cut
 from routing.providers.openai.usage import object_of, usage_of
 from routing.providers.openai.vendors import name_of
 from routing.providers.openai.wrapped import unwrapped
@@ -184,6 +185,7 @@ class ResponsesReader:
         answer["status"] = _state_of(answer, "response.completed")
         if answer["status"] in _NOT_YET:
             raise MalformedAnswer(f"the answer is {answer['status']}")
+        _refuse_cut(answer)
         return answer
 
 
@@ -202,6 +204,14 @@ def _items_of(response: Mapping[str, Any]) -> Any:
     return output
 
 
+def _refuse_cut(response: Mapping[str, Any]) -> None:
+    """Raises MalformedAnswer if a call of a Response that is completed has arguments that have begun and not ended."""
+    output = response.get("output")
+    if response["status"] == "completed" and type(output) is list:
+        calls = [{"function": item} for item in output if type(item) is dict and item.get("type") == "function_call"]
+        refuse_cut([call for call in calls if type(call["function"].get("arguments")) is str])
+
+
 def _complete_last(event: dict[str, Any], kind: str) -> None:
     """How a Response ended, and its items; nothing at all is what has come. Raises MalformedAnswer where it failed."""
     if event.get("response") is None:
@@ -210,6 +220,7 @@ def _complete_last(event: dict[str, Any], kind: str) -> None:
     if type(response) is dict:
         response["status"] = _state_of(response, kind)
         response["output"] = _items_of(response)
+        _refuse_cut(response)
 
 
 def _state_of(response: Mapping[str, Any], kind: str) -> str:

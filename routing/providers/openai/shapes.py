@@ -15,20 +15,32 @@ from routing.wire.values import Values
 
 PLACES: Final = (
     "usageMetadata", "usage_metadata", "amazon-bedrock-invocationMetrics", "usage_info", "token_usage",
+    "tokenUsage", "usage_stats",
 )  # fmt: skip
 """Where Google, Bedrock, FastChat and LangChain write usage beside the choices."""
-AROUND: Final = ("x_groq", "metadata", "meta", "nvext", "stats")
+AROUND: Final = (
+    "x_groq", "metadata", "meta", "nvext", "stats", "header", "payload", "extra", "extra_info", "response_metadata",
+    "llm_output",
+)  # fmt: skip
+_INSIDE: Final = ("usage", "token_usage", "tokenUsage")
 """Objects beside the choices in which it stands."""
-REASONS: Final = ("finish_reason", "finishReason", "stop_reason", "done_reason")
+STOPS: Final = ("message_stop", "messageStop")
+"""Bedrock's event of the end, where it is an object beside the choices."""
+REASONS: Final = ("finish_reason", "finishReason", "stop_reason", "stopReason", "done_reason")
 """Names of the finish reason beside the choices, in their order of meaning."""
 _OF_ONE: Final = frozenset(("delta", "message", "text", "finish_reason"))
 FAR_AWAY: Final = {"NaN": -9999.0, "-Infinity": -9999.0, "Infinity": 9999.0}
 """As OpenAI writes the logarithm of what never happens."""
 
 
-_AROUND_END: Final = b' \t\0"\xef\xbb\xbf'
-"""Blanks, quotes and a byte order mark."""
-_ENDS: Final = frozenset((b"[DONE]", b"DONE"))
+_AROUND_END: Final = b" \t\0\"'.[]<>|\xef\xbb\xbf"
+"""Blanks, quotes, brackets and a byte order mark."""
+_ENDS: Final = frozenset((b"DONE", b"[END]", b"[EOS]"))
+_SAYS_END: Final = ("done", "is_end", "is_finished", "finished", "end")
+_ENDS_IN_OBJECTS: Final = frozenset(
+    ("[done]", "done", "end", "finish", "finished", "complete", "completed", "eos", "message_end", "message_stop")
+)
+"""What an object without choices says there, or under `type`, `event` or `data`, if it says that all has come."""
 
 
 class Several(MalformedAnswer):
@@ -42,7 +54,8 @@ class Several(MalformedAnswer):
 def usage_elsewhere(chunk: dict[str, Any]) -> list[Any]:
     """Takes usage out of the places that are other vendors'."""
     inner = [chunk[name] for name in AROUND if type(chunk.get(name)) is dict]
-    found = [each.pop("usage", None) for each in inner] + [chunk.pop(name, None) for name in PLACES]
+    found = [each.pop(name, None) for each in inner for name in _INSIDE]
+    found += [chunk.pop(name, None) for name in PLACES]
     return [reported for reported in found if reported is not None]
 
 
@@ -52,7 +65,11 @@ def chunk_of(index: int, delta: dict[str, Any], reason: str | None) -> dict[str,
 
 
 def choices_in(value: Any) -> list[Any]:
-    """The one choice, or those that an object has by number; raises MalformedAnswer for what is neither."""
+    """The one choice, or those that an object has by number, or a text as JSON; raises MalformedAnswer otherwise."""
+    if type(value) is str:
+        value = loose.strictly(value.encode("utf-8", "replace"))
+        if type(value) is list:
+            return value
     if type(value) is dict:
         if not _OF_ONE.isdisjoint(value):
             return [value]
@@ -112,12 +129,25 @@ def objects_in(data: bytes) -> list[Any] | None:
 def reason_beside(chunk: dict[str, Any]) -> Any:
     """The finish reason that stands beside the choices, taken out."""
     found = [chunk.pop(name) for name in REASONS if name in chunk]
+    inner = [chunk.pop(name) for name in STOPS if name in chunk]
+    found += [each.get(name) for each in inner if type(each) is dict for name in REASONS]
     return next(filter(None, found), None)
 
 
 def is_end(event: bytes) -> bool:
-    """Whether a short event is OpenAI's end, as it is or as other servers write it: in quotes, in small letters."""
-    return without_name(event).strip(_AROUND_END).upper() in _ENDS
+    """Whether a short event is OpenAI's end, as it is or as other servers write it: in quotes, in small letters.
+
+    What they wrote as a text of a language has its line's end behind it.
+    """
+    said = without_name(event).upper().removesuffix(b"\\N\\N").removesuffix(b"\\N")
+    return said in _ENDS or said.strip(_AROUND_END) in _ENDS
+
+
+def says_end(value: dict[str, Any]) -> bool:
+    """Whether an object without choices says that all has come."""
+    if any(value.get(name) is True for name in _SAYS_END):
+        return True
+    return any(str(value.get(name, "")).lower() in _ENDS_IN_OBJECTS for name in ("type", "event", "data"))
 
 
 def without_name(event: bytes) -> bytes:

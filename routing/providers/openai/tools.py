@@ -8,135 +8,19 @@ from __future__ import annotations
 
 import secrets
 from typing import Any, Final
-from zlib import crc32
 
 import orjson
 
 from routing.providers.base import MalformedAnswer
+from routing.providers.openai.call import CUT, EMPTY, LONGEST_NAME, Call, is_quoted, unquoted
 from routing.wire.wholeness import JsonScan
 
 MOST_CALLS: Final = 1024
 _ARGUMENTS: Final = ("parameters", "input", "args")
 """Other names of a function's arguments."""
 _NULL: Final = "null"
-_EMPTY: Final = "{}"
+_NONE: Final = (False, 0, "", _NULL, "None")
 _NAMELESS: Final = "a tool was called without a name"
-_LONGEST_NAME: Final = 512
-"""As much of an id or a name is kept to compare."""
-_LONGEST_TEXT: Final = 1024 * 1024
-"""Letters of arguments that wait for their end."""
-
-
-class Call:
-    """What one call has said so far, in a bounded form."""
-
-    __slots__ = (
-        "_held",
-        "_held_letters",
-        "_quotes",
-        "_scan",
-        "_seal",
-        "has_arguments",
-        "holds_empty",
-        "id",
-        "is_custom",
-        "name",
-        "place",
-    )
-
-    def __init__(self, place: int, id_: str, *, is_custom: bool) -> None:
-        self.place = place
-        self.id = id_
-        """The vendor's, empty where it gave none."""
-        self.name = ""
-        self.is_custom = is_custom
-        self.has_arguments = False
-        self._scan = JsonScan()
-        self._seal = (0, 0)
-        self._held: list[str] = []
-        """Pieces of arguments that are a text of their own, as long as it goes on."""
-        self._held_letters = 0
-        self._quotes: JsonScan | None = None
-        """Whether it does."""
-        self.holds_empty = False
-        """An empty object has come and not gone out: some send one before the arguments themselves."""
-
-    def add(self, name: str, arguments: str) -> None:
-        self.name = (self.name + name)[:_LONGEST_NAME]
-        if arguments:
-            self.has_arguments = True
-            if not self.is_custom:  # whose input is no JSON
-                self._scan.add(arguments)
-                self._seal = _seal(arguments, self._seal)
-
-    def plain(self, arguments: str) -> str:
-        """What goes out of these arguments. Where the object was written as a text once more, that waits for its end.
-
-        So does an empty object. Raises MalformedAnswer for one that would fill the memory.
-        """
-        if self.holds_empty:
-            return self._behind_empty(arguments)
-        if self._quotes is None:
-            if self.has_arguments or self.is_custom:
-                return arguments
-            if arguments.strip() == _EMPTY:
-                self.holds_empty = True
-                self.add("", arguments)
-                return ""
-            if not _is_quoted(arguments):
-                return arguments
-            self._quotes = JsonScan()
-        self._quotes.add(arguments)
-        self._held.append(arguments)
-        self._held_letters += len(arguments)
-        if self._held_letters > _LONGEST_TEXT:
-            raise MalformedAnswer("a tool call's arguments are too long")
-        return "" if self._quotes.is_in_text else self.release()
-
-    def _behind_empty(self, arguments: str) -> str:
-        if not arguments.strip():
-            return ""
-        self.holds_empty = False
-        self._scan, self._seal = JsonScan(), (0, 0)
-        return arguments if arguments.lstrip().startswith("{") else _EMPTY + arguments
-
-    def rest(self) -> str:
-        """What was held back of arguments that have ended, whole or not."""
-        if self.holds_empty:
-            self.holds_empty = False
-            return _EMPTY
-        return self.release()
-
-    def release(self) -> str:
-        """What was held back as a text of its own; empty if nothing was."""
-        text = "".join(self._held)
-        self._held, self._quotes = [], None
-        return unquoted(text)
-
-    @property
-    def is_whole(self) -> bool:
-        return self._scan.is_whole
-
-    def is_repeated_by(self, arguments: str) -> bool:
-        """Whether these are its whole arguments once more. Whole JSON, twice, is none: no fragment can look so."""
-        return self.is_whole and _seal(arguments) == self._seal
-
-    def is_other_than(self, name: str, arguments: str) -> bool:
-        """Whether a fragment under this call's place or id is a call of its own; only one with a name can be.
-
-        A name in pieces comes before the arguments. Behind whole ones, others cannot be of the same call.
-        """
-        if not name or not self.name:
-            return False
-        if name != self.name:
-            return self.has_arguments
-        return self.is_whole and bool(arguments.strip()) and not self.is_repeated_by(arguments)
-
-
-def _seal(text: str, before: tuple[int, int] = (0, 0)) -> tuple[int, int]:
-    """Checksum and length of what is written, white space aside: vendors put it elsewhere when they repeat a call."""
-    data = "".join(text.split()).encode()
-    return crc32(data, before[0]), before[1] + len(data)
 
 
 class ToolCalls:
@@ -155,13 +39,15 @@ class ToolCalls:
         """Whether the arguments of a call are not whole."""
         return not all(call.is_whole or call.is_custom for call in self._calls)
 
+    def refuse_open(self) -> None:
+        """Raises MalformedAnswer for arguments that have begun and not ended. Other words are the model's."""
+        if any(call.is_open for call in self._calls):
+            raise MalformedAnswer(CUT)
+
     def complete(self, fragments: Any) -> list[dict[str, Any]]:
         """The fragments as they go out; raises MalformedAnswer for what is none."""
-        if fragments == "":
-            return []
-        fragments = _in_text(fragments)
-        if type(fragments) is dict:
-            fragments = _listed(fragments)
+        if type(fragments) is not list or (fragments and type(fragments[0]) is list):
+            fragments = _listed(_in_text(fragments))
         if type(fragments) is not list:
             raise MalformedAnswer("tool calls that are no list")
         whole = [self._complete(fragment) for fragment in fragments if fragment is not None]
@@ -176,7 +62,7 @@ class ToolCalls:
         said = self.held()
         for call in self._calls:
             if not call.has_arguments and not call.is_custom:
-                arguments = call.release() or _EMPTY
+                arguments = call.release() or EMPTY
                 call.add("", arguments)
                 said.append(_arguments_of(call, arguments))
         return said
@@ -191,7 +77,7 @@ class ToolCalls:
         held = [call for call in self._calls if call.holds_empty]
         for call in held:
             call.holds_empty = False
-        return [_arguments_of(call, _EMPTY) for call in held]
+        return [_arguments_of(call, EMPTY) for call in held]
 
     def _complete(self, fragment: Any) -> dict[str, Any]:
         """Empty where it says nothing new."""
@@ -200,15 +86,15 @@ class ToolCalls:
         index = _index_of(fragment.pop("index", None))
         id_, kind, inner, key = _take_apart(fragment, no_arguments="")
         name, arguments = inner.get("name", ""), inner[key]
-        call = self._call_of(index, id_[:_LONGEST_NAME], name[:_LONGEST_NAME], arguments)
+        call = self._call_of(index, id_[:LONGEST_NAME], name[:LONGEST_NAME], arguments)
         if call is None:
             if not (id_ or _says_something(inner, fragment)):
                 return {}
             said = {"id": self._free_id(id_), "type": kind}
-            call = self._begin(index, id_[:_LONGEST_NAME], is_custom=kind == "custom")
+            call = self._begin(index, id_[:LONGEST_NAME], is_custom=kind == "custom")
         else:
             said = {}
-            if name[:_LONGEST_NAME] == call.name:
+            if name[:LONGEST_NAME] == call.name:
                 inner.pop("name", None)
             if arguments and call.is_repeated_by(arguments):
                 inner[key] = ""
@@ -262,7 +148,7 @@ class ToolCalls:
         return call
 
     def _free_id(self, id_: str) -> str:
-        return id_ if id_ and id_[:_LONGEST_NAME] not in self._by_id else _new_id()
+        return id_ if id_ and id_[:LONGEST_NAME] not in self._by_id else _new_id()
 
 
 def _arguments_of(call: Call, arguments: str) -> dict[str, Any]:
@@ -274,16 +160,14 @@ def complete_calls(calls: Any) -> list[dict[str, Any]]:
 
     Raises MalformedAnswer for a call without a name: nobody could answer it.
     """
-    calls = _in_text(calls)
-    if type(calls) is dict:
-        calls = _listed(calls)
+    calls = _listed(_in_text(calls))
     found: dict[str, dict[str, Any]] = {}
     for call in calls if type(calls) is list else ():
         if type(call) is not dict:
             continue
         call.pop("index", None)
-        id_, kind, inner, key = _take_apart(call, no_arguments=_EMPTY)
-        if key == "arguments" and _is_quoted(inner.get(key, "")):
+        id_, kind, inner, key = _take_apart(call, no_arguments=EMPTY)
+        if key == "arguments" and is_quoted(inner.get(key, "")):
             inner[key] = unquoted(inner[key])
         if id_ or inner.get("name") or any(call.values()):
             if not inner.get("name"):
@@ -293,9 +177,23 @@ def complete_calls(calls: Any) -> list[dict[str, Any]]:
     return list(found.values())
 
 
-def _listed(calls: dict[str, Any]) -> list[Any]:
-    """The one call, or those that an object has by number."""
-    return list(calls.values()) if calls and all(map(str.isdecimal, calls)) else [calls]
+def refuse_cut(calls: list[dict[str, Any]]) -> None:
+    """Raises MalformedAnswer if arguments of a whole answer have begun and not ended."""
+    for call in calls:
+        scan = JsonScan()
+        scan.add(call.get("function", {}).get("arguments", ""))
+        if scan.is_open:
+            raise MalformedAnswer(CUT)
+
+
+def _listed(calls: Any) -> Any:
+    """The one call, those that an object has by number, or those of a list of lists; a word for none is none."""
+    if type(calls) is list:
+        is_nested = bool(calls) and type(calls[0]) is list and bool(calls[0])
+        return [call for each in calls for call in each] if is_nested else calls
+    if type(calls) is dict:
+        return list(calls.values()) if calls and all(map(str.isdecimal, calls)) else [calls]
+    return [] if calls in _NONE else calls
 
 
 def _in_text(value: Any) -> Any:
@@ -341,7 +239,7 @@ def _take_apart(call: dict[str, Any], *, no_arguments: str) -> tuple[str, str, d
     else:
         kind, key, inner = "function", "arguments", function if type(function) is dict else {}
         if not inner:
-            inner = {name: call.pop(name) for name in ("name", "arguments") if name in call}
+            inner = {name: call.pop(name) for name in ("name", "arguments", *_ARGUMENTS) if name in call}
             if type(function) is str:
                 inner["name"] = function
     if "name" in inner:
@@ -349,7 +247,7 @@ def _take_apart(call: dict[str, Any], *, no_arguments: str) -> tuple[str, str, d
         if not inner["name"]:
             del inner["name"]
     for name in _ARGUMENTS:
-        if name in inner and key not in inner:
+        if name in inner and inner.get(key) is None and inner[name] is not None:
             inner[key] = inner.pop(name)
     arguments = inner.get(key)
     if key == "arguments" and (
@@ -359,20 +257,6 @@ def _take_apart(call: dict[str, Any], *, no_arguments: str) -> tuple[str, str, d
     elif type(arguments) is not str:
         inner[key] = json_of(arguments) if arguments not in (None, {}) else no_arguments if key == "arguments" else ""
     return id_, kind, inner, key
-
-
-def _is_quoted(arguments: str) -> bool:
-    """Whether they begin as a text, which arguments never are: an object is."""
-    return arguments.startswith('"') or arguments.lstrip().startswith('"')
-
-
-def unquoted(arguments: str) -> str:
-    """The object that was written as a text once more; whatever else they are, the arguments as they came."""
-    try:
-        inner = orjson.loads(arguments)
-        return inner if type(inner) is str and type(orjson.loads(inner)) is dict else arguments
-    except orjson.JSONDecodeError:
-        return arguments
 
 
 def json_of(value: Any) -> str:

@@ -14,6 +14,7 @@ import orjson
 
 from billing.kinds import Usage
 from routing.providers.base import MOST_TOKENS
+from routing.providers.openai.counts import meaning_of
 
 _INPUT: Final = ("prompt_tokens", "input_tokens")
 _INPUT_ALONE: Final = (*_INPUT, "total_tokens")
@@ -80,8 +81,13 @@ _OTHER_WORDS: Final = {
 }
 _INNER: Final = ("billed_units", "tokens")
 """Cohere's: what is charged, and what was counted, which says more (docs.cohere.com/reference/chat)."""
-_OTHERS: Final = frozenset((*_OTHER_WORDS, *_INNER))
 _HIT_AND_MISS: Final = ("prompt_cache_hit_tokens", "prompt_cache_miss_tokens")
+_KNOWN: Final = frozenset(
+    (*_INPUT, *_OUTPUT, *_INPUT_DETAILS, *_OUTPUT_DETAILS, *_CACHED, *_WRITTEN, *_HIT_AND_MISS, "total_tokens",
+     "reasoning_tokens", "audio_tokens", "text_tokens", "image_tokens", "video_tokens", "accepted_prediction_tokens",
+     "rejected_prediction_tokens", "cache_creation", "cache_creation_token_details", "cost", "cost_details", "is_byok")
+)  # fmt: skip
+"""Names that mean what they say: most usages have no others."""
 _PLAIN: Final = frozenset(("prompt_tokens", "completion_tokens", "total_tokens"))
 _DIGITS: Final = re.compile(r"[0-9]{1,9}")
 """Protocol buffers write 64-bit counts as text in JSON (https://protobuf.dev/programming-guides/json/)."""
@@ -113,7 +119,7 @@ def usage_of(reported: Any, *, has_output: bool = True) -> Usage | None:
         is_whole = type(input_) is type(output) is int and input_ >= 0 <= output
         if is_whole and 0 < input_ + output == total <= MOST_TOKENS:
             return Usage(input=input_, output=output)
-    if not _OTHERS.isdisjoint(reported):
+    if not reported.keys() <= _KNOWN:
         reported = _translated(reported)
     input_ = _first(reported, _INPUT if has_output else _INPUT_ALONE)
     if input_ is None:
@@ -125,6 +131,8 @@ def usage_of(reported: Any, *, has_output: bool = True) -> Usage | None:
     cached = _first(prompt, _CACHED) or _first(reported, _CACHED) or 0
     written, for_an_hour = _written(reported, prompt)
     told = _first(reported, _OUTPUT) if has_output else 0
+    if input_ == 0 and told and not reasoning:
+        input_ = max(0, (_count(reported, "total_tokens") or 0) - told)  # no prompt is empty
     if told is not None and cached + written:
         input_ += _cache_beside(reported, input_, told, cached, written, reasoning)
     output = _output(reported, input_, told, reasoning) if has_output else 0
@@ -162,7 +170,8 @@ def _translated(reported: Mapping[str, Any]) -> dict[str, Any]:
     """In the words of OpenAI and Anthropic, which win where both stand."""
     inner = [reported[name] for name in _INNER if type(reported.get(name)) is dict]
     told = {name: value for part in (*inner, reported) for name, value in part.items()}
-    return {_OTHER_WORDS[name]: told[name] for name in told if name in _OTHER_WORDS} | told
+    words = {name: _OTHER_WORDS.get(name) or meaning_of(name) for name in told if name not in _KNOWN}
+    return {word: told[name] for name, word in words.items() if word is not None} | told
 
 
 def _cache_beside(
@@ -221,7 +230,7 @@ def _details(reported: Mapping[str, Any], names: tuple[str, ...]) -> Mapping[str
     for name in names:
         value = object_of(reported.get(name)) if name in reported else None
         if type(value) is dict:
-            return value if _OTHERS.isdisjoint(value) else _translated(value)
+            return value if value.keys() <= _KNOWN else _translated(value)
     return _NOTHING
 
 

@@ -181,7 +181,7 @@ def test_word_for_a_failure_is_a_failure(word: str) -> None:
         OpenAIReader().whole(orjson.dumps({"choices": [{"message": {"content": "a"}, "finish_reason": word}]}))
 
 
-@pytest.mark.parametrize("word", ["wibble", 5, ["stop"], {"type": 5}, True])
+@pytest.mark.parametrize("word", ["wibble", 5, ["stop", "stop"], {"type": 5}, True])
 def test_word_that_nobody_knows_says_nothing_and_is_remarked_on(word: Any) -> None:
     events, reader = read(GOOD[0], event(chunk({}, word)), DONE)
 
