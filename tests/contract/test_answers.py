@@ -231,6 +231,19 @@ def test_two_choices_of_an_upstream_that_counts_both_are_billed_as_counted(calle
     assert body["usage"]["completion_tokens"] == 10
 
 
+@pytest.mark.parametrize("is_stream", [False, True], ids=["whole", "stream"])
+def test_one_choice_where_two_were_asked_for_is_no_answer(caller: Caller, model: Offer, is_stream: bool) -> None:
+    items = [up.chunk({"role": "assistant", "content": "a"}), up.chunk({}, finish_reason="stop"), up.usage_chunk()]
+    stream = up.stream(*map(up.event, items), up.DONE)
+    caller.upstream.on(model.upstream, stream if is_stream else up.answer())
+
+    if is_stream:
+        assert caller.listen(model, n=2).error["code"] == "upstream_error"
+    else:
+        assert caller.ask(model, n=2).status_code == 502
+    assert caller.only_record().outcome == "upstream_error"
+
+
 def test_fees_per_request_and_halves_are_rounded_up_once(world: World, caller: Caller) -> None:
     model = world.offer(FEE)
     usage = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}

@@ -41,11 +41,13 @@ _LONGEST_NAME: Final = 64
 """No count has a longer name; longer ones would be kept in memory."""
 
 
-def check_answer(answer: dict[str, Any]) -> None:
-    """Raises MalformedAnswer unless there is a choice, and a message in each."""
+def check_answer(answer: dict[str, Any], asked: int = 1) -> None:
+    """Raises MalformedAnswer unless there are as many choices as were asked for, and a message in each."""
     choices = answer.get("choices")
     if type(choices) is not list or not choices:
         raise MalformedAnswer("the answer has no choices")
+    if len(choices) < asked:
+        raise MalformedAnswer(f"the answer has {len(choices)} choices for {asked} that were asked for")
     for choice in choices:
         if type(choice) is not dict or type(choice.get("message")) is not dict:
             raise MalformedAnswer("a choice has no message")

@@ -30,7 +30,7 @@ class Chat(Plain):
     pieces = staticmethod(pieces_of)
 
     def check(self, request: ChatRequest, answer: dict[str, Any]) -> None:
-        check_answer(answer)
+        check_answer(answer, request.choices)
 
     def has_produced(self, usage: Usage) -> bool:
         return usage.output > 0 or usage.images > 0

@@ -95,14 +95,16 @@ class ChatRelay:
 
     @property
     def is_complete(self) -> bool:
-        """Every choice has its finish reason, or the upstream said that it is done and no tool call is cut.
+        """Every choice has its finish reason, or has begun, the upstream said that it is done and no tool call is cut.
 
         A good reason beside a call that is not whole may be in every chunk of its server's: then only the end is one.
         """
         if len(self._finished) >= self._choices:
             return self.is_done or all(map(self.has_whole_calls, self._called_well()))
         has_answered = self._deltas > self._thoughts or bool(self._finished)
-        return self.is_done and has_answered and all(map(self.has_whole_calls, self._begun - self._finished.keys()))
+        has_begun = len(self._begun) >= self._choices
+        unfinished = self._begun - self._finished.keys()
+        return self.is_done and has_answered and has_begun and all(map(self.has_whole_calls, unfinished))
 
     def _called_well(self) -> list[int]:
         """The choices with calls that have come to a good end."""

@@ -38,10 +38,10 @@ class CompletionsRelay:
 
     @property
     def is_complete(self) -> bool:
-        """Every choice has its finish reason, or the upstream said that it is done and something came."""
+        """Every choice has its finish reason, or has begun, the upstream said that it is done and something came."""
         if len(self._finished) >= self._choices:
             return True
-        return self.is_done and bool(self._pieces or self._finished)
+        return self.is_done and len(self._begun) >= self._choices and bool(self._pieces or self._finished)
 
     def relay(self, chunk: dict[str, Any]) -> bytes:
         choices = [self._complete(choice) for choice in chunk["choices"]]

@@ -22,10 +22,11 @@ def is_blocked(answer: Mapping[str, Any]) -> bool:
     return type(feedback) is dict and bool(feedback.get("blockReason"))
 
 
-def check(answer: Mapping[str, Any]) -> None:
-    """Raises MalformedAnswer unless there is a candidate, or a reason why there is none."""
-    if not answer.get("candidates") and not is_blocked(answer):
-        raise MalformedAnswer("the answer has no candidates")
+def check(answer: Mapping[str, Any], asked: int) -> None:
+    """Raises MalformedAnswer unless there are as many candidates as were asked for, or a reason why there are none."""
+    candidates = answer.get("candidates") or ()
+    if len(candidates) < asked and not is_blocked(answer):
+        raise MalformedAnswer(f"the answer has {len(candidates) or 'no'} candidates for {asked} that were asked for")
 
 
 def texts_of(candidate: Mapping[str, Any]) -> Iterator[str]:

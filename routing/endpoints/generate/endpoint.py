@@ -45,7 +45,7 @@ class Generate(Plain):
         return [answer]
 
     def check(self, request: GenerateRequest, answer: dict[str, Any]) -> None:
-        check(answer)
+        check(answer, request.choices)
 
     def has_produced(self, usage: Usage) -> bool:
         return bool(usage.output or usage.images)

@@ -48,7 +48,7 @@ class InChat:
         return Usage(input=needs.expected_input, output=estimate_output(answer))
 
     def check(self, request: GenerateRequest, answer: dict[str, Any]) -> None:
-        check_answer(answer)
+        check_answer(answer, request.choices)
 
     def complete(
         self, request: GenerateRequest, answer: dict[str, Any], head: Head, bill: Bill, explanation: Any = None

@@ -38,8 +38,8 @@ class Ends:
         return self._feedback is not None or len(self._last) >= self._wanted
 
     @property
-    def has_begun(self) -> bool:
-        return bool(self._begun or self._last)
+    def have_all_begun(self) -> bool:
+        return len(self._begun | self._last.keys()) >= self._wanted
 
     def take(self, chunk: dict[str, Any]) -> bytes:
         """The client's bytes of a chunk, without what is held back."""
@@ -101,7 +101,7 @@ class GenerateRelay:
 
     @property
     def is_complete(self) -> bool:
-        return self._ends.are_all_there or (self.is_done and self._ends.has_begun)
+        return self._ends.are_all_there or (self.is_done and self._ends.have_all_begun)
 
     def relay(self, chunk: dict[str, Any]) -> bytes:
         for candidate in chunk["candidates"]:

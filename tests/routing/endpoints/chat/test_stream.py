@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +169,22 @@ def test_stream_is_complete_only_when_every_choice_is() -> None:
     half = relay.is_complete
     relay.relay({"choices": [{"index": 1, "delta": {}, "finish_reason": "stop"}]})
     assert (half, relay.is_complete) == (False, True)
+
+
+def test_stream_whose_upstream_is_done_is_no_whole_one_without_every_choice() -> None:
+    relay = relay_of(choices=2)
+    relay.relay({"choices": [{"index": 0, "delta": {"content": "a"}, "finish_reason": "stop"}]})
+    relay.is_done = True
+    before = relay.is_complete
+    relay.relay({"choices": [{"index": 1, "delta": {"content": "b"}}]})
+    assert (before, relay.is_complete) == (False, True)
+
+
+@pytest.mark.parametrize(("count", "is_whole"), [(0, False), (1, False), (2, True), (3, True)])
+def test_answer_has_as_many_choices_as_were_asked_for(count: int, is_whole: bool) -> None:
+    answer = {"choices": [{"message": {"content": "a"}}] * count}
+    with nullcontext() if is_whole else pytest.raises(MalformedAnswer, match="choices"):
+        CHAT.check(request(2), answer)
 
 
 def test_closing_is_done_alone_unless_more_was_asked_for() -> None:

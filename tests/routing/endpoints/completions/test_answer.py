@@ -121,6 +121,9 @@ def test_stream_is_whole_when_each_choice_has_ended_or_the_upstream_says_so() ->
     relay.is_done = False
     relay.relay(chunk("a", 0, "stop"))
     assert not relay.is_complete
+    relay.is_done = True
+    assert not relay.is_complete
+    relay.is_done = False
     relay.relay(chunk("b", 1, "tool_calls"))
     assert relay.is_complete
 
@@ -239,7 +242,8 @@ def test_place_of_a_choice_is_never_below_the_first() -> None:
 
 
 def test_stream_of_nothing_is_never_whole_and_a_reason_alone_is() -> None:
-    nothing, said, ended = relayed(chunk("")), relayed(chunk("a"), n=2), relayed(chunk("", reason="stop"), n=2)
+    nothing, said = relayed(chunk("")), relayed(chunk("a"), chunk("", 1), n=2)
+    ended = relayed(chunk("", reason="stop"), chunk("", 1), n=2)
     for relay in (nothing, said, ended):
         assert not relay.is_complete
         relay.is_done = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import orjson
@@ -82,6 +83,25 @@ def test_stream_is_whole_when_every_candidate_has_ended() -> None:
     one = stream.is_complete
     stream.relay({"candidates": [{**chunk({"text": "b"}, finishReason="STOP")["candidates"][0], "index": 1}]})
     assert (one, stream.is_complete) == (False, True)
+
+
+@pytest.mark.parametrize(("form", "name"), [(GENERATE, "candidates"), (IN_CHAT, "choices")], ids=["own", "chat"])
+def test_stream_whose_upstream_is_done_is_no_whole_one_without_every_candidate(form: Form, name: str) -> None:
+    stream = relay(form, generationConfig={"candidateCount": 2})
+    own = {"content": {"parts": [{"text": "a"}]}, "delta": {"content": "a"}, "finish_reason": None}
+    stream.relay({name: [{**own, "index": 0}]})
+    stream.is_done = True
+    before = stream.is_complete
+    stream.relay({name: [{**own, "index": 1}]})
+    assert (before, stream.is_complete) == (False, True)
+
+
+@pytest.mark.parametrize(("count", "is_whole"), [(0, False), (1, False), (2, True), (3, True)])
+@pytest.mark.parametrize(("form", "name"), [(GENERATE, "candidates"), (IN_CHAT, "choices")], ids=["own", "chat"])
+def test_answer_has_as_many_candidates_as_were_asked_for(form: Form, name: str, count: int, is_whole: bool) -> None:
+    answer = {name: [{"content": {"parts": []}, "message": {"content": "a"}}] * count}
+    with nullcontext() if is_whole else pytest.raises(MalformedAnswer, match=name):
+        form.check(request(generationConfig={"candidateCount": 2}), answer)
 
 
 def test_end_that_an_upstream_says_apart_is_one() -> None:
