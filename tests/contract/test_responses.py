@@ -320,7 +320,6 @@ UNSAID: dict[str, dict[str, Any]] = {
     "input[0].content[0].file_url": {
         "input": [{"role": "user", "content": [{"type": "input_file", "file_url": "https://a.example/a.pdf"}]}]
     },
-    "truncation": {"truncation": "auto"},
     "context_management": {"context_management": [{"type": "compaction"}]},
     "tool_choice": {"tools": [WEATHER], "tool_choice": {"type": "function", "name": "other"}},
 }
@@ -336,6 +335,16 @@ def test_what_chat_cannot_say_is_refused_by_name_but_goes_where_it_can_be_said(
 
     caller.upstream.on(native.upstream, told())
     assert respond(caller, native, **UNSAID[param]).status_code == 200
+
+
+def test_conversation_that_may_be_shortened_is_answered_where_it_fits_and_refused_where_not(
+    caller: Caller, model: Offer
+) -> None:
+    answer = respond(caller, model, truncation="auto")
+    assert (answer.status_code, "truncation" in caller.upstream.requests[-1].json) == (200, False)
+
+    response = respond(caller, model, truncation="auto", input="long " * 1_000_000)
+    assert_error(response, 400, "invalid_request_error", "context_length_exceeded", param="input")
 
 
 @pytest.mark.parametrize("kind", ["web_search", "file_search", "code_interpreter", "image_generation", "mcp"])

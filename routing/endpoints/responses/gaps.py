@@ -39,6 +39,7 @@ HINTS: Final[Mapping[str, str]] = {
     "prompt_cache_retention": "helps the vendor's cache, and changes no answer",
     "prompt_cache_options": "the same",
     "background_options": "speaks of answers that are fetched later, which are refused",
+    "truncation": "what fits loses nothing by it, and what does not is refused as too long, never answered in part",
 }
 """Members that are left out, each with why."""
 EMPTY: Final = frozenset(
@@ -46,8 +47,7 @@ EMPTY: Final = frozenset(
 )
 """Members that are refused wherever they ask for anything, before any format is chosen: they are empty by now."""
 REFUSED: Final[Mapping[str, Gap]] = {
-    "truncation": Gap(lambda how: how == "auto", "chat drops nothing out of a long conversation"),
-    "context_management": Gap(bool, "nor does it make a summary of it"),
+    "context_management": Gap(bool, "chat makes no summary of a long conversation"),
     "access_programs": Gap(bool, "programs of an account at OpenAI"),
     "image": Gap(bool, "options of how pictures are read, which chat has beside each picture alone"),
 }

@@ -34,13 +34,11 @@ def refused(**members: Any) -> str | None:
 # --- members ---------------------------------------------------------------------------------------------------------
 
 ASKED: dict[str, tuple[Any, ...]] = {
-    "truncation": ("auto",),
     "context_management": ([{"type": "compaction"}],),
     "access_programs": ([{"name": "x"}], "x"),
     "image": ({"detail": "high"},),
 }
 NOTHING: dict[str, tuple[Any, ...]] = {
-    "truncation": ("disabled", None),
     "context_management": ([], None),
     "access_programs": ([], None),
     "image": ({}, None),
@@ -105,7 +103,7 @@ def test_member_that_nobody_knows_travels_on() -> None:
 
 @pytest.mark.parametrize("name", sorted(gaps.HINTS))
 def test_hint_is_left_out(name: str) -> None:
-    values: dict[str, Any] = {"metadata": {"a": "b"}, "store": True, "max_tool_calls": 3}
+    values: dict[str, Any] = {"metadata": {"a": "b"}, "store": True, "max_tool_calls": 3, "truncation": "auto"}
     options = {"stream_options": {"include_obfuscation": False}, "stream": True}
     members = options if name == "stream_options" else {name: values.get(name, {"a": "b"})}
     assert said(**members) == {"model": "m", "messages": [{"role": "user", "content": "a"}]}

@@ -248,7 +248,6 @@ def test_without_tools_nothing_is_said_of_them() -> None:
         ({"input": [{"role": "user", "content": [{"type": "input_file", "file_url": "https://a.example/b"}]}]},
          "input[0].content[0].file_url"),
         ({"input": [{"role": "user", "content": [{"type": "computer_screenshot"}]}]}, "input[0].content[0].type"),
-        ({"truncation": "auto"}, "truncation"),
         ({"context_management": [{"type": "compaction"}]}, "context_management"),
     ],
 )  # fmt: skip
@@ -264,7 +263,7 @@ def test_members_have_chats_names_and_hints_are_left_out() -> None:
     body = said(
         **same, service_tier=None, max_output_tokens=50, reasoning={"effort": "high", "summary": "auto"},
         text={"format": schema, "verbosity": "low"}, top_logprobs=2, store=False, metadata={"a": "b"},
-        max_tool_calls=3, client_metadata={"a": "b"}, prompt_cache_options={"ttl": "1h"}, truncation="disabled",
+        max_tool_calls=3, client_metadata={"a": "b"}, prompt_cache_options={"ttl": "1h"}, truncation="auto",
         stream=True, stream_options={}, models=["n"], provider={"sort": "price"}, usage={"include": True},
         background=False, include=["reasoning.encrypted_content"], context_management=None,
     )  # fmt: skip
