@@ -81,6 +81,9 @@ def begun(events: Sequence[dict[str, Any]]) -> dict[str, Any]:
                 if delta["type"] == "input_json_delta":
                     assert block["type"] == "tool_use"
                     arguments += delta["partial_json"]
+                elif delta["type"] == "citations_delta":
+                    assert block["type"] == "text"
+                    block["citations"] = [*(block.get("citations") or ()), delta["citation"]]
                 else:
                     (name,) = delta.keys() - {"type"}
                     assert delta["type"] == f"{name}_delta"

@@ -15,9 +15,11 @@ from routing.endpoints.base import Assembler, Bill, Head, Needs, Relay
 from routing.endpoints.chat.answer import check_answer, estimate_output
 from routing.endpoints.chat.assembler import ChatAssembler
 from routing.endpoints.chat.carried import CarriedRelay, refuse_older_form
+from routing.endpoints.chat.cited import Page, pages_in
 from routing.endpoints.chat.stream import pieces_of, words_of
 from routing.endpoints.generate import thoughts
 from routing.endpoints.generate.answer import make_ours, public_usage, written
+from routing.endpoints.generate.grounding import grounding_of
 from routing.endpoints.generate.schema import GenerateRequest
 from routing.endpoints.generate.stream import Ends
 from routing.endpoints.generate.to_chat import chat_body
@@ -77,6 +79,9 @@ class InChatRelay(CarriedRelay):
         self._ends = Ends(head, request.choices)
         self._calls: dict[int, ChatAssembler] = {}
         """By choice, its tool calls as far as they have come."""
+        self._texts: dict[int, list[str]] = {}
+        self._pages: dict[int, list[Page]] = {}
+        """By choice, what it cites."""
 
     @property
     def is_complete(self) -> bool:
@@ -94,6 +99,10 @@ class InChatRelay(CarriedRelay):
         if delta.get("tool_calls"):
             calls = self._calls.setdefault(index, ChatAssembler(1))
             calls.add({"choices": [{"index": 0, "delta": {"tool_calls": delta["tool_calls"]}}]})
+        if delta.get("content"):
+            self._texts.setdefault(index, []).append(delta["content"])
+        if delta.get("annotations"):
+            self._pages.setdefault(index, []).extend(pages_in(delta["annotations"]))
         parts = _parts(delta, shows=self._shows_thoughts)
         if reason is not None and (reason not in GOOD_ENDS or self._chat.has_whole_calls(index)):
             parts += self._called(index, is_cut=reason not in GOOD_ENDS)
@@ -112,6 +121,8 @@ class InChatRelay(CarriedRelay):
 
     def closing(self, bill: Bill, explanation: Any = None) -> bytes:
         self._end(_STOP)
+        for index, pages in self._pages.items():
+            self._ends.ground(index, grounding_of(pages, "".join(self._texts.get(index, ()))))
         return self._ends.closing(bill, explanation)
 
     def _end(self, reason: str) -> None:
@@ -125,9 +136,14 @@ class InChatRelay(CarriedRelay):
 def _candidate(choice: dict[str, Any], place: int, *, shows: bool) -> dict[str, Any]:
     """`shows`: what was thought."""
     message = choice["message"]
-    parts = [*_parts(message, shows=shows), *_call_parts(message, is_cut=choice.get("finish_reason") == "length")]
+    said = _parts(message, shows=shows)
+    parts = [*said, *_call_parts(message, is_cut=choice.get("finish_reason") == "length")]
     index = choice.get("index", place)
-    candidate = {"content": {"role": "model", "parts": parts}, "index": index}
+    candidate: dict[str, Any] = {"content": {"role": "model", "parts": parts}, "index": index}
+    pages = list(pages_in(message.get("annotations")))
+    if pages:
+        at = next((at for at, part in enumerate(said) if not part.get("thought")), 0)
+        candidate["groundingMetadata"] = grounding_of(pages, message.get("content") or "", at)
     return _with_end(candidate, {**choice, "finish_reason": choice.get("finish_reason") or "stop"})
 
 

@@ -76,6 +76,11 @@ class Ends:
         if before is not candidate:
             before["content"]["parts"] += candidate["content"]["parts"]
 
+    def ground(self, index: int, grounding: dict[str, Any]) -> None:
+        """Says beside a candidate's end what it rests on."""
+        if grounding and index in self._last:
+            self._last[index]["groundingMetadata"] = grounding
+
     def closing(self, bill: Bill, explanation: Any) -> bytes:
         """The last chunk: the ends, and the usage."""
         chunk: dict[str, Any] = {"candidates": [self._last[index] for index in sorted(self._last)]}

@@ -37,10 +37,10 @@ def open_block(index: int, block: dict[str, Any]) -> bytes:
     return event("content_block_start", {"index": index, "content_block": block})
 
 
-def delta(index: int, kind: str, name: str, text: str) -> bytes:
+def delta(index: int, kind: str, name: str, value: Any) -> bytes:
     return (
         b"event: content_block_delta\ndata: "
-        + orjson.dumps({"type": "content_block_delta", "index": index, "delta": {"type": kind, name: text}})
+        + orjson.dumps({"type": "content_block_delta", "index": index, "delta": {"type": kind, name: value}})
         + b"\n\n"
     )
 

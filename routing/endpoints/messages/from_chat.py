@@ -13,6 +13,7 @@ import orjson
 
 from routing.endpoints.base import Bill, Head, to_json
 from routing.endpoints.chat.carried import refuse_older_form
+from routing.endpoints.chat.cited import pages_in
 from routing.endpoints.messages import events
 from routing.endpoints.messages.answer import public_usage
 from routing.endpoints.messages.schema import MessagesRequest
@@ -91,7 +92,12 @@ def complete(request: MessagesRequest, answer: dict[str, Any], head: Head, bill:
     said = choice["message"]
     is_cut = choice.get("finish_reason") == "length"
     thoughts = list(_thought_blocks(said)) if request.shows_thoughts else []
-    texts = [{"type": "text", "text": said[name]} for name in ("content", "refusal") if said.get(name)]
+    texts: list[dict[str, Any]] = [
+        {"type": "text", "text": said[name]} for name in ("content", "refusal") if said.get(name)
+    ]
+    cited = _citations_in(said.get("annotations"))
+    if cited and texts:
+        texts[0]["citations"] = cited
     calls = [_call_block(call, is_cut=is_cut) for call in said.get("tool_calls") or ()]
     stop = stop_of(choice, request, has_called=bool(calls), has_refused=bool(said.get("refusal")))
     message: dict[str, Any] = {"id": head.public_id, "type": "message", "role": "assistant", "model": head.model}
@@ -105,6 +111,15 @@ def check_calls(answer: dict[str, Any]) -> None:
     refuse_older_form(choice["message"])
     for call in choice["message"].get("tool_calls") or ():
         _call_block(call, is_cut=choice.get("finish_reason") == "length")
+
+
+def _citations_in(annotations: Any) -> list[dict[str, Any]]:
+    """The pages that are cited. The index is what Anthropic's own search would know them again by: there is none."""
+    kind = {"type": "web_search_result_location", "encrypted_index": ""}
+    return [
+        {**kind, "url": page.url, "title": page.title or None, "cited_text": page.words}
+        for page in pages_in(annotations)
+    ]
 
 
 def _thought_blocks(said: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -165,7 +180,7 @@ class _Block:
         self.scan = JsonScan() if kind == "tool_use" else None
         self.is_named = self.scan is None
         """Its beginning is known: a call's name may come in pieces, until its arguments do."""
-        self.waiting: list[tuple[str, str, str]] = []
+        self.waiting: list[tuple[str, str, Any]] = []
 
     @property
     def may_end(self) -> bool:
@@ -193,7 +208,7 @@ class _Blocks:
         self._later.append(block)
         return self.advance()
 
-    def add(self, block: _Block, kind: str, name: str, text: str) -> bytes:
+    def add(self, block: _Block, kind: str, name: str, text: Any) -> bytes:
         """A piece of a block's; raises MalformedAnswer for one of a block that has ended."""
         if block.scan is not None:
             block.scan.add(text)
@@ -250,6 +265,8 @@ class InChatRelay:
         self._received = Received(most_output)
         self._blocks = _Blocks()
         self._calls: dict[int, _Block] = {}
+        self._cited: list[dict[str, Any]] = []
+        """What was cited before its text came."""
         self._has_begun = False
         self._has_said = False
         self._has_refused = False
@@ -298,6 +315,9 @@ class InChatRelay:
         if delta.get("refusal"):
             self._has_refused = True
             yield self._text(delta["refusal"])
+        if delta.get("annotations"):
+            self._cited += _citations_in(delta["annotations"])
+            yield self._cite()
         if delta.get("tool_calls"):
             for fragment in delta["tool_calls"]:
                 yield self._call(fragment)
@@ -309,7 +329,17 @@ class InChatRelay:
         block, out = self._blocks.latest, b""
         if block is None or block.kind != "text":
             block, out = self._new("text", {"type": "text", "text": ""})
+            out += self._cite()
         return out + self._blocks.add(block, "text_delta", "text", text)
+
+    def _cite(self) -> bytes:
+        """What is cited, beside the text that stands last: one that has ended takes no more."""
+        block = self._blocks.latest
+        if block is None or block.kind != "text":
+            return b""
+        told = [self._blocks.add(block, "citations_delta", "citation", each) for each in self._cited]
+        self._cited.clear()
+        return b"".join(told)
 
     def _think(self, kind: str, piece: str) -> bytes:
         if kind == "text":

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import orjson
 
+from routing.endpoints.chat.cited import pages_in
 from routing.endpoints.responses.schema import ResponsesRequest
 from routing.endpoints.responses.tools import Callee, ChatTools, text_of_arguments
 from routing.providers.base import MalformedAnswer
@@ -165,7 +166,9 @@ class _Message:
 
     def cite(self, annotations: Any) -> None:
         """Where what is said has come from; chat has a form for web pages alone."""
-        for annotation in filter(None, map(_citation_of, annotations if type(annotations) is list else ())):
+        for page in pages_in(annotations):
+            places = {"start_index": page.start, "end_index": page.end}
+            annotation = {"type": "url_citation", "url": page.url, "title": page.title, **places}
             self._begin_part("output_text")
             self._annotations.append(annotation)
             told = {"annotation_index": len(self._annotations) - 1, "annotation": annotation}
@@ -347,20 +350,6 @@ class _Call:
 def _text_in(detail: dict[str, Any]) -> str:
     text = detail.get("text")
     return text if type(text) is str else ""
-
-
-def _citation_of(annotation: Any) -> dict[str, Any] | None:
-    """Chat's citation of a web page in this format's words; None for what is none."""
-    cited = annotation.get("url_citation") if type(annotation) is dict else None
-    if type(cited) is not dict or type(cited.get("url")) is not str:
-        return None
-    places = {name: cited[name] if type(cited.get(name)) is int else 0 for name in ("start_index", "end_index")}
-    return {"type": "url_citation", "url": cited["url"], "title": _title_in(cited), **places}
-
-
-def _title_in(cited: dict[str, Any]) -> str:
-    title = cited.get("title")
-    return title if type(title) is str else ""
 
 
 def _object_in(arguments: str) -> dict[str, Any]:

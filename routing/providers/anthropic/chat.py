@@ -56,6 +56,7 @@ class ChatReader(AnthropicReader):
         self._calls = 0
         self._tools = ToolCalls()
         self._thoughts = 0
+        self._citations = 0
         self._has_shown = False
 
     def show(self, event: dict[str, Any]) -> list[Event]:
@@ -110,8 +111,9 @@ class ChatReader(AnthropicReader):
             said["tool_calls"] = [
                 {"index": call.place, "id": text_of(block.get("id")), "type": "function", "function": function}
             ]
-        elif kind == "text" and block.get("text"):
-            said |= self._of_delta(index, {"type": "text_delta", "text": block["text"]})
+        elif kind == "text":
+            said |= self._of_delta(index, {"type": "text_delta", "text": block.get("text")})
+            said |= self._numbered(_cited_by([block]))
         elif kind == "thinking":
             self._thoughts += 1
             said |= self._of_thought(text_of(block.get("thinking")), text_of(block.get("signature")))
@@ -138,9 +140,15 @@ class ChatReader(AnthropicReader):
         if kind == "signature_delta":
             return self._of_thought("", text_of(delta.get("signature")))
         if kind == "citations_delta":
-            annotation = _annotation_of(delta.get("citation"))
-            return {"annotations": [annotation]} if annotation else {}
+            return self._numbered(_cited_by([{"citations": [delta.get("citation")]}]))
         return {}
+
+    def _numbered(self, said: dict[str, Any]) -> dict[str, Any]:
+        """What is cited, each with its place: clients add deltas up by that."""
+        for annotation in said.get("annotations", ()):
+            annotation["index"] = self._citations
+            self._citations += 1
+        return said
 
     def _of_arguments(self, index: Any, piece: str) -> dict[str, Any]:
         if index not in self._open:
@@ -215,11 +223,7 @@ def _message_of(answer: dict[str, Any], inputs: list[str]) -> dict[str, Any]:
     details = _details_of(blocks)
     if details:
         message["reasoning_details"] = details
-    cited = [block["citations"] for block in blocks if type(block.get("citations")) is list]
-    citations = [citation for each in cited for citation in each]
-    annotations = [found for citation in citations if (found := _annotation_of(citation))]
-    if annotations:
-        message["annotations"] = annotations
+    message |= _cited_by(blocks)
     refusal = _refusal_of(answer)
     return {**message, "refusal": refusal} if refusal else message
 
@@ -269,6 +273,12 @@ def _json_of(value: Any) -> str:
         return orjson.dumps(value or {}).decode()
     except orjson.JSONEncodeError as error:
         raise MalformedAnswer("a tool call's arguments are nested too deep") from error
+
+
+def _cited_by(blocks: list[dict[str, Any]]) -> dict[str, Any]:
+    cited = [block["citations"] for block in blocks if type(block.get("citations")) is list]
+    annotations = [found for each in cited for citation in each if (found := _annotation_of(citation))]
+    return {"annotations": annotations} if annotations else {}
 
 
 def _annotation_of(citation: Any) -> dict[str, Any] | None:

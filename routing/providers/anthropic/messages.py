@@ -110,7 +110,7 @@ def thoughts_of(details: Any) -> list[Block]:
 
 
 def without_unsigned(messages: list[Any]) -> list[Any]:
-    """The same without thoughts of other upstreams, which nobody signed: Anthropic refuses the whole request for them.
+    """The same without what other upstreams thought or cited, unsigned: Anthropic refuses the whole request for it.
 
     A turn that said nothing else is left as it is.
     """
@@ -119,14 +119,37 @@ def without_unsigned(messages: list[Any]) -> list[Any]:
 
 def _signed(message: Block) -> Block:
     content = message.get("content")
-    if type(content) is not list or message.get("role") != "assistant" or not any(map(_is_unsigned, content)):
+    if type(content) is not list or message.get("role") != "assistant" or not any(map(_is_foreign, content)):
         return message
-    kept = [block for block in content if not _is_unsigned(block)]
+    kept = [_without_foreign(block) for block in content if not _is_unsigned(block)]
     return {**message, "content": kept} if kept else message
 
 
 def _is_unsigned(block: Any) -> bool:
     return type(block) is dict and block.get("type") == "thinking" and not block.get("signature")
+
+
+def _is_foreign(block: Any) -> bool:
+    return _is_unsigned(block) or (type(block) is dict and any(map(_is_unindexed, _citations_of(block))))
+
+
+def _citations_of(block: Block) -> list[Any]:
+    citations = block.get("citations")
+    return citations if type(citations) is list else []
+
+
+def _is_unindexed(citation: Any) -> bool:
+    """Whether it is of a page that no search of Anthropic's has found."""
+    kind = citation.get("type") if type(citation) is dict else None
+    return kind == "web_search_result_location" and not citation.get("encrypted_index")
+
+
+def _without_foreign(block: Any) -> Any:
+    if not _is_foreign(block):
+        return block
+    kept = [each for each in _citations_of(block) if not _is_unindexed(each)]
+    others = {name: value for name, value in block.items() if name != "citations"}
+    return {**others, "citations": kept} if kept else others
 
 
 def _use_of(call: dict[str, Any]) -> Block:

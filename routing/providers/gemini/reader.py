@@ -15,6 +15,7 @@ import orjson
 from routing.providers import digits
 from routing.providers.base import Event, MalformedAnswer
 from routing.providers.gemini import media, signatures
+from routing.providers.gemini.grounding import Cited, annotation_of, cited_in
 from routing.providers.gemini.shapes import canonical
 from routing.providers.gemini.usage import usage_of
 from routing.providers.gemini.words import blocked, finish_reason, is_said, own_word
@@ -160,6 +161,9 @@ class ChatReader(GenerateReader):
         super().__init__(answers)
         self._called: dict[int, int] = {}
         """How many tools each candidate has called."""
+        self._texts: dict[int, list[str]] = {}
+        self._cited: dict[int, set[Cited]] = {}
+        """By candidate, what was told of already: Google may say it in several chunks."""
 
     def shown(self, chunk: dict[str, Any]) -> dict[str, Any]:
         choices = [self._choice(candidate, "delta") for candidate in chunk["candidates"]]
@@ -188,6 +192,10 @@ class ChatReader(GenerateReader):
                     raise MalformedAnswer("too many tool calls")
         else:
             said.setdefault("content", None)
+        if said.get("content"):
+            self._texts.setdefault(index, []).append(said["content"])
+        if candidate.get("groundingMetadata"):
+            self._cite(index, said, candidate["groundingMetadata"], is_piece=kind == "delta")
         reason = finish_reason(candidate.get("finishReason"))
         if reason is None and is_said(candidate.get("finishReason")):
             reason = "stop"  # its end was said, in a word that is remarked
@@ -196,6 +204,17 @@ class ChatReader(GenerateReader):
         choice = {"index": index, kind: said, "finish_reason": reason}
         logprobs = _logprobs(candidate.get("logprobsResult"))
         return {**choice, "logprobs": logprobs} if logprobs else choice
+
+    def _cite(self, index: int, said: dict[str, Any], metadata: Any, *, is_piece: bool) -> None:
+        """The pages that are new; in a piece each has its place, by which clients add deltas up."""
+        told = self._cited.setdefault(index, set())
+        found = [each for each in cited_in(metadata, "".join(self._texts.get(index, ()))) if each not in told]
+        annotations = [annotation_of(each) for each in found]
+        if is_piece:
+            annotations = [{"index": place, **each} for place, each in enumerate(annotations, len(told))]
+        told.update(found)
+        if annotations:
+            said["annotations"] = annotations
 
 
 def object_in(body: bytes) -> dict[str, Any]:

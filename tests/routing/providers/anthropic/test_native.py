@@ -45,6 +45,15 @@ UNSIGNED = {"type": "thinking", "thinking": "Of another upstream", "signature": 
 SIGNED = {"type": "thinking", "thinking": "Its own", "signature": "sig"}
 SEALED = {"type": "redacted_thinking", "data": "enc"}
 SPOKEN = {"type": "text", "text": "Hello"}
+FOUND = {
+    "type": "web_search_result_location",
+    "url": "https://a",
+    "title": "A",
+    "cited_text": "",
+    "encrypted_index": "e",
+}
+CITED = {**FOUND, "encrypted_index": ""}
+PLACE = {"type": "char_location", "cited_text": "c", "document_index": 0, "start_char_index": 0, "end_char_index": 1}
 
 
 @pytest.mark.parametrize(
@@ -55,13 +64,30 @@ SPOKEN = {"type": "text", "text": "Hello"}
         (turn({"type": "thinking", "thinking": "x"}, SPOKEN), turn(SPOKEN)),
         (turn(SIGNED, SPOKEN), turn(SIGNED, SPOKEN)),
         (turn(UNSIGNED), turn(UNSIGNED)),
+        (turn({**SPOKEN, "citations": [CITED]}), turn(SPOKEN)),
+        (
+            turn(UNSIGNED, {**SPOKEN, "citations": [FOUND, CITED, PLACE, 5]}),
+            turn({**SPOKEN, "citations": [FOUND, PLACE, 5]}),
+        ),
+        (turn(5, {**SPOKEN, "citations": None}), turn(5, {**SPOKEN, "citations": None})),
         ({"role": "assistant", "content": "Hello"}, {"role": "assistant", "content": "Hello"}),
         ({"role": "user", "content": [UNSIGNED]}, {"role": "user", "content": [UNSIGNED]}),
     ],
-    ids=["unsigned", "among signed ones", "without the member", "signed", "alone", "a text", "a user's"],
+    ids=[
+        "unsigned",
+        "among signed ones",
+        "without the member",
+        "signed",
+        "alone",
+        "cited",
+        "cited among others",
+        "none",
+        "a text",
+        "a user's",
+    ],
 )
-def test_thoughts_that_nobody_signed_stay_here(given: dict[str, Any], sent_on: dict[str, Any]) -> None:
-    """What an upstream of chat's format has thought, Anthropic would refuse the whole request for."""
+def test_thoughts_and_citations_that_nobody_signed_stay_here(given: dict[str, Any], sent_on: dict[str, Any]) -> None:
+    """What an upstream of chat's format has thought or cited, Anthropic would refuse the whole request for."""
     body: dict[str, Any] = {"messages": [*HI, given, *HI], "max_tokens": 99}
     assert sent(native(body))["messages"] == [*HI, sent_on, *HI]
     assert body["messages"][1] == given

@@ -322,7 +322,7 @@ def test_pages_are_annotations() -> None:
     citation = {"type": "web_search_result_location", "url": "https://x", "title": "X", "cited_text": "x"}
     events, _reader = read(HELLO, brings("citations", citation=citation))
     cited = {"url": "https://x", "title": "X", "start_index": 0, "end_index": 0}
-    assert deltas(events)[-1] == {"annotations": [{"type": "url_citation", "url_citation": cited}]}
+    assert deltas(events)[-1] == {"annotations": [{"type": "url_citation", "url_citation": cited, "index": 0}]}
 
 
 @pytest.mark.parametrize(
