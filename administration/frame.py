@@ -11,8 +11,8 @@ from csp.constants import UNSAFE_EVAL, UNSAFE_INLINE
 from csp.decorators import csp_update
 from django import forms
 from django.contrib.auth.views import LogoutView
-from django.core.exceptions import PermissionDenied, ValidationError
-from django.db.models import Model, QuerySet
+from django.core.exceptions import FieldDoesNotExist, PermissionDenied, ValidationError
+from django.db.models import DateTimeField, ManyToManyField, Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
@@ -26,6 +26,7 @@ from unfold.forms import PaginationInlineFormSet
 from unfold.sites import UnfoldAdminSite
 
 from administration import second_factor
+from billing import amounts
 
 # Unfold's pages hold Alpine expressions, which are compiled at run time, and style attributes. Scripts and style
 # sheets still come from our own host alone; no other page of ours has this exception.
@@ -164,6 +165,23 @@ class Admin(ModelAdmin):  # type: ignore[misc]  # Unfold carries no types; from 
         response: HttpResponse = super().history_view(request, object_id, extra_context)
         return response
 
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        return super().get_object(request, object_id, from_field or None)
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """What an address fills a form with, without what its field cannot be; moments are filled from no text."""
+        initial: dict[str, Any] = super().get_changeform_initial_data(request)
+        return {name: value for name, value in initial.items() if self._is_possible(name, value)}
+
+    def _is_possible(self, name: str, value: Any) -> bool:
+        try:
+            field = self.opts.get_field(name)
+        except FieldDoesNotExist:
+            return True  # the form's own
+        if isinstance(field, ManyToManyField):
+            return all(_takes(field.target_field, each) for each in value)
+        return not isinstance(field, DateTimeField) and _takes(field, value)
+
     def construct_change_message(self, request: HttpRequest, form: Any, formsets: Any, add: bool = False) -> Any:
         """What was changed, with the old and the new value; Django's own names the fields alone."""
         message = super().construct_change_message(request, form, formsets, add)
@@ -183,6 +201,14 @@ class Admin(ModelAdmin):  # type: ignore[misc]  # Unfold carries no types; from 
         if isinstance(field, forms.MultiValueField):
             return moved(label, before, form.cleaned_data.get(name))
         return moved(label, field.to_python(before), field.to_python(form[name].data))  # as it is typed: money too
+
+
+def _takes(field: Any, value: Any) -> bool:
+    try:
+        field.to_python(value)
+    except (ValidationError, ValueError):
+        return False
+    return True
 
 
 def may_look(request: HttpRequest, model: str) -> bool:
@@ -217,7 +243,8 @@ class PageOfRows(PaginationInlineFormSet):  # type: ignore[misc]
         if self.is_bound:
             count = min(self.initial_form_count(), self.absolute_max)
             sent = (self.data.get(f"{self.add_prefix(number)}-id") for number in range(count))
-            self._queryset = self.queryset.filter(pk__in=[pk for pk in sent if pk and pk.isdigit()])
+            ids = [amounts.whole(text) for text in sent if text]
+            self._queryset = self.queryset.filter(pk__in=[pk for pk in ids if pk is not None])
 
     def _existing_object(self, pk: Any) -> Model:
         """One that is gone meanwhile stays itself, and is refused as such: no neighbour takes its place."""

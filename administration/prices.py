@@ -24,7 +24,7 @@ from administration.decisions import operator
 from administration.frame import action, back_to, display, row_or_404
 from administration.rates import RATES, RatesAdmin, RatesForm, earlier_rates
 from administration.second_look import Look, at_price
-from billing import plans
+from billing import amounts, plans
 from billing.models import Price, PricePlan
 from routing.models import CatalogueModel
 
@@ -97,9 +97,10 @@ class PriceAdmin(RatesAdmin):
 
     def has_follow_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
         """Of what somebody entered for a plan: the list's and its copies follow it as they are."""
-        if not self.has_price_permission(request) or object_id is None or not str(object_id).isdecimal():
+        pk = amounts.whole(str(object_id))
+        if not self.has_price_permission(request) or pk is None:
             return False
-        return Price.objects.filter(pk=object_id, copy_of=None).exclude(plan=None).exists()
+        return Price.objects.filter(pk=pk, copy_of=None).exclude(plan=None).exists()
 
     @action(description=_("Follow the list"), permissions=("follow",), icon="link")
     def follow_list(self, request: HttpRequest, object_id: str) -> HttpResponse:

@@ -227,8 +227,9 @@ class RatesAdmin(AddOnlyAdmin):
         initial: dict[str, Any] = super().get_changeform_initial_data(request)
         currency = initial.get("currency", "")
         for name in RATES:
-            if name in initial and currency in money.EXPONENT and str(initial[name]).isdecimal():
-                initial[name] = money.to_json_number(int(initial[name]), currency)
+            amount = amounts.whole(str(initial.get(name, "")))
+            if amount is not None and currency in money.EXPONENT:
+                initial[name] = money.to_json_number(amount, currency)
         return initial
 
 

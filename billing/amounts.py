@@ -19,6 +19,15 @@ LARGEST: Final = 10**18
 """Ledger units; sums of such amounts still fit the database's 64 bits."""
 
 
+def whole(text: str) -> int | None:
+    """A whole number below LARGEST as an address or a form has it; None for any other text.
+
+    What looks like a number need not be one for Python, which reads no text of thousands of digits.
+    """
+    number = int(text) if text.isdecimal() and len(text) <= len(str(LARGEST)) else LARGEST
+    return number if number < LARGEST else None
+
+
 def format_amount(amount: int, currency: str) -> str:
     """Ledger units as exact localised text with its currency: at least the minor unit's places, no other zeros."""
     return _with_currency(format_exact(amount, currency, money.MINOR_PLACES[currency]), currency)

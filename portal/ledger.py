@@ -159,8 +159,8 @@ def _threshold(own: Balance) -> str:
 def _entries(own: Balance, after: str) -> tuple[list[LedgerEntry], int | None]:
     """Some entries, newest first, and the id after which the next page begins, if there is one."""
     rows = own.ledger_entries.order_by("-pk")
-    if after.isdecimal() and int(after) < amounts.LARGEST:
-        rows = rows.filter(pk__lt=int(after))
+    if (before := amounts.whole(after)) is not None:
+        rows = rows.filter(pk__lt=before)
     found = list(rows[: _MOST_ROWS + 1])
     shown = found[:_MOST_ROWS]
     return shown, shown[-1].pk if len(found) > len(shown) else None

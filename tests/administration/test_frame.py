@@ -6,10 +6,12 @@ import re
 
 import pytest
 from django.contrib import admin
+from django.contrib.admin.templatetags.admin_urls import admin_urlname
 from django.contrib.admin.utils import flatten, flatten_fieldsets
 from django.db.models import Model
 from django.test import Client
 from django.urls import reverse
+from django.utils.safestring import mark_safe
 from pytest_django import Settings
 
 from accounts.models import User
@@ -35,7 +37,7 @@ def _urls() -> list[str]:
     return [f"/admin/{path}" for path in plain if re.fullmatch(r"[a-z0-9_/]*", path)]
 
 
-@pytest.mark.parametrize("object_id", ["x", "9" * 30, "-1", "1_2F2"])
+@pytest.mark.parametrize("object_id", ["x", "9" * 30, "9" * 5_000, "-1", "1_2F2"])
 def test_id_that_can_be_none_is_not_found(desk: Browser, object_id: str) -> None:
     """On a row's own page, and on every page of an action with it."""
     urls = {url.replace("/1/", f"/{object_id}/", 1) for url in _urls() if "/1/" in url and "/r/" not in url}
@@ -44,6 +46,27 @@ def test_id_that_can_be_none_is_not_found(desk: Browser, object_id: str) -> None
 
     assert {page.url: page.status for page in pages if page.status not in {302, 403, 404, 405}} == {}
     assert len(pages) > 50
+
+
+@pytest.mark.parametrize("value", ["x", "9" * 5_000, "\x01", ""])
+def test_form_to_add_a_row_is_filled_by_what_an_address_says_if_that_can_be(desk: Browser, value: str) -> None:
+    fields = {
+        model: [field.name for field in model._meta.get_fields() if field.concrete] for model in admin.site._registry
+    }
+    pages = [
+        desk.open(
+            reverse(
+                admin_urlname(model._meta, mark_safe("add")), query=dict.fromkeys(names, value) | {"currency": "USD"}
+            )
+        )
+        for model, names in fields.items()
+    ]
+
+    assert {page.url: page.status for page in pages if page.status not in {200, 302, 403}} == {}
+
+
+def test_row_is_found_by_its_id_where_an_address_names_no_other_field(desk: Browser, alice: User) -> None:
+    assert desk.open(f"{reverse('admin:accounts_user_change', args=(alice.pk,))}?_to_field=").status == 200
 
 
 OPEN_TO_ALL = {"/admin/login/", "/admin/logout/"}

@@ -100,7 +100,7 @@ class ThinkingConfig(Struct, rename="camel"):
 class GenerationConfig(Struct, rename="camel"):
     temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
     top_p: Annotated[float, Meta(ge=0, le=1)] | None = None
-    top_k: Annotated[float, Meta(ge=0)] | None = None
+    top_k: Annotated[float, Meta(ge=0, le=2**31 - 1)] | None = None
     seed: Seed | None = None
     presence_penalty: Penalty | None = None
     frequency_penalty: Penalty | None = None

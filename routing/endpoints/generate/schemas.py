@@ -16,6 +16,8 @@ _RENAMED: Final[dict[str, str]] = {
 }
 _COUNTS: Final = frozenset(("minItems", "maxItems", "minLength", "maxLength", "minProperties", "maxProperties"))
 """64-bit integers, which Google's JSON has as text."""
+_MOST_DIGITS: Final = 18
+"""More may be no such number; that is the upstream's to say."""
 _LEFT_OUT: Final = frozenset(("nullable", "propertyOrdering", "property_ordering", "example"))
 """An order of members and an example say nothing of what is valid; null is a type."""
 
@@ -38,7 +40,7 @@ def json_schema(schema: Any) -> Any:
             value = json_schema(value)
         elif name == "anyOf" and type(value) is list:
             value = [json_schema(each) for each in value]
-        elif name in _COUNTS and type(value) is str and value.isdecimal():
+        elif name in _COUNTS and type(value) is str and value.isdecimal() and len(value) <= _MOST_DIGITS:
             value = int(value)
         found[name] = value
     return _nullable(found) if schema.get("nullable") else found

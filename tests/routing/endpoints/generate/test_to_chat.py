@@ -155,6 +155,22 @@ def test_schema_is_json_schemas(schema: Any, said: Any) -> None:
 # --- messages --------------------------------------------------------------------------------------------------------
 
 
+def test_count_of_more_digits_than_there_are_stays_what_it_is() -> None:
+    schema = {"type": "ARRAY", "minItems": "9" * 5_000, "maxItems": "12"}
+
+    said = chat(generationConfig={"responseMimeType": "application/json", "responseSchema": schema})
+
+    assert said["response_format"]["json_schema"]["schema"] == {**schema, "type": "array", "maxItems": 12}
+
+
+@pytest.mark.parametrize("number", [2.0**31, 1e19, 1e300])
+def test_top_k_beyond_googles_integers_is_refused(number: float) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        chat(generationConfig={"topK": number})
+
+    assert refused.value.param == "generationConfig.topK"
+
+
 def test_system_is_a_message() -> None:
     instruction = {"parts": [{"text": "one"}, {"text": "two"}]}
     assert messages(user({"text": "Hi"}), systemInstruction=instruction)[0] == {
