@@ -170,7 +170,7 @@ def _input(function: dict[str, Any], *, is_cut: bool) -> Any:
 class _Block:
     """One block on its way: what of it may not be written yet waits here."""
 
-    __slots__ = ("index", "is_named", "kind", "opening", "scan", "waiting")
+    __slots__ = ("has_input", "index", "is_named", "kind", "opening", "scan", "waiting")
 
     def __init__(self, kind: str, opening: dict[str, Any]) -> None:
         self.kind = kind
@@ -178,6 +178,7 @@ class _Block:
         self.index = -1
         """Its place, once it is open."""
         self.scan = JsonScan() if kind == "tool_use" else None
+        self.has_input = False
         self.is_named = self.scan is None
         """Its beginning is known: a call's name may come in pieces, until its arguments do."""
         self.waiting: list[tuple[str, str, Any]] = []
@@ -185,6 +186,14 @@ class _Block:
     @property
     def may_end(self) -> bool:
         return self.scan is None or self.scan.is_whole
+
+    def follow(self, scan: JsonScan, piece: str) -> None:
+        """A piece of a call's arguments; raises MalformedAnswer where they are no object, as in a whole answer."""
+        if not self.has_input and piece.strip():
+            self.has_input = True
+            if piece.lstrip()[0] != "{":
+                raise MalformedAnswer("a tool call's arguments are no object")
+        scan.add(piece)
 
 
 class _Blocks:
@@ -211,7 +220,7 @@ class _Blocks:
     def add(self, block: _Block, kind: str, name: str, text: Any) -> bytes:
         """A piece of a block's; raises MalformedAnswer for one of a block that has ended."""
         if block.scan is not None:
-            block.scan.add(text)
+            block.follow(block.scan, text)
         if block is self._open:
             out = events.delta(block.index, kind, name, text)
             return out + self.advance() if self._later else out

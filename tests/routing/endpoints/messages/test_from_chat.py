@@ -177,6 +177,19 @@ def test_text_amid_a_call_waits_for_its_end() -> None:
     assert blocks(message) == [("tool_use", '{"a":1}'), ("text", "Mmh")]
 
 
+@pytest.mark.parametrize("pieces", [["[1]"], ['"x"'], ["5"], [" ", "\n[", "]"]], ids=str)
+def test_arguments_that_are_no_object_break_a_stream(pieces: list[str]) -> None:
+    relay = FORM.relay(asked(), HEAD, 1000)
+    relay.relay(call(0, "", "f", "c1"))
+    with pytest.raises(MalformedAnswer, match="no object"):
+        [relay.relay(call(0, piece)) for piece in pieces]
+
+
+def test_blanks_before_an_object_are_its_own() -> None:
+    message = message_of([call(0, " ", "f", "c1"), call(0, "\n{"), call(0, "}"), up.chunk({}, finish_reason="stop")])
+    assert blocks(message) == [("tool_use", " \n{}")]
+
+
 def test_more_arguments_behind_whole_ones_are_a_broken_answer() -> None:
     relay = FORM.relay(asked(), HEAD, 1000)
     for chunk in (call(0, "{}", "f", "c1"), call(1, "{", "g", "c2"), call(0, "\n ")):
