@@ -114,7 +114,7 @@ class Client:
                 idle.popleft().abort()
             if not idle:
                 del self._idle[key]
-        self._sweep = loop.call_later(self._idle_seconds / 2, self._let_go, loop) if self._idle else None
+        self._sweep = loop.call_later(self._idle_seconds / 6, self._let_go, loop) if self._idle else None
 
     def forget(self, key: Key, connection: Connection) -> None:
         idle = self._idle.get(key)
