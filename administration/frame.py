@@ -133,8 +133,11 @@ class Admin(ModelAdmin):  # type: ignore[misc]  # Unfold carries no types; from 
         return tuple(each for each in shown if self.is_open(request, getattr(each, "parameter_name", "")))
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
-        """A list filtered by a value that is not shown would tell it after some questions."""
-        is_open = self.is_open(request, lookup.partition("__")[0])
+        """A list filtered by a value that is not shown would tell it after some questions.
+
+        Of several numbers Django does not look whether the database knows each.
+        """
+        is_open = self.is_open(request, lookup.partition("__")[0]) and not _has_too_large(lookup, str(value))
         return is_open and bool(super().lookup_allowed(lookup, value, request))
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> list[tuple[Any, Any]]:
@@ -201,6 +204,11 @@ class Admin(ModelAdmin):  # type: ignore[misc]  # Unfold carries no types; from 
         if isinstance(field, forms.MultiValueField):
             return moved(label, before, form.cleaned_data.get(name))
         return moved(label, field.to_python(before), field.to_python(form[name].data))  # as it is typed: money too
+
+
+def _has_too_large(lookup: str, value: str) -> bool:
+    is_of_several = lookup.endswith(("__in", "__range"))
+    return is_of_several and any(part.isdecimal() and amounts.whole(part) is None for part in value.split(","))
 
 
 def _takes(field: Any, value: Any) -> bool:

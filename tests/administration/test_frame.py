@@ -69,6 +69,19 @@ def test_row_is_found_by_its_id_where_an_address_names_no_other_field(desk: Brow
     assert desk.open(f"{reverse('admin:accounts_user_change', args=(alice.pk,))}?_to_field=").status == 200
 
 
+@pytest.mark.parametrize(
+    ("lookup", "value", "status"),
+    [
+        ("id__in", f"1,{2**63}", 400),
+        ("id__range", f"1,{2**63}", 400),
+        ("id__in", "1,2", 200),
+        ("id__exact", f"{2**63}", 200),
+    ],
+)
+def test_list_is_filtered_by_numbers_that_a_row_can_have(desk: Browser, lookup: str, value: str, status: int) -> None:
+    assert desk.open(reverse("admin:accounts_tenant_changelist", query={lookup: value})).status == status
+
+
 OPEN_TO_ALL = {"/admin/login/", "/admin/logout/"}
 
 
