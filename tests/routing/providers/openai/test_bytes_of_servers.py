@@ -15,6 +15,7 @@ from typing import Any, Final
 import pytest
 
 from billing.kinds import Usage
+from routing.providers.openai.reader import OpenAIReader
 from tests.routing.providers.openai.test_bytes import (
     ALL,
     BEGUN,
@@ -462,3 +463,28 @@ def test_good_whole_answer_is_not_lost(value: Any, said: Said) -> None:
 @pytest.mark.parametrize("finish", ["stop", "tool_calls"])
 def test_whole_answer_with_half_a_call_is_none(finish: str) -> None:
     assert isinstance(whole(asking(HALF, finish)), Broken)
+
+
+@pytest.mark.parametrize("place", ["choice", "message"])
+def test_usage_within_a_whole_answers_choice_is_read_and_taken_out(place: str) -> None:
+    choice: dict[str, Any] = {"index": 0, "message": {**SAYING}, "finish_reason": "stop"}
+    (choice if place == "choice" else choice["message"])["usage"] = COUNTS
+    reader = OpenAIReader()
+
+    answer = reader.whole(json.dumps({"choices": [choice]}).encode())
+
+    assert reader.usage == COUNTED
+    assert "usage" not in answer["choices"][0]
+    assert "usage" not in answer["choices"][0]["message"]
+
+
+@pytest.mark.parametrize(
+    ("said", "is_partial"),
+    [((HELLO, THERE), False), (({**HELLO, "usage": COUNTS}, THERE), True), ((*ALL, USAGE), False)],
+    ids=["none", "before a text", "behind"],
+)
+def test_usage_is_partial_where_something_was_said_behind_it(said: tuple[Any, ...], is_partial: bool) -> None:
+    reader = OpenAIReader()
+    reader.feed(events(*said))
+
+    assert reader.is_partial is is_partial

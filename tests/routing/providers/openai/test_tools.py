@@ -5,13 +5,14 @@ The forms are those of public bug reports; where the vendor is known, it is name
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import orjson
 import pytest
 
 from routing.providers.base import MalformedAnswer
-from routing.providers.openai.tools import MOST_CALLS, ToolCalls, complete_calls, place_of
+from routing.providers.openai.tools import MOST_CALLS, ToolCalls, complete_calls, place_of, refuse_cut
 
 ABSENT: Any = object()
 F, G = ("a", "f", '{"x":1}'), ("b", "g", '{"y":2}')
@@ -321,3 +322,40 @@ def test_places_of_choices(index: Any, place: int) -> None:
 def test_places_that_choices_cannot_have(index: Any) -> None:
     with pytest.raises(MalformedAnswer, match="a choice without a place"):
         place_of(index, "a choice")
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ('"{\\"a\\":1}"', '{"a":1}'),
+        (' "{\\"a\\":1}"', '{"a":1}'),
+        ('"[1]"', '"[1]"'),
+        ('"abc"', '"abc"'),
+        ('"{"', '"{"'),
+    ],
+    ids=["an object", "behind a blank", "a list", "a word", "no JSON"],
+)
+def test_arguments_written_as_a_text_once_more_are_the_object(written: str, meant: str) -> None:
+    calls = ToolCalls()
+
+    whole = relayed([part(0, "a", "f", written)], calls=calls) + calls.rest()
+    in_pieces = relayed([part(0, "a", "f", written[:3])], [part(0, None, None, written[3:])])
+    [call] = complete_calls([{"id": "a", "function": {"name": "f", "arguments": written}}])
+
+    assert added_up(whole) == added_up(in_pieces) == [("a", "f", meant)]
+    assert call["function"]["arguments"] == meant
+
+
+@pytest.mark.parametrize(
+    ("arguments", "is_cut"),
+    [("{", True), ('{"a":"', True), ('{"a":[1}', True), ("{}", False), ("[]", False), ("abc", False), ("", False)],
+)
+def test_arguments_that_have_begun_and_not_ended_are_refused(arguments: str, is_cut: bool) -> None:
+    calls = ToolCalls()
+    relayed([part(0, "a", "f", arguments)], calls=calls)
+    refusal: Any = pytest.raises(MalformedAnswer, match="middle of a tool call") if is_cut else nullcontext()
+
+    with refusal:
+        calls.refuse_open()
+    with refusal:
+        refuse_cut([{"id": "a", "function": {"name": "f", "arguments": arguments}}])
