@@ -3,6 +3,8 @@
 PORT ?= 8000
 REAL ?=
 ARGS ?=
+# A third of the tests' time is waiting, so two cores serve three workers.
+WORKERS ?= $(shell test $$(getconf _NPROCESSORS_ONLN) -lt 4 && echo 3 || echo 4)
 PY := .venv/bin/python
 
 # Compiled modules halve the start of every process.
@@ -20,11 +22,11 @@ run: .venv/synced ## start the demo on PORT (8000); REAL=1 adds a real small mod
 
 test: .venv/synced ## run the tests, with throw-away PostgreSQL and Redis; ARGS="-k word" narrows them
 	$(PY) -m bin.translations compile
-	$(PY) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
+	$(PY) -m pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
 
 test-pooled: .venv/synced ## the money core and the races with PgBouncer in transaction mode before PostgreSQL
 	$(PY) -m bin.translations compile
-	TESTS_POOLED=1 $(PY) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile tests/billing tests/chaos/test_races.py $(ARGS)
+	TESTS_POOLED=1 $(PY) -m pytest --numprocesses $(WORKERS) --dist loadfile tests/billing tests/chaos/test_races.py $(ARGS)
 
 check: .venv/synced ## lint, formats, types, layers, templates, Django's checks, missing migrations
 	$(PY) -m ruff check .

@@ -141,7 +141,7 @@ class Scheduler:
             Job("draws", DRAW_SECONDS, grants.draw_due),
             Job("trials", TRIAL_SECONDS, trials.grant_queued),
             Job("months", MONTH_SECONDS, months.make_ahead),
-            Job("memory", MEMORY_SECONDS, self._surplus.give_back),
+            Job("memory", MEMORY_SECONDS, lambda: self._surplus.give_back(len(self._writer.in_flight))),
         ]
 
     def _work(self, jobs: list[Job]) -> None:

@@ -24,6 +24,7 @@ BOUNDED: Final = {
     "portal.reference.markup._TOKENS": 2_000,
     "routing.providers.anthropic.messages._NOT_OF_AN_ID": 200,
     "routing.endpoints.chat.answer._MONEY": 64,
+    "routing.providers.openai.counts._WORD": 48,
     "routing.providers.openai.finish._HUMP": 100,
     "routing.providers.openai.meanings._FILLING": 100,
     "routing.providers.openai.refusals._ACCOUNT_DATA": 1_000,

@@ -1,4 +1,4 @@
-"""Memory given back, in a process of its own: what a storm of bodies leaves in a thread's arena."""
+"""Memory given back, in processes of their own: what a storm of bodies leaves in a thread's arena, and circles."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import threading
 from costrouter.memory import Surplus, resident_bytes
 
 surplus, last = Surplus(), []
-surplus.give_back()
+surplus.give_back(0)
 before = resident_bytes()
 
 def storm():
@@ -23,7 +23,7 @@ thread = threading.Thread(target=storm)
 thread.start()
 thread.join()
 left = resident_bytes() - before
-surplus.give_back()
+surplus.give_back(0)
 print(left, resident_bytes() - before)
 """
 
@@ -33,3 +33,33 @@ def test_what_a_storm_leaves_is_given_back() -> None:
     left, rest = map(int, done.stdout.split())
     assert left > 40 * 2**20
     assert rest < 2 * 2**20
+
+
+CIRCLES = """
+import weakref
+from costrouter.memory import Surplus, collect_seldom
+
+class Link:
+    pass
+
+def circles(number):
+    for _ in range(number):
+        link = Link()
+        link.own = link
+    return weakref.ref(link)
+
+collect_seldom()
+surplus = Surplus()
+few = circles(1_000)
+surplus.give_back(0)
+many = circles(50_000)
+surplus.give_back(1_000)
+print(few() is None, many() is None)
+surplus.give_back(5)
+print(few() is None, many() is None)
+"""
+
+
+def test_circles_are_looked_for_while_few_requests_are_under_way_and_only_if_there_may_be_many() -> None:
+    done = subprocess.run([sys.executable, "-c", CIRCLES], cwd=ROOT, check=True, capture_output=True, text=True)
+    assert done.stdout.split() == ["False", "False", "True", "True"]
