@@ -7,6 +7,7 @@ process's own scheduler, so nothing of money waits for a worker.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from typing import Any
@@ -20,6 +21,8 @@ from costrouter import starts
 
 starts.set_up()
 
+from django.conf import settings
+
 from costrouter.checks import check_values
 
 starts.require(check_values(None))
@@ -27,6 +30,9 @@ starts.require(check_values(None))
 app = Celery("costrouter")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+
+with contextlib.suppress(OSError):  # a worker needs no such folder; beat says itself what it cannot write
+    settings.VAR_DIR.mkdir(parents=True, exist_ok=True)
 
 
 @signals.celeryd_init.connect

@@ -34,16 +34,16 @@ def collect_seldom() -> None:
 
 
 class Surplus:
-    """What this process has more than it needs; nothing is done where the system's allocator is not glibc's."""
+    """What this process has more than it needs; freed memory is given back where the system's allocator is glibc's."""
 
     def __init__(self) -> None:
         self._trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if _STATM.exists() else None
         self._least = 0
 
     def give_back(self, under_way: int) -> None:
-        """Does nothing as long as the process is about as small as it ever was. Lets go of the interpreter.
+        """Nothing, as long as the process is about as small as it ever was; that part lets go of the interpreter.
 
-        `under_way`: requests; as long as there are few, the collector has little to look through.
+        `under_way`: requests; as long as there are few, the collector has little to look through, and does it first.
         """
         if under_way < _FEW and gc.get_count()[0] > _MANY:
             gc.collect()

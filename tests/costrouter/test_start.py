@@ -111,6 +111,7 @@ def test_command_that_cannot_run_says_why(tmp_path: Path, command: list[str], en
 
     assert (done.returncode, "Traceback" in done.stderr + done.stdout) == (1, False), done.stderr
     assert words in done.stderr + done.stdout
+    assert list(ROOT.glob("celerybeat-schedule*")) == [], "what beat notes is no part of a checkout"
 
 
 def test_secrets_that_are_no_text_are_named(tmp_path: Path) -> None:
