@@ -15,10 +15,12 @@ from billing.kinds import Usage
 from routing.endpoints import ENDPOINTS
 from routing.endpoints.base import Bill, Form, Head
 from routing.providers import ADAPTERS, read_options
-from routing.providers.base import End, UpstreamCall
+from routing.providers.base import End, MalformedAnswer, UpstreamCall
 from routing.providers.digits import exact
 from routing.wire.frames import Again
 from tests.dialects import ANTHROPIC, ARGUMENTS, CHAT, COMPLETIONS, GEMINI, RESPONSES, TEXT, TOOL, Dialect
+from tests.grammar import assert_whole, events_in
+from tests.routing.providers.anthropic import streams
 
 HEAD: Final = Head("request-1", "lab/m", 1_700_000_000, expected_input=9)
 BILL: Final = Bill(Usage(input=12, cached_input=4, output=5), {}, "0.5", {"currency": "USD"})
@@ -131,3 +133,64 @@ def test_numbers_that_were_not_written_whole_are_numbers_still() -> None:
     assert exact(b'{"a": 1.2345678901234567890123}', 5) == {"a": 1.2345678901234567890123}
     short = json.dumps({"a": 10**18 - 1}).encode()
     assert exact(short, 5) == 5
+
+
+# --- ends without a reason -------------------------------------------------------------------------------------------
+
+BEGUN: Final = (streams.begins({"input_tokens": 12, "output_tokens": 1}), streams.opens())
+SAID: Final = (*BEGUN, streams.brings("text", text="Hello"), streams.closes())
+CALLED: Final = (*SAID, streams.opens(1, type="tool_use", id="t", name=TOOL, input={}))
+NULL: Final = streams.event("message_delta", delta={"stop_reason": None}, usage={"output_tokens": 5})
+PIECE: Final = streams.brings("input_json", 1, partial_json='{"a":')
+WHOLE_WITHOUT_REASON: Final = {
+    "text": (*SAID, streams.STOP),
+    "a block that did not end": (*SAID[:-1], streams.STOP),
+    "null": (*SAID, NULL, streams.STOP),
+    "a call": (*CALLED, streams.closes(1), streams.STOP),
+}
+CUT_WITHOUT_REASON: Final = {
+    "no end": SAID,
+    "no end behind null": (*SAID, NULL),
+    "nothing": (BEGUN[0], streams.STOP),
+    "an empty block": (*BEGUN, streams.closes(), streams.STOP),
+    "thoughts alone": (
+        BEGUN[0], streams.opens(type="thinking", thinking="", signature=""), streams.brings("thinking", thinking="Hm"),
+        streams.closes(), streams.STOP,
+    ),
+    "a call that is cut": (*CALLED, PIECE, streams.STOP),
+    "a call that is cut within its block": (*CALLED, PIECE, streams.closes(1), streams.STOP),
+}  # fmt: skip
+
+
+@every_format
+@pytest.mark.parametrize("case", WHOLE_WITHOUT_REASON)
+def test_message_that_ends_without_a_reason_is_whole_in_every_format(name: str, case: str) -> None:
+    assert b"Hello" in Exchange(name, ANTHROPIC).relayed(*WHOLE_WITHOUT_REASON[case])
+
+
+@every_format
+@pytest.mark.parametrize("case", CUT_WITHOUT_REASON)
+def test_message_without_an_end_is_cut_in_every_format(name: str, case: str) -> None:
+    with pytest.raises(AssertionError):
+        Exchange(name, ANTHROPIC).relayed(*CUT_WITHOUT_REASON[case])
+
+
+@pytest.mark.parametrize(("case", "reason"), [*product(("text", "null"), ("end_turn",)), ("a call", "tool_use")])
+def test_reason_that_nobody_told_is_that_of_what_came(case: str, reason: str) -> None:
+    message = assert_whole(events_in(Exchange("messages", ANTHROPIC).relayed(*WHOLE_WITHOUT_REASON[case])))
+    assert message["stop_reason"] == reason
+
+
+OWN: Final = {"id": "m", "type": "message", "role": "assistant", "usage": {"input_tokens": 12, "output_tokens": 5}}
+
+
+@every_format
+@pytest.mark.parametrize("members", [{}, {"stop_reason": None}], ids=["none", "null"])
+def test_whole_message_without_a_reason_is_one_in_every_format_if_it_says_anything(
+    name: str, members: dict[str, Any]
+) -> None:
+    exchange = Exchange(name, ANTHROPIC, is_stream=False)
+    body = {**OWN, **members, "content": [{"type": "text", "text": "Hello"}]}
+    assert b"Hello" in exchange.whole(json.dumps(body).encode())
+    with pytest.raises(MalformedAnswer):
+        exchange.whole(json.dumps({**body, "content": []}).encode())

@@ -62,6 +62,8 @@ class AnthropicReader:
     _is_stopped = False
     """The reason why the answer ended has come."""
     _has_begun = False
+    _has_said = False
+    """A word or a call has come, and not thoughts alone."""
 
     def __init__(self, remark: str = "") -> None:
         self.remark = remark
@@ -124,6 +126,15 @@ class AnthropicReader:
         self._asides.refuse_end()
         events.append(end)
 
+    def _stop(self) -> list[Event]:
+        """The end of the format's own: of whatever was said, if nobody has said why. Raises MalformedAnswer."""
+        if self._is_stopped or not self._has_said:
+            return [END]
+        self._asides.refuse_end()
+        delta = {"stop_reason": _reason_of(has_calls=self._has_calls), "stop_sequence": None}
+        self._note_stop(delta)
+        return [*self.show({"type": "message_delta", "delta": delta}), END]
+
     def _note_words(self, words: bytes) -> None:
         self._asides.note(words, is_behind=self._has_begun)
 
@@ -151,10 +162,11 @@ class AnthropicReader:
         if kind in _BRINGS:
             self.is_partial = self.usage is not None
             self._has_begun = True
-            self._has_calls = self._has_calls or _begins_call(event)
+            self._has_calls = self._has_calls or _is_call(event.get("content_block"))
+            self._has_said = self._has_said or self._has_calls or _has_text(event)
         self._note_usage(event)
         if kind == "message_stop":
-            return [END]
+            return self._stop()
         if kind == "ping":
             return [_PING]
         if kind == "message_delta":
@@ -287,10 +299,13 @@ class AnthropicReader:
         content = answer["content"] = blocks_of(answer.get("content"))
         if type(content) is not list or not all(type(block) is dict and "type" in block for block in content):
             raise MalformedAnswer("the answer has no content")
-        self._has_calls = any(block.get("type") == "tool_use" for block in content)
-        self.finish = self._finish_of(answer.get("stop_reason"))
-        if answer.get("stop_reason"):
-            answer["stop_reason"] = stop_of(answer["stop_reason"], self.finish)
+        self._has_calls = any(map(_is_call, content))
+        if not answer.get("stop_reason"):
+            if not self._has_calls and not any(block.get("text") for block in content):
+                raise MalformedAnswer("a message that says nothing, not even why it ended")
+            answer["stop_reason"] = _reason_of(has_calls=self._has_calls)
+        self.finish = self._finish_of(answer["stop_reason"])
+        answer["stop_reason"] = stop_of(answer["stop_reason"], self.finish)
         return answer
 
 
@@ -299,9 +314,18 @@ def _input_of(index: Any, piece: str) -> dict[str, Any]:
     return {"type": "content_block_delta", "index": index, "delta": delta}
 
 
-def _begins_call(event: dict[str, Any]) -> bool:
-    block = event.get("content_block")
+def _is_call(block: Any) -> bool:
     return type(block) is dict and block.get("type") == "tool_use"
+
+
+def _has_text(event: dict[str, Any]) -> bool:
+    """Whether an event brings a word of the answer: of a block's beginning, or of what follows it."""
+    return any(type(place) is dict and place.get("text") for place in (event.get("delta"), event.get("content_block")))
+
+
+def _reason_of(*, has_calls: bool) -> str:
+    """Why an answer ended that does not say so itself."""
+    return "tool_use" if has_calls else "end_turn"
 
 
 def _parse(body: bytes) -> dict[str, Any]:

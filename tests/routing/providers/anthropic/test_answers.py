@@ -136,7 +136,13 @@ def test_work_of_tools_at_anthropics_is_not_shown() -> None:
 
 @pytest.mark.parametrize(
     ("reason", "finish"),
-    [("max_tokens", "length"), ("refusal", "content_filter"), ("bored", None), (None, None), ("stop_sequence", "stop")],
+    [
+        ("max_tokens", "length"),
+        ("refusal", "content_filter"),
+        ("bored", None),
+        (None, "stop"),
+        ("stop_sequence", "stop"),
+    ],
 )
 def test_reason_is_said_in_chats_words(reason: Any, finish: str | None) -> None:
     assert choice(TEXT, reason=reason)["finish_reason"] == finish
