@@ -93,11 +93,38 @@ def test_words_of_a_page_are_told_and_a_title_that_is_missing_is_null() -> None:
     assert (citation["cited_text"], citation["title"]) == ("Words of the page", None)
 
 
-def test_text_that_has_ended_is_cited_no_more() -> None:
-    call = {"index": 0, "id": "c", "type": "function", "function": {"name": "get_weather", "arguments": "{}"}}
-    stream = (chunk(content=TEXT), chunk(tool_calls=[call]), chunk(annotations=CITED), chunk("tool_calls"), DONE)
+CALL: Final = {"index": 0, "id": "c", "type": "function", "function": {"name": "get_weather", "arguments": "{}"}}
+HALF: Final = {**CALL, "function": {"name": "get_weather", "arguments": "{"}}
+REST: Final = {"index": 0, "function": {"arguments": "}"}}
+BEHIND: Final = {
+    "a call": [{"content": TEXT}, {"tool_calls": [CALL]}, {"annotations": CITED}],
+    "a call alone": [{"tool_calls": [CALL]}, {"annotations": CITED}],
+    "half a call": [{"content": TEXT}, {"tool_calls": [HALF]}, {"annotations": CITED}, {"tool_calls": [REST]}],
+    "a call, bit by bit": [{"tool_calls": [CALL]}, *({"annotations": [each]} for each in CITED)],
+}
+
+
+@pytest.mark.parametrize("case", BEHIND)
+def test_pages_that_are_cited_behind_a_call_stand_in_a_text_of_their_own(case: str) -> None:
+    stream = (*(chunk(**delta) for delta in BEHIND[case]), chunk("tool_calls"), DONE)
     message = assert_whole(events_in(Exchange("messages", CHAT).relayed(*stream)))
-    assert [block["type"] for block in message["content"]] == ["text", "tool_use"]
+    *_, call, last = message["content"]
+    assert (call["type"], call["input"], last["text"]) == ("tool_use", {}, "")
+    assert [each["url"] for each in last["citations"]] == [url for url, _start, _end in PLACES]
+
+
+def test_text_that_follows_the_call_takes_the_pages() -> None:
+    deltas = [{"tool_calls": [CALL]}, {"annotations": CITED}, {"content": TEXT}]
+    stream = (*(chunk(**delta) for delta in deltas), chunk("tool_calls"), DONE)
+    _call, text = assert_whole(events_in(Exchange("messages", CHAT).relayed(*stream)))["content"]
+    assert (text["text"], len(text["citations"])) == (TEXT, len(CITED))
+
+
+def test_pages_that_are_cited_beside_no_text_stand_in_one_of_their_own() -> None:
+    said = {"role": "assistant", "content": None, "annotations": CITED, "tool_calls": [CALL]}
+    body = json.dumps({"choices": [{"index": 0, "finish_reason": "tool_calls", "message": said}]}).encode()
+    text, call = json.loads(Exchange("messages", CHAT, is_stream=False).whole(body))["content"]
+    assert (text["text"], len(text["citations"]), call["type"]) == ("", len(CITED), "tool_use")
 
 
 def test_candidate_rests_on_pages() -> None:

@@ -39,13 +39,13 @@ PAIRS: Final = [*product(TRANSLATED, (CHAT, ANTHROPIC, GEMINI)), ("responses", R
 class Exchange:
     """A stream from an upstream's bytes to the client's."""
 
-    def __init__(self, name: str, dialect: Dialect, *, is_stream: bool = True) -> None:
+    def __init__(self, name: str, dialect: Dialect, *, is_stream: bool = True, **members: Any) -> None:
         endpoint, (via,) = ENDPOINTS[name], dialect.shape.vias
         adapter, options = ADAPTERS[via.provider], read_options(via.provider, dict(via.options))
         spoken = (each for each in (endpoint, *endpoint.over) if adapter.speaks(each.name, "up.example", options))
         self._form: Form = next(spoken)
         self._adapter = adapter
-        body = {**endpoint.smallest, **ASKED[name], "model": "lab/m", "stream": is_stream}
+        body = {**endpoint.smallest, **ASKED[name], "model": "lab/m", "stream": is_stream, **members}
         self._request = endpoint.read(body)
         self._call = UpstreamCall(
             endpoint=self._form.name,
@@ -60,6 +60,15 @@ class Exchange:
             options=options,
             is_translated=self._form is not endpoint,
         )
+
+    @property
+    def request(self) -> Any:
+        return self._request
+
+    @property
+    def sent(self) -> Any:
+        """What the upstream is asked."""
+        return json.loads(self._adapter.request(self._call).body)
 
     def whole(self, body: bytes) -> bytes:
         answer = self._adapter.open(self._call).whole(body)

@@ -197,9 +197,10 @@ class ChatRelay:
             delta["role"] = "assistant"
         drop_names(delta)
         said = {name: value for name, value in delta.items() if value and name not in WRAPPING}
-        if said:
+        has_shown = bool(delta.get("images"))
+        if said or has_shown:
             self._deltas += 1
-            self._thoughts += said.keys() <= THOUGHTS
+            self._thoughts += said.keys() <= THOUGHTS and not has_shown
             texts = dict.fromkeys(value for value in said.values() if type(value) is str)  # some say a thought twice
             self._delta_bytes += sum(map(len, texts))
             has_thought = any(type(said.get(name)) is str for name in THOUGHTS)  # its details say it once more

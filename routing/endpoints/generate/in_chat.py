@@ -5,6 +5,7 @@ Chat's tool calls come bit by bit; Google's come whole, with their arguments as 
 
 from __future__ import annotations
 
+import mimetypes
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from routing.endpoints.chat.answer import check_answer, estimate_output
 from routing.endpoints.chat.assembler import ChatAssembler
 from routing.endpoints.chat.carried import CarriedRelay, refuse_older_form
 from routing.endpoints.chat.cited import Page, pages_in
+from routing.endpoints.chat.pictures import Picture, pictures_in
 from routing.endpoints.chat.stream import pieces_of, words_of
 from routing.endpoints.generate import thoughts
 from routing.endpoints.generate.answer import make_ours, public_usage, written
@@ -30,7 +32,8 @@ from routing.providers.openai.finish import GOOD_ENDS
 _REASONS: Final = {"length": "MAX_TOKENS", "content_filter": "SAFETY"}
 """By chat's finish reason; every other is a good end."""
 _STOP: Final = "STOP"
-_DATA: Final = "data:"
+_USUAL: Final = "image/png"
+"""The kind of a picture whose address does not show it."""
 _NO_BREAKS: Final = str.maketrans("\r\n", "  ")
 
 
@@ -173,13 +176,14 @@ def _parts(said: Mapping[str, Any], *, shows: bool) -> list[dict[str, Any]]:
     """What a message or a delta says, but for its calls."""
     parts = list(thoughts.parts_of(said, are_shown=shows))
     parts += [{"text": said[name]} for name in ("content", "refusal") if type(said.get(name)) is str and said[name]]
-    images = said.get("images")
-    for image in images if type(images) is list else ():
-        address = image.get("image_url", {}).get("url") if type(image) is dict else None
-        head, _comma, data = address.partition(",") if type(address) is str else ("", "", "")
-        if head.startswith(_DATA) and data:
-            parts.append({"inlineData": {"mimeType": head.removeprefix(_DATA).partition(";")[0], "data": data}})
-    return parts
+    return parts + [_shown(picture) for picture in pictures_in(said.get("images"))]
+
+
+def _shown(picture: Picture) -> dict[str, Any]:
+    if picture.data:
+        return {"inlineData": {"mimeType": picture.kind, "data": picture.data}}
+    kind, _encoding = mimetypes.guess_type(picture.address.partition("?")[0])
+    return {"fileData": {"mimeType": kind or _USUAL, "fileUri": picture.address}}
 
 
 def _call_parts(message: Mapping[str, Any], *, is_cut: bool) -> list[dict[str, Any]]:

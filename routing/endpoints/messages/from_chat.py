@@ -14,6 +14,8 @@ import orjson
 from routing.endpoints.base import Bill, Head, to_json
 from routing.endpoints.chat.carried import refuse_older_form
 from routing.endpoints.chat.cited import pages_in
+from routing.endpoints.chat.identity import is_in
+from routing.endpoints.chat.pictures import Picture, link_to, pictures_in
 from routing.endpoints.messages import events
 from routing.endpoints.messages.answer import public_usage
 from routing.endpoints.messages.schema import MessagesRequest
@@ -36,6 +38,10 @@ _MATCHED: Final = ("stop_reason", "matched_stop")
 _THOUGHTS: Final = ("reasoning_content", "reasoning")
 _STOP: Final = {"finish_reason": "stop"}
 """The first reason that is more than this counts: some servers say it in every chunk."""
+_LOST: Final = (
+    "[The model answered with a picture ({kind}), for which a message has no place. /v1/chat/completions and "
+    "/v1/responses deliver it.]"
+)
 _NO_ARGUMENTS: Final = frozenset(("", "null"))
 
 
@@ -98,10 +104,13 @@ def complete(request: MessagesRequest, answer: dict[str, Any], head: Head, bill:
     cited = _citations_in(said.get("annotations"))
     if cited and texts:
         texts[0]["citations"] = cited
+    elif cited:
+        texts.append({"type": "text", "text": "", "citations": cited})
+    shown = [{"type": "text", "text": _words_for(each, head)} for each in pictures_in(said.get("images"))]
     calls = [_call_block(call, is_cut=is_cut) for call in said.get("tool_calls") or ()]
     stop = stop_of(choice, request, has_called=bool(calls), has_refused=bool(said.get("refusal")))
     message: dict[str, Any] = {"id": head.public_id, "type": "message", "role": "assistant", "model": head.model}
-    message |= {"content": [*thoughts, *texts, *calls], **stop, "usage": public_usage(bill)}
+    message |= {"content": [*thoughts, *texts, *shown, *calls], **stop, "usage": public_usage(bill)}
     return to_json(message if explanation is None else {**message, "costrouter": explanation})
 
 
@@ -120,6 +129,13 @@ def _citations_in(annotations: Any) -> list[dict[str, Any]]:
         {**kind, "url": page.url, "title": page.title or None, "cited_text": page.words}
         for page in pages_in(annotations)
     ]
+
+
+def _words_for(picture: Picture, head: Head) -> str:
+    """What is said in place of a picture, for which Anthropic's answers have none: its link, or that it came."""
+    if picture.address and not is_in(picture.address.encode(), head.hidden):
+        return link_to(picture.address)
+    return _LOST.format(kind=picture.kind or "image")
 
 
 def _thought_blocks(said: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -275,7 +291,7 @@ class InChatRelay:
         self._blocks = _Blocks()
         self._calls: dict[int, _Block] = {}
         self._cited: list[dict[str, Any]] = []
-        """What was cited before its text came."""
+        """What was cited before its text came, or behind the end of that."""
         self._has_begun = False
         self._has_said = False
         self._has_refused = False
@@ -324,6 +340,8 @@ class InChatRelay:
         if delta.get("refusal"):
             self._has_refused = True
             yield self._text(delta["refusal"])
+        for picture in pictures_in(delta.get("images")):
+            yield self._show(picture)
         if delta.get("annotations"):
             self._cited += _citations_in(delta["annotations"])
             yield self._cite()
@@ -342,13 +360,19 @@ class InChatRelay:
         return out + self._blocks.add(block, "text_delta", "text", text)
 
     def _cite(self) -> bytes:
-        """What is cited, beside the text that stands last: one that has ended takes no more."""
+        """What is cited, beside the text that stands last; one that has ended takes no more: it waits for another."""
         block = self._blocks.latest
         if block is None or block.kind != "text":
             return b""
         told = [self._blocks.add(block, "citations_delta", "citation", each) for each in self._cited]
         self._cited.clear()
         return b"".join(told)
+
+    def _show(self, picture: Picture) -> bytes:
+        """What stands in place of a picture is a text of its own, which no model has written."""
+        self._has_said = True
+        block, out = self._new("shown", {"type": "text", "text": ""})
+        return out + self._blocks.add(block, "text_delta", "text", _words_for(picture, self._head))
 
     def _think(self, kind: str, piece: str) -> bytes:
         if kind == "text":
@@ -403,7 +427,11 @@ class InChatRelay:
         return b""
 
     def closing(self, bill: Bill, explanation: Any = None) -> bytes:
+        out = b""
+        if self._cited:
+            _block, out = self._new("text", {"type": "text", "text": ""})
+            out += self._cite()
         stop = stop_of(
             self._ended or {}, self._request, has_called=bool(self._calls), has_refused=self._has_refused
         )  # fmt: skip
-        return self._blocks.finish() + events.end(stop, public_usage(bill), explanation)
+        return out + self._blocks.finish() + events.end(stop, public_usage(bill), explanation)

@@ -185,6 +185,10 @@ def _assistant(blocks: list[Dict], at: str) -> Dict:
             calls.append({"id": block["id"], "type": "function", "function": function})
         else:
             parts.append(_part(block, f"{at}.{index}"))
+    if len(parts) > 1:
+        parts = [part for part in parts if part["text"]] or parts[
+            :1
+        ]  # of pages behind a call, which came without words
     said: Dict = {"role": "assistant", "content": _content(parts) if parts else None}
     if details:
         said["reasoning_content"] = "".join(each.get("text", "") for each in details)

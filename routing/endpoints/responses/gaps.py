@@ -57,7 +57,7 @@ OF_CHAT: Final = frozenset(ChatRequest.__struct_fields__) - SAID - HINTS.keys() 
 SAID_ITEMS: Final = frozenset(
     (
         "message", "reasoning", "function_call", "function_call_output", "custom_tool_call", "custom_tool_call_output",
-        "additional_tools", "tool_search_call", "tool_search_output",
+        "additional_tools", "tool_search_call", "tool_search_output", "image_generation_call",
     )
 )  # fmt: skip
 """Kinds of items that are messages, or parts of one."""

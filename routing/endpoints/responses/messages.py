@@ -9,12 +9,15 @@ from typing import Any, Final
 
 import orjson
 
+from routing.endpoints.chat.pictures import address_of
 from routing.endpoints.invalid import UnsupportedParameter
 from routing.endpoints.responses import gaps
 from routing.endpoints.responses.schema import (
+    DRAWING,
     MORE_TOOLS,
     OUTPUTS,
     CustomCall,
+    Drawing,
     Format,
     FunctionCall,
     Message,
@@ -85,7 +88,7 @@ class _Messages:
         self._tools = tools
         self._all: list[dict[str, Any]] = []
         self._shown: list[dict[str, Any]] = []
-        """What tools have shown besides text, for which their messages have no place: it comes behind them."""
+        """What tools have shown besides text, or the model has drawn: their messages have no place for it."""
 
     def of(self, request: ResponsesRequest) -> list[dict[str, Any]]:
         """Raises UnsupportedParameter."""
@@ -111,6 +114,8 @@ class _Messages:
         elif kind in MORE_TOOLS:
             if kind == "tool_search_output":
                 self._find(item.call_id, [name for tool in item.tools for name in _names(tool)])
+        elif kind == DRAWING:
+            self._draw(item)
         elif kind in {"function_call", "custom_tool_call", "tool_search_call"}:
             self._call(item)
         else:
@@ -129,6 +134,12 @@ class _Messages:
                 texts = [part["text"] for part in content if part["type"] == "text"]
                 content = "\n".join(texts or ["The result follows."])
         self._all.append({"role": "tool", "tool_call_id": call_id, "content": content})
+
+    def _draw(self, item: Drawing) -> None:
+        """What the model has drawn: chat has no place for it in the model's own turn, so it comes behind."""
+        if item.result:
+            picture = {"type": "image_url", "image_url": {"url": address_of(item.result)}}
+            self._shown += [{"type": "text", "text": "The picture that was drawn:"}, picture]
 
     def _show(self) -> None:
         if self._shown:

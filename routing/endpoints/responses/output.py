@@ -13,6 +13,7 @@ from typing import Any, Final
 import orjson
 
 from routing.endpoints.chat.cited import pages_in
+from routing.endpoints.chat.pictures import link_to, pictures_in
 from routing.endpoints.responses.schema import ResponsesRequest
 from routing.endpoints.responses.tools import Callee, ChatTools, text_of_arguments
 from routing.providers.base import MalformedAnswer
@@ -56,6 +57,8 @@ class Output:
             self._message().say("output_text", delta["content"], logprobs)
         if delta.get("annotations"):
             self._message().cite(delta["annotations"])
+        if delta.get("images"):
+            self._draw(delta["images"])
         if delta.get("refusal"):
             self._message().say("refusal", delta["refusal"], None)
         for place, call in enumerate(_calls_in(delta)):
@@ -92,6 +95,15 @@ class Output:
             self._close_open("completed")
             self._open = _Thought(self, shows_summary=self._request.shows_summary)
         self._open.think(text, details)
+
+    def _draw(self, images: Any) -> None:
+        """Pictures as what their tool draws; the items have no place for the address of one, which is a text."""
+        for picture in pictures_in(images):
+            if picture.data:
+                self._close_open("completed")
+                _tell_picture(self, picture.data)
+            else:
+                self._message().say("output_text", link_to(picture.address), None)
 
     def _call(self, part: dict[str, Any], place: int) -> None:
         index = part.get("index", place)
@@ -268,6 +280,15 @@ class _Thought:
         if self._details and self._output.shows_encrypted:
             item["encrypted_content"] = pack(self._details)
         self._output.tell("response.output_item.done", self._place, {"item": item}, has_item=False)
+
+
+def _tell_picture(output: Output, data: str) -> None:
+    """A picture in base64, whose item begins and ends at once."""
+    place = output.begin("ig", {"type": "image_generation_call", "status": "in_progress", "result": None})
+    for state in ("in_progress", "generating", "completed"):
+        output.tell(f"response.image_generation_call.{state}", place, {})
+    output.items[place].update(status="completed", result=data)
+    output.tell("response.output_item.done", place, {"item": output.items[place]}, has_item=False)
 
 
 class _Call:

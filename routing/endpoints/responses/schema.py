@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta, Struct, structs
 
 from accounts.errors import InvalidRequest
+from routing.endpoints.chat.pictures import address_of
 from routing.endpoints.chat.schema import FunctionName, Share, Temperature
 from routing.endpoints.invalid import UnsupportedParameter, convert, missing
 from routing.endpoints.preferences import ModelName, ProviderPreferences, UsageOptions, refuse_wishes
@@ -100,6 +101,12 @@ class SearchCall(Struct):
     call_id: str | None = None
 
 
+class Drawing(Struct):
+    """A picture that the model has drawn, in base64."""
+
+    result: str | None = None
+
+
 ITEMS: Final[dict[str, type[Struct]]] = {
     "message": Message,
     "function_call": FunctionCall,
@@ -110,6 +117,7 @@ ITEMS: Final[dict[str, type[Struct]]] = {
     "additional_tools": MoreTools,
     "tool_search_call": SearchCall,
     "tool_search_output": MoreTools,
+    "image_generation_call": Drawing,
 }
 """Those that are read here; others are the upstream's."""
 
@@ -199,10 +207,12 @@ class ResponsesRequest(_Asked, kw_only=True):
         return self.include is not None and what in self.include
 
     def parts(self) -> list[Part]:
-        """Every part of every message and of every tool's output."""
+        """Every part of every message and of every tool's output, and every picture that was drawn."""
         contents = [item.content for kind, item in self.items if kind == "message"]
         contents += [item.output for kind, item in self.items if kind in OUTPUTS]
-        return [part for parts in contents if type(parts) is list for part in parts]
+        drawn = [item.result for kind, item in self.items if kind == DRAWING and item.result]
+        pictures = [Part("input_image", image_url=address_of(data)) for data in drawn]
+        return [*(part for parts in contents if type(parts) is list for part in parts), *pictures]
 
     def all_tools(self) -> list[Tool]:
         """Those of the request, and those that its items brought."""
@@ -212,6 +222,7 @@ class ResponsesRequest(_Asked, kw_only=True):
 
 CALLS: Final = frozenset(("function_call", "custom_tool_call"))
 OUTPUTS: Final = frozenset(("function_call_output", "custom_tool_call_output"))
+DRAWING: Final = "image_generation_call"
 MORE_TOOLS: Final = frozenset(("additional_tools", "tool_search_output"))
 _KEPT: Final = ("previous_response_id", "conversation", "background", "prompt")
 """What refers to something kept upstream, or asks for an answer that is kept until it is fetched."""

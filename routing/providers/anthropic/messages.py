@@ -121,12 +121,17 @@ def _signed(message: Block) -> Block:
     content = message.get("content")
     if type(content) is not list or message.get("role") != "assistant" or not any(map(_is_foreign, content)):
         return message
-    kept = [_without_foreign(block) for block in content if not _is_unsigned(block)]
+    kept = [_without_foreign(block) for block in content if not _is_unsigned(block) and not _cites_alone(block)]
     return {**message, "content": kept} if kept else message
 
 
 def _is_unsigned(block: Any) -> bool:
     return type(block) is dict and block.get("type") == "thinking" and not block.get("signature")
+
+
+def _cites_alone(block: Any) -> bool:
+    """Whether a block has no text beside what others cited, which is how pages behind a call are told of."""
+    return _is_foreign(block) and block.get("type") == "text" and not block.get("text")
 
 
 def _is_foreign(block: Any) -> bool:

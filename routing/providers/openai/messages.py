@@ -103,11 +103,11 @@ def _text_in(value: Any) -> str | None:
 
 
 def _join_parts(message: dict[str, Any], parts: list[Any]) -> None:
-    """Content that came as parts, as text: what was thought (Mistral's `thinking`) apart from what is said.
+    """Content that came as parts, as text: thoughts (Mistral's `thinking`) and pictures apart from what is said.
 
     Raises MalformedAnswer for a part that is none.
     """
-    said, thought = [], []
+    said, thought, shown = [], [], []
     for part in parts:
         if type(part) is str:
             said.append(part)
@@ -117,6 +117,8 @@ def _join_parts(message: dict[str, Any], parts: list[Any]) -> None:
                 [text_of(each.get("text")) for each in inner if type(each) is dict] if type(inner) is list else []
             )
             thought.append(text_of(inner))
+        elif type(part) is dict and part.get("image_url"):
+            shown.append({"type": "image_url", "image_url": part["image_url"]})
         elif type(part) is dict:
             text = part.get("text") or part.get("content") or _text_in(part.get("summary"))
             text = text_of(text.get("value") if type(text) is dict else text)
@@ -124,5 +126,8 @@ def _join_parts(message: dict[str, Any], parts: list[Any]) -> None:
         elif part is not None:
             raise MalformedAnswer("a part of the content that is none")
     message["content"] = "".join(said)
+    if shown:
+        before = message.get("images")
+        message["images"] = [*(before if type(before) is list else ()), *shown]
     if any(thought) and not message.get("reasoning_content"):
         message["reasoning_content"] = "".join(thought)

@@ -44,6 +44,8 @@ class Examples:
     skipped: frozenset[bytes]
     """Of these, what is no answer, but ends no stream either."""
     end: bytes = b"[DONE]"
+    closing: int = 0
+    """How many chunks that nobody sent come with an end that says no reason."""
     usage_alone: bytes = b'{"choices":[]}'
     """The event that carries usage and nothing else, but for the usage."""
     usage_name: str = "usage"
@@ -127,6 +129,7 @@ ANTHROPIC = Examples(
         )
     ),
     end=b'{"type":"message_stop"}',
+    closing=1,
     usage_alone=b'{"type":"message_delta","delta":{}}',
 )
 GOOGLES = Examples(
@@ -317,7 +320,7 @@ def test_stream_is_read_in_whatever_pieces_it_comes(adapter: Adapter, examples: 
         events += reader.feed(whole_stream[start : start + size])
         if events and isinstance(events[-1], End):
             break
-    assert [type(event).__name__ for event in events] == ["Comment", "dict", "End"]
+    assert [type(event).__name__ for event in events] == ["Comment", "dict", *["dict"] * examples.closing, "End"]
     assert events[-1] == End()
 
 
