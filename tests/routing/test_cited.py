@@ -10,6 +10,7 @@ import pytest
 from routing.endpoints.chat.cited import Page
 from routing.endpoints.generate.grounding import grounding_of
 from routing.providers.gemini.grounding import cited_in
+from routing.providers.kept import KeptTexts
 from tests import schemas
 from tests.dialects import ANTHROPIC, CHAT, GEMINI
 from tests.generating import validated
@@ -93,10 +94,15 @@ def test_words_of_a_page_are_told_and_a_title_that_is_missing_is_null() -> None:
     assert (citation["cited_text"], citation["title"]) == ("Words of the page", None)
 
 
-CALL: Final = {"index": 0, "id": "c", "type": "function", "function": {"name": "get_weather", "arguments": "{}"}}
+CALL: Final[dict[str, Any]] = {
+    "index": 0,
+    "id": "c",
+    "type": "function",
+    "function": {"name": "get_weather", "arguments": "{}"},
+}
 HALF: Final = {**CALL, "function": {"name": "get_weather", "arguments": "{"}}
 REST: Final = {"index": 0, "function": {"arguments": "}"}}
-BEHIND: Final = {
+BEHIND: Final[dict[str, list[dict[str, Any]]]] = {
     "a call": [{"content": TEXT}, {"tool_calls": [CALL]}, {"annotations": CITED}],
     "a call alone": [{"tool_calls": [CALL]}, {"annotations": CITED}],
     "half a call": [{"content": TEXT}, {"tool_calls": [HALF]}, {"annotations": CITED}, {"tool_calls": [REST]}],
@@ -114,7 +120,7 @@ def test_pages_that_are_cited_behind_a_call_stand_in_a_text_of_their_own(case: s
 
 
 def test_text_that_follows_the_call_takes_the_pages() -> None:
-    deltas = [{"tool_calls": [CALL]}, {"annotations": CITED}, {"content": TEXT}]
+    deltas: list[dict[str, Any]] = [{"tool_calls": [CALL]}, {"annotations": CITED}, {"content": TEXT}]
     stream = (*(chunk(**delta) for delta in deltas), chunk("tool_calls"), DONE)
     _call, text = assert_whole(events_in(Exchange("messages", CHAT).relayed(*stream)))["content"]
     assert (text["text"], len(text["citations"])) == (TEXT, len(CITED))
@@ -222,6 +228,80 @@ def test_every_format_tells_of_googles_pages(name: str, is_stream: bool) -> None
     exchange = Exchange(name, GEMINI, is_stream=is_stream)
     told = exchange.relayed(b"data: " + body + b"\n\n") if is_stream else exchange.whole(body)
     assert [url for url in (A, B) if url.encode() not in told] == []
+
+
+def test_of_a_very_long_text_the_beginning_is_kept_and_pages_behind_it_have_no_place() -> None:
+    kept = KeptTexts()
+    for _time in range(70_000):
+        kept.add(0, "Größe ")
+    kept.add(1, "none")
+    assert (len(kept.text(0).encode()) in range(262_140, 262_145), kept.text(1), kept.text(2)) == (True, "", "")
+    assert grounding_of([Page(A, "T", 270_000, 270_005, "")], kept.text(0)) == {
+        "groundingChunks": [{"web": {"uri": A, "title": "T"}}]
+    }
+
+
+# --- pages that stand beside the choices -----------------------------------------------------------------------------
+
+RESULTS: Final = [{"title": "T", "url": A, "date": None, "snippet": "Words"}, {"url": B}, {"title": "none"}, 5, None]
+BESIDE: Final[dict[str, tuple[dict[str, Any], list[Any]]]] = {
+    "search results": ({"citations": [A, B], "search_results": RESULTS}, [(A, "T", "Words"), (B, "", None)]),
+    "addresses alone": ({"citations": [A, A, B, 5, "", None]}, [(A, "", None), (B, "", None)]),
+    "none": ({"citations": [], "search_results": None}, []),
+    "of another form": ({"citations": {"a": 1}, "search_results": "x"}, []),
+}
+
+
+def found_in(annotations: Any) -> list[Any]:
+    return [(each["url_citation"]["url"], each["url_citation"]["title"], each["url_citation"].get("content"))
+            for each in annotations or ()]  # fmt: skip
+
+
+def beside(told: dict[str, Any], *, is_each: bool) -> tuple[bytes, ...]:
+    """A stream that tells it in each of its chunks, or in the last one alone."""
+    chunks = [json.loads(each.removeprefix(b"data: ")) for each in (chunk(content=TEXT[:6]), chunk(content=TEXT[6:]))]
+    last = json.loads(chunk("stop", content="").removeprefix(b"data: "))
+    return (*(event({**each, **(told if is_each else {})}) for each in chunks), event({**last, **told}), DONE)
+
+
+@pytest.mark.parametrize("case", BESIDE)
+def test_pages_beside_the_choices_are_annotations_once_each(case: str) -> None:
+    told, found = BESIDE[case]
+    message = {"role": "assistant", "content": TEXT}
+    whole = json.dumps({**told, "choices": [{"index": 0, "finish_reason": "stop", "message": message}]}).encode()
+    answer = json.loads(Exchange("chat.completions", CHAT, is_stream=False).whole(whole))
+    assert schemas.faults(schemas.COMPLETION, {**answer, "id": ID}) == []
+    assert found_in(answer["choices"][0]["message"].get("annotations")) == found
+    assert {name: answer[name] for name in told} == told
+    for is_each in (True, False):
+        raw = Exchange("chat.completions", CHAT).relayed(*beside(told, is_each=is_each))
+        chunks = [
+            json.loads(each.removeprefix(b"data: ")) for each in raw.split(b"\n\n") if each.startswith(b"data: {")
+        ]
+        deltas = [each["choices"][0]["delta"] for each in chunks]
+        assert "".join(each.get("content") or "" for each in deltas) == TEXT
+        annotations = [each for delta in deltas for each in delta.get("annotations", ())]
+        assert (found_in(annotations), [each["index"] for each in annotations]) == (found, [*range(len(found))])
+
+
+@pytest.mark.parametrize("name", TRANSLATED)
+@pytest.mark.parametrize("is_each", [True, False], ids=["in each chunk", "in the last"])
+def test_every_format_tells_of_pages_beside_the_choices(name: str, is_each: bool) -> None:
+    told = BESIDE["search results"][0]
+    raw = Exchange(name, CHAT).relayed(*beside(told, is_each=is_each))
+    assert [url for url in (A, B) if url.encode() not in raw] == []
+
+
+@pytest.mark.parametrize("name", TRANSLATED)
+def test_pages_behind_the_last_choice_are_told(name: str) -> None:
+    last = event({"object": "chat.completion.chunk", "choices": [], "citations": [A], "usage": {"prompt_tokens": 5}})
+    assert A.encode() in Exchange(name, CHAT).relayed(chunk(content=TEXT), chunk("stop"), last, DONE)
+
+
+def test_choice_that_cites_itself_is_not_told_what_stands_beside() -> None:
+    body = json.dumps({"citations": [A, B], "choices": [{"index": 0, "finish_reason": "stop", "message": MESSAGE}]})
+    answer = json.loads(Exchange("chat.completions", CHAT, is_stream=False).whole(body.encode()))
+    assert len(answer["choices"][0]["message"]["annotations"]) == len(CITED)
 
 
 # --- pages that Anthropic's answers cite -----------------------------------------------------------------------------

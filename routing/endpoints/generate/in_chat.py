@@ -27,6 +27,7 @@ from routing.endpoints.generate.stream import Ends
 from routing.endpoints.generate.to_chat import chat_body
 from routing.providers.base import MalformedAnswer
 from routing.providers.gemini import signatures
+from routing.providers.kept import KeptTexts
 from routing.providers.openai.finish import GOOD_ENDS
 
 _REASONS: Final = {"length": "MAX_TOKENS", "content_filter": "SAFETY"}
@@ -82,7 +83,7 @@ class InChatRelay(CarriedRelay):
         self._ends = Ends(head, request.choices)
         self._calls: dict[int, ChatAssembler] = {}
         """By choice, its tool calls as far as they have come."""
-        self._texts: dict[int, list[str]] = {}
+        self._texts = KeptTexts()
         self._pages: dict[int, list[Page]] = {}
         """By choice, what it cites."""
 
@@ -103,7 +104,7 @@ class InChatRelay(CarriedRelay):
             calls = self._calls.setdefault(index, ChatAssembler(1))
             calls.add({"choices": [{"index": 0, "delta": {"tool_calls": delta["tool_calls"]}}]})
         if delta.get("content"):
-            self._texts.setdefault(index, []).append(delta["content"])
+            self._texts.add(index, delta["content"])
         if delta.get("annotations"):
             self._pages.setdefault(index, []).extend(pages_in(delta["annotations"]))
         parts = _parts(delta, shows=self._shows_thoughts)
@@ -125,7 +126,7 @@ class InChatRelay(CarriedRelay):
     def closing(self, bill: Bill, explanation: Any = None) -> bytes:
         self._end(_STOP)
         for index, pages in self._pages.items():
-            self._ends.ground(index, grounding_of(pages, "".join(self._texts.get(index, ()))))
+            self._ends.ground(index, grounding_of(pages, self._texts.text(index)))
         return self._ends.closing(bill, explanation)
 
     def _end(self, reason: str) -> None:

@@ -19,6 +19,7 @@ from routing.providers.gemini.grounding import Cited, annotation_of, cited_in
 from routing.providers.gemini.shapes import canonical
 from routing.providers.gemini.usage import usage_of
 from routing.providers.gemini.words import blocked, finish_reason, is_said, own_word
+from routing.providers.kept import KeptTexts
 from routing.providers.openai import loose
 from routing.providers.openai.failures import is_error, raise_failure, refuse_words, says_failure
 from routing.providers.openai.reader import OpenAIReader
@@ -161,7 +162,7 @@ class ChatReader(GenerateReader):
         super().__init__(answers)
         self._called: dict[int, int] = {}
         """How many tools each candidate has called."""
-        self._texts: dict[int, list[str]] = {}
+        self._texts = KeptTexts()
         self._cited: dict[int, set[Cited]] = {}
         """By candidate, what was told of already: Google may say it in several chunks."""
 
@@ -193,7 +194,7 @@ class ChatReader(GenerateReader):
         else:
             said.setdefault("content", None)
         if said.get("content"):
-            self._texts.setdefault(index, []).append(said["content"])
+            self._texts.add(index, said["content"])
         if candidate.get("groundingMetadata"):
             self._cite(index, said, candidate["groundingMetadata"], is_piece=kind == "delta")
         reason = finish_reason(candidate.get("finishReason"))
@@ -208,7 +209,7 @@ class ChatReader(GenerateReader):
     def _cite(self, index: int, said: dict[str, Any], metadata: Any, *, is_piece: bool) -> None:
         """The pages that are new; in a piece each has its place, by which clients add deltas up."""
         told = self._cited.setdefault(index, set())
-        found = [each for each in cited_in(metadata, "".join(self._texts.get(index, ()))) if each not in told]
+        found = [each for each in cited_in(metadata, self._texts.text(index)) if each not in told]
         annotations = [annotation_of(each) for each in found]
         if is_piece:
             annotations = [{"index": place, **each} for place, each in enumerate(annotations, len(told))]

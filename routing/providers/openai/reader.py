@@ -20,6 +20,7 @@ from routing.providers.base import END, End, Event, MalformedAnswer
 from routing.providers.openai import loose
 from routing.providers.openai.asides import Asides, refuse_line
 from routing.providers.openai.choices import Choices
+from routing.providers.openai.citations import CITED, Cited
 from routing.providers.openai.costs import told_cost
 from routing.providers.openai.ends import Ends
 from routing.providers.openai.failures import (
@@ -59,7 +60,8 @@ from routing.providers.openai.wrapped import ENVELOPES, unwrapped
 from routing.wire.events import Comment, EventParser, EventTooLarge, Failure
 
 _MOST_END_BYTES: Final = 20
-_ELSEWHERE: Final = frozenset((*PLACES, *AROUND, *REASONS, *STOPS, *SIGNS))
+_ELSEWHERE: Final = frozenset((*PLACES, *AROUND, *REASONS, *STOPS, *SIGNS, *CITED))
+_CITED: Final = frozenset(CITED)
 _BESIDE: Final = _ELSEWHERE | {"usage"}
 """What may stand in a chunk beside its choices and is ours to read."""
 _ANSWERS: Final = ("choices", "data", "results", "text")
@@ -116,6 +118,10 @@ class OpenAIReader:
     @cached_property
     def _choices(self) -> Choices:
         return Choices(self.ends)
+
+    @cached_property
+    def _pages(self) -> Cited:
+        return Cited()
 
     @cached_property
     def asides(self) -> Asides:
@@ -325,10 +331,25 @@ class OpenAIReader:
         if choices and not SIGNS.isdisjoint(chunk):
             refuse_silence(chunk, choices)
         chunk.pop("error", None)  # clients look for the name alone
+        self._take_cited(chunk, choices)
         reason = reason_beside(chunk)
         if reason and not set_reason(choices, reason):
             self._end_alone(reason, choices)
         return found
+
+    def _take_cited(self, chunk: dict[str, Any], choices: list[Any]) -> None:
+        """What is cited beside the choices is cited by the first, or by the one answer where there is none.
+
+        Unless a choice says itself what it cites.
+        """
+        if not choices and not (self._has_begun and self.ends.answers == 1):
+            return
+        found = self._pages.beside(chunk)
+        if found and not choices:
+            choices.append({"index": self._choices.first, "delta": {}})
+        said = choices[0].get("delta", choices[0].get("message")) if found and type(choices[0]) is dict else None
+        if type(said) is dict:
+            said.setdefault("annotations", found)
 
     def _end_alone(self, said: Any, choices: list[Any]) -> None:
         """A reason beside no choice is that of the one answer; raises MalformedAnswer for a failure."""
@@ -368,6 +389,8 @@ class OpenAIReader:
                 self._complete_whole(choice)
                 self._take_usage_within(choice)
         self._take_beside(answer, [])
+        if choices and not _CITED.isdisjoint(answer):
+            self._take_cited(answer, choices)
         return answer
 
     def _complete_whole(self, choice: dict[str, Any]) -> None:
