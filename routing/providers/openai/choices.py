@@ -8,14 +8,15 @@ from typing import Any, Final
 
 from routing.providers.base import MalformedAnswer
 from routing.providers.openai.ends import Ends
-from routing.providers.openai.finish import GOOD_ENDS, finish_reason, reason_elsewhere
+from routing.providers.openai.finish import GOOD_ENDS, NATIVE, finish_reason, reason_elsewhere, refuse_native
 from routing.providers.openai.messages import CALLS, complete_said, message_of
 from routing.providers.openai.shapes import only_delta, refuse_failed
 from routing.providers.openai.tools import ToolCalls, place_of
 
 _BESIDE_DELTA: Final = frozenset(
-    ("error", "finishReason", "finish_details", "stop_reason", "stopReason", "done_reason", "tool_calls", "usage")
-)
+    ("error", "finishReason", "finish_details", "stop_reason", "stopReason", "done_reason", "tool_calls", "usage",
+     NATIVE)
+)  # fmt: skip
 """What may stand in a choice beside its delta and belongs elsewhere."""
 _USUAL: Final = len(("index", "delta", "finish_reason"))
 _THOUGHTS: Final = frozenset(("reasoning_content", "reasoning", "reasoning_details", "thinking", "thinking_blocks"))
@@ -124,6 +125,8 @@ class Choices:
             self._ends.has_said = True
         if not choice.get("finish_reason"):
             choice["finish_reason"] = reason_elsewhere(choice)
+        elif NATIVE in choice:
+            refuse_native(choice)
         return choice.pop("usage", None)
 
     def _end(self, choice: dict[str, Any], delta: dict[str, Any], index: int, *, has_said: bool) -> None:

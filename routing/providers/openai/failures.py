@@ -21,20 +21,22 @@ _WORDS: Final = (
 """Members that nobody has who is well: FastAPI's `detail`, AWS's `__type`, Cloudflare's `errors`, Baidu's and more."""
 _SAYS: Final = frozenset(("message", "msg", "Message", "text", "status_msg", "reason", "title", "sid"))
 """What stands beside a code that means a failure; a code alone may be anything."""
+_FAILED: Final = frozenset(("failed", "failure", "error", "errored", "aborted", "cancelled", "canceled", "timeout"))
+"""States that say so alone."""
 _SAID: Final = ("content", "text", "tool_calls", "function_call", "reasoning_content", "reasoning", "refusal", "audio")
 _INSIDE: Final = ("base_resp", "header", "Response", "data", "result", "response", "output")
 """Objects in which a failure stands: MiniMax's, Spark's, Tencent's, and envelopes."""
 
 
-SIGNS: Final = frozenset((*_WORDS, *_CODES, "base_resp", "success")) - {"status"}
-"""What stands beside choices that say nothing where the answer has failed; a status is in every chunk of some."""
+SIGNS: Final = frozenset((*_WORDS, *_CODES, "base_resp", "success"))
+"""What stands beside choices that say nothing where the answer has failed."""
 
 
 def says_failure(value: Mapping[str, Any]) -> bool:
     """Whether an object without choices says that the answer failed."""
     if value.get("object") == "error" or value.get("type") == "error" or value.get("success") is False:
         return True
-    if any(is_error(value.get(name)) for name in _WORDS):
+    if any(is_error(value.get(name)) for name in _WORDS) or str(value.get("status", "")).lower() in _FAILED:
         return True
     if any(type(value.get(name)) is dict and says_failure(value[name]) for name in _INSIDE):
         return True

@@ -36,6 +36,8 @@ _EQUALS: Final[dict[str, str]] = {
 }  # fmt: skip
 """In lower case. Of Anthropic, Cohere, Google, Mistral, Bedrock, Zhipu, text-generation-inference and others."""
 _OF_OBJECTS: Final = ("type", "reason", "value", "name")
+NATIVE: Final = "native_finish_reason"
+"""Of a choice of OpenRouter's: its upstream's word (openrouter.ai/docs/api-reference/overview)."""
 _LONGEST: Final = 100
 _HUMP: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _FAILURES: Final = (
@@ -89,7 +91,8 @@ def finish_reason(reason: Any) -> str | None:
 def reason_elsewhere(choice: dict[str, Any]) -> Any:
     """What a choice without a finish reason says under other names: Google's, Anthropic's, OpenAI's of old.
 
-    vLLM and others write the text that stopped it under `stop_reason`: only a word that is known is one.
+    vLLM and others write the text that stopped it under `stop_reason`: only a word that is known is one. So with the
+    word of OpenRouter's upstream. Raises MalformedAnswer for one of these that says the answer failed.
     """
     said, details, stop = choice.pop("finishReason", None), choice.get("finish_details"), choice.get("stop_reason")
     said = said or choice.get("done_reason") or choice.get("stopReason")
@@ -97,7 +100,13 @@ def reason_elsewhere(choice: dict[str, Any]) -> Any:
         return said
     if type(details) is dict:
         return details.get("type")
-    return finish_reason(stop)
+    return finish_reason(stop) or finish_reason(choice.get(NATIVE))
+
+
+def refuse_native(choice: dict[str, Any]) -> None:
+    """Raises MalformedAnswer if a choice that is said to be well has a failure's word from OpenRouter's upstream."""
+    if choice.get("finish_reason") in GOOD_ENDS:
+        finish_reason(choice[NATIVE])
 
 
 def _spellings(reason: str) -> tuple[str, ...]:

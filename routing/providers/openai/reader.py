@@ -30,7 +30,7 @@ from routing.providers.openai.failures import (
     refuse_silence,
     says_failure,
 )
-from routing.providers.openai.finish import OURS, reason_elsewhere
+from routing.providers.openai.finish import NATIVE, OURS, reason_elsewhere, refuse_native
 from routing.providers.openai.messages import complete_whole, is_plain
 from routing.providers.openai.natives import in_openais
 from routing.providers.openai.refusals import error_in, text_of
@@ -66,6 +66,10 @@ _BESIDE: Final = _ELSEWHERE | {"usage"}
 """What may stand in a chunk beside its choices and is ours to read."""
 _ANSWERS: Final = ("choices", "data", "results", "text")
 """Members that hold the answer, of one endpoint or another."""
+
+
+class Over(Exception):
+    """An event that has the end in it has been read: nothing behind it counts."""
 
 
 class OpenAIReader:
@@ -146,6 +150,8 @@ class OpenAIReader:
                     self._take_chunk(event, events)
             if data is None:
                 self._close(events)
+        except Over:
+            pass
         except MalformedAnswer as error:
             events.append(self._broken(str(error)))
         except EventTooLarge:
@@ -188,8 +194,7 @@ class OpenAIReader:
         try:
             chunk = self.read_chunk(event)
         except Several as several:
-            for value in several.values:
-                self._take_chunk(orjson.dumps(value), events)
+            self._take_several(several, events)
             return
         if chunk is None:
             return
@@ -197,6 +202,15 @@ class OpenAIReader:
         if self.abbreviates and self._has_begun and self.ends.answers == 1:  # the first is no model for others
             self._repeats.learn(event, chunk)
         self._has_begun = True
+
+    def _take_several(self, several: Several, events: list[Event]) -> None:
+        """Raises Over where the end is among them."""
+        for value in several.values:
+            if value is None:
+                self._say_rest(events)
+                events.append(END)
+                raise Over
+            self._take_chunk(orjson.dumps(value), events)
 
     def _take_aside(self, event: bytes, events: list[Event]) -> None:
         """What is no chunk; raises MalformedAnswer for what says a failure."""
@@ -297,8 +311,8 @@ class OpenAIReader:
         if loose.says_nothing(data) or data.startswith(b":"):
             return None
         value = loose.loosely(data, FAR_AWAY.__getitem__)
-        if value is None and data.startswith(b"{"):
-            value = objects_in(data)
+        if value is None and (objects := objects_in(data)):
+            raise Several(objects)
         if type(value) is dict and type(value.get("choices")) is list:
             for place, choice in enumerate(value["choices"]):
                 delta = choice.get("delta") if type(choice) is dict else None
@@ -398,6 +412,8 @@ class OpenAIReader:
         if "error" in choice:
             refuse_failed(choice)
         reason = choice["finish_reason"] = choice.get("finish_reason") or reason_elsewhere(choice)
+        if NATIVE in choice:
+            refuse_native(choice)
         if type(reason) is not str or reason not in OURS:
             if not reason and "delta" in choice and "message" not in choice:
                 raise MalformedAnswer("a piece came where the whole answer should")

@@ -4,6 +4,7 @@ or either as JSON in a text. Pure.
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 import orjson
@@ -35,6 +36,8 @@ FAR_AWAY: Final = {"NaN": -9999.0, "-Infinity": -9999.0, "Infinity": 9999.0}
 
 _AROUND_END: Final = b" \t\0\"'.[]<>|\xef\xbb\xbf"
 """Blanks, quotes, brackets and a byte order mark."""
+_GLUE: Final = re.compile(rb"(?:[\s,]|\\[nr]|data:)*+")
+"""What may stand between objects on one line: the name of the field, the end of a line as a text of a language."""
 _ENDS: Final = frozenset((b"DONE", b"[END]", b"[EOS]"))
 _SAYS_END: Final = ("done", "is_end", "is_finished", "finished", "end")
 _ENDS_IN_OBJECTS: Final = frozenset(
@@ -44,7 +47,7 @@ _ENDS_IN_OBJECTS: Final = frozenset(
 
 
 class Several(MalformedAnswer):
-    """An event that holds more than one chunk."""
+    """An event that holds more than one chunk, or one and the end: which is None."""
 
     def __init__(self, values: list[Any]) -> None:
         super().__init__("an event that is a list")
@@ -119,11 +122,20 @@ def only_object(value: Any) -> dict[str, Any] | None:
 
 
 def objects_in(data: bytes) -> list[Any] | None:
-    """Objects that stand one behind the other; None where they are anything else."""
-    values = Values()
-    found = [loose.strictly(each) for each in values.feed(data)]
-    is_all = not values.size and not values.rest and len(found) > 1
-    return found if is_all and all(type(each) is dict for each in found) else None
+    """Objects that stand one behind the other on one line, perhaps each with the name of its field, and None for the
+    end behind them; None where they are anything else."""
+    found: list[Any] = []
+    if not data.startswith(b"{"):
+        return None
+    while data := data[_GLUE.match(data).end() :]:  # type: ignore[union-attr]  # matches nothing, too
+        if found and is_end(data):
+            return [*found, None]
+        values = Values()
+        objects = [loose.strictly(each) for each in values.feed(data)]
+        if values.size or not objects or any(type(each) is not dict for each in objects):
+            return None
+        found, data = found + objects, values.rest or b""
+    return found
 
 
 def reason_beside(chunk: dict[str, Any]) -> Any:

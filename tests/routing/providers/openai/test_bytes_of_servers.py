@@ -2,8 +2,9 @@
 
 From public reports and documentation: OpenWebUI before vLLM (`stop` behind each piece of a call), vLLM's parser for
 Mistral (`"function": null` first), OCI through LiteLLM (another id in each piece), SGLang (a call's arguments begun
-twice), DashScope, Ollama, llama.cpp and Workers AI in formats of their own, Bedrock's `messageStop`, Tencent's and
-watsonx's counts, New API and One API (answers in envelopes, codes that say that all is well).
+twice), DashScope, Ollama, llama.cpp, Workers AI, Baidu, Cohere and text-generation-inference in formats of their own,
+OpenRouter (its upstream's words), Bedrock's `messageStop`, Tencent's and watsonx's counts, New API and One API (answers
+in envelopes, codes that say that all is well).
 """
 
 from __future__ import annotations
@@ -67,6 +68,52 @@ def ollama(message: dict[str, Any], *, done: bool = False, **members: Any) -> di
     return {"model": "up", "created_at": "2026-01-01T00:00:00Z", "message": message, "done": done, **members}
 
 
+def baidu(result: str, **members: Any) -> dict[str, Any]:
+    return {
+        "id": "as-1",
+        "object": "chat.completion",
+        "result": result,
+        "is_truncated": False,
+        "usage": COUNTS,
+        **members,
+    }
+
+
+def cohere(kind: str, **members: Any) -> bytes:
+    return b"event: %b\n" % kind.encode() + events({"type": kind, **members}, end=b"")
+
+
+def piece(kind: str, place: int = 0, **said: Any) -> bytes:
+    return cohere(kind, index=place, delta={"message": said})
+
+
+def coheres(*pieces: bytes, reason: str = "COMPLETE", **members: Any) -> bytes:
+    usage = {
+        "billed_units": {"input_tokens": 90, "output_tokens": 10},
+        "tokens": {"input_tokens": 100, "output_tokens": 10},
+    }
+    last = cohere("message-end", delta={"finish_reason": reason, "usage": usage, **members})
+    return b"".join([cohere("message-start", delta={"message": {"role": "assistant", "content": []}}), *pieces, last])
+
+
+def calls_of_cohere(place: int, name: str, arguments: str) -> bytes:
+    function = {"id": name, "type": "function", "function": {"name": name, "arguments": ""}}
+    begun = piece("tool-call-start", place, tool_calls=function)
+    rest = [piece("tool-call-delta", place, tool_calls=more(each)) for each in (arguments[:4], arguments[4:])]
+    return b"".join([begun, *rest, cohere("tool-call-end", index=place)])
+
+
+def token(text: str, **members: Any) -> dict[str, Any]:
+    said = {"id": 1, "text": text, "logprob": -0.5, "special": text.startswith("<")}
+    return {"index": 1, "token": said, "generated_text": None, "details": None, **members}
+
+
+TEXTS: Final = (
+    piece("content-start", content={"type": "text", "text": ""}),
+    piece("content-delta", content={"text": "Hello"}),
+    piece("content-delta", content={"text": " there"}),
+    cohere("content-end", index=0),
+)
 OVER: Final = ollama(
     {"role": "assistant", "content": ""}, done=True, done_reason="stop", prompt_eval_count=100, eval_count=10
 )
@@ -150,11 +197,72 @@ NATIVES: Final[dict[str, tuple[bytes, Said]]] = {
                end=b""),
         CUT,
     ),
+    "Baidu's": (
+        events(baidu("Hello", is_end=False), baidu(" there", is_end=False), baidu("", is_end=True), end=b""), PAID
+    ),
+    "Baidu's, cut": (
+        events(baidu("Hello", is_end=False), baidu(" there", is_end=True, is_truncated=True), end=b""),
+        replace(PAID, finish="length"),
+    ),
+    "Cohere's": (coheres(*TEXTS), PAID),
+    "Cohere's, cut": (coheres(*TEXTS, reason="MAX_TOKENS"), replace(PAID, finish="length")),
+    "Cohere's citations": (
+        coheres(*TEXTS, piece("citation-start", citations={"start": 0, "end": 5}), cohere("citation-end")),
+        PAID,
+    ),
+    "Cohere's thoughts": (
+        coheres(piece("content-delta", content={"thinking": "hm"}), *TEXTS), replace(PAID, thought="hm")
+    ),
+    "Cohere's calls": (
+        coheres(piece("tool-plan-delta", tool_plan="hm"), calls_of_cohere(0, *F), calls_of_cohere(1, *G),
+                reason="TOOL_CALL"),
+        replace(CALLS, thought="hm", usage=COUNTED),
+    ),
+    "text-generation-inference's": (
+        events(token("Hello"), token(" there"),
+               token("</s>", generated_text="Hello there", details={"finish_reason": "eos_token"}), end=b""),
+        THIS,
+    ),
+    "text-generation-inference's, cut": (
+        events(token("Hello"), token(" there", generated_text="Hello there", details={"finish_reason": "length"}),
+               end=b""),
+        CUT,
+    ),
+    "text-generation-inference's, without details": (
+        events(token("Hello"), token(" there", generated_text="Hello there"), end=b""), THIS
+    ),
     "Workers AI's": (
         events({"response": "Hello"}, {"response": " there", "p": "abc"}, {"response": "", "usage": COUNTS}), PAID
     ),
 }  # fmt: skip
+GLUED: Final[dict[str, tuple[bytes, Said]]] = {
+    **{
+        f"two on one line, {between!r} between": (
+            events(HELLO, between.join(map(json.dumps, (THERE, STOP))), USAGE), PAID
+        )
+        for between in ("data: ", "data:", r"\n\ndata: ", " data: ", ",")
+    },
+    "all on one line": (events("data: ".join(map(json.dumps, (*ALL, USAGE)))), PAID),
+    "a line's end behind each": (events(*(json.dumps(each) + r"\n\n" for each in (*ALL, USAGE))), PAID),
+    **{
+        f"the end behind {behind!r} on the line of the last": (
+            events(HELLO, THERE, STOP, json.dumps(USAGE) + behind, end=b""), PAID
+        )
+        for behind in ("data: [DONE]", "[DONE]", " [DONE]", r"\n\ndata: [DONE]\n\n")
+    },
+    "the end on the line of the last text": (events(HELLO, json.dumps(THERE) + "data: [DONE]", end=b""), THIS),
+    "something behind the end on its line": (events(HELLO, THERE, json.dumps(STOP) + "data: [DONE]", HELLO), THIS),
+    "what looks like a name in a text": (
+        events(chunk({"content": '{"a":1}data: {"b":2}'}), STOP), Said('{"a":1}data: {"b":2}')
+    ),
+}  # fmt: skip
 QUIRKS: Final[dict[str, tuple[bytes, Said]]] = {
+    "states that say all is well": (
+        events(
+            *({**each, "status": state} for each, state in zip(ALL, ("in_progress", 200, "completed"), strict=True))
+        ),
+        THIS,
+    ),
     **{
         f"an error of {value!r}": (events(*({**each, "error": value} for each in ALL)), THIS)
         for value in ("", "null", "none", False, {"code": "0", "message": "success"}, {"code": 200, "message": "OK"})
@@ -198,6 +306,21 @@ FAILED: Final = (
 REASONS: Final[dict[str, tuple[bytes, Said]]] = {
     **{f"{said!r}": (ending(said), CUT) for said in LENGTHS},
     **{f"{said!r}": (ending(said), Said(finish="content_filter")) for said in FILTERED},
+    "length as OpenRouter's upstream has it": (
+        events(HELLO, THERE, chosen(chunk({}), native_finish_reason="MAX_TOKENS")),
+        CUT,
+    ),
+    **{
+        f"{word!r} of OpenRouter's upstream beside ours": (
+            events(chosen(HELLO, native_finish_reason=None), THERE, chosen(STOP, native_finish_reason=word)),
+            THIS,
+        )
+        for word in ("completed", "end_turn", "STOP", "", None)
+    },
+    "what cut it, beside length": (
+        events(HELLO, THERE, chosen(chunk({}, "length"), native_finish_reason="time_limit")),
+        CUT,
+    ),
     "length in camels": (events(HELLO, THERE, chosen(chunk({}), stopReason="max_tokens")), CUT),
     "length in camels, beside the choices": (events(HELLO, THERE, chunk({}, stopReason="max_tokens")), CUT),
     **{
@@ -341,7 +464,7 @@ GOOD: Final = {
     for group, cases in {
         "A end": {name: (data, THIS) for name, data in ENDS.items()},
         "A in": {name: (data, PAID) for name, data in ENVELOPED.items()},
-        "A own": NATIVES, "A": QUIRKS, "B": REASONS, "C": USAGES, "D": TOOLS,
+        "A own": NATIVES, "A on": GLUED, "A": QUIRKS, "B": REASONS, "C": USAGES, "D": TOOLS,
     }.items()
     for name, case in cases.items()
 }  # fmt: skip
@@ -358,6 +481,25 @@ BROKEN: Final[dict[str, bytes]] = {
             ("the end as an object", ({"done": True},), b""),
         )
     },
+    **{
+        f"{word!r} of OpenRouter's upstream, {name}": events(HELLO, chosen(value, native_finish_reason=word))
+        for word in ("error", "MALFORMED_FUNCTION_CALL")
+        for name, value in {"alone": chunk({}), "beside a text": THERE, "beside stop": STOP}.items()
+    },
+    **{
+        f"{state!r} beside {name}": events(HELLO, {**value, "status": state})
+        for state in ("failed", "error", "CANCELLED")
+        for name, value in {"no word": chunk({}), "stop": STOP, "no choices": {}}.items()
+    },
+    "two on one line, the second cut": events(HELLO, json.dumps(THERE) + "data: " + json.dumps(STOP)[:20]),
+    "the end on the line of words": events(HELLO, "words [DONE]", end=b""),
+    "the end on the line of a list": events(HELLO, json.dumps([THERE]) + "[DONE]", end=b""),
+    "Baidu's without its end": events(baidu("Hello", is_end=False), end=b""),
+    "Cohere's without its end": b"".join(TEXTS),
+    "Cohere's error": coheres(*TEXTS, reason="ERROR", error=WORDS),
+    "Cohere's error alone": coheres(*TEXTS, reason="", error=WORDS),
+    "Cohere's time": coheres(*TEXTS, reason="TIMEOUT"),
+    "text-generation-inference's without its end": events(token("Hello"), token(" there"), end=b""),
     "half of the second call": events(calling(WHOLE, called("g", '{"b"', index=1, id="b")), CALLED),
     "arguments begun twice": events(
         calling(NAMED), calling(more('{"c": "x{"c": "x", "d": "y"}', index=None, id=None)), CALLED
@@ -369,6 +511,8 @@ BROKEN: Final[dict[str, bytes]] = {
     "an end before all": events({"done": True}, end=b""),
 }
 FAILURES: Final[dict[str, Any]] = {
+    "a state": {"status": "failed", "detail": WORDS},
+    "beside a choice that says nothing": {**chunk({}), "status": "failed", "message": WORDS},
     "err": {"err": WORDS},
     "err_msg": {"err_code": 1, "err_msg": WORDS},
     "errmsg": {"errcode": 1, "errmsg": WORDS},
@@ -437,6 +581,30 @@ WHOLE_ANSWERS: Final[dict[str, tuple[Any, Said]]] = {
         {"content": "Hello there", "stop": True, "stop_type": "limit", "tokens_evaluated": 100, "tokens_predicted": 10},
         replace(PAID, finish="length"),
     ),
+    "Baidu's": (baidu("Hello there"), PAID),
+    "Baidu's, cut": (baidu("Hello there", is_truncated=True), replace(PAID, finish="length")),
+    "Baidu's reason": (baidu("Hello there", finish_reason="content_filter"), replace(PAID, finish="content_filter")),
+    "Baidu's call": (
+        baidu("", function_call={"name": "f", "arguments": "{}"}, finish_reason="function_call"),
+        Said("", "function_call", usage=COUNTED),
+    ),
+    "Cohere's": (
+        {"finish_reason": "MAX_TOKENS", "message": {"content": [{"type": "text", "text": "Hello there"}]},
+         "usage": COUNTS},
+        replace(PAID, finish="length"),
+    ),
+    "Cohere's calls": (
+        {"finish_reason": "TOOL_CALL", "message": {"tool_plan": "hm", "tool_calls": [called(*F, id="a")]},
+         "usage": COUNTS},
+        replace(CALL, thought="hm", usage=COUNTED),
+    ),
+    "text-generation-inference's": (
+        [{"generated_text": "Hello there", "details": {"finish_reason": "length"}}], CUT
+    ),
+    "text-generation-inference's, without details": ([{"generated_text": "Hello there"}], THIS),
+    "length as OpenRouter's upstream has it": (
+        {"choices": [{"message": SAYING, "native_finish_reason": "MAX_TOKENS"}]}, CUT
+    ),
     "Workers AI's": ({"result": {"response": "Hello there", "usage": COUNTS}, "success": True, "errors": []}, PAID),
     "in a body": ({"statusCode": 200, "body": json.loads(answered(SAYING))}, PAID),
     "in a body, as a text": ({"statusCode": 200, "body": answered(SAYING).decode()}, PAID),
@@ -458,6 +626,20 @@ WHOLE_ANSWERS: Final[dict[str, tuple[Any, Said]]] = {
 @pytest.mark.parametrize(("value", "said"), WHOLE_ANSWERS.values(), ids=WHOLE_ANSWERS.keys())
 def test_good_whole_answer_is_not_lost(value: Any, said: Said) -> None:
     assert whole(json.dumps(value).encode()) == said
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"choices": [{"message": SAYING, "finish_reason": "stop", "native_finish_reason": "error"}]},
+        {"choices": [{"message": SAYING, "native_finish_reason": "error"}]},
+        {"choices": [{"message": {"content": ""}, "finish_reason": "stop"}], "status": "failed"},
+        {"finish_reason": "ERROR", "message": SAYING},
+    ],
+    ids=["a word beside stop", "a word alone", "a state", "Cohere's"],
+)
+def test_whole_answer_that_failed_is_none(value: Any) -> None:
+    assert isinstance(whole(json.dumps(value).encode()), Broken)
 
 
 @pytest.mark.parametrize("finish", ["stop", "tool_calls"])
