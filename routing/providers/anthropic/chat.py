@@ -19,6 +19,7 @@ from routing.providers.openai.refusals import text_of
 from routing.providers.openai.tools import MOST_CALLS, ToolCalls, complete_calls, refuse_cut
 
 _ENDS: Final = frozenset(("content_block_stop", "message_delta"))
+_EMPTY: Final = "{} \t\r\n"
 _MOST_OPEN: Final = 1_024
 """Blocks that are open at once; Anthropic has one."""
 
@@ -260,9 +261,8 @@ def _inputs_of(body: bytes, answer: dict[str, Any]) -> list[str]:
         raw = []
     if len(raw) != len(blocks):
         raw = [""] * len(blocks)
-    return [
-        text if text.startswith("{") else _json_of(block.get("input")) for text, block in zip(raw, blocks, strict=True)
-    ]
+    told = zip(raw, blocks, strict=True)  # an empty object may stand beside the arguments themselves
+    return [text if text.strip(_EMPTY) and text.startswith("{") else _json_of(each.get("input")) for text, each in told]
 
 
 def _json_of(value: Any) -> str:

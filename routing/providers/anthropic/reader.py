@@ -16,7 +16,7 @@ import orjson
 
 from billing.kinds import Usage
 from routing.providers import digits
-from routing.providers.anthropic.shapes import Places, blocks_of, canonical, says_something
+from routing.providers.anthropic.shapes import LAST, Places, blocks_of, canonical, reason_in, says_something
 from routing.providers.anthropic.stops import finish_of, stop_of
 from routing.providers.anthropic.usage import merged, tells_output, usage_of
 from routing.providers.base import END, End, Event, MalformedAnswer
@@ -24,9 +24,10 @@ from routing.providers.openai import loose
 from routing.providers.openai.asides import Asides, refuse_line
 from routing.providers.openai.call import CUT, Call
 from routing.providers.openai.costs import told_cost
-from routing.providers.openai.failures import raise_failure, refuse_words, says_failure
+from routing.providers.openai.failures import is_error, raise_failure, refuse_words, says_failure
 from routing.providers.openai.finish import GOOD_ENDS
 from routing.providers.openai.refusals import error_in, text_of
+from routing.providers.openai.shapes import Several, objects_in, without_name
 from routing.providers.openai.tools import json_of
 from routing.providers.openai.usage import object_of
 from routing.providers.openai.wrapped import unwrapped
@@ -126,12 +127,13 @@ class AnthropicReader:
         self._asides.refuse_end()
         events.append(end)
 
-    def _stop(self) -> list[Event]:
-        """The end of the format's own: of whatever was said, if nobody has said why. Raises MalformedAnswer."""
-        if self._is_stopped or not self._has_said:
+    def _stop(self, delta: dict[str, Any]) -> list[Event]:
+        """The format's own end, which may say why: of whatever was said, if nobody has. Raises MalformedAnswer."""
+        if self._is_stopped or not (self._has_said or delta["stop_reason"]):
             return [END]
-        self._asides.refuse_end()
-        delta = {"stop_reason": _reason_of(has_calls=self._has_calls), "stop_sequence": None}
+        if not delta["stop_reason"]:
+            self._asides.refuse_end()
+            delta = {"stop_reason": _reason_of(has_calls=self._has_calls), "stop_sequence": None}
         self._note_stop(delta)
         return [*self.show({"type": "message_delta", "delta": delta}), END]
 
@@ -152,9 +154,13 @@ class AnthropicReader:
         """What one event says; raises MalformedAnswer."""
         if len(data) <= _MOST_DONE_BYTES and data.strip() == _DONE:
             return [END]
-        event = self._object_in(data)
-        if event is None:
-            return []
+        try:
+            event = self._object_in(data)
+        except Several as several:
+            return [told for value in several.values for told in self._read(orjson.dumps(value) if value else _DONE)]
+        return [] if event is None else self._take(event)
+
+    def _take(self, event: dict[str, Any]) -> list[Event]:
         kind = text_of(event.get("type"))
         canonical(event, self._places)
         if kind == "content_block_start" and event.get("content_block") is None:
@@ -165,8 +171,10 @@ class AnthropicReader:
             self._has_calls = self._has_calls or _is_call(event.get("content_block"))
             self._has_said = self._has_said or self._has_calls or _has_text(event)
         self._note_usage(event)
+        if kind in LAST and is_error(event.get("error")):
+            raise_failure(event)
         if kind == "message_stop":
-            return self._stop()
+            return self._stop(event["delta"])
         if kind == "ping":
             return [_PING]
         if kind == "message_delta":
@@ -272,6 +280,8 @@ class AnthropicReader:
             if type(value) is dict and type(value.get("delta")) is dict:
                 self._join_halves(value["delta"], value.get("index"))
             value = loose.without_halves(value)
+            if value is None and (objects := objects_in(without_name(data))):
+                raise Several(objects) from None
             if value is None:
                 raise MalformedAnswer(f"an event is not JSON: {data[:120].decode('utf-8', 'replace')}") from None
         value = _only_object(value)
@@ -300,7 +310,8 @@ class AnthropicReader:
         if type(content) is not list or not all(type(block) is dict and "type" in block for block in content):
             raise MalformedAnswer("the answer has no content")
         self._has_calls = any(map(_is_call, content))
-        if not answer.get("stop_reason"):
+        answer["stop_reason"] = reason_in(answer)
+        if not answer["stop_reason"]:
             if not self._has_calls and not any(block.get("text") for block in content):
                 raise MalformedAnswer("a message that says nothing, not even why it ended")
             answer["stop_reason"] = _reason_of(has_calls=self._has_calls)

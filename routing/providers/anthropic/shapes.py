@@ -17,9 +17,19 @@ from routing.providers.openai.tools import json_of
 _PLACED: Final = frozenset(("content_block_start", "content_block_delta", "content_block_stop"))
 _KINDS: Final = {"text": "text_delta", "partial_json": "input_json_delta", "thinking": "thinking_delta"}
 """Of a delta that does not say its own, by its member."""
+_OF_KINDS: Final = frozenset((*_KINDS.values(), "signature_delta", "citations_delta", "compaction_delta"))
+_TEXT_KINDS: Final = {"text_delta": "text", "thinking_delta": "thinking"}
 _TEXTS: Final = {"text": "text", "thinking": "thinking"}
 """Of a block, by its kind: the member that is one."""
 _REASONS: Final = ("stop_reason", "stopReason", "finish_reason")
+LAST: Final = ("message_delta", "message_stop")
+_PIECES: Final = ("partial_json", "input", "arguments")
+"""Members of a delta that hold a piece of a call's input, or all of it, where its kind does not say so."""
+_INPUTS: Final = ("input", "arguments", "parameters", "args")
+_WORDS: Final = ("text", "content", "value")
+"""Members that hold a text, or what holds it."""
+_OTHER_KINDS: Final = {"output_text": "text", "reasoning": "thinking"}
+"""Of blocks, in the words of other formats."""
 _MOST_DIGITS: Final = 6
 
 
@@ -57,13 +67,26 @@ def canonical(event: dict[str, Any], places: Places) -> None:
             event["delta"] = _delta_of(event.get("delta"))
         elif kind == "content_block_start" and type(event.get("content_block")) is dict:
             _complete_block(event["content_block"])
-    elif kind == "message_delta":
-        if type(event.get("delta")) is not dict:
-            event["delta"] = {name: event.pop(name) for name in (*_REASONS, "stop_sequence") if name in event}
-        delta = event["delta"]
-        for name in _REASONS[1:]:
-            if name in delta:
-                delta["stop_reason"] = delta.get("stop_reason") or delta.pop(name)
+    elif kind in LAST:
+        event["delta"] = _end_of(event)
+
+
+def _end_of(event: dict[str, Any]) -> dict[str, Any]:
+    """Why an answer ended, wherever its last events say so: in the delta, beside it, or in a message."""
+    delta = event.get("delta")
+    places = [place for place in (delta, event, event.get("message")) if type(place) is dict]
+    reason = next(filter(None, map(reason_in, places)), None)
+    beside = {"stop_sequence": event.pop("stop_sequence")} if "stop_sequence" in event else {}
+    for name in _REASONS:
+        event.pop(name, None)
+    told = delta if type(delta) is dict else beside
+    told = {name: value for name, value in told.items() if name not in _REASONS}
+    return {"stop_reason": reason, **told}
+
+
+def reason_in(place: dict[str, Any]) -> Any:
+    """Why an answer ended, under whatever name; None where nothing is said."""
+    return next(filter(None, map(place.get, _REASONS)), None)
 
 
 def _delta_of(delta: Any) -> Any:
@@ -71,15 +94,30 @@ def _delta_of(delta: Any) -> Any:
         return {"type": "text_delta", "text": delta}
     if type(delta) is not dict:
         return {}
-    kind = delta.get("type")
-    if kind in (None, "text"):
-        kind = next((_KINDS[name] for name in _KINDS if name in delta), None)
-        if kind is not None:
+    kind = text_of(delta.get("type"))
+    if kind not in _OF_KINDS:
+        kind = next((_KINDS[name] for name in _KINDS if name in delta), "")
+        kind = kind or ("" if delta.keys().isdisjoint(_PIECES) else "input_json_delta")
+        if kind:
             delta["type"] = kind
     if kind == "input_json_delta" and type(delta.get("partial_json")) is not str:
-        piece = delta.get("partial_json", delta.pop("input", None))
-        delta["partial_json"] = piece if type(piece) is str else json_of(piece) if piece else ""
+        pieces = [delta.pop(name) for name in _PIECES if name in delta]
+        piece = next(filter(None, pieces), "")
+        delta["partial_json"] = piece if type(piece) is str else json_of(piece)
+    elif kind in _TEXT_KINDS and type(delta.get(_TEXT_KINDS[kind])) is not str:
+        text = words_in(delta)
+        if text:
+            delta[_TEXT_KINDS[kind]] = text
     return delta
+
+
+def words_in(place: Any) -> str:
+    """The text of a block or a delta, which others write as an object, as a list, or under another name."""
+    if type(place) is list:
+        return "".join(map(words_in, place))
+    if type(place) is dict:
+        return next(filter(None, (words_in(place[name]) for name in _WORDS if name in place)), "")
+    return place if type(place) is str else ""
 
 
 def _object_of(input_: Any) -> Any:
@@ -120,11 +158,17 @@ def blocks_of(content: Any) -> Any:
 
 def _complete_block(block: dict[str, Any]) -> None:
     kind = text_of(block.get("type"))
+    if kind in _OTHER_KINDS:
+        kind = block["type"] = _OTHER_KINDS[kind]
     if kind in _TEXTS and type(block.get(_TEXTS[kind])) is not str:
-        block[_TEXTS[kind]] = ""
+        block[_TEXTS[kind]] = words_in(block)
     if kind != "tool_use":
         return
-    block["input"] = _object_of(block.get("input"))
+    function = block.pop("function", None)  # chat's way to write a call
+    if type(function) is dict:
+        block.update({name: value for name, value in function.items() if not block.get(name)})
+    inputs = [block.pop(name) for name in _INPUTS if name in block]
+    block["input"] = _object_of(next(filter(None, inputs), None))
     if type(block.get("name")) is not str or not block["name"]:
         raise MalformedAnswer("a tool was called without a name")
     id_ = block.get("id")

@@ -15,6 +15,8 @@ from routing.providers.openai.usage import is_whole
 from routing.providers.openai.usage import usage_of as in_other_words
 
 _OUTPUTS: Final = ("output_tokens", "completion_tokens")
+_CACHED: Final = ("cached_tokens", "input_tokens_details", "prompt_tokens_details")
+"""Where OpenAI and those that follow it tell what the cache gave."""
 _MOST_ITERATIONS: Final = 1_000
 _SUMMED: Final = ("input", "cached_input", "cache_write", "cache_write_1h", "output", "reasoning")
 
@@ -24,7 +26,7 @@ def usage_of(reported: Mapping[str, Any]) -> Usage | None:
 
     What the upstream used to make a summary of the conversation stands beside them, and is paid for as they are.
     """
-    if "input_tokens" not in reported:
+    if "input_tokens" not in reported or _is_in_other_words(reported):
         return in_other_words(reported)
     usage = _counted(reported)
     if usage is None:
@@ -32,6 +34,13 @@ def usage_of(reported: Mapping[str, Any]) -> Usage | None:
     for summary in _summaries(reported):
         usage = Usage(**{name: getattr(usage, name) + getattr(summary, name) for name in _SUMMED})
     return usage if 0 < usage.input + usage.output <= MOST_TOKENS else None
+
+
+def _is_in_other_words(reported: Mapping[str, Any]) -> bool:
+    """Whether the cache is told in OpenAI's words alone, whose sums are others."""
+    if _count(reported, "cache_read_input_tokens") or _count(reported, "cache_creation_input_tokens"):
+        return False
+    return any(reported.get(name) for name in _CACHED)
 
 
 def _counted(reported: Mapping[str, Any]) -> Usage | None:

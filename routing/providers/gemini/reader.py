@@ -24,7 +24,7 @@ from routing.providers.openai import loose
 from routing.providers.openai.failures import is_error, raise_failure, refuse_words, says_failure
 from routing.providers.openai.reader import OpenAIReader
 from routing.providers.openai.refusals import error_in, text_of
-from routing.providers.openai.shapes import Several, only_object
+from routing.providers.openai.shapes import Several, objects_in, only_object, without_name
 from routing.providers.openai.usage import object_of
 from routing.providers.openai.wrapped import unwrapped
 
@@ -43,8 +43,7 @@ class GenerateReader(OpenAIReader):
         try:
             chunk = self.read_chunk(event)
         except Several as several:
-            for value in several.values:
-                self._take_chunk(orjson.dumps(value), events)
+            self._take_several(several, events)
             return
         if chunk is not None:
             events.append(chunk)
@@ -238,6 +237,8 @@ def _json_of(data: bytes) -> Any:
         if loose.says_nothing(data):
             return None
         value = loose.without_halves(loose.loosely(data, _FAR_AWAY.__getitem__))
+        if value is None and (objects := objects_in(without_name(data))):
+            raise Several(objects) from None
         if value is None:
             raise MalformedAnswer(f"the answer is not JSON: {data[:120].decode('utf-8', 'replace')}") from error
     return loose.strictly(value.encode("utf-8", "replace")) if type(value) is str else value

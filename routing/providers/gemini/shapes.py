@@ -20,6 +20,8 @@ _OF_PARTS: Final = {
     "inline_data": "inlineData",
     "thought_signature": "thoughtSignature",
 }
+_OF_PARTS_ALONE: Final = frozenset(("text", "functionCall", "function_call", "inlineData", "inline_data"))
+"""What shows that a part stands where a content should."""
 _OF_FEEDBACK: Final = {"block_reason": "blockReason"}
 _ARGUMENTS: Final = ("arguments", "input", "parameters")
 """Other vendors' names of a call's arguments."""
@@ -61,13 +63,31 @@ def _canonical(candidate: dict[str, Any]) -> None:
             candidate["index"] = int(index[:_MOST_DIGITS])
     content = candidate.get("content")
     if type(content) is list:
-        content = content[0] if len(content) == 1 else content or None
+        content = _joined(content)
     if type(content) is str:
         content = {"parts": [{"text": content}]} if content else {}
     if type(content) is dict:
+        if "parts" not in content and not _OF_PARTS_ALONE.isdisjoint(content):
+            content = {"parts": [content]}
         content["parts"] = _parts_of(content.get("parts"))
     if "content" in candidate:
         candidate["content"] = content
+
+
+def _joined(contents: list[Any]) -> Any:
+    """One content of several, or of parts that stand there alone; None for nothing, the list for what is neither."""
+    contents = [content for content in contents if content is not None]
+    if not all(type(content) in (dict, str) for content in contents):
+        return contents
+    parts = [_parts_in(content) for content in contents]
+    return {"parts": [part for each in parts for part in each]} if parts else None
+
+
+def _parts_in(content: Any) -> list[Any]:
+    if type(content) is not dict or "parts" not in content:
+        return [content] if content and content != {"role": "model"} else []
+    parts = content["parts"]
+    return parts if type(parts) is list else [parts]
 
 
 def _parts_of(parts: Any) -> Any:

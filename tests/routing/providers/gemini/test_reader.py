@@ -283,3 +283,58 @@ def test_call_without_an_id_gets_one_and_without_arguments_none() -> None:
     (call,) = answer["choices"][0]["message"]["tool_calls"]
     assert call["id"].startswith("call_")
     assert call["function"] == {"name": "f", "arguments": "{}"}
+
+
+# --- contents in other shapes ----------------------------------------------------------------------------------------
+
+SAID = {"text": "Hello"}
+THERE = {"text": " there"}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        [{"role": "model", "parts": [SAID, THERE]}],
+        [{"role": "model", "parts": [SAID]}, {"role": "model", "parts": [THERE]}],
+        [{"role": "model", "parts": SAID}, None, {"role": "model"}, {"parts": [THERE]}],
+        [SAID, THERE],
+        ["Hello", " there"],
+        [{"text": "Hello there"}],
+        {"text": "Hello there"},
+        {"role": "model", "text": "Hello there"},
+        "Hello there",
+    ],
+    ids=str,
+)
+def test_content_is_read_as_a_list_or_as_its_part(content: Any) -> None:
+    answer = {"candidates": [{"content": content, "finishReason": "STOP"}]}
+    assert joined(read(ChatReader(), event(**answer)), "content") == "Hello there"
+    (choice,) = ChatReader().whole(orjson.dumps(answer))["choices"]
+    assert choice["message"]["content"] == "Hello there"
+    parts = GenerateReader().whole(orjson.dumps(answer))["candidates"][0]["content"]["parts"]
+    assert "".join(part["text"] for part in parts) == "Hello there"
+
+
+@pytest.mark.parametrize("content", [[], [None], {}, None, "", [{"role": "model"}]], ids=str)
+def test_content_that_says_nothing_is_empty(content: Any) -> None:
+    answer = {"candidates": [{"content": content, "finishReason": "STOP"}]}
+    (candidate_,) = GenerateReader().whole(orjson.dumps(answer))["candidates"]
+    assert candidate_["content"] == {"role": "model", "parts": []}
+
+
+@pytest.mark.parametrize("content", [5, [5], [[SAID]], {"parts": 5}], ids=str)
+def test_content_that_is_none_is_no_answer(content: Any) -> None:
+    answer = {"candidates": [{"content": content, "finishReason": "STOP"}]}
+    with pytest.raises(MalformedAnswer):
+        GenerateReader().whole(orjson.dumps(answer))
+
+
+@pytest.mark.parametrize("between", [b"data: ", b"\\r\\n\\r\\ndata: ", b" "])
+def test_chunks_on_one_line_are_several(between: bytes) -> None:
+    chunks = [orjson.dumps({"candidates": [candidate(part)]}) for part in (SAID, THERE)]
+    last = orjson.dumps({"candidates": [candidate(finishReason="MAX_TOKENS")]})
+    for end in ((), (b"[DONE]",)):
+        events = read(ChatReader(), b"data: " + between.join([*chunks, last, *end]) + b"\r\n\r\n")
+        told = [each for each in events if type(each) is dict]
+        assert joined(told, "content") == "Hello there"
+        assert told[-1]["choices"][0]["finish_reason"] == "length"
