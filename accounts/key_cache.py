@@ -42,6 +42,8 @@ _PATIENCE: Final = 1.0
 """Seconds that a request waits to hear what has changed, before it reads its own key."""
 _MOST_CALLERS: Final = 50_000
 _MOST_UNKNOWN: Final = 20_000
+_FORGET_SECONDS: Final = 1.0
+"""Between two looks at unknown keys whose time is over."""
 
 
 def _no_legs(_rows: Sequence[KeyRow]) -> Mapping[int, Legs]:
@@ -70,6 +72,7 @@ class KeyCache:
         self._unknown = UnknownKeys(_MOST_UNKNOWN, UNKNOWN_SECONDS)
         self._known_lane = Batches(database.KNOWN_KEYS, self._read)
         self._unknown_lane = Batches(database.UNKNOWN_KEYS, self._read)
+        self._forgetting: asyncio.TimerHandle | None = None
         self._listening: asyncio.Task[None] | None = None
         self._listened_at = float("-inf")
         self._is_deaf = False
@@ -160,10 +163,20 @@ class KeyCache:
         asked_at, caller = await asyncio.shield(self._unknown_lane.ask(secret))
         if caller is None:
             self._unknown.add(digest, asked_at)
+            if self._forgetting is None:
+                self._forget_soon()
             return None
         self._callers.keep(digest, asked_at, caller, self._used)
         self._used.add(caller.key_id)
         return caller
+
+    def _forget_soon(self) -> None:
+        self._forgetting = asyncio.get_running_loop().call_later(_FORGET_SECONDS, self._forget)
+
+    def _forget(self) -> None:
+        self._forgetting = None
+        if self._unknown.forget(time.monotonic()):
+            self._forget_soon()
 
     def _renew(self, digest: bytes, secret: str) -> asyncio.Future[Found[Caller]]:
         """The reading of a key that is known; what it finds is kept, for all who ask meanwhile."""

@@ -6,6 +6,8 @@ import itertools
 
 _AT_ONCE = 2
 """How many go, at most, when one comes: a flood is forgotten as fast as it came, and never in one go."""
+_MOST_AT_ONCE = 1_000
+"""How many go, at most, where none comes any more: 0.1 ms."""
 
 
 class UnknownKeys:
@@ -31,3 +33,12 @@ class UnknownKeys:
         for oldest in list(itertools.islice(asked, _AT_ONCE)):
             if len(asked) > self._most or asked_at - asked[oldest] >= self._seconds:
                 del asked[oldest]
+
+    def forget(self, now: float) -> bool:
+        """Lets go of some of those whose time is over; whether any are left. What lies about keeps memory in use."""
+        asked = self._asked_at
+        for oldest in list(itertools.islice(asked, _MOST_AT_ONCE)):
+            if now - asked[oldest] < self._seconds:
+                break
+            del asked[oldest]
+        return bool(asked)

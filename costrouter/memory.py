@@ -45,9 +45,11 @@ class Surplus:
 
         `under_way`: requests; as long as there are few, the collector has little to look through, and does it first.
         """
-        if under_way < _FEW and gc.get_count()[0] > _MANY:
-            gc.collect()
-        if self._trim is not None and resident_bytes() > self._least + _WORTH_IT:
+        is_large = self._trim is not None and resident_bytes() > self._least + _WORTH_IT
+        has_grown = is_large and self._least > 0
+        if under_way < _FEW and (has_grown or gc.get_count()[0] > _MANY):
+            gc.collect()  # which also lets go of the interpreter's lists of free objects
+        if self._trim is not None and is_large:
             self._trim(0)
             rest = resident_bytes()
             self._least = min(self._least or rest, rest)

@@ -25,7 +25,7 @@ from accounts.authentication import whose
 from accounts.callers import Caller, InvalidApiKey, KeyRefused
 from accounts.errors import GatewayError
 from accounts.limits import RateLimited
-from accounts.networks import client_address, throttled_as
+from accounts.networks import client_address
 from routing.api import cors
 from routing.api.errors import InternalError, MethodNotSupported, PermissionRefused, UnknownUrl
 from routing.api.headers import Headers, RequestHeaders
@@ -101,6 +101,8 @@ class ApiResponse(msgspec.Struct):
     stream: StreamReply | None = None
     media: bytes = b""
     """The body's media type where it is no JSON."""
+    is_paced: bool = False
+    """Somebody without a key can ask for it as often as he likes: it waits for its turn (accounts/pacing.py)."""
 
 
 _NOT_DISPATCHED: Final = (
@@ -213,13 +215,14 @@ async def refuse(error: Exception, request: ApiRequest, envelope: Envelope | Non
     `envelope` is the view's, where there is one; else OpenAI's.
     """
     refusal = error if isinstance(error, GatewayError) else _of_framework(error)
+    is_paced = False
     if not refusal.is_recorded and (refusal.status < 500 or refusal.status == _AWAY):
         caller = await _count(refusal, request)
-        if caller is None and refusal.status in _OF_NOBODY:
-            await request.gateway.key_cache.pace.wait(throttled_as(request.address))
+        is_paced = caller is None and refusal.status in _OF_NOBODY
     status = getattr(refusal, "upstream_status", refusal.status)
     headers = [(name.encode(), value.encode()) for name, value in refusal.headers.items()]
-    return ApiResponse(status, headers, orjson.dumps(envelope(refusal, request.id) if envelope else refusal.envelope))
+    body = orjson.dumps(envelope(refusal, request.id) if envelope else refusal.envelope)
+    return ApiResponse(status, headers, body, is_paced=is_paced)
 
 
 async def _count(refusal: GatewayError, request: ApiRequest) -> Caller | None:

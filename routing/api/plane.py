@@ -16,6 +16,7 @@ from django.urls import Resolver404, ResolverMatch, get_resolver
 from django.utils.translation import get_language_from_path
 
 from accounts.errors import GatewayError
+from accounts.networks import throttled_as
 from billing.reservations import new_id
 from routing.api import cors
 from routing.api.base import ApiRequest, ApiResponse, refuse
@@ -77,6 +78,8 @@ class ApiPlane:
         try:
             try:
                 response = await (self._answer(request) if refusal is None else self._refuse(refusal, request))
+                if response.is_paced:  # here, where nothing of a refusal is left but its answer: thousands may wait
+                    await self._gateway.key_cache.pace.wait(throttled_as(request.address))
             except asyncio.CancelledError:
                 if not doors.is_cut(task):
                     raise

@@ -343,6 +343,17 @@ def test_key_that_is_made_after_it_was_asked_for_becomes_known(issued: IssuedKey
     run(story)
 
 
+def test_keys_that_nobody_has_are_forgotten_where_none_comes_any_more(db: None) -> None:
+    async def story() -> None:
+        cache = KeyCache()
+        assert [await cache.find(keys.generate()) for _flood in range(3)] == [None] * 3
+        assert len(cache._unknown) == 3
+        await asyncio.sleep(UNKNOWN_SECONDS + 1.5)
+        assert (len(cache._unknown), cache._forgetting) == (0, None)
+
+    run(story)
+
+
 def test_keys_that_are_asked_for_together_are_read_together(issued: IssuedKey) -> None:
     """Of a thousand keys, a handful of queries; SQL that is counted on the connections of the lanes."""
 

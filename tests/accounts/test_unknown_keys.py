@@ -33,3 +33,12 @@ def test_flood_is_let_go_of_when_its_time_is_over() -> None:
         lengths.append(len(unknown))
     assert (lengths[0], lengths[499], lengths[999], lengths[1_099]) == (999, 500, 1_000, 1_100)
     assert all(unknown.has(digest(number), 13.0) for number in range(1_000, 2_100))
+
+
+def test_flood_is_let_go_of_where_none_comes_any_more() -> None:
+    unknown = UnknownKeys(most=10_000, seconds=2.0)
+    for number in range(1_500):
+        unknown.add(digest(number), 10.0)
+    unknown.add(digest(1_500), 11.0)
+    said = [(unknown.forget(now), len(unknown)) for now in (11.9, 12.0, 12.0, 12.9, 13.0)]
+    assert said == [(True, 1_501), (True, 501), (True, 1), (True, 1), (False, 0)]

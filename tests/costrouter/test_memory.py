@@ -63,3 +63,30 @@ print(few() is None, many() is None)
 def test_circles_are_looked_for_while_few_requests_are_under_way_and_only_if_there_may_be_many() -> None:
     done = subprocess.run([sys.executable, "-c", CIRCLES], cwd=ROOT, check=True, capture_output=True, text=True)
     assert done.stdout.split() == ["False", "False", "True", "True"]
+
+
+GROWN = """
+import gc, sys
+from costrouter.memory import Surplus, collect_seldom
+
+collect_seldom()
+surplus = Surplus()
+surplus.give_back(0)
+
+def free_tuples():
+    return sum(map(len, [[(n,) for n in range(3_000)]]))
+
+free_tuples()
+before = sys.getallocatedblocks()
+surplus.give_back(0)
+held = [bytes(1_000) for _ in range(20_000)]
+grown = sys.getallocatedblocks() - before
+surplus.give_back(0)
+print(grown - (sys.getallocatedblocks() - before) > 1_500)
+"""
+
+
+def test_process_that_has_grown_lets_go_of_the_interpreters_free_objects() -> None:
+    """2,000 tuples of one member, and as many of two: they lie about in what the storm took."""
+    done = subprocess.run([sys.executable, "-c", GROWN], cwd=ROOT, check=True, capture_output=True, text=True)
+    assert done.stdout.split() == ["True"]

@@ -70,12 +70,12 @@ def view(**contracts: Any) -> Any:
     return restricted.as_view()
 
 
-def ask(dispatch: Any, *, name: str = "alice", method: str = "GET") -> ApiResponse:
+def ask(dispatch: Any, *, name: str = "alice", method: str = "GET", pace: Pace | None = None) -> ApiResponse:
     request = SimpleNamespace(
         id="1", method=method, headers=RequestHeaders([(b"x-name", name.encode())]), user=None, auth=None, caller=ALICE,
         META={"REMOTE_ADDR": "127.0.0.1"},
         path="/v1/things", values=None, started_at=0.0, address="127.0.0.1",
-        gateway=SimpleNamespace(refusals=Refusals(), key_cache=SimpleNamespace(pace=Pace())),
+        gateway=SimpleNamespace(refusals=Refusals(), key_cache=SimpleNamespace(pace=pace or Pace())),
     )  # fmt: skip
     response: ApiResponse = asyncio.run(dispatch(request))
     return response
@@ -96,6 +96,17 @@ def test_nobody_is_let_in_by_default() -> None:
 
 def test_view_for_everybody_asks_for_no_name() -> None:
     assert ask(view(permission_classes=[AllowAny]), name="").status == 200
+
+
+def test_refusal_of_nobody_is_to_wait_for_its_turn_and_no_other() -> None:
+    """The plane waits, once nothing of the request's handling is left: the dispatch itself answers at once."""
+    pace = Pace()
+    refusals = [ask(view(), name="", pace=pace) for _flood in range(200)]
+    assert {response.is_paced for response in refusals} == {True}
+    assert pace.waiting == 0
+    assert not pace._due
+    assert not ask(view(permission_classes=[Never])).is_paced
+    assert not ask(view()).is_paced
 
 
 @pytest.mark.parametrize("permission", [Never, NeverAsync])
