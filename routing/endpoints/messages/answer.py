@@ -65,6 +65,8 @@ def check_message(answer: dict[str, Any]) -> None:
         type(block) is dict and type(block.get("type")) is str for block in content
     ):
         raise MalformedAnswer("the answer has no content")
+    if any(block["type"] == "tool_use" and type(block.get("input")) is not dict for block in content):
+        raise MalformedAnswer("a tool call's arguments are no object")
     if type(answer.get("stop_reason")) is not str:
         raise MalformedAnswer("the answer does not say why it stopped")
 

@@ -126,6 +126,8 @@ def _complete_call(call: dict[str, Any]) -> None:
             call["args"] = orjson.loads(arguments) if arguments.strip() else {}
         except orjson.JSONDecodeError as error:
             raise MalformedAnswer("a function call's arguments that are no object") from error
+    if type(call.get("args", {})) is not dict:
+        raise MalformedAnswer("a function call's arguments that are no object")
 
 
 def _rename(members: dict[str, Any], names: Mapping[str, str]) -> None:

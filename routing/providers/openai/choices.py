@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from functools import cached_property
 from typing import Any, Final
 
 from routing.providers.base import MalformedAnswer
+from routing.providers.openai.call import CUT
 from routing.providers.openai.ends import Ends
 from routing.providers.openai.finish import GOOD_ENDS, NATIVE, finish_reason, reason_elsewhere, refuse_native
 from routing.providers.openai.messages import CALLS, complete_said, message_of
 from routing.providers.openai.shapes import only_delta, refuse_failed
 from routing.providers.openai.tools import ToolCalls, place_of
+from routing.wire.wholeness import JsonScan
 
 _BESIDE_DELTA: Final = frozenset(
     ("error", "finishReason", "finish_details", "stop_reason", "stopReason", "done_reason", "tool_calls", "usage",
@@ -52,6 +54,16 @@ class Choices:
         """How many entries a list of a choice's has got, by choice and member."""
         return Counter()
 
+    @cached_property
+    def _functions(self) -> defaultdict[int, JsonScan]:
+        """By choice, the arguments of its call in the older form."""
+        return defaultdict(JsonScan)
+
+    def _refuse_cut(self, index: int) -> None:
+        """Raises MalformedAnswer for arguments of a call in the older form that have begun and not ended."""
+        if index in self._functions and self._functions[index].is_open:
+            raise MalformedAnswer(CUT)
+
     def complete(self, choice: Any) -> Any:
         """Brings a choice into the canonical shape; the usage that stood in it, or None. Raises MalformedAnswer."""
         if type(choice) is not dict:
@@ -82,6 +94,8 @@ class Choices:
     def held(self) -> list[tuple[int, list[dict[str, Any]]]]:
         """By choice, the calls that were held back until there was a name; raises MalformedAnswer for nameless ones."""
         found = []
+        for index in self._functions.keys() - self._ends.finished:
+            self._refuse_cut(index)
         for index, calls in self._calls.items():
             if index not in self._ends.finished and index not in self._waiting:
                 calls.refuse_nameless()
@@ -137,6 +151,8 @@ class Choices:
         if self._ends.is_early(reason, speaks=False):
             choice["finish_reason"], self._ends.early = None, index
             return
+        if reason in GOOD_ENDS:
+            self._refuse_cut(index)
         calls = self._calls.get(index)
         if calls is not None and not self._end_calls(calls, delta, reason):
             choice["finish_reason"], self._waiting[index] = None, reason
@@ -181,11 +197,7 @@ class Choices:
         if not _OF_CHOICES.isdisjoint(delta):
             _take_of_choice(choice, delta)
         complete_said(delta)
-        calls = delta.get("tool_calls")
-        if calls is None and not CALLS.isdisjoint(delta):
-            calls = next(delta.pop(name) for name in CALLS if name in delta)
-        if calls is not None:
-            delta["tool_calls"] = self._calls_of(index).complete(calls)
+        self._complete_calls(delta, index)
         if not delta.get("role", True):
             del delta["role"]
         if type(delta.get("annotations", [])) is not list:
@@ -197,6 +209,16 @@ class Choices:
                 self._ends.has_thought = True
             elif value and name != "role":
                 self._ends.has_said = True
+
+    def _complete_calls(self, delta: dict[str, Any], index: int) -> None:
+        """A delta's calls, in either form; raises MalformedAnswer."""
+        if "function_call" in delta:
+            self._functions[index].add(delta["function_call"].get("arguments", ""))
+        calls = delta.get("tool_calls")
+        if calls is None and not CALLS.isdisjoint(delta):
+            calls = next(delta.pop(name) for name in CALLS if name in delta)
+        if calls is not None:
+            delta["tool_calls"] = self._calls_of(index).complete(calls)
 
     def _number(self, entries: list[Any], index: int, name: str) -> None:
         """Gives each entry of a list its place: clients add deltas up by that (the openai package raises without)."""

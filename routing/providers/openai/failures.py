@@ -23,7 +23,17 @@ _SAYS: Final = frozenset(("message", "msg", "Message", "text", "status_msg", "re
 """What stands beside a code that means a failure; a code alone may be anything."""
 _FAILED: Final = frozenset(("failed", "failure", "error", "errored", "aborted", "cancelled", "canceled", "timeout"))
 """States that say so alone."""
-_SAID: Final = ("content", "text", "tool_calls", "function_call", "reasoning_content", "reasoning", "refusal", "audio")
+_SAID: Final = (
+    "content",
+    "text",
+    "tool_calls",
+    "function_call",
+    "reasoning_content",
+    "reasoning",
+    "refusal",
+    "audio",
+    "images",
+)
 _INSIDE: Final = ("base_resp", "header", "Response", "data", "result", "response", "output")
 """Objects in which a failure stands: MiniMax's, Spark's, Tencent's, and envelopes."""
 
@@ -55,11 +65,12 @@ def _is_bad(code: Any) -> bool:
 
 def refuse_silence(answer: Mapping[str, Any], choices: Sequence[Any]) -> None:
     """Raises MalformedAnswer if no choice says a word, and what stands beside them is a failure (MiniMax, Tencent)."""
-    if not any(map(_speaks, choices)) and says_failure(answer):
+    if not any(map(speaks, choices)) and says_failure(answer):
         raise_failure(answer)
 
 
-def _speaks(choice: Any) -> bool:
+def speaks(choice: Any) -> bool:
+    """Whether a choice says anything but why it ended."""
     said = (choice.get("delta") or choice.get("message") or choice) if type(choice) is dict else choice
     return any(said.get(name) for name in _SAID) if type(said) is dict else bool(said)
 

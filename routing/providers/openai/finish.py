@@ -6,6 +6,7 @@ import re
 from typing import Any, Final
 
 from routing.providers.base import MalformedAnswer
+from routing.providers.openai.refusals import text_of
 
 GOOD_ENDS: Final = frozenset(("stop", "tool_calls", "function_call"))
 OURS: Final = GOOD_ENDS | {"length", "content_filter"}
@@ -39,6 +40,7 @@ _OF_OBJECTS: Final = ("type", "reason", "value", "name")
 NATIVE: Final = "native_finish_reason"
 """Of a choice of OpenRouter's: its upstream's word (openrouter.ai/docs/api-reference/overview)."""
 _LONGEST: Final = 100
+_MOST_WORDS: Final = 300
 _HUMP: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _FAILURES: Final = (
     "error", "fail", "abort", "cancel", "timeout", "timed_out", "interrupt", "insufficient_system_resource",
@@ -48,7 +50,7 @@ _FAILURES: Final = (
     "panic", "fatal", "incomplete_", "exhausted", "retry", "retries", "too_many", "missing_", "capacity", "resource",
     "closed", "hang_up", "hang up", "reset", "_by_server", "server_", "unhealthy", "throttl", "segfault", "corrupt",
     "stuck", "halted", "balance", "credit", "unauthorized", "suspended", "bad_re", "cache_full",
-    "none_available", "http_",
+    "none_available", "http_", "goaway", "eof", "unfinished", "not_finished", "restart", "sigterm", "sigkill",
 )  # fmt: skip
 """Parts of words that say the answer is not whole."""
 _PARTS: Final = {
@@ -70,9 +72,11 @@ def finish_reason(reason: Any) -> str | None:
 
     Raises MalformedAnswer for a word that says the answer failed.
     """
+    words = ""
     if type(reason) is list and len(reason) == 1:
         reason = reason[0]
     if type(reason) is dict:  # SGLang's own, and names as languages write them
+        words = f": {text_of(reason.get('message'))[:_MOST_WORDS]}" if reason.get("message") else ""
         reason = next(filter(None, map(reason.get, _OF_OBJECTS)), None)
     if type(reason) is not str or not reason:
         return None
@@ -84,7 +88,7 @@ def finish_reason(reason: Any) -> str | None:
         if word in _EQUALS:
             return _EQUALS[word]
     if any(part in word for part in _FAILURES) or _STATUS.fullmatch(word):
-        raise MalformedAnswer(f"the upstream ended the answer with {reason[:60]!r}")
+        raise MalformedAnswer(f"the upstream ended the answer with {reason[:60]!r}{words}")
     return next((ours for ours, parts in _PARTS.items() if any(part in word for part in parts)), None)
 
 

@@ -52,6 +52,8 @@ def complete_whole(choice: dict[str, Any]) -> None:
         else:
             del message["tool_calls"]
     complete_said(message)
+    if "function_call" in message and choice.get("finish_reason") in GOOD_ENDS:
+        refuse_cut([{"function": message["function_call"]}])
 
 
 def message_of(choice: dict[str, Any]) -> dict[str, Any]:

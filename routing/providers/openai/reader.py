@@ -29,6 +29,7 @@ from routing.providers.openai.failures import (
     raise_failure,
     refuse_silence,
     says_failure,
+    speaks,
 )
 from routing.providers.openai.finish import NATIVE, OURS, reason_elsewhere, refuse_native
 from routing.providers.openai.messages import complete_whole, is_plain
@@ -420,6 +421,8 @@ class OpenAIReader:
             choice["finish_reason"] = self._choices.reason(reason)
         if not is_plain(choice):
             complete_whole(choice)
+        if not reason and not speaks(choice):
+            raise MalformedAnswer("a choice that says nothing, not even why it ended")
 
     def _take_usage_within(self, choice: dict[str, Any]) -> None:
         """Usage in a choice of a whole answer, or in its message; what stands beside the choices says more."""

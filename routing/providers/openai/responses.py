@@ -8,6 +8,7 @@ have the API (llama.cpp, vLLM) follow it, with `[DONE]` behind.
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final, NoReturn
@@ -18,17 +19,21 @@ from billing.kinds import Usage
 from routing.providers.base import END, End, Event, MalformedAnswer, UpstreamCall
 from routing.providers.openai import loose
 from routing.providers.openai.asides import Asides, refuse_line
+from routing.providers.openai.call import CUT
 from routing.providers.openai.costs import told_cost
 from routing.providers.openai.failures import is_error, raise_failure, refuse_words, says_failure
 from routing.providers.openai.finish import finish_reason
 from routing.providers.openai.refusals import text_of
+from routing.providers.openai.shapes import Several, objects_in, without_name
 from routing.providers.openai.thoughts import is_ours
 from routing.providers.openai.tools import refuse_cut
 from routing.providers.openai.usage import object_of, usage_of
 from routing.providers.openai.vendors import name_of
 from routing.providers.openai.wrapped import unwrapped
 from routing.wire.events import Comment, EventParser, EventTooLarge, Failure
+from routing.wire.wholeness import JsonScan
 
+_ARGUMENTS: Final = "response.function_call_arguments.delta"
 _DONE: Final = b"[DONE]"
 _OURS: Final = "response."
 _KINDS: Final = re.compile(rb"response\.[a-z_.]+")
@@ -88,9 +93,11 @@ class ResponsesReader:
         self.is_partial = False
         self.reported: Mapping[str, Any] = MappingProxyType({})
         self._parser = EventParser(_KINDS)
-        self._is_whole = False
+        self._has_end = False
         self._has_begun = False
         self._asides = Asides()
+        self._inputs: defaultdict[tuple[str, str], JsonScan] = defaultdict(JsonScan)
+        """Of calls, by place and id, what has come of their arguments."""
 
     @property
     def told_cost(self) -> int | None:
@@ -112,7 +119,7 @@ class ResponsesReader:
                     break
                 else:
                     self._read(event, events)
-                    if self._is_whole:
+                    if self._has_end:
                         events.append(END)
                         break
             if data is None and not self._has_begun:
@@ -128,10 +135,16 @@ class ResponsesReader:
 
     def _read(self, data: bytes, events: list[Event]) -> None:
         """Raises MalformedAnswer for an event that cannot be read or says a failure."""
-        value = _parse(data)
+        try:
+            value = _parse(data)
+        except Several as several:
+            self._read_several(several, events)
+            return
         if value is None or value == []:
             return
-        event = unwrapped(_object_in(value), "type")
+        self._take(unwrapped(_object_in(value), "type"), data, events)
+
+    def _take(self, event: dict[str, Any], data: bytes, events: list[Event]) -> None:
         kind = text_of(event.get("type"))
         response = event.get("response")
         for place in (event, response):
@@ -146,15 +159,37 @@ class ResponsesReader:
                 events.append(_PING)
             return
         self._has_begun = True
+        self._show(event, kind, events)
+
+    def _show(self, event: dict[str, Any], kind: str, events: list[Event]) -> None:
+        """An event of the format's own; raises MalformedAnswer for a last one that is not whole."""
         if kind == "response.done":  # of the Realtime API, and gateways that took it from there
             kind = event["type"] = "response.completed"
         if kind in _BEGINS and event.get(_BEGINS[kind]) is None:
             return
-        self.is_partial = self.usage is not None and type(event.get("delta")) is str
-        self._is_whole = kind in _LAST
-        if self._is_whole:
+        is_piece = type(event.get("delta")) is str
+        self.is_partial = self.usage is not None and is_piece
+        self._has_end = kind in _LAST
+        if kind == _ARGUMENTS and is_piece:
+            self._inputs[str(event.get("output_index")), text_of(event.get("item_id"))].add(event["delta"])
+        if self._has_end:
             _complete_last(event, kind)
+            self._refuse_open(event["response"])
         events.append(event)
+
+    def _refuse_open(self, response: Any) -> None:
+        """Raises MalformedAnswer if what has come is all there is, and a call's arguments have begun and not ended."""
+        is_told = type(response) is not dict or response["output"] or response["status"] != "completed"
+        if not is_told and any(scan.is_open for scan in self._inputs.values()):
+            raise MalformedAnswer(CUT)
+
+    def _read_several(self, several: Several, events: list[Event]) -> None:
+        """The objects of one line, up to the last event, or OpenAI's end."""
+        for value in several.values:
+            self._has_end = self._has_end or value is None
+            if self._has_end:
+                return
+            self._read(orjson.dumps(value), events)
 
     def _fail(self, event: Any) -> NoReturn:
         """Raises MalformedAnswer with the upstream's words, wherever they stand."""
@@ -182,6 +217,8 @@ class ResponsesReader:
         if _OUTPUTS.isdisjoint(answer):
             refuse_words(answer)
         answer["output"] = _items_of(answer)
+        if answer["output"] is None:
+            raise MalformedAnswer("the answer has no output")
         answer["status"] = _state_of(answer, "response.completed")
         if answer["status"] in _NOT_YET:
             raise MalformedAnswer(f"the answer is {answer['status']}")
@@ -218,6 +255,8 @@ def _complete_last(event: dict[str, Any], kind: str) -> None:
         event["response"] = {}
     response = event["response"]
     if type(response) is dict:
+        if is_error(response.get("error")):
+            raise_failure(response)
         response["status"] = _state_of(response, kind)
         response["output"] = _items_of(response)
         _refuse_cut(response)
@@ -254,6 +293,8 @@ def _parse(data: bytes) -> Any:
         if loose.says_nothing(data):
             return None
         value = loose.without_halves(loose.loosely(data, {"NaN": 0.0, "Infinity": 0.0, "-Infinity": 0.0}.__getitem__))
+        if value is None and (objects := objects_in(without_name(data))):
+            raise Several(objects) from None
         if value is None:
             raise MalformedAnswer(f"the answer is not JSON: {data[:120].decode('utf-8', 'replace')}") from error
     if type(value) is str:  # encoded twice

@@ -12,6 +12,7 @@ import orjson
 import pytest
 
 from billing.kinds import Usage
+from routing.endpoints.messages.answer import check_message
 from routing.providers.anthropic.chat import ChatReader
 from routing.providers.anthropic.reader import AnthropicReader
 from routing.providers.base import END, End, MalformedAnswer
@@ -199,3 +200,17 @@ def test_call_without_a_name_is_none() -> None:
     answer = orjson.dumps({"type": "message", "content": [{"type": "tool_use", "function": {"arguments": "{}"}}]})
     with pytest.raises(MalformedAnswer, match="without a name"):
         AnthropicReader().whole(answer)
+
+
+@pytest.mark.parametrize("input_", ['{"a":', "words", [], 5], ids=str)
+def test_call_of_a_whole_message_whose_input_is_no_object_is_none(input_: Any) -> None:
+    answer = orjson.dumps({"type": "message", "content": [{**CALL, "input": input_ or [1]}], "stop_reason": "tool_use"})
+    with pytest.raises(MalformedAnswer, match="no object"):
+        check_message(AnthropicReader().whole(answer))
+
+
+@pytest.mark.parametrize("size", [0, 7])
+def test_answer_that_has_said_why_it_ended_is_whole_without_the_last_event(size: int) -> None:
+    assert told(HELLO, ends("max_tokens"), size=size) == ("Hello", [], "length", ["max_tokens"])
+    events, _reader = read(HELLO, reader=AnthropicReader(), size=size)
+    assert END not in events

@@ -329,6 +329,15 @@ def test_content_that_is_none_is_no_answer(content: Any) -> None:
         GenerateReader().whole(orjson.dumps(answer))
 
 
+@pytest.mark.parametrize("arguments", [[], [{}], 5, "5", "[]", '{"a":'], ids=str)
+@pytest.mark.parametrize("kind", [GenerateReader, ChatReader])
+def test_call_whose_arguments_are_no_object_is_none(arguments: Any, kind: type[GenerateReader]) -> None:
+    answer = {"candidates": [candidate({"functionCall": {"name": "f", "args": arguments}}, finishReason="STOP")]}
+    assert read(kind(), event(**answer))[-1].error
+    with pytest.raises(MalformedAnswer, match="no object"):
+        kind().whole(orjson.dumps(answer))
+
+
 @pytest.mark.parametrize("between", [b"data: ", b"\\r\\n\\r\\ndata: ", b" "])
 def test_chunks_on_one_line_are_several(between: bytes) -> None:
     chunks = [orjson.dumps({"candidates": [candidate(part)]}) for part in (SAID, THERE)]

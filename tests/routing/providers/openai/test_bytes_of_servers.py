@@ -301,7 +301,7 @@ FAILED: Final = (
     "out_of_resources", "stream_closed", "socket hang up", "reset_by_peer", "ECONNRESET", "none_available",
     "stopped_by_server", "server_stopped", "unhealthy", "throttled", "segfault", "corrupted", "stuck", "halted",
     "insufficient_balance", "out_of_credits", "unauthorized", "suspended", "bad_response", "max_retries", "http_502",
-    "502", "500",
+    "502", "500", "GOAWAY", "eof", "unfinished", "not_finished", "worker_restart", "SIGTERM",
 )  # fmt: skip
 REASONS: Final[dict[str, tuple[bytes, Said]]] = {
     **{f"{said!r}": (ending(said), CUT) for said in LENGTHS},
@@ -452,6 +452,17 @@ TOOLS: Final[dict[str, tuple[bytes, Said]]] = {
         CALL,
     ),
     "places from 1": (events(calling(called(*F, index=1, id="a"), called(*G, index=2, id="b")), CALLED), CALLS),
+    **{
+        f"in the older form, {name}": (
+            events(chunk({"function_call": {"name": "f"}}), chunk({"function_call": {"arguments": '{"a":'}}),
+                   chunk({"function_call": {"arguments": rest}}), *behind),
+            Said("", finish),
+        )
+        for name, rest, behind, finish in (
+            ("whole", "1}", (chunk({}, "function_call"),), "function_call"), ("not ended", "1}", (), "function_call"),
+            ("cut by the cap", "1", (chunk({}, "length"),), "length"),
+        )
+    },
     "half a call that the cap has cut": (
         events(calling(BEGUN), chunk({}, "length")), Said("", "length", (("f", '{"a":'),))
     ),
@@ -501,6 +512,15 @@ BROKEN: Final[dict[str, bytes]] = {
     "Cohere's time": coheres(*TEXTS, reason="TIMEOUT"),
     "text-generation-inference's without its end": events(token("Hello"), token(" there"), end=b""),
     "half of the second call": events(calling(WHOLE, called("g", '{"b"', index=1, id="b")), CALLED),
+    **{
+        f"half a call in the older form, {name}": events(chunk({"function_call": BEGUN["function"]}), *behind)
+        for name, behind in {
+            "its reason": (chunk({}, "function_call"),),
+            "stop": (STOP,),
+            "no reason": (),
+            "a piece": (chunk({"function_call": {"arguments": '"x"'}}), chunk({}, "function_call")),
+        }.items()
+    },
     "arguments begun twice": events(
         calling(NAMED), calling(more('{"c": "x{"c": "x", "d": "y"}', index=None, id=None)), CALLED
     ),
@@ -511,6 +531,7 @@ BROKEN: Final[dict[str, bytes]] = {
     "an end before all": events({"done": True}, end=b""),
 }
 FAILURES: Final[dict[str, Any]] = {
+    "SGLang's reason": chunk({}, {"type": "abort", "message": WORDS, "status_code": 500}),
     "a state": {"status": "failed", "detail": WORDS},
     "beside a choice that says nothing": {**chunk({}), "status": "failed", "message": WORDS},
     "err": {"err": WORDS},
@@ -635,8 +656,15 @@ def test_good_whole_answer_is_not_lost(value: Any, said: Said) -> None:
         {"choices": [{"message": SAYING, "native_finish_reason": "error"}]},
         {"choices": [{"message": {"content": ""}, "finish_reason": "stop"}], "status": "failed"},
         {"finish_reason": "ERROR", "message": SAYING},
+        {"choices": [{"message": {"content": None}, "finish_reason": None}], "usage": COUNTS},
+        {"choices": [{"message": {"role": "assistant", "content": ""}}]},
+        {
+            "choices": [
+                {"message": {"function_call": {"name": "f", "arguments": HALF}}, "finish_reason": "function_call"}
+            ]
+        },
     ],
-    ids=["a word beside stop", "a word alone", "a state", "Cohere's"],
+    ids=["a word beside stop", "a word alone", "a state", "Cohere's", "null", "nothing", "half a call"],
 )
 def test_whole_answer_that_failed_is_none(value: Any) -> None:
     assert isinstance(whole(json.dumps(value).encode()), Broken)

@@ -432,7 +432,8 @@ def test_delta_that_is_nothing_is_empty(nothing: Any) -> None:
 )  # fmt: skip
 def test_content_that_is_no_text_becomes_text_or_nothing(content: Any, text: str | None) -> None:
     events, _reader = read(event(chunk({"content": content})), GOOD[2], DONE)
-    whole = OpenAIReader().whole(orjson.dumps({"choices": [{"message": {"content": content}}]}))
+    answer = {"choices": [{"message": {"content": content}, "finish_reason": "stop"}]}
+    whole = OpenAIReader().whole(orjson.dumps(answer))
     assert deltas(events)[0]["content"] == text
     assert whole["choices"][0]["message"]["content"] == text
 

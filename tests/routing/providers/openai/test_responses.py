@@ -180,3 +180,65 @@ def test_reader_is_the_endpoints() -> None:
 def test_json_that_is_none_by_the_letter_is_read_as_what_it_means() -> None:
     (event_,) = ResponsesReader().feed(b'data: {"type":"response.output_text.delta","delta":"a","x":NaN}\n\n')
     assert event_ == {"type": "response.output_text.delta", "delta": "a", "x": 0.0}
+
+
+# --- as other servers write them -------------------------------------------------------------------------------------
+
+BEGUN = event("response.output_item.added", output_index=0, item={**SAID, "arguments": ""})
+ENDED = event("response.completed", response={"usage": USED})
+
+
+def arguments(*pieces: str, **members: Any) -> bytes:
+    kind = "response.function_call_arguments.delta"
+    return b"".join(event(kind, **{"output_index": 0, "item_id": "fc", "delta": each, **members}) for each in pieces)
+
+
+@pytest.mark.parametrize(
+    ("pieces", "is_whole"), [(('{"a":', "1}"), True), (('{"a":', "1"), False), (("{",), False), (("words",), True)]
+)
+@pytest.mark.parametrize("members", [{}, {"output_index": [0]}, {"item_id": None}], ids=str)
+def test_half_a_call_behind_which_nothing_is_told_is_no_end(
+    pieces: tuple[str, ...], is_whole: bool, members: dict[str, Any]
+) -> None:
+    events = ResponsesReader().feed(BEGUN + arguments(*pieces, **members) + ENDED)
+    assert (events[-1] == END) is is_whole
+
+
+def test_half_a_call_that_is_told_whole_at_the_end_or_cut_is_an_end() -> None:
+    for kind, output in (("completed", [SAID]), ("incomplete", [])):
+        last = event(f"response.{kind}", response={"status": kind, "output": output})
+        assert ResponsesReader().feed(BEGUN + arguments("{") + last)[-1] == END
+
+
+def test_two_calls_each_have_their_arguments() -> None:
+    events = ResponsesReader().feed(BEGUN + arguments("{") + arguments("{}", output_index=1, item_id="g") + ENDED)
+    assert type(events[-1]) is End
+    assert events[-1].error
+
+
+def test_error_in_a_response_that_is_completed_is_one() -> None:
+    last = event("response.completed", response={"status": "completed", "output": [], "error": {"message": "boom"}})
+    (end,) = ResponsesReader().feed(last)
+    assert type(end) is End
+    assert "boom" in str(end.error)
+
+
+@pytest.mark.parametrize("between", [b"data: ", rb"\n\ndata: ", b" "])
+@pytest.mark.parametrize("end", [(), (b"[DONE]",)], ids=["", "done"])
+def test_events_on_one_line_are_several(between: bytes, end: tuple[bytes, ...]) -> None:
+    objects = [each.partition(b"data: ")[2].strip() for each in (DELTA, DELTA, LAST)]
+    events = ResponsesReader().feed(b"data: " + between.join([*objects, *end]) + b"\n\n" + DELTA)
+    assert [each["type"] if type(each) is dict else each for each in events] == [
+        "response.output_text.delta", "response.output_text.delta", "response.completed", END,
+    ]  # fmt: skip
+
+
+def test_end_on_the_line_of_an_event_is_one() -> None:
+    events = ResponsesReader().feed(DELTA.rstrip() + b"data: [DONE]\n\n")
+    assert [type(each) for each in events] == [dict, End]
+
+
+@pytest.mark.parametrize("answer", [{"choices": [{"message": {"content": "a"}}]}, {"status": "completed"}], ids=str)
+def test_whole_answer_without_output_is_none(answer: dict[str, Any]) -> None:
+    with pytest.raises(MalformedAnswer, match="no output"):
+        ResponsesReader().whole(orjson.dumps(answer))
