@@ -347,3 +347,48 @@ def test_chunks_on_one_line_are_several(between: bytes) -> None:
         told = [each for each in events if type(each) is dict]
         assert joined(told, "content") == "Hello there"
         assert told[-1]["choices"][0]["finish_reason"] == "length"
+
+
+# --- at the bounds ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("index", "is_read"), [(0, True), (127, True), (128, False), (-1, False), (1.5, True)])
+def test_place_of_a_candidate_has_bounds(index: Any, is_read: bool) -> None:
+    told = event(candidates=[candidate(SAID, index=index), candidate(SAID, index=0)])
+    assert (type(GenerateReader(2).feed(told)[0]) is dict) is is_read
+
+
+def test_numbers_that_json_has_not_stand_for_what_never_and_what_always_happens() -> None:
+    said = b'{"content":{"parts":[{"text":"a"}]},"a":NaN,"b":-Infinity,"c":Infinity,"finishReason":"STOP"}'
+    (told,) = GenerateReader().whole(b'{"candidates":[%b]}' % said)["candidates"]
+    assert (told["a"], told["b"], told["c"]) == (-9999.0, -9999.0, 9999.0)
+
+
+@pytest.mark.parametrize("place", [1, 3])
+def test_one_candidate_is_the_first_whatever_place_it_has(place: int) -> None:
+    one = event(candidates=[candidate(SAID, index=place, finishReason="STOP")])
+    assert [each["candidates"][0]["index"] for each in read(GenerateReader(), one)] == [0]
+    assert [each["candidates"][0]["index"] for each in read(GenerateReader(4), one)] == [place]
+    both = event(candidates=[candidate(SAID, index=place), candidate(SAID, index=0)])
+    assert [each["index"] for each in read(GenerateReader(), both)[0]["candidates"]] == [place, 0]
+
+
+@pytest.mark.parametrize("candidates", [[5], ["a"], "a", 5], ids=str)
+def test_list_of_chunks_whose_candidates_are_none_is_no_answer(candidates: Any) -> None:
+    with pytest.raises(MalformedAnswer):
+        GenerateReader().whole(orjson.dumps([{"candidates": candidates}, {"candidates": [candidate(SAID)]}]))
+
+
+def test_words_in_place_of_candidates_are_kept_unless_the_prompt_was_blocked() -> None:
+    with pytest.raises(MalformedAnswer, match="worker limit"):
+        GenerateReader().whole(b'{"message":"worker limit"}')
+    blocked = {"promptFeedback": {"blockReason": "SAFETY"}, "message": "worker limit"}
+    assert GenerateReader().whole(orjson.dumps(blocked))["candidates"] == []
+
+
+def test_prompt_that_is_blocked_beside_a_candidate_is_no_end_of_it() -> None:
+    told = event(candidates=[candidate(SAID)], promptFeedback={"blockReason": "SAFETY"})
+    reader = GenerateReader()
+    reader.feed(told)
+    assert not reader.is_finished
+    assert GenerateReader().feed(event(promptFeedback={"blockReason": "SAFETY"})) != []

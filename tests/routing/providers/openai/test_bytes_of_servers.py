@@ -148,6 +148,7 @@ ENVELOPED: Final[dict[str, bytes]] = {
     "in data, with a code": events(*({"code": 0, "msg": "ok", "data": each} for each in (*ALL, USAGE))),
     "in data, as a text": events(*({"code": 0, "data": json.dumps(each)} for each in (*ALL, USAGE))),
     "choices as a text": events(*({**each, "choices": json.dumps(each["choices"])} for each in (*ALL, USAGE))),
+    "in three": events(*({"data": {"response": {"result": each}}} for each in (*ALL, USAGE))),
     "in two": events(*({"data": {"response": each}} for each in (*ALL, USAGE))),
 }
 NATIVES: Final[dict[str, tuple[bytes, Said]]] = {
@@ -528,6 +529,8 @@ BROKEN: Final[dict[str, bytes]] = {
     "Ollama's without its end": lines(ollama({"content": "Hello"}), ollama({"content": " there"})),
     "Ollama's error": lines(ollama({"content": "Hello"}), {"error": WORDS}),
     "length beside no choices, and nothing said": events({"choices": [], "finish_reason": "length"}),
+    "in four envelopes": events(*({"data": {"data": {"data": {"data": each}}}} for each in (*ALL, USAGE))),
+    "an envelope with an error": events(HELLO, {"error": {"message": WORDS}, "data": THERE}, STOP),
     "an end before all": events({"done": True}, end=b""),
 }
 FAILURES: Final[dict[str, Any]] = {
@@ -573,6 +576,15 @@ def test_words_of_an_upstream_that_fails_are_kept(value: Any, before: bytes, end
         read = stream(data)
         assert isinstance(read, Broken)
         assert WORDS in read.why
+
+
+@pytest.mark.parametrize(
+    ("word", "is_broken"), [("x" * 95 + "error", True), ("x" * 96 + "error", False)], ids=["100", "101"]
+)
+def test_word_of_an_end_is_looked_at_up_to_its_bound(word: str, is_broken: bool) -> None:
+    read = stream(ending(word))
+    assert isinstance(read, Broken) is is_broken
+    assert not isinstance(read, Broken) or read.why == f"the upstream ended the answer with {'x' * 60!r}"
 
 
 @pytest.mark.parametrize("size", [0, 7])
@@ -630,6 +642,7 @@ WHOLE_ANSWERS: Final[dict[str, tuple[Any, Said]]] = {
     "in a body": ({"statusCode": 200, "body": json.loads(answered(SAYING))}, PAID),
     "in a body, as a text": ({"statusCode": 200, "body": answered(SAYING).decode()}, PAID),
     "choices as a text": ({"choices": json.dumps([{"message": SAYING}]), "usage": COUNTS}, PAID),
+    "parts, one of them null": (json.loads(answered({"content": [None, "Hello", {"text": " there"}]})), PAID),
     "an error that says that all is well": (
         json.loads(answered(SAYING, error={"code": 0, "message": "success"})), PAID
     ),
@@ -658,13 +671,14 @@ def test_good_whole_answer_is_not_lost(value: Any, said: Said) -> None:
         {"finish_reason": "ERROR", "message": SAYING},
         {"choices": [{"message": {"content": None}, "finish_reason": None}], "usage": COUNTS},
         {"choices": [{"message": {"role": "assistant", "content": ""}}]},
+        {"choices": [{"message": {"content": [5]}, "finish_reason": "stop"}]},
         {
             "choices": [
                 {"message": {"function_call": {"name": "f", "arguments": HALF}}, "finish_reason": "function_call"}
             ]
         },
     ],
-    ids=["a word beside stop", "a word alone", "a state", "Cohere's", "null", "nothing", "half a call"],
+    ids=["a word beside stop", "a word alone", "a state", "Cohere's", "null", "nothing", "a part", "half a call"],
 )
 def test_whole_answer_that_failed_is_none(value: Any) -> None:
     assert isinstance(whole(json.dumps(value).encode()), Broken)

@@ -34,6 +34,10 @@ from routing.providers.openai.counts import meaning_of
         ("cached_" + "_" * 41, "cached_tokens"),
         ("cached_" + "_" * 42, None),
         ("", None),
+        ("prompt_input_evaluated_prefill_tokens", "prompt_tokens"),
+        ("promptInputEvaluatedPrefillDetails", "prompt_tokens_details"),
+        ("reasoning_thinking_thought_thoughts_think", "reasoning_tokens"),
+        ("cacheReadReadsHitHitsPromptInputEvaluatedPrefill", "cached_tokens"),
     ],
 )
 def test_name_of_a_count_means_what_its_words_say(name: str, meaning: str | None) -> None:

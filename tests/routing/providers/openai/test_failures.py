@@ -6,6 +6,7 @@ AWS (`__type`), FastAPI (`detail`), DashScope (`code`, `request_id`) and OpenRou
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import orjson
@@ -13,6 +14,7 @@ import pytest
 
 from routing.providers.base import END, End, MalformedAnswer
 from routing.providers.openai import OpenAIReader
+from routing.providers.openai.asides import Asides, refuse_line
 from tests.routing.providers.openai.test_reader import DONE, GOOD, U, chunk, deltas, event, read
 
 FAILURES: list[dict[str, Any]] = [
@@ -85,13 +87,43 @@ def test_event_that_is_named_an_error_is_one(name: bytes, data: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", [b'error: {"code":500,"message":"boom"}', b'{"error":{"message":"boom"}}', b'{"detail":"boom"}']
+    "line",
+    [
+        b'error: {"code":500,"message":"boom"}',
+        b'error: {"text":"boom"}',
+        b'ERROR:{"a":"boom"}',
+        b'{"error":{"message":"boom"}}',
+        b'{"detail":"boom"}',
+    ],
 )
 def test_line_beside_the_events_that_says_a_failure_is_one(line: bytes) -> None:
     events, _reader = read(GOOD[0], line + b"\n\n", *GOOD[1:], DONE)
     last = events[-1]
     assert type(last) is End
     assert "boom" in str(last.error)
+
+
+@pytest.mark.parametrize("line", [b'{"detail":"boom"}', b' {"error":"boom"} ', b'error:{"a":"boom"}'])
+def test_line_of_a_failure_is_refused(line: bytes) -> None:
+    with pytest.raises(MalformedAnswer, match="boom"):
+        refuse_line(line)
+
+
+@pytest.mark.parametrize("line", [b'{"a":"boom"}', b"error: boom", b"error:", b"warn: {}", b'data: {"detail":"boom"}'])
+def test_line_of_anything_else_is_not(line: bytes) -> None:
+    refuse_line(line)
+
+
+@pytest.mark.parametrize(("is_behind", "refuses"), [(False, (True, False)), (True, (False, True))])
+def test_first_words_of_each_kind_are_kept_and_cut(is_behind: bool, refuses: tuple[bool, bool]) -> None:
+    asides = Asides()
+    assert asides.are_none
+    for words in (b"x" * 310, b"later"):
+        asides.note(words, is_behind=is_behind)
+    assert not asides.are_none
+    for refuse, raises in zip((asides.refuse_silence, asides.refuse_end), refuses, strict=True):
+        with pytest.raises(MalformedAnswer, match=f", but: {'x' * 300}$") if raises else nullcontext():
+            refuse()
 
 
 @pytest.mark.parametrize("line", [b"hello", b"{}", b'{"a": 1', b"warning: slow", b"[1]"])

@@ -85,6 +85,42 @@ def test_chunks_that_say_more_than_text_are_read_each(data: bytes, answers: int)
     assert (outcome, saved) == (told(data, 10_000, abbreviates=False, answers=answers)[0], 0)
 
 
+@pytest.mark.parametrize(
+    ("delta", "members"),
+    [
+        ({"refusal": None}, {}),
+        ({"reasoning_content": "hm"}, {}),
+        ({}, {"seed": 1}),
+        ({}, {"finish_reason": "length"}),
+        ({}, {"logprobs": {"content": []}}),
+    ],
+    ids=["refusal", "thought", "seed", "finish reason", "probabilities"],
+)
+def test_choices_that_say_more_than_text_are_read_each(delta: dict[str, Any], members: dict[str, Any]) -> None:
+    chunks = [chunk_of(text) for text in "abcdef"]
+    for chunk in chunks:
+        chunk["choices"][0]["delta"].update(delta)
+        chunk["choices"][0].update(members)
+    data = b"".join(map(event_of, chunks)) + b"data: [DONE]\n\n"
+    outcome, saved = told(data, 10_000, abbreviates=True)
+    assert (outcome, saved) == (told(data, 10_000, abbreviates=False)[0], 0)
+
+
+def test_chunks_with_every_member_of_a_plain_one_are_abbreviated() -> None:
+    chunks = [chunk_of(text, system_fingerprint="fp", service_tier="default") for text in "abcdef"]
+    for chunk in chunks:
+        chunk["choices"][0]["delta"]["role"] = "assistant"
+    data = b"".join(map(event_of, chunks)) + b"data: [DONE]\n\n"
+    outcome, saved = told(data, 10_000, abbreviates=True)
+    assert (outcome, saved) == (told(data, 10_000, abbreviates=False)[0], 4)
+
+
+@pytest.mark.parametrize(("changing", "saved"), [(8, 5), (9, 0)])
+def test_stream_is_given_up_after_eight_in_vain(changing: int, saved: int) -> None:
+    data = b"".join(event_of(chunk_of("a", created=at + 10)) for at in range(changing)) + stream_of(*"abcdef")
+    assert told(data, 10_000, abbreviates=True)[1] == saved
+
+
 def test_null_beside_the_text_is_nothing() -> None:
     assert told(stream_of(*"abcdef", usage=None, error=None), 10_000, abbreviates=True)[1] == 4
 
