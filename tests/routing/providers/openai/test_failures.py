@@ -116,8 +116,8 @@ def test_line_of_anything_else_is_not(line: bytes) -> None:
 
 @pytest.mark.parametrize(("is_behind", "refuses"), [(False, (True, False)), (True, (False, True))])
 def test_first_words_of_each_kind_are_kept_and_cut(is_behind: bool, refuses: tuple[bool, bool]) -> None:
+    assert Asides().are_none
     asides = Asides()
-    assert asides.are_none
     for words in (b"x" * 310, b"later"):
         asides.note(words, is_behind=is_behind)
     assert not asides.are_none
