@@ -40,13 +40,15 @@ _INSIDE: Final = ("base_resp", "header", "Response", "data", "result", "response
 
 SIGNS: Final = frozenset((*_WORDS, *_CODES, "base_resp", "success"))
 """What stands beside choices that say nothing where the answer has failed."""
+_SURE: Final = SIGNS - {"status"}
+"""Those that others do not have in every chunk, in words of their own."""
 
 
 def says_failure(value: Mapping[str, Any]) -> bool:
     """Whether an object without choices says that the answer failed."""
     if value.get("object") == "error" or value.get("type") == "error" or value.get("success") is False:
         return True
-    if any(is_error(value.get(name)) for name in _WORDS) or str(value.get("status", "")).lower() in _FAILED:
+    if any(is_error(value.get(name)) for name in _WORDS) or _has_failed(value):
         return True
     if any(type(value.get(name)) is dict and says_failure(value[name]) for name in _INSIDE):
         return True
@@ -65,8 +67,14 @@ def _is_bad(code: Any) -> bool:
 
 def refuse_silence(answer: Mapping[str, Any], choices: Sequence[Any]) -> None:
     """Raises MalformedAnswer if no choice says a word, and what stands beside them is a failure (MiniMax, Tencent)."""
-    if not any(map(speaks, choices)) and says_failure(answer):
+    if any(map(speaks, choices)):
+        return
+    if _has_failed(answer) or (not _SURE.isdisjoint(answer) and says_failure(answer)):
         raise_failure(answer)
+
+
+def _has_failed(value: Mapping[str, Any]) -> bool:
+    return str(value.get("status", "")).lower() in _FAILED
 
 
 def speaks(choice: Any) -> bool:

@@ -258,6 +258,10 @@ GLUED: Final[dict[str, tuple[bytes, Said]]] = {
     ),
 }  # fmt: skip
 QUIRKS: Final[dict[str, tuple[bytes, Said]]] = {
+    "a state that nobody knows, and words": (
+        events({**chunk({"role": "assistant"}), "status": "generating", "message": "4 of 9"}, *ALL),
+        THIS,
+    ),
     "states that say all is well": (
         events(
             *({**each, "status": state} for each, state in zip(ALL, ("in_progress", 200, "completed"), strict=True))
