@@ -100,6 +100,8 @@ BROKEN = {
     "an empty one": told(VECTOR, []),
     "one that is null": told(VECTOR, None),
     "one that is no vector": told(VECTOR, "no base64!"),
+    "one with NaN": told(VECTOR, [0.5, float("nan"), 1.0]),
+    "one that is shorter": told(VECTOR, VECTOR[:2]),
     "twice the same place": up.plain(200, {"data": [{"index": 0, "embedding": VECTOR}] * 2, "usage": USAGE}),
     "none": up.plain(200, {"object": "list", "data": [], "usage": USAGE}),
     "no data": up.plain(200, {"object": "list", "usage": USAGE}),

@@ -127,6 +127,7 @@ BROKEN = {
     "without a place": up.plain(200, {"results": [{"relevance_score": 1}] * 3, "usage": USAGE}),
     "without a score": up.plain(200, {"results": [{"index": place} for place in range(3)], "usage": USAGE}),
     "a score that is none": told(0.5, 0.5, "high"),  # type: ignore[arg-type]
+    "a score that is NaN": told(0.5, 0.5, float("nan")),
     "no object": up.plain(200, {"results": [1, 2, 3]}),
     "no results": up.plain(200, {"usage": USAGE}),
     "an error": up.plain(200, {"error": {"message": "no"}}),

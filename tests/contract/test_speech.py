@@ -144,6 +144,9 @@ NO_SOUND = {
     "JSON": up.plain(200, {"audio": "AAAA"}),
     "text": up.plain(200, b"no", content_type="text/html"),
     "nothing": up.plain(200, b"", content_type="audio/mpeg"),
+    "an error as sound": up.plain(200, {"error": {"message": "no"}}, content_type="audio/mpeg"),
+    "an error of no type": up.plain(200, {"detail": "no"}, content_type=""),
+    "a page as sound": up.plain(200, b"<!DOCTYPE html><html>", content_type="application/octet-stream"),
     "cut before its first byte": up.Reply((up.head(200, [("content-type", "audio/mpeg")]),), up.End.RESET),
 }
 

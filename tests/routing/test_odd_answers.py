@@ -5,8 +5,11 @@ What comes of one is what its vendor says that it is, or no answer at all.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
+import math
+import struct
 from collections.abc import Iterator
 from copy import deepcopy
 from typing import Any, Final
@@ -17,7 +20,7 @@ from billing.kinds import Usage
 from routing.endpoints import ENDPOINTS
 from routing.endpoints.base import Bill, Head
 from routing.providers import ADAPTERS, read_options
-from routing.providers.base import MalformedAnswer, UpstreamCall
+from routing.providers.base import END, MalformedAnswer, UpstreamCall
 from routing.providers.media import File
 from tests import schemas, vendors
 from tests.routing.test_mutated_bytes import ODD, paths_in
@@ -121,7 +124,8 @@ def _reader(name: str, members: dict[str, Any], *, is_stream: bool) -> Any:
     form = ENDPOINTS[name]
     call = UpstreamCall(
         endpoint=name, path=form.path, body={**form.smallest, **members}, upstream_model="m", host="up.example",
-        secret="", cap=10_000, answers=1, is_stream=is_stream, options=read_options("openai", {"endpoints": [name]}),
+        secret="", cap=form.smallest_cap and 10_000, answers=1, is_stream=is_stream,
+        options=read_options("openai", {"endpoints": [name]}),
     )  # fmt: skip
     return ADAPTERS["openai"].open(call)
 
@@ -161,3 +165,214 @@ def _relayed(name: str, request: Any, members: dict[str, Any], events: list[Any]
     raw = b"".join([relay.relay(event) for event in told if type(event) is dict])
     relay.is_done = True
     return raw + (relay.closing(BILL) if relay.is_complete else b"")
+
+
+# --- what real servers send beside that ------------------------------------------------------------------------------
+
+
+def _answered(name: str, body: bytes, **members: Any) -> Any:
+    """What the client gets of an upstream's body; raises MalformedAnswer."""
+    form, request, reader = ENDPOINTS[name], _request(name, members), _reader(name, members, is_stream=False)
+    answer = reader.whole(body)
+    form.check(request, answer)
+    return json.loads(form.complete(request, answer, _head(name), BILL))
+
+
+def _vectors(*vectors: Any, **of_each: list[Any]) -> bytes:
+    data = [
+        {"embedding": vector, **{name: told[place] for name, told in of_each.items()}}
+        for place, vector in enumerate(vectors)
+    ]
+    return json.dumps({"data": data, "usage": {"prompt_tokens": 7}}).encode()
+
+
+def _packed(*floats: float) -> str:
+    return base64.b64encode(struct.pack(f"<{len(floats)}f", *floats)).decode()
+
+
+TWO: Final = {"input": ["a", "b"]}
+NO_VECTORS: Final[dict[str, tuple[bytes, dict[str, Any]]]] = {
+    "NaN": (_vectors([0.5, math.nan]), {}),
+    "minus infinity": (_vectors([-math.inf, 0.5]), {}),
+    "NaN in base64 for numbers": (_vectors(_packed(0.5, math.nan)), {"encoding_format": "float"}),
+    "NaN in base64": (_vectors(_packed(0.5, math.nan)), {"encoding_format": "base64"}),
+    "other dimensions": (_vectors([0.5, 1.0, 2.0]), {"dimensions": 2}),
+    "other dimensions in base64": (_vectors(_packed(0.5, 1.0, 2.0)), {"dimensions": 2, "encoding_format": "base64"}),
+    "other dimensions of floats by name": (_vectors([0.5, 1.0]), {"dimensions": 3, "output_dtype": "float"}),
+    "different lengths": (_vectors([0.5, 1.0], [0.5]), TWO),
+    "one place that is missing": (_vectors([0.5], [0.7], index=[1, None]), TWO),
+}
+
+
+@pytest.mark.parametrize("case", NO_VECTORS)
+def test_vectors_that_are_none_are_no_answer(case: str) -> None:
+    body, members = NO_VECTORS[case]
+    with pytest.raises(MalformedAnswer):
+        _answered("embeddings", body, **members)
+
+
+@pytest.mark.parametrize(
+    ("body", "members", "vectors"),
+    [
+        (_vectors([0.5], [0.7], index=[None, None]), TWO, [[0.5], [0.7]]),
+        (_vectors([0.5], [0.7], index=[1, 0]), TWO, [[0.7], [0.5]]),
+        (_vectors([0.5, 1.0]), {"dimensions": 2}, [[0.5, 1.0]]),
+        (_vectors(_packed(0.5, 1.0)), {"dimensions": 2}, [[0.5, 1.0]]),
+        (_vectors([5, -3]), {"dimensions": 16, "output_dtype": "binary"}, [[5, -3]]),
+        (_vectors([5, -3]), {"dimensions": 16, "embedding_type": "binary"}, [[5, -3]]),
+    ],
+    ids=["places that are null", "swapped", "as asked", "as asked in base64", "packed by Voyage", "packed by Jina"],
+)
+def test_vectors_are_in_their_places_and_of_the_dimensions_that_were_asked_for(
+    body: bytes, members: dict[str, Any], vectors: list[Any]
+) -> None:
+    told = _answered("embeddings", body, **members)["data"]
+    assert [each["index"] for each in told] == [*range(len(told))]
+    assert [each["embedding"] for each in told] == vectors
+
+
+def _ranked(*scores: Any, name: str = "relevance_score") -> bytes:
+    results = [{"index": place, name: score} for place, score in enumerate(scores)]
+    return json.dumps({"results": results}).encode()
+
+
+@pytest.mark.parametrize("score", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("name", ["relevance_score", "score"])
+def test_score_that_is_no_number_is_no_answer(name: str, score: float) -> None:
+    with pytest.raises(MalformedAnswer):
+        _answered("rerank", _ranked(0.5, score, name=name), documents=["a", "b"])
+
+
+@pytest.mark.parametrize("members", [{"top_k": 2}, {"top_n": 2}, {"top_n": 2, "top_k": 3}, {"top_n": None, "top_k": 2}])
+@pytest.mark.parametrize("name", ["relevance_score", "score"])
+def test_as_many_results_as_were_asked_for_by_either_name_are_an_answer(name: str, members: dict[str, Any]) -> None:
+    told = _answered("rerank", _ranked(0.1, 0.9, name=name), documents=["a", "b", "c"], **members)
+    assert told["results"] == [{"index": 1, "relevance_score": 0.9}, {"index": 0, "relevance_score": 0.1}]
+
+
+COHERES: Final[dict[str, tuple[dict[str, Any], int | None]]] = {
+    "billed": ({"billed_units": {"input_tokens": 7, "search_units": 1}, "tokens": {"input_tokens": 9}}, 7),
+    "read": ({"billed_units": {"search_units": 1}, "tokens": {"input_tokens": 9, "output_tokens": 0}}, 9),
+    "searches alone": ({"billed_units": {"search_units": 1}}, None),
+    "no objects": ({"billed_units": 5, "tokens": [7]}, None),
+}
+
+
+@pytest.mark.parametrize("case", COHERES)
+def test_tokens_that_coheres_answer_tells_are_counted(case: str) -> None:
+    meta, tokens = COHERES[case]
+    reader = _reader("rerank", {}, is_stream=False)
+    reader.whole(json.dumps({"results": [{"index": 0, "relevance_score": 0.5}], "meta": meta}).encode())
+    assert (reader.usage and reader.usage.input) == tokens
+
+
+@pytest.mark.parametrize(
+    ("flagged", "is_so"), [("true", True), (1, True), ("True", True), ("false", False), (None, False), (0, False)]
+)
+def test_harm_that_is_told_in_another_form_is_harm(flagged: Any, is_so: bool) -> None:
+    body = {"results": [{"flagged": flagged, "categories": {"hate": False}, "category_scores": {"hate": math.nan}}]}
+    (result,) = _answered("moderations", json.dumps(body).encode())["results"]
+    assert (result["flagged"], result["category_scores"]) == (is_so, {"hate": 0.0})
+
+
+@pytest.mark.parametrize("url", ["/images/1.png", "file:///etc/passwd", "javascript:alert(1)", ""])
+def test_picture_that_nobody_can_open_is_none(url: str) -> None:
+    with pytest.raises(MalformedAnswer):
+        _answered("images.generations", json.dumps({"data": [{"url": url}]}).encode())
+
+
+def test_picture_in_base64_is_that_and_no_address() -> None:
+    body = json.dumps({"data": [{"b64_json": "data:image/png;base64,aGk="}]}).encode()
+    assert _answered("images.generations", body)["data"] == [{"b64_json": "aGk="}]
+    assert _answered("images.generations", json.dumps({"data": [{"url": "data:image/png;base64,aGk="}]}).encode())
+
+
+def test_picture_of_another_kind_is_not_counted() -> None:
+    reader = _reader("images.generations", {"stream": True}, is_stream=True)
+    reader.feed(b'data: {"type":"image_edit.completed","b64_json":"aGk="}\n\n')
+    assert (reader.usage, reader.is_finished) == (None, False)
+
+
+def test_numbers_of_a_transcript_that_are_none_are_zeros() -> None:
+    segment = {"id": 0, "start": 0, "end": math.nan, "avg_logprob": math.nan}
+    body = json.dumps({"text": "Hi", "duration": math.nan, "segments": [segment]}).encode()
+    told = _answered("audio.transcriptions", body, file=FILE, response_format="verbose_json")
+    assert (told["duration"], told["segments"][0]["end"], told["segments"][0]["avg_logprob"]) == (3.0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize("page", [
+    b'{"error": {"message": "x"}}', b'{"detail":"x"}', b' \n{ "a" : 5', b"<!DOCTYPE html><html>", b"<html>x</html>",
+    b"<?xml version='1.0'?>",
+])  # fmt: skip
+def test_page_where_sound_should_be_is_none(page: bytes) -> None:
+    (end,) = _reader("audio.speech", {}, is_stream=True).feed(page)
+    assert "no speech came" in end.error
+
+
+@pytest.mark.parametrize("sound", [b'{"', b"<", b"ID3\x04", b'{"a":\x00\x01', b"<html\xff\xfb", b"RIFF", b"\x00" * 9])
+def test_sound_that_begins_like_a_page_is_sound(sound: bytes) -> None:
+    reader = _reader("audio.speech", {}, is_stream=True)
+    assert reader.feed(sound) == [{"type": "speech.audio.delta", "audio": sound}]
+    assert reader.feed(b'{"error": 5}')[0]["audio"] == b'{"error": 5}'
+
+
+def test_speech_in_events_that_is_no_sound_is_not_whole() -> None:
+    raw = _relayed("audio.speech", _request("audio.speech", {"stream_format": "sse"}), {"stream_format": "sse"},
+                   [{"type": "speech.audio.done"}])  # fmt: skip
+    assert raw == b""
+
+
+HEARD: Final = {"file": FILE, "stream": True}
+CHUNKS: Final = [
+    {"object": "transcription.chunk", "choices": [{"delta": {"content": "Good "}}]},
+    {"object": "transcription.chunk", "choices": [{"delta": {"content": "morning"}, "finish_reason": "stop"}]},
+    {"object": "transcription.chunk", "choices": [],
+     "usage": {"prompt_tokens": 14, "completion_tokens": 3, "total_tokens": 17}},
+]  # fmt: skip
+VLLMS: Final = b"".join(b"data: " + json.dumps(each).encode() + b"\n\n" for each in CHUNKS)
+
+
+def _heard(data: bytes) -> tuple[Any, list[Any]]:
+    reader = _reader("audio.transcriptions", HEARD, is_stream=True)
+    return reader, [event for piece in (data, None) for event in reader.feed(piece)]
+
+
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+def test_transcript_in_chunks_is_one_of_events(size: int) -> None:
+    data = VLLMS + b"data: [DONE]\n\n"
+    reader = _reader("audio.transcriptions", HEARD, is_stream=True)
+    events: list[Any] = []
+    for at in range(0, len(data), size):
+        events += reader.feed(data[at : at + size])
+    assert events == [
+        {"type": "transcript.text.delta", "delta": "Good "}, {"type": "transcript.text.delta", "delta": "morning"},
+        {"type": "transcript.text.done", "text": "Good morning"}, END,
+    ]  # fmt: skip
+    assert (reader.usage.input, reader.usage.output) == (14, 3)
+
+
+def test_transcript_in_chunks_without_an_end_is_cut() -> None:
+    _read, events = _heard(VLLMS)
+    assert [each["type"] for each in events] == ["transcript.text.delta"] * 2
+
+
+@pytest.mark.parametrize("choice", [{"delta": 5}, {}, 5, {"delta": {"content": "x"}, "finish_reason": "error"}])
+def test_chunk_that_is_no_transcript_is_none(choice: Any) -> None:
+    _read, events = _heard(b"data: " + json.dumps({"choices": [choice]}).encode() + b"\n\n")
+    assert events[-1].error
+
+
+def test_seconds_that_mistral_tells_are_counted() -> None:
+    reader = _reader("audio.transcriptions", {"file": FILE}, is_stream=False)
+    usage = {"prompt_audio_seconds": 203, "prompt_tokens": 4, "completion_tokens": 635, "total_tokens": 3264}
+    reader.whole(json.dumps({"text": "Hi", "usage": usage}).encode())
+    assert reader.usage.seconds == 203
+
+
+def test_text_of_a_completion_under_chats_name_is_its_text() -> None:
+    body = json.dumps({"choices": [{"content": "Hi", "index": 0, "finish_reason": "stop"}]}).encode()
+    assert _answered("completions", body)["choices"][0]["text"] == "Hi"
+    event = {"choices": [{"content": "Hi", "index": 0, "finish_reason": None}]}
+    end = {"choices": [{"text": "", "index": 0, "finish_reason": "stop"}]}
+    raw = _relayed("completions", _request("completions", {"stream": True}), {"stream": True}, [event, end])
+    assert b'"text":"Hi"' in raw

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from routing.endpoints.base import Bill, Head, Learned, ModelFacts, Needs, to_json
 from routing.endpoints.embeddings.schema import EmbeddingsRequest, read
-from routing.endpoints.embeddings.vectors import as_base64, as_floats
+from routing.endpoints.embeddings.vectors import as_base64, as_floats, len_of
 from routing.endpoints.plain import InputOnly, usage_of_input
 from routing.errors import ContextLengthExceeded
 from routing.providers.base import MalformedAnswer
@@ -49,16 +49,17 @@ class Embeddings(InputOnly):
             raise MalformedAnswer("the answer has no vectors")
         if len(data) != request.inputs:
             raise MalformedAnswer(f"the answer has {len(data)} vectors for {request.inputs} inputs")
-        places = [each.get("index", place) for place, each in enumerate(data)]
-        if sorted(map(str, places)) != sorted(map(str, range(len(data)))):
+        if sorted(map(str, _places_in(data))) != sorted(map(str, range(len(data)))):
             raise MalformedAnswer("the vectors are not in their places")
+        _check_lengths({len_of(each["embedding"]) for each in data}, request)
 
     def complete(
         self, request: EmbeddingsRequest, answer: dict[str, Any], head: Head, bill: Bill, explanation: Any = None
     ) -> bytes:
         """In the encoding that was asked for, whichever the upstream has sent."""
         write = as_base64 if request.encoding_format == "base64" else as_floats
-        vectors = [(int(each.get("index", place)), each["embedding"]) for place, each in enumerate(answer["data"])]
+        places = map(int, _places_in(answer["data"]))
+        vectors = zip(places, [each["embedding"] for each in answer["data"]], strict=True)
         data = [
             {"object": "embedding", "index": place, "embedding": write(vector)}
             for place, vector in sorted(vectors, key=lambda pair: pair[0])
@@ -74,6 +75,20 @@ class Embeddings(InputOnly):
                 **told,
             }
         )
+
+
+def _places_in(data: list[dict[str, Any]]) -> list[Any]:
+    """Which input each vector is of: those that say nothing, or null, are in order."""
+    told = [each.get("index") for each in data]
+    return [place if index is None else index for place, index in enumerate(told)]
+
+
+def _check_lengths(lengths: set[int], request: EmbeddingsRequest) -> None:
+    """Raises MalformedAnswer for vectors that nobody can compare, or of other dimensions than were asked for."""
+    if len(lengths) > 1:
+        raise MalformedAnswer("the vectors have different lengths")
+    if request.dimensions is not None and not request.is_packed and lengths != {request.dimensions}:
+        raise MalformedAnswer(f"the vectors have {min(lengths)} dimensions where {request.dimensions} were asked for")
 
 
 def _check_window(request: EmbeddingsRequest, model: ModelFacts) -> None:

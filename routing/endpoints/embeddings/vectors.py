@@ -15,10 +15,7 @@ _SIZE: Final = 4
 def as_floats(vector: Any) -> list[float]:
     """Raises MalformedAnswer for what is no vector."""
     if type(vector) is str:
-        floats = list(_unpacked(vector))
-        if not all(map(math.isfinite, floats)):
-            raise MalformedAnswer("an embedding has a number that JSON cannot say")
-        return floats
+        return list(_unpacked(vector))
     if type(vector) is list and vector and all(type(each) is float or type(each) is int for each in vector):
         return vector
     raise MalformedAnswer("an embedding is no vector")
@@ -36,6 +33,15 @@ def as_base64(vector: Any) -> str:
         raise MalformedAnswer("an embedding has a number that is no 32-bit float") from error
 
 
+def len_of(vector: Any) -> int:
+    """How many numbers a vector has; raises MalformedAnswer for what is none."""
+    if type(vector) is str:
+        return len(vector.rstrip("=")) * 3 // 4 // _SIZE
+    if type(vector) is list:
+        return len(vector)
+    raise MalformedAnswer("an embedding is no vector")
+
+
 def _unpacked(text: str) -> tuple[float, ...]:
     try:
         raw = b64decode(text, validate=True)
@@ -43,4 +49,7 @@ def _unpacked(text: str) -> tuple[float, ...]:
         raise MalformedAnswer("an embedding is no base64") from error
     if not raw or len(raw) % _SIZE:
         raise MalformedAnswer("an embedding is no list of 32-bit floats")
-    return struct.unpack(f"<{len(raw) // _SIZE}f", raw)
+    floats = struct.unpack(f"<{len(raw) // _SIZE}f", raw)
+    if not all(map(math.isfinite, floats)):
+        raise MalformedAnswer("an embedding has a number that is none")
+    return floats

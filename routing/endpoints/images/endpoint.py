@@ -34,6 +34,8 @@ _WORDS: Final[Mapping[str, frozenset[str]]] = {
 }
 """What the public schema has for words here; of sizes those of other vendors' models too."""
 _OF_IMAGES: Final = ("b64_json", "url", "revised_prompt")
+_ADDRESS: Final = "data:"
+_OPENED: Final = ("https://", "http://", "data:image/")
 _PARTIAL: Final = "image_generation.partial_image"
 _COMPLETED: Final = "image_generation.completed"
 
@@ -92,6 +94,9 @@ class Images(Unassembled):
     ) -> bytes:
         """Raises MalformedAnswer for a picture at an address that only the operator may know."""
         data = [{name: each[name] for name in _OF_IMAGES if type(each.get(name)) is str} for each in answer["data"]]
+        for each in data:
+            if each.get("b64_json", "").startswith(_ADDRESS):  # some write an address that holds the picture
+                each["b64_json"] = each["b64_json"].partition(",")[2]
         if any(word in each.get("url", "").encode() for each in data for word in head.hidden):
             raise MalformedAnswer("a picture is at the upstream's own address")
         created = answer.get("created")
@@ -180,7 +185,11 @@ def _text_in(told: Mapping[str, Any], name: str) -> str:
 
 
 def _is_image(value: Any) -> bool:
-    return type(value) is dict and any(type(value.get(name)) is str and value[name] for name in ("b64_json", "url"))
+    """In base64, or at an address that a client can open."""
+    if type(value) is not dict:
+        return False
+    data, url = value.get("b64_json"), value.get("url")
+    return (type(data) is str and data != "") or (type(url) is str and url.startswith(_OPENED))
 
 
 def _tokens_at_most(request: ImagesRequest) -> int:

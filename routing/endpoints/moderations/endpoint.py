@@ -14,6 +14,7 @@ from routing.providers.base import MalformedAnswer
 
 _SEES: Final = frozenset(("images",))
 _PLAIN: Final[frozenset[str]] = frozenset()
+_YES: Final = ("true", "1")
 _INPUTS: Final = ("text", "image")
 
 
@@ -72,7 +73,7 @@ def _completed(result: dict[str, Any]) -> dict[str, Any]:
     flagged = result.get("flagged")
     scores, applied = _members(result, "category_scores"), _members(result, "category_applied_input_types")
     return {
-        "flagged": flagged if type(flagged) is bool else any(categories.values()),
+        "flagged": flagged if type(flagged) is bool else any(categories.values()) or str(flagged).lower() in _YES,
         "categories": categories,
         "category_scores": {
             name: scores[name] if is_number(scores.get(name)) else float(is_so) for name, is_so in categories.items()

@@ -53,6 +53,9 @@ class Rerank(InputOnly):
             results = answer["results"] = answer.get("data")  # Voyage's name
         if type(results) is not list or not all(type(each) is dict for each in results):
             raise MalformedAnswer("the answer has no results")
+        for each in results:
+            if "relevance_score" not in each and "score" in each:  # TEI's name, and that of vLLM's scores
+                each["relevance_score"] = each["score"]
         places = [each.get("index") for each in results]
         if not all(type(place) is int and 0 <= place < len(request.documents) for place in places):
             raise MalformedAnswer("a result is of no document")

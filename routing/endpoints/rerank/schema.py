@@ -23,6 +23,8 @@ class RerankRequest(Struct):
     query: Text
     documents: Annotated[list[str | dict[str, Any]], Meta(min_length=1, max_length=_MOST_DOCUMENTS)]
     top_n: Annotated[int, Meta(ge=1, le=2**31 - 1)] | None = None
+    top_k: Annotated[int, Meta(ge=1, le=2**31 - 1)] | None = None
+    """Voyage's name."""
     return_documents: bool | None = None
     user: str | None = None
     models: Annotated[list[ModelName], Meta(max_length=8)] | None = None
@@ -36,7 +38,7 @@ class RerankRequest(Struct):
     @property
     def results(self) -> int:
         """How many results are asked for."""
-        return min(self.top_n or len(self.documents), len(self.documents))
+        return min(self.top_n or self.top_k or len(self.documents), len(self.documents))
 
     @property
     def texts(self) -> list[str]:

@@ -111,6 +111,10 @@ class SpeechRelay(EventRelay):
         self._rate = _RATES.get(request.response_format or "mp3", _RATES["mp3"])
         self._size = 0
 
+    @property
+    def is_complete(self) -> bool:
+        return self.last is not None and self._size > 0
+
     def relay(self, chunk: dict[str, Any]) -> bytes:
         """Raises MalformedAnswer for an event without sound. Events of other kinds are left out."""
         if chunk["type"] == "speech.audio.done":

@@ -16,10 +16,12 @@ import msgspec
 import orjson
 
 from billing.kinds import Usage
-from routing.providers.base import END, Event, MalformedAnswer, Reader, UpstreamCall
+from routing.providers.base import END, End, Event, MalformedAnswer, Reader, UpstreamCall
 from routing.providers.media import File, encode
+from routing.providers.openai.finish import finish_reason
 from routing.providers.openai.reader import OpenAIReader
 from routing.providers.openai.refusals import error_in, text_of
+from routing.providers.openai.shapes import NO_NUMBERS
 from routing.providers.openai.usage import usage_of
 from routing.providers.recordings import expected_seconds
 
@@ -32,6 +34,8 @@ _AUDIO_TOKENS_A_SECOND: Final = 10
 _LETTERS_A_SECOND: Final = 30
 """Nobody speaks faster: a transcript is of no shorter recording, whatever its file says."""
 _MOST_SECONDS: Final = 10_000_000
+_PAGE: Final = re.compile(rb'\s{0,20}(?:\{\s{0,20}"\w{1,40}"\s{0,20}:|<(?:!doctype|html|\?xml)\b)', re.IGNORECASE)
+_NO_TEXT: Final = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f]")
 _CUE: Final = re.compile(r"--> (?:(\d{1,4}):)?(\d{2}):(\d{2})[.,](\d{3})")
 """The end of a cue (WebVTT, section 4.1; SubRip has a comma)."""
 
@@ -49,6 +53,8 @@ def content(call: UpstreamCall) -> tuple[str, dict[str, Any] | tuple[bytes, ...]
 
 class ImagesReader(OpenAIReader):
     """Pictures, whole or as events: what is partial comes before what is complete."""
+
+    numbers = NO_NUMBERS
 
     def __init__(self, call: UpstreamCall) -> None:
         super().__init__()
@@ -68,7 +74,7 @@ class ImagesReader(OpenAIReader):
 
     def read_chunk(self, data: bytes) -> dict[str, Any] | None:
         event = _event_in(self, data)
-        if event is not None and str(event.get("type")).endswith(".completed"):
+        if event is not None and event.get("type") == "image_generation.completed":
             self._count += 1
             self.note_usage(event.pop("usage", None), is_total=True)
             if self._count >= self._awaited:
@@ -134,16 +140,28 @@ class SoundReader(SpeechReader):
     def feed(self, data: bytes | None) -> list[Event]:
         if data is None:
             return [END]
-        return [{"type": "speech.audio.delta", "audio": data}] if data else []
+        if not data:
+            return []
+        if not self._has_begun and _is_page(data):
+            return [End(f"no speech came, but: {data[:300].decode()}")]
+        self._has_begun = True
+        return [{"type": "speech.audio.delta", "audio": data}]
 
 
 class TranscriptReader(OpenAIReader):
-    """What was heard, as JSON, as text, or as events; counted in tokens or in seconds."""
+    """What was heard, as JSON, as text, or as events; counted in tokens or in seconds.
+
+    vLLM's events are chunks as chat's are, and its end is OpenAI's (docs.vllm.ai, transcriptions API).
+    """
+
+    numbers = NO_NUMBERS
 
     def __init__(self, call: UpstreamCall) -> None:
         super().__init__()
         self._file: File = call.body["file"]
         self._is_text = call.body.get("response_format") in _TEXTS
+        self._said: list[str] = []
+        """In chunks, which have no event that repeats them all."""
 
     def whole(self, body: bytes) -> dict[str, Any]:
         answer = {"text": _text_in(body)} if self._is_text else super().whole(body)
@@ -152,10 +170,16 @@ class TranscriptReader(OpenAIReader):
         return answer
 
     def feed(self, data: bytes | None) -> list[Event]:
-        return _with_end(super().feed(data), self)
+        events = super().feed(data)
+        if self._said and events and events[-1] is END and not self.is_finished:
+            done = {"type": "transcript.text.done", "text": "".join(self._said)}
+            if self.usage is None:
+                self._measure(done)
+            events[-1:] = [done, END]
+        return _with_end(events, self)
 
     def read_chunk(self, data: bytes) -> dict[str, Any] | None:
-        event = _event_in(self, data)
+        event = _event_in(self, data, self._of_chunk)
         if event is not None and event.get("type") == "transcript.text.done":
             self.note_usage(event.pop("usage", None), is_total=True)
             if self.usage is None and type(event.get("text")) is str:
@@ -163,12 +187,25 @@ class TranscriptReader(OpenAIReader):
             self.ends.finished.add(0)
         return event
 
+    def _of_chunk(self, chunk: dict[str, Any]) -> dict[str, Any] | None:
+        """A chunk as an event; raises MalformedAnswer for a choice that is none, or that failed."""
+        self.note_usage(chunk.get("usage"), is_total=True)
+        text = ""
+        for choice in chunk["choices"]:
+            delta = choice.get("delta") if type(choice) is dict else None
+            if type(delta) is not dict:
+                raise MalformedAnswer("a choice has no delta")
+            finish_reason(choice.get("finish_reason"))
+            text += text_of(delta.get("content"))
+        self._said.append(text)
+        return {"type": "transcript.text.delta", "delta": text} if text else None
+
     def note_usage(self, reported: Any, *, is_total: bool) -> None:
         """Tokens or seconds; of tokens that are heard there is a fixed number in a second."""
         if type(reported) is not dict:
             return
         usage = usage_of({**reported, "input_tokens_details": reported.get("input_token_details")})
-        seconds = _whole_seconds(reported.get("seconds"))
+        seconds = _whole_seconds(reported.get("seconds", reported.get("prompt_audio_seconds")))  # the latter: Mistral
         if usage is not None:
             heard = usage.input_audio
             seconds = seconds or (-(-heard // _AUDIO_TOKENS_A_SECOND) if heard else expected_seconds(self._file.data))
@@ -189,15 +226,27 @@ class TranscriptReader(OpenAIReader):
         self.usage = Usage(seconds=seconds)
 
 
-def _event_in(reader: OpenAIReader, data: bytes) -> dict[str, Any] | None:
-    """An event's object, None where it says nothing; raises MalformedAnswer for an error, or what has no type."""
+def _event_in(
+    reader: OpenAIReader, data: bytes, of_chunk: Callable[[dict[str, Any]], dict[str, Any] | None] | None = None
+) -> dict[str, Any] | None:
+    """An event's object, None where it says nothing; raises MalformedAnswer for an error, or what has no type.
+
+    `of_chunk` reads what comes as chat's chunks do, where it may.
+    """
     event = reader.object_in(data)
     if event is None:
         return None
+    if of_chunk is not None and type(event.get("choices")) is list and not event.get("error"):
+        return of_chunk(event)
     if event.get("error") or event.get("type") == "error" or type(event.get("type")) is not str:
         words = text_of(error_in(event).get("message")) or str(event)
         raise MalformedAnswer(f"an error came instead of an answer: {words[:300]}")
     return event
+
+
+def _is_page(data: bytes) -> bool:
+    """Whether what should be sound begins as an object of JSON or a page does, and is all text: no sound is."""
+    return bool(_PAGE.match(data)) and data.isascii() and not _NO_TEXT.search(data)
 
 
 def _with_end(events: list[Event], reader: OpenAIReader) -> list[Event]:

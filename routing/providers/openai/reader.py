@@ -39,6 +39,7 @@ from routing.providers.openai.repeats import Repeats
 from routing.providers.openai.shapes import (
     AROUND,
     FAR_AWAY,
+    NO_NUMBERS,
     PLACES,
     REASONS,
     STOPS,
@@ -84,6 +85,8 @@ class OpenAIReader:
     is_partial = False
     reported: Mapping[str, Any] = MappingProxyType({})
     abbreviates = False
+    numbers: Mapping[str, Any] = FAR_AWAY
+    """What stands for the numbers that JSON cannot say."""
     _totals = 0
     _has_begun = False
     _has_end = False
@@ -92,6 +95,8 @@ class OpenAIReader:
     def __init__(self, answers: int = 1, *, has_output: bool = True) -> None:
         self.ends = Ends(answers)
         self._has_output = has_output
+        if not has_output:
+            self.numbers = NO_NUMBERS
 
     @property
     def told_cost(self) -> int | None:
@@ -311,7 +316,7 @@ class OpenAIReader:
         data = without_name(data)
         if loose.says_nothing(data) or data.startswith(b":"):
             return None
-        value = loose.loosely(data, FAR_AWAY.__getitem__)
+        value = loose.loosely(data, self.numbers.__getitem__)
         if value is None and (objects := objects_in(data)):
             raise Several(objects)
         if type(value) is dict and type(value.get("choices")) is list:
@@ -396,7 +401,7 @@ class OpenAIReader:
         return is_piece(data)
 
     def whole(self, body: bytes) -> dict[str, Any]:
-        answer, choices = answer_in(body, *_ANSWERS)
+        answer, choices = answer_in(body, *_ANSWERS, numbers=self.numbers)
         for place, choice in enumerate(choices):
             if type(choice) is dict:
                 if type(choice.get("index")) is not int or place == len(choices) - 1 == 0:

@@ -5,6 +5,7 @@ or either as JSON in a text. Pure.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any, Final
 
 import orjson
@@ -23,6 +24,8 @@ AROUND: Final = (
     "x_groq", "metadata", "meta", "nvext", "stats", "header", "payload", "extra", "extra_info", "response_metadata",
     "llm_output",
 )  # fmt: skip
+_COUNTS: Final = ("billed_units", "tokens")
+"""Cohere's, in `meta` (docs.cohere.com/reference/rerank): what is billed goes before what was read."""
 _INSIDE: Final = ("usage", "token_usage", "tokenUsage")
 """Objects beside the choices in which it stands."""
 STOPS: Final = ("message_stop", "messageStop")
@@ -32,6 +35,8 @@ REASONS: Final = ("finish_reason", "finishReason", "stop_reason", "stopReason", 
 _OF_ONE: Final = frozenset(("delta", "message", "text", "finish_reason"))
 FAR_AWAY: Final = {"NaN": -9999.0, "-Infinity": -9999.0, "Infinity": 9999.0}
 """As OpenAI writes the logarithm of what never happens."""
+NO_NUMBERS: Final = dict.fromkeys(FAR_AWAY)
+"""Of answers whose numbers are no logarithms: what is none is null, which nobody takes for one."""
 
 
 _AROUND_END: Final = b" \t\0\"'.[]<>|\xef\xbb\xbf"
@@ -58,6 +63,7 @@ def usage_elsewhere(chunk: dict[str, Any]) -> list[Any]:
     """Takes usage out of the places that are other vendors'."""
     inner = [chunk[name] for name in AROUND if type(chunk.get(name)) is dict]
     found = [each.pop(name, None) for each in inner for name in _INSIDE]
+    found += [each[name] for each in inner for name in _COUNTS if type(each.get(name)) is dict]
     found += [chunk.pop(name, None) for name in PLACES]
     return [reported for reported in found if reported is not None]
 
@@ -174,14 +180,14 @@ def without_comments(body: bytes) -> bytes:
     return body
 
 
-def object_in_body(body: bytes) -> dict[str, Any]:
-    """Raises MalformedAnswer for what is no JSON object."""
+def object_in_body(body: bytes, numbers: Mapping[str, Any] = FAR_AWAY) -> dict[str, Any]:
+    """Raises MalformedAnswer for what is no JSON object; `numbers` are those that JSON cannot say."""
     try:
         value = orjson.loads(body)
         if type(value) is dict:
             return value
     except orjson.JSONDecodeError as error:
-        value = loose.without_halves(loose.loosely(without_comments(body), FAR_AWAY.__getitem__))
+        value = loose.without_halves(loose.loosely(without_comments(body), numbers.__getitem__))
         if value is None:
             raise MalformedAnswer(f"the answer is not JSON: {body[:120].decode('utf-8', 'replace')}") from error
     if type(value) is str:  # encoded twice, or words

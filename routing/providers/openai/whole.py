@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
 
 from routing.providers.openai.failures import SIGNS, is_error, raise_failure, refuse_silence, refuse_words
 from routing.providers.openai.natives import in_openais
-from routing.providers.openai.shapes import choices_in, object_in_body, set_reason
+from routing.providers.openai.shapes import FAR_AWAY, choices_in, object_in_body, set_reason
 from routing.providers.openai.wrapped import unwrapped
 
 
-def answer_in(body: bytes, *members: str) -> tuple[dict[str, Any], list[Any]]:
+def answer_in(body: bytes, *members: str, numbers: Mapping[str, Any] = FAR_AWAY) -> tuple[dict[str, Any], list[Any]]:
     """The answer and its choices, if it has some; raises MalformedAnswer for what is none, or says a failure.
 
-    `members` hold the answer, of one endpoint or another.
+    `members` hold the answer, of one endpoint or another; `numbers` are those that JSON cannot say.
     """
-    answer = unwrapped(object_in_body(body), *members)
+    answer = unwrapped(object_in_body(body, numbers), *members)
     if is_error(answer.get("error")) or answer.get("object") == "error":
         raise_failure(answer)
     if not answer.get("choices"):
