@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import defaultdict
 from typing import Final
 
 PER_ADDRESS: Final = 50.0
@@ -22,6 +23,8 @@ _MOST_WAITING: Final = 8_000
 """Each has a connection, and some kilobytes; what is more is answered at once."""
 _MOST_ADDRESSES: Final = 10_000
 _EVERYBODY: Final = ""
+_TURN_SECONDS: Final = 0.05
+"""Whoever's turn comes within as much is answered together, by one timer for all that wait."""
 
 
 class Pace:
@@ -33,6 +36,9 @@ class Pace:
 
         self.waiting = 0
         """How many refusals wait for their turn."""
+        self._turns: defaultdict[int, list[asyncio.Future[None]]] = defaultdict(list)
+        """By number, each _TURN_SECONDS after the one before."""
+        self._timer: asyncio.TimerHandle | None = None
 
     async def wait(self, address: str) -> None:
         """Returns when one more refusal to this address may be answered."""
@@ -41,9 +47,26 @@ class Pace:
         if seconds > 0 and self.waiting < _MOST_WAITING:
             self.waiting += 1
             try:
-                await asyncio.sleep(seconds)
+                await self._turn_at(now + seconds)
             finally:
                 self.waiting -= 1
+
+    def _turn_at(self, moment: float) -> asyncio.Future[None]:
+        loop = asyncio.get_running_loop()
+        turn: asyncio.Future[None] = loop.create_future()
+        self._turns[int(moment / _TURN_SECONDS) + 1].append(turn)
+        if self._timer is None:
+            self._timer = loop.call_later(_TURN_SECONDS, self._let_go, loop)
+        return turn
+
+    def _let_go(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Of all whose turn has come."""
+        latest = int(time.monotonic() / _TURN_SECONDS)
+        for number in sorted(number for number in self._turns if number <= latest):
+            for turn in self._turns.pop(number):
+                if not turn.done():
+                    turn.set_result(None)
+        self._timer = loop.call_later(_TURN_SECONDS, self._let_go, loop) if self._turns else None
 
     def _take(self, name: str, per_second: float, now: float) -> float:
         """Seconds to wait."""

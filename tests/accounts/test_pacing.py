@@ -46,3 +46,27 @@ def test_pace_counts_who_waits() -> None:
         assert pace.waiting == 0
 
     asyncio.run(story())
+
+
+def test_each_is_let_go_in_its_turn_and_who_has_left_keeps_nobody_waiting() -> None:
+    async def wait(pace: Pace, address: str, seconds: float, gone: list[tuple[str, bool]]) -> None:
+        pace._due[address] = (began := time.monotonic()) + BURST_SECONDS + seconds
+        await pace.wait(address)
+        gone.append((address, seconds <= time.monotonic() - began < seconds + 1))
+
+    async def story() -> None:
+        pace, gone = Pace(), list[tuple[str, bool]]()
+        waiting = [
+            asyncio.create_task(wait(pace, address, seconds, gone))
+            for address, seconds in (("late", 0.4), ("left", 0.2), ("early", 0.1), ("beside", 0.4))
+        ]
+        await asyncio.sleep(0.02)
+        assert pace.waiting == 4
+        waiting[1].cancel()
+        await asyncio.wait(waiting)
+        assert gone == [("early", True), ("late", True), ("beside", True)]
+        assert pace.waiting == 0
+        await asyncio.sleep(0.1)
+        assert (dict(pace._turns), pace._timer) == ({}, None)
+
+    asyncio.run(story())
