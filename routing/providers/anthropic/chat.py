@@ -257,7 +257,7 @@ def _inputs_of(body: bytes, answer: dict[str, Any]) -> list[str]:
     blocks = answer["content"]
     try:
         raw = [bytes(each.input).decode() for each in _RAW.decode(body).content]
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raw = []
     if len(raw) != len(blocks):
         raw = [""] * len(blocks)

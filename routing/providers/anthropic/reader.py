@@ -16,7 +16,7 @@ import orjson
 
 from billing.kinds import Usage
 from routing.providers import digits
-from routing.providers.anthropic.shapes import LAST, Places, blocks_of, canonical, reason_in, says_something
+from routing.providers.anthropic.shapes import Places, blocks_of, canonical, reason_in, says_something
 from routing.providers.anthropic.stops import finish_of, stop_of
 from routing.providers.anthropic.usage import merged, tells_output, usage_of
 from routing.providers.base import END, End, Event, MalformedAnswer
@@ -178,13 +178,13 @@ class AnthropicReader:
             self._has_calls = self._has_calls or _is_call(event.get("content_block"))
             self._has_said = self._has_said or self._has_calls or _has_text(event)
         self._note_usage(event)
-        if kind in LAST and is_error(event.get("error")):
-            raise_failure(event)
         if kind == "message_stop":
+            _refuse_error(event)
             return self._stop(event["delta"])
         if kind == "ping":
             return [_PING]
         if kind == "message_delta":
+            _refuse_error(event)
             self._note_stop(event.get("delta"))
         elif kind not in _BRINGS:
             self._refuse_others(event)
@@ -325,6 +325,12 @@ class AnthropicReader:
         self.finish = self._finish_of(answer["stop_reason"])
         answer["stop_reason"] = stop_of(answer["stop_reason"], self.finish)
         return answer
+
+
+def _refuse_error(event: dict[str, Any]) -> None:
+    """Raises MalformedAnswer for an error beside what an event says."""
+    if is_error(event.get("error")):
+        raise_failure(event)
 
 
 def _input_of(index: Any, piece: str) -> dict[str, Any]:

@@ -22,7 +22,7 @@ _TEXT_KINDS: Final = {"text_delta": "text", "thinking_delta": "thinking"}
 _TEXTS: Final = {"text": "text", "thinking": "thinking"}
 """Of a block, by its kind: the member that is one."""
 _REASONS: Final = ("stop_reason", "stopReason", "finish_reason")
-LAST: Final = ("message_delta", "message_stop")
+_LAST: Final = ("message_delta", "message_stop")
 _PIECES: Final = ("partial_json", "input", "arguments")
 """Members of a delta that hold a piece of a call's input, or all of it, where its kind does not say so."""
 _INPUTS: Final = ("input", "arguments", "parameters", "args")
@@ -31,6 +31,8 @@ _WORDS: Final = ("text", "content", "value")
 _OTHER_KINDS: Final = {"output_text": "text", "reasoning": "thinking"}
 """Of blocks, in the words of other formats."""
 _MOST_DIGITS: Final = 6
+_MOST_DEPTH: Final = 4
+"""Of what holds a text."""
 
 
 class Places:
@@ -67,7 +69,7 @@ def canonical(event: dict[str, Any], places: Places) -> None:
             event["delta"] = _delta_of(event.get("delta"))
         elif kind == "content_block_start" and type(event.get("content_block")) is dict:
             _complete_block(event["content_block"])
-    elif kind in LAST:
+    elif kind in _LAST:
         event["delta"] = _end_of(event)
 
 
@@ -94,6 +96,8 @@ def _delta_of(delta: Any) -> Any:
         return {"type": "text_delta", "text": delta}
     if type(delta) is not dict:
         return {}
+    if delta.get("type") == "text_delta" and type(delta.get("text")) is str:  # as most are
+        return delta
     kind = text_of(delta.get("type"))
     if kind not in _OF_KINDS:
         kind = next((_KINDS[name] for name in _KINDS if name in delta), "")
@@ -111,13 +115,15 @@ def _delta_of(delta: Any) -> Any:
     return delta
 
 
-def words_in(place: Any) -> str:
+def words_in(place: Any, depth: int = 0) -> str:
     """The text of a block or a delta, which others write as an object, as a list, or under another name."""
+    if type(place) is str or depth > _MOST_DEPTH:
+        return text_of(place)
     if type(place) is list:
-        return "".join(map(words_in, place))
+        return "".join([words_in(each, depth + 1) for each in place])
     if type(place) is dict:
-        return next(filter(None, (words_in(place[name]) for name in _WORDS if name in place)), "")
-    return place if type(place) is str else ""
+        return next(filter(None, (words_in(place[name], depth + 1) for name in _WORDS if name in place)), "")
+    return ""
 
 
 def _object_of(input_: Any) -> Any:

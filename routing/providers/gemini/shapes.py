@@ -100,8 +100,8 @@ def _parts_of(parts: Any) -> Any:
     for part in found:
         if type(part) is dict:
             _rename(part, _OF_PARTS)
-            if type(part.get("text")) in (int, float):
-                part["text"] = str(part["text"])
+            if type(part.get("text", "")) is not str:
+                part["text"] = str(part["text"]) if type(part["text"]) in (int, float) else ""
             call: Any = part.get("functionCall")
             if type(call) is dict:
                 _complete_call(call)

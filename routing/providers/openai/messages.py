@@ -14,6 +14,8 @@ _PLAIN: Final = frozenset(("role", "content", "refusal", "annotations", "audio")
 """Members of a message that need nothing."""
 CALLS: Final = frozenset(("tool_call", "toolCalls"))
 """Other names of a message's calls."""
+_MOST_DEPTH: Final = 6
+"""Of what holds a text."""
 _THOUGHT: Final = frozenset(("thinking", "reasoning"))
 """Kinds of parts."""
 
@@ -95,12 +97,14 @@ def _complete_function(message: dict[str, Any]) -> None:
             function[name] = json_of(value)
 
 
-def _text_in(value: Any) -> str | None:
-    """The text of what should be one: a number, parts."""
+def _text_in(value: Any, depth: int = 0) -> str | None:
+    """The text of what should be one: a number, parts; None where it lies too deep."""
+    if depth > _MOST_DEPTH:
+        return None
     if type(value) is list:
-        return "".join(filter(None, map(_text_in, value))) or None
+        return "".join(filter(None, [_text_in(each, depth + 1) for each in value])) or None
     if type(value) is dict:
-        return _text_in(value.get("text") or value.get("content"))
+        return _text_in(value.get("text") or value.get("content"), depth + 1)
     return value if type(value) is str else str(value) if type(value) in {int, float} else None
 
 

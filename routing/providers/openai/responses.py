@@ -35,6 +35,7 @@ from routing.wire.wholeness import JsonScan
 
 _ARGUMENTS: Final = "response.function_call_arguments.delta"
 _DONE: Final = b"[DONE]"
+_MOST_DONE_BYTES: Final = 16
 _OURS: Final = "response."
 _KINDS: Final = re.compile(rb"response\.[a-z_.]+")
 _PING: Final = Comment(b": ping")
@@ -114,7 +115,7 @@ class ResponsesReader:
                 elif type(event) is not bytes:
                     self._note_words(event)
                     refuse_line(event)
-                elif event.strip() == _DONE:
+                elif len(event) <= _MOST_DONE_BYTES and event.strip() == _DONE:
                     events.append(END)
                     break
                 else:
@@ -147,9 +148,10 @@ class ResponsesReader:
     def _take(self, event: dict[str, Any], data: bytes, events: list[Event]) -> None:
         kind = text_of(event.get("type"))
         response = event.get("response")
-        for place in (event, response):
-            if type(place) is dict and "usage" in place:
-                self._note(place.pop("usage"))
+        if "usage" in event:
+            self._note(event.pop("usage"))
+        if type(response) is dict and "usage" in response:
+            self._note(response.pop("usage"))
         is_ours = kind.startswith(_OURS)
         if kind in _FAILED or (not is_ours and says_failure(event)):
             self._fail(event)

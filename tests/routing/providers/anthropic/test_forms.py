@@ -214,3 +214,14 @@ def test_answer_that_has_said_why_it_ended_is_whole_without_the_last_event(size:
     assert told(HELLO, ends("max_tokens"), size=size) == ("Hello", [], "length", ["max_tokens"])
     events, _reader = read(HELLO, reader=AnthropicReader(), size=size)
     assert END not in events
+
+
+@pytest.mark.parametrize(("depth", "text"), [(4, "Hello!"), (5, "!"), (1000, "!"), (1020, "!")])
+@pytest.mark.parametrize(("opening", "closing"), [(b"[", b"]"), (b'{"text":', b"}")], ids=["lists", "objects"])
+def test_text_that_lies_too_deep_is_none(depth: int, text: str, opening: bytes, closing: bytes) -> None:
+    deep = opening * depth + b'"Hello"' + closing * depth
+    first = brings("text", text="@").replace(b'"@"', deep)
+    assert told(begins(COUNTS), opens(), first, brings("text", text="!"), closes(), ends(), STOP)[0] == text
+    answer = b'{"type":"message","stop_reason":"end_turn","content":[{"type":"text","text":%b}]}' % deep
+    (choice,) = ChatReader().whole(answer)["choices"]
+    assert choice["message"]["content"] == text.removesuffix("!")

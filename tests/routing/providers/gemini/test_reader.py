@@ -392,3 +392,11 @@ def test_prompt_that_is_blocked_beside_a_candidate_is_no_end_of_it() -> None:
     reader.feed(told)
     assert not reader.is_finished
     assert GenerateReader().feed(event(promptFeedback={"blockReason": "SAFETY"})) != []
+
+
+@pytest.mark.parametrize(
+    ("text", "said"), [(5, "5"), (0.5, "0.5"), (None, ""), ({"text": "a"}, ""), (["a"], ""), (True, "")]
+)
+def test_text_of_a_part_is_one_or_none(text: Any, said: str) -> None:
+    answer = orjson.dumps({"candidates": [candidate({"text": text}, finishReason="STOP")]})
+    assert GenerateReader().whole(answer)["candidates"][0]["content"]["parts"] == [{"text": said}]

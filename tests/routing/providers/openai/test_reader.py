@@ -448,6 +448,17 @@ def test_other_texts_that_are_none_become_text_or_nothing(name: str, value: Any,
     assert deltas(events)[0][name] == whole["choices"][0]["message"][name] == text
 
 
+@pytest.mark.parametrize(("depth", "text"), [(6, "hm"), (7, None), (1000, None), (1020, None)])
+@pytest.mark.parametrize(("opening", "closing"), [(b"[", b"]"), (b'{"text":', b"}")], ids=["lists", "objects"])
+def test_text_that_lies_too_deep_is_none(depth: int, text: str | None, opening: bytes, closing: bytes) -> None:
+    deep = opening * depth + b'"hm"' + closing * depth
+    said = event(chunk({"content": "a", "reasoning_content": "@"})).replace(b'"@"', deep)
+    events, _reader = read(said, GOOD[2], DONE)
+    assert deltas(events)[0]["reasoning_content"] == text
+    whole = OpenAIReader().whole(b'{"choices":[{"message":{"content":"a","reasoning_content":%b}}]}' % deep)
+    assert whole["choices"][0]["message"]["reasoning_content"] == text
+
+
 @pytest.mark.parametrize("call", ["f", {}, [], None])
 def test_function_call_that_is_none_goes(call: Any) -> None:
     events, _reader = read(event(chunk({"content": "x", "function_call": call})), GOOD[2], DONE)
