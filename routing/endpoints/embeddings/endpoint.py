@@ -51,7 +51,8 @@ class Embeddings(InputOnly):
             raise MalformedAnswer(f"the answer has {len(data)} vectors for {request.inputs} inputs")
         if sorted(map(str, _places_in(data))) != sorted(map(str, range(len(data)))):
             raise MalformedAnswer("the vectors are not in their places")
-        _check_lengths({len_of(each["embedding"]) for each in data}, request)
+        if len({len_of(each["embedding"]) for each in data}) > 1:
+            raise MalformedAnswer("the vectors have different lengths")
 
     def complete(
         self, request: EmbeddingsRequest, answer: dict[str, Any], head: Head, bill: Bill, explanation: Any = None
@@ -81,14 +82,6 @@ def _places_in(data: list[dict[str, Any]]) -> list[Any]:
     """Which input each vector is of: those that say nothing, or null, are in order."""
     told = [each.get("index") for each in data]
     return [place if index is None else index for place, index in enumerate(told)]
-
-
-def _check_lengths(lengths: set[int], request: EmbeddingsRequest) -> None:
-    """Raises MalformedAnswer for vectors that nobody can compare, or of other dimensions than were asked for."""
-    if len(lengths) > 1:
-        raise MalformedAnswer("the vectors have different lengths")
-    if request.dimensions is not None and not request.is_packed and lengths != {request.dimensions}:
-        raise MalformedAnswer(f"the vectors have {min(lengths)} dimensions where {request.dimensions} were asked for")
 
 
 def _check_window(request: EmbeddingsRequest, model: ModelFacts) -> None:

@@ -24,8 +24,6 @@ class EmbeddingsRequest(Struct):
     input: str | Annotated[list[Any], Meta(min_length=1, max_length=_MOST_INPUTS)]
     encoding_format: Literal["float", "base64"] | None = None
     dimensions: Annotated[int, Meta(ge=1, le=2**31 - 1)] | None = None
-    output_dtype: str | None = None
-    embedding_type: str | list[str] | None = None
     user: str | None = None
     models: Annotated[list[ModelName], Meta(max_length=8)] | None = None
     provider: ProviderPreferences | None = None
@@ -34,11 +32,6 @@ class EmbeddingsRequest(Struct):
     @property
     def is_stream(self) -> bool:
         return False
-
-    @property
-    def is_packed(self) -> bool:
-        """Whether a number may hold several dimensions, as Voyage's and Jina's do where they are asked for bits."""
-        return any(each not in (None, "float", ["float"]) for each in (self.output_dtype, self.embedding_type))
 
     @property
     def inputs(self) -> int:
