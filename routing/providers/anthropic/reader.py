@@ -111,8 +111,8 @@ class AnthropicReader:
                 else:
                     self._note_words(event)
                     refuse_line(event)
-            if data is None:
-                self._close(events)
+            if data is None and not self._has_begun:
+                self._asides.refuse_silence()
             if events and events[-1] is END and not self._is_stopped:
                 self._refuse_end(events)
         except MalformedAnswer as error:
@@ -120,13 +120,6 @@ class AnthropicReader:
         except EventTooLarge:
             events.append(self._broken("an event is too large"))
         return events
-
-    def _close(self, events: list[Event]) -> None:
-        """The bytes have ended, and behind the reason so has the answer; raises MalformedAnswer where none came."""
-        if not self._has_begun:
-            self._asides.refuse_silence()
-        if self._is_stopped and END not in events:
-            events.append(END)
 
     def _refuse_end(self, events: list[Event]) -> None:
         """OpenAI's end alone, behind words that are none of the answer's, is none; raises MalformedAnswer."""
