@@ -374,6 +374,11 @@ def test_seconds_that_mistral_tells_are_counted() -> None:
     assert reader.usage.seconds == 203
 
 
+def test_completion_that_says_nothing_is_one() -> None:
+    body = json.dumps({"choices": [{"text": "", "index": 0, "finish_reason": "stop"}]}).encode()
+    assert _answered("completions", body)["choices"][0]["text"] == ""
+
+
 def test_text_of_a_completion_under_chats_name_is_its_text() -> None:
     body = json.dumps({"choices": [{"content": "Hi", "index": 0, "finish_reason": "stop"}]}).encode()
     assert _answered("completions", body)["choices"][0]["text"] == "Hi"

@@ -64,7 +64,9 @@ def message_of(choice: dict[str, Any]) -> dict[str, Any]:
         if type(choice.get(name)) is dict:
             said: dict[str, Any] = choice.pop(name)
             return said
-    text = choice.pop("text", None) or choice.pop("content", None)
+    text = choice.pop("text", None)
+    if text is None:
+        text = choice.pop("content", None)
     return {"content": text} if type(text) is str else {}
 
 
