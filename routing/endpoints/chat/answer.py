@@ -115,11 +115,16 @@ def reason_beside(reason: str, called: str) -> str:
 
 def estimate_strings(value: Any) -> int:
     """Bytes of the text in a value, the wrapper around it left out."""
-    if type(value) is str:
-        return len(value.encode())
-    if type(value) is dict:
-        return sum([estimate_strings(inner) for name, inner in value.items() if name not in WRAPPING])
-    return sum(map(estimate_strings, value)) if type(value) is list else 0
+    found, waiting = 0, [value]
+    while waiting:  # no recursion: what an upstream nests may be deep
+        value = waiting.pop()
+        if type(value) is str:
+            found += len(value.encode())
+        elif type(value) is dict:
+            waiting += [inner for name, inner in value.items() if name not in WRAPPING]
+        elif type(value) is list:
+            waiting += value
+    return found
 
 
 def complete_answer(answer: dict[str, Any], head: Head) -> None:

@@ -24,7 +24,7 @@ from routing.providers.openai import loose
 from routing.providers.openai.asides import Asides, refuse_line
 from routing.providers.openai.call import CUT, Call
 from routing.providers.openai.costs import told_cost
-from routing.providers.openai.failures import is_error, raise_failure, refuse_words, says_failure
+from routing.providers.openai.failures import is_error, raise_failure, refuse_words, says_failure, shown
 from routing.providers.openai.finish import GOOD_ENDS
 from routing.providers.openai.refusals import error_in, text_of
 from routing.providers.openai.shapes import Several, objects_in, without_name
@@ -253,7 +253,7 @@ class AnthropicReader:
     def _finish_of(self, reason: Any) -> str | None:
         finish = finish_of(reason, has_calls=self._has_calls)
         if finish is None and reason:
-            self.remark = f"a stop reason that nobody knows: {str(reason)[:60]!r}"
+            self.remark = f"a stop reason that nobody knows: {shown(reason)[:60]!r}"
         return finish
 
     def _note_usage(self, event: dict[str, Any]) -> None:

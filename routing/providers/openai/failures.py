@@ -34,6 +34,7 @@ _SAID: Final = (
     "audio",
     "images",
 )
+_MOST_DEPTH: Final = 6
 _INSIDE: Final = ("base_resp", "header", "Response", "data", "result", "response", "output")
 """Objects in which a failure stands: MiniMax's, Spark's, Tencent's, and envelopes."""
 
@@ -44,13 +45,14 @@ _SURE: Final = SIGNS - {"status"}
 """Those that others do not have in every chunk, in words of their own."""
 
 
-def says_failure(value: Mapping[str, Any]) -> bool:
+def says_failure(value: Mapping[str, Any], depth: int = 0) -> bool:
     """Whether an object without choices says that the answer failed."""
     if value.get("object") == "error" or value.get("type") == "error" or value.get("success") is False:
         return True
     if any(is_error(value.get(name)) for name in _WORDS) or _has_failed(value):
         return True
-    if any(type(value.get(name)) is dict and says_failure(value[name]) for name in _INSIDE):
+    inner = [value[name] for name in _INSIDE if type(value.get(name)) is dict] if depth < _MOST_DEPTH else []
+    if any(says_failure(each, depth + 1) for each in inner):
         return True
     if "Message" in value and len(value) <= len(("Message", "Code", "RequestId")):  # AWS's
         return True
@@ -74,7 +76,7 @@ def refuse_silence(answer: Mapping[str, Any], choices: Sequence[Any]) -> None:
 
 
 def _has_failed(value: Mapping[str, Any]) -> bool:
-    return str(value.get("status", "")).lower() in _FAILED
+    return text_of(value.get("status")).lower() in _FAILED
 
 
 def speaks(choice: Any) -> bool:
@@ -96,9 +98,17 @@ def _says_more(error: Mapping[str, Any]) -> bool:
     return any(text_of(error.get(name)).strip().lower() not in _ALL_WELL for name in _SAYS)
 
 
+def shown(value: Any) -> str:
+    """A value in words, whatever it is."""
+    try:
+        return str(value)
+    except RecursionError:
+        return "something that is nested too deep"
+
+
 def raise_failure(value: Any) -> NoReturn:
     """Raises MalformedAnswer with the upstream's words."""
-    message = text_of(unwrapped_error(error_in(value)).get("message")) or str(value)
+    message = text_of(unwrapped_error(error_in(value)).get("message")) or shown(value)
     raise MalformedAnswer(f"an error came instead of an answer: {message[:300]}")
 
 

@@ -283,7 +283,7 @@ class OpenAIReader:
 
         Its words, or its counts, are kept: nothing else may come.
         """
-        if str(chunk.get("object", "")).startswith("chat.completion") or "prompt_filter_results" in chunk:
+        if text_of(chunk.get("object")).startswith("chat.completion") or "prompt_filter_results" in chunk:
             return True
         self._has_end = self._has_end or says_end(chunk)
         self.note_usage(chunk, is_total=True)

@@ -97,7 +97,7 @@ class ResponsesReader:
         self._has_end = False
         self._has_begun = False
         self._asides = Asides()
-        self._inputs: defaultdict[tuple[str, str], JsonScan] = defaultdict(JsonScan)
+        self._inputs: defaultdict[tuple[int, str], JsonScan] = defaultdict(JsonScan)
         """Of calls, by place and id, what has come of their arguments."""
 
     @property
@@ -173,7 +173,8 @@ class ResponsesReader:
         self.is_partial = self.usage is not None and is_piece
         self._has_end = kind in _LAST
         if kind == _ARGUMENTS and is_piece:
-            self._inputs[str(event.get("output_index")), text_of(event.get("item_id"))].add(event["delta"])
+            index = event.get("output_index")
+            self._inputs[index if type(index) is int else 0, text_of(event.get("item_id"))].add(event["delta"])
         if self._has_end:
             _complete_last(event, kind)
             self._refuse_open(event["response"])
@@ -207,7 +208,7 @@ class ResponsesReader:
 
     def is_piece(self, data: bytes) -> bool:
         try:
-            return str(orjson.loads(data).get("type")).startswith("response.")
+            return text_of(orjson.loads(data).get("type")).startswith("response.")
         except orjson.JSONDecodeError:
             return False
 

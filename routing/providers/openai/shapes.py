@@ -13,6 +13,7 @@ import orjson
 from routing.providers.base import MalformedAnswer
 from routing.providers.openai import loose
 from routing.providers.openai.failures import is_error, raise_failure
+from routing.providers.openai.refusals import text_of
 from routing.wire.values import Values
 
 PLACES: Final = (
@@ -165,7 +166,7 @@ def says_end(value: dict[str, Any]) -> bool:
     """Whether an object without choices says that all has come."""
     if any(value.get(name) is True for name in _SAYS_END):
         return True
-    return any(str(value.get(name, "")).lower() in _ENDS_IN_OBJECTS for name in ("type", "event", "data"))
+    return any(text_of(value.get(name)).lower() in _ENDS_IN_OBJECTS for name in ("type", "event", "data"))
 
 
 def without_name(event: bytes) -> bytes:

@@ -224,3 +224,32 @@ def test_text_that_lies_too_deep_is_none(depth: int, text: str, opening: bytes, 
     answer = b'{"type":"message","stop_reason":"end_turn","content":[{"type":"text","text":%b}]}' % deep
     (choice,) = ChatReader().whole(answer)["choices"]
     assert choice["message"]["content"] == text.removesuffix("!")
+
+
+@pytest.mark.parametrize(
+    ("given", "places"),
+    [
+        ((None, None, None, None), (0, 0, 1, 1)),
+        ((3, None, None, None), (3, 3, 4, 4)),
+        (("2", "2", "1234567", 1.0), (2, 2, 123456, 1)),
+    ],
+)
+def test_block_has_a_place_whatever_its_server_says_of_that(given: tuple[Any, ...], places: tuple[int, ...]) -> None:
+    first, second, third, fourth = given
+    parts = opens(first), brings("text", second, text="a"), opens(third), brings("text", fourth, text="b")
+    events, _reader = read(begins(), *parts, reader=AnthropicReader())
+    assert [each["index"] for each in events if type(each) is dict and "index" in each] == [*places]
+
+
+@pytest.mark.parametrize("index", [1.5, "x", [0], True])
+def test_block_without_a_place_is_none(index: Any) -> None:
+    events, _reader = read(begins(), opens(index), reader=AnthropicReader())
+    assert type(events[-1]) is End
+    assert events[-1].error
+
+
+@pytest.mark.parametrize(("id_", "said"), [("a", "a"), (5, "5"), ("", None), (None, None), (["a"], None), (1.5, None)])
+def test_call_has_an_id(id_: Any, said: str | None) -> None:
+    answer = orjson.dumps({"type": "message", "content": [{**CALL, "id": id_}], "stop_reason": "tool_use"})
+    told_id = AnthropicReader().whole(answer)["content"][0]["id"]
+    assert told_id == said if said else told_id.startswith("toolu_")

@@ -16,6 +16,7 @@ from typing import Any, Final
 import pytest
 
 from billing.kinds import Usage
+from routing.providers.openai.natives import in_openais
 from routing.providers.openai.reader import OpenAIReader
 from tests.routing.providers.openai.test_bytes import (
     ALL,
@@ -580,6 +581,28 @@ def test_words_of_an_upstream_that_fails_are_kept(value: Any, before: bytes, end
         read = stream(data)
         assert isinstance(read, Broken)
         assert WORDS in read.why
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"response": 5, "p": "a"}, {"response": "a", "other": 1}, {"stop": True, "content": 5},
+        {"stop": 5, "content": "a"},
+        {"result": "a"}, {"result": 5, "is_truncated": False}, {"output": {"text": 5, "finish_reason": "stop"}},
+        {"text": "a"}, {"done": 1, "response": "a"}, {"done": True, "response": 5},
+        {"delta": {"message": 5}, "type": "a"},
+        {"delta": {"message": {}}, "type": 5}, {"message": SAYING, "finish_reason": None}, {"generated_text": 5},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_is_of_no_known_format_is_left_as_it_is(value: dict[str, Any]) -> None:
+    assert in_openais(json.loads(json.dumps(value)), "delta") == value
+
+
+def test_every_member_of_workers_ai_is_known() -> None:
+    value = {"response": "a", "p": "b", "usage": COUNTS, "tool_calls": [WHOLE]}
+    choice = {"index": 0, "delta": {"content": "a", "tool_calls": [WHOLE]}, "finish_reason": None}
+    assert in_openais(value, "delta") == {"choices": [choice], "usage": COUNTS}
 
 
 @pytest.mark.parametrize(
