@@ -400,3 +400,54 @@ def test_prompt_that_is_blocked_beside_a_candidate_is_no_end_of_it() -> None:
 def test_text_of_a_part_is_one_or_none(text: Any, said: str) -> None:
     answer = orjson.dumps({"candidates": [candidate({"text": text}, finishReason="STOP")]})
     assert GenerateReader().whole(answer)["candidates"][0]["content"]["parts"] == [{"text": said}]
+
+
+# --- as client libraries write them ----------------------------------------------------------------------------------
+
+
+UNDERSCORED = orjson.dumps(
+    {
+        "candidates": [
+            None,
+            {
+                "content": {
+                    "parts": [{"function_call": {"name": "f", "arguments": {"a": 1}}, "thought_signature": "s"}]
+                },
+                "finish_reason": 2,
+            },
+        ],
+        "usage_metadata": {"prompt_token_count": 7, "candidates_token_count": 3, "total_token_count": 10},
+    }
+)
+
+
+def test_members_with_underscores_are_read_as_its_own() -> None:
+    reader = GenerateReader()
+    (only,) = reader.whole(UNDERSCORED)["candidates"]
+    call = {"functionCall": {"name": "f", "args": {"a": 1}}, "thoughtSignature": "s"}
+    assert (only["content"]["parts"], only["finishReason"]) == ([call], "MAX_TOKENS")
+    assert reader.usage == Usage(input=7, output=3)
+
+
+def test_members_with_underscores_are_read_as_chats() -> None:
+    (choice,) = ChatReader().whole(UNDERSCORED)["choices"]
+    assert choice["message"]["tool_calls"][0]["function"] == {"name": "f", "arguments": '{"a":1}'}
+    assert choice["finish_reason"] == "length"
+
+
+def test_block_reason_with_underscores_is_one() -> None:
+    told = ChatReader().whole(b'{"prompt_feedback":{"block_reason":"SAFETY"}}')
+    assert told["choices"][0]["finish_reason"] == "content_filter"
+
+
+@pytest.mark.parametrize("name", ["", None, 5, ["f"]], ids=str)
+def test_call_without_a_name_is_none(name: Any) -> None:
+    answer = {"candidates": [candidate({"functionCall": {"name": name, "args": {}}}, finishReason="STOP")]}
+    with pytest.raises(MalformedAnswer, match="without a name"):
+        GenerateReader().whole(orjson.dumps(answer))
+
+
+@pytest.mark.parametrize(("index", "place"), [("1", 1), ("00015", 1), ("x", 0), (None, 0), (1.5, 0)])
+def test_place_that_is_a_text_is_a_number(index: Any, place: int) -> None:
+    one = candidate(SAID, index=index, finishReason="STOP")
+    assert GenerateReader(2).whole(orjson.dumps({"candidates": [one]}))["candidates"][0]["index"] == place
