@@ -86,7 +86,14 @@ def of_generate(events: list[Any]) -> tuple[str, str, list[tuple[str, str]]]:
 
 _NO_OBJECTS: Final = ("D: words for arguments", "D: half a call that the cap has cut")
 """What Google's format, whose arguments are an object, has no place for."""
-ALL_GOOD: Final = GOOD | {f"of servers, {name}": servers.GOOD[name] for name in servers.GOOD if name not in _NO_OBJECTS}
+_OLDER: Final = "D: in the older form"
+"""Calls of functions, which nobody can offer in these formats."""
+ALL_GOOD: Final = GOOD | {
+    f"of servers, {name}": servers.GOOD[name]
+    for name in servers.GOOD
+    if name not in _NO_OBJECTS and not name.startswith(_OLDER)
+}
+CALLED_IN_OLDER_FORM: Final = {name: servers.GOOD[name] for name in servers.GOOD if name.startswith(_OLDER)}
 ALL_BROKEN: Final = {**BROKEN, **FAILURES, **{f"of servers, {name}": data for name, data in servers.BROKEN.items()}}
 READS: Final = {"messages": of_messages, "responses": of_responses, "generate": of_generate}
 each_endpoint = pytest.mark.parametrize("endpoint", READS)
@@ -109,3 +116,18 @@ def test_good_answer_is_not_lost(endpoint: str, data: bytes, said: Said) -> None
 def test_broken_answer_never_looks_whole(endpoint: str, data: bytes) -> None:
     with pytest.raises(MalformedAnswer):
         read(endpoint, data)
+
+
+@pytest.mark.parametrize("endpoint", ["messages", "generate"])
+@pytest.mark.parametrize("name", CALLED_IN_OLDER_FORM)
+def test_call_in_the_older_form_is_refused_where_it_would_be_lost(endpoint: str, name: str) -> None:
+    with pytest.raises(MalformedAnswer, match="older form"):
+        read(endpoint, CALLED_IN_OLDER_FORM[name][0])
+
+
+@pytest.mark.parametrize("name", CALLED_IN_OLDER_FORM)
+def test_call_in_the_older_form_is_one_of_responses(name: str) -> None:
+    data, said = CALLED_IN_OLDER_FORM[name]
+    is_cut = said.finish == "length"
+    arguments = '{"a":1' if is_cut else '{"a":1}'
+    assert read("responses", data) == Said("", "length" if is_cut else "tool_calls", (("f", arguments),))
