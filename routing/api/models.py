@@ -10,6 +10,7 @@ import msgspec
 
 from accounts.callers import Caller
 from accounts.errors import InvalidRequest
+from billing.kinds import KINDS
 from billing.money import EXPONENT, decimal_text
 from billing.prices import Tariff
 from routing.catalogue.snapshot import ModelView, Snapshot
@@ -64,7 +65,7 @@ _WITHOUT_CHAT: Final = {
     "audio.translations": _kind("audio", "text", "prompt", "response_format", "temperature"),
 }
 _NOTHING_KNOWN: Final = _kind("text", "text")
-_OF_QUANTITIES: Final = {"image": "images", "second": "seconds", "character": "characters"}
+_OF_QUANTITIES: Final = {kind.rate: kind.name for kind in KINDS if kind.unit != "tokens"}
 """Rates of what is no token, shown where the model has them, and the kinds they are of."""
 
 

@@ -44,7 +44,7 @@ class Run(msgspec.Struct):
     route: RouteView | None = None
     attempts: list[AttemptRecord] = []  # msgspec copies an empty list for each instance
     first_byte: float | None = None
-    """When the first byte of the answer came, by the monotonic clock."""
+    """When the answer began to come, by the monotonic clock: a whole one's head, a stream's first event."""
     is_sent: bool = False
     """The attempt under way has sent its request."""
     until_gone: UntilGone | None = None

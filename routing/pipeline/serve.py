@@ -1,8 +1,8 @@
 """The life of one request, from top to bottom, the same for every endpoint.
 
-`serve` tells the story: resolve the model and rank its routes (plan.py), admit the request (rate limits, then the hold:
-admission.py), try the routes in order until one answers, relay the answer, settle. Ranking comes before the hold
-because a request that no route can serve is refused without one (ADR 0003). Whatever happens after the hold, the
+`serve` tells the story: resolve the model and rank its routes (plan.py), admit the request (rate limits here, then the
+hold in admission.py), try the routes in order until one answers, relay the answer, settle. Ranking comes before the
+hold because a request that no route can serve is refused without one (ADR 0003). Whatever happens after the hold, the
 request settles exactly once, which also gives back what the rate limits counted: what leaves the run's block by an
 exception is settled there, a whole answer where it is read, a stream where it ends. A stream is returned begun but
 unsettled; the API plane writes it (routing/api/plane.py), and its `close` is the last resort.
@@ -51,8 +51,9 @@ _IN_PART = frozenset((206, 226))
 _WORTH_ASKING = 0.25
 """Seconds after which a whole answer's client may have left."""
 _MOST_WAIT = 0.02
+"""Seconds that the web server is given to say that the client has left, also where every core is busy."""
 _SHARE_OF_WAIT = 0.02
-"""Seconds, and share of the answer's time, within which the server says so, also where every core is busy."""
+"""The same as a share of the time that the answer took, where that is less."""
 Reply = WholeReply | StreamReply
 
 
