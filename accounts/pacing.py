@@ -1,6 +1,6 @@
 """Refusals of nobody, answered no faster than so many a second: a flood of made-up keys costs its sender time, not us.
 
-Who asks once gets his answer at once. Who asks again and again, on many connections, waits for each answer, a few
+Who asks once gets his answer at once. Who asks again and again, on many connections, waits for each answer, ten
 seconds at most; on the event loop a refusal that waits costs next to nothing, and one that is answered as much as half
 a request.
 """
@@ -8,6 +8,7 @@ a request.
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections import defaultdict
 from typing import Final
@@ -17,8 +18,11 @@ PER_ADDRESS: Final = 50.0
 IN_ALL: Final = 400.0
 BURST_SECONDS: Final = 2.0
 """So much of a second's allowance may be taken at once."""
-LONGEST: Final = 8.0
+LONGEST: Final = 10.0
 """Seconds that an answer waits at most."""
+_SPREAD: Final = 4.0
+"""Of as many before that, one is drawn by lot for each that would wait longer still: thousands that came at once would
+else be answered at once, ask again at once, and be a burst every so many seconds for as long as they like."""
 _MOST_WAITING: Final = 8_000
 """Each has a connection, and some kilobytes; what is more is answered at once."""
 _MOST_ADDRESSES: Final = 10_000
@@ -43,13 +47,17 @@ class Pace:
     async def wait(self, address: str) -> None:
         """Returns when one more refusal to this address may be answered."""
         now = time.monotonic()
-        seconds = max(self._take(address, PER_ADDRESS, now), self._take(_EVERYBODY, IN_ALL, now))
+        seconds = self._seconds(address, now)
         if seconds > 0 and self.waiting < _MOST_WAITING:
             self.waiting += 1
             try:
                 await self._turn_at(now + seconds)
             finally:
                 self.waiting -= 1
+
+    def _seconds(self, address: str, now: float) -> float:
+        seconds = max(self._take(address, PER_ADDRESS, now), self._take(_EVERYBODY, IN_ALL, now))
+        return seconds if seconds < LONGEST else LONGEST - _SPREAD * random.random()
 
     def _turn_at(self, moment: float) -> asyncio.Future[None]:
         loop = asyncio.get_running_loop()
