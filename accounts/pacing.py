@@ -57,7 +57,7 @@ class Pace:
 
     def _seconds(self, address: str, now: float) -> float:
         seconds = max(self._take(address, PER_ADDRESS, now), self._take(_EVERYBODY, IN_ALL, now))
-        return seconds if seconds < LONGEST else LONGEST - _SPREAD * random.random()
+        return seconds if seconds < LONGEST else LONGEST - _SPREAD * random.random()  # noqa: S311 - a lot, no secret
 
     def _turn_at(self, moment: float) -> asyncio.Future[None]:
         loop = asyncio.get_running_loop()
