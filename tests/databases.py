@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
@@ -16,6 +17,7 @@ from psycopg import sql
 
 ROOT = Path(__file__).resolve().parent.parent
 _numbers = itertools.count(1)
+_END_IDLE: Final = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND state = 'idle'"
 
 
 def manage(*words: str, database_url: str, env: Mapping[str, str] | None = None) -> str:
@@ -53,8 +55,11 @@ class PostgresDatabases:
         return _at(self.front_url, self._create(template=self._template))
 
     def copied(self, url: str) -> str:
-        """The URL of a copy of one of these, to which nobody may be connected."""
-        return _at(self.front_url, self._create(template=urlsplit(url).path.removeprefix("/")))
+        """The URL of a copy of one of these, to which nobody may be connected; a pooler's idle connection is ended."""
+        name = urlsplit(url).path.removeprefix("/")
+        with psycopg.connect(self.server_url, autocommit=True) as connection:
+            connection.execute(_END_IDLE, (name,))
+        return _at(self.front_url, self._create(template=name))
 
     def drop_all(self) -> None:
         for name in self._made:
