@@ -31,6 +31,7 @@ NAME: Final = "nursery"
 """What ps(1) calls it: `/proc/PID/comm`."""
 _PR_SET_CHILD_SUBREAPER: Final = 36
 _ANSWER_SECONDS: Final = 10.0
+_TICK_SECONDS: Final = 0.2
 _UNBORN: Final = "not forked"
 UNKNOWN: Final = "unknown"
 """How a process ended of which nobody is told."""
@@ -40,8 +41,12 @@ _READY: Final = b"0\n"
 class Nursery:
     """A nursery as its parent sees it."""
 
-    def __init__(self, imports: Callable[[], object], live: Callable[[int], None]) -> None:
-        """Forks it from this process. `imports` is done first; a process does what `live` makes of its place."""
+    def __init__(self, imports: Callable[[], object], live: Callable[[int], None], is_over: Callable[[], bool]) -> None:
+        """Forks it from this process. `imports` is done first; a process does what `live` makes of its place.
+
+        `is_over`: whether the parent ends, and waits for no answer any more.
+        """
+        self._is_over = is_over
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
         asked, self._asks = os.pipe()
         self._answers, answered = os.pipe()
@@ -64,14 +69,16 @@ class Nursery:
         return self.is_ready
 
     def fork(self, place: int) -> int:
-        """The process id of a new process; raises EOFError if the nursery has died."""
+        """The process id of a new process; raises EOFError if the nursery has died, or does not answer in time."""
         self.is_dead = True
         try:
             os.write(self._asks, b"%d\n" % place)
         except BrokenPipeError as error:
             raise EOFError from error
-        if not select.select([self._answers], [], [], _ANSWER_SECONDS)[0]:
-            raise EOFError
+        deadline = time.monotonic() + _ANSWER_SECONDS
+        while not select.select([self._answers], [], [], _TICK_SECONDS)[0]:
+            if self._is_over() or time.monotonic() > deadline:
+                raise EOFError
         pid = self._answer()
         self.is_dead = False
         return pid

@@ -71,6 +71,7 @@ class Supervisor(MPServer):
         """What takes the nursery's place as soon as it has imported everything."""
         self._is_restarting = False
         """Whether every process is to be replaced then."""
+        self._has_given_up = False
         self._to_replace: list[int] = []
         self._incoming: Worker | None = None
         """The process that takes over from the one in its place as soon as it serves."""
@@ -100,7 +101,8 @@ class Supervisor(MPServer):
             self.wrks.append(worker)
 
     def _new_nursery(self, spawn_target: Spawn, target_loader: Any) -> Nursery:
-        return Nursery(target_loader, partial(self._live, spawn_target, target_loader))
+        live = partial(self._live, spawn_target, target_loader)
+        return Nursery(target_loader, live, lambda: self.interrupt_signal)
 
     def _live(self, spawn_target: Spawn, target_loader: Any, place: int) -> None:
         """A process's whole life, in that process."""
@@ -166,7 +168,7 @@ class Supervisor(MPServer):
 
     def _give_up(self, place: int) -> None:
         log.error("No process could start; the reason stands above")
-        self.interrupt_signal = True
+        self.interrupt_signal = self._has_given_up = True
         self.interrupt_children.append(place)  # by which granian's exit code is 1
 
     def _start_again(self, spawn_target: Spawn, target_loader: Any) -> None:
@@ -242,6 +244,8 @@ class Supervisor(MPServer):
             if worker.inner.pid not in self._ready:
                 worker.kill()  # it has no request yet, and no ear for signals
         super()._stop_workers()  # type: ignore[no-untyped-call]
+        if not self._has_given_up:  # that one died before it was told to end is no failed stop
+            self.interrupt_children.clear()
 
 
 def listening(address: str, port: int) -> socket.socket:

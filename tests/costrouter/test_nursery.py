@@ -102,6 +102,17 @@ def test_a_stop_while_it_still_imports_ends_at_once(
     assert gateway.exit_code == 0
 
 
+def test_a_stop_while_nothing_can_take_a_dead_ones_place_is_a_stop(gateway: Gateway) -> None:
+    (nursery,), (serving,) = gateway.nurseries, gateway.pids
+    os.kill(nursery, signal.SIGSTOP)
+    gateway.kill(serving)
+    assert eventually(lambda: "Starting worker-1 again" in gateway.log.read_text())
+    gateway.signal(signal.SIGTERM)
+
+    assert gateway.wait(20) < 5
+    assert gateway.exit_code == 0
+
+
 def _answers(url: str) -> bool:
     try:
         return httpx.get(url, timeout=2).status_code == 200
