@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from math import floor
 from types import TracebackType
@@ -22,7 +23,7 @@ from routing.pipeline.attempt import Attempt, AttemptRecord
 from routing.pipeline.call import Option, Plan, UntilGone
 from routing.pipeline.explanation import explain
 from routing.pipeline.gateway import Gateway
-from routing.pipeline.outcomes import FAULT_OF_OURS, LEFT_EARLY, Close, close_refused
+from routing.pipeline.outcomes import FAULT_OF_OURS, LEFT_EARLY, STOPPED, Close, close_refused
 
 
 class ClientGone(Exception):
@@ -68,6 +69,8 @@ class Run(msgspec.Struct):
             self.settle(close_refused(error))
         elif isinstance(error, ClientGone):
             self.settle(LEFT_EARLY)
+        elif isinstance(error, asyncio.CancelledError):  # at the drain's end, which its client is told
+            self.settle(STOPPED.close)
         else:
             self.settle(FAULT_OF_OURS)
 

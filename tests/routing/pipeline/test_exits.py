@@ -300,7 +300,8 @@ def test_server_that_cancels_a_stream(client: Callable[..., Client], after: floa
 def test_server_that_cancels_a_whole_answer(client: Callable[..., Client]) -> None:
     app = client(SLOW, is_stream=False)
     app.run(cancelled(app.ask(), after=0.2))
-    assert app.assert_settled("internal_error").cost == 0
+    record = app.assert_settled("internal_error")
+    assert (record.status, record.error_code, record.cost) == (503, "service_unavailable", 0)
 
 
 # --- what stays behind -----------------------------------------------------------------------------------------------
