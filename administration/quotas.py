@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
 from unfold.widgets import UnfoldAdminDecimalFieldWidget
 
-from administration.frame import Admin, action, display
+from administration.frame import Admin, action, display, moved
 from billing import amounts, money, quotas
 from billing.amounts import AmountField
 from billing.models import Quota, QuotaDefault
@@ -114,9 +114,11 @@ class QuotaAdmin(Admin):
 
     @action(description=_("End the selected quotas"), permissions=("change",))
     def end(self, request: HttpRequest, queryset: QuerySet[Quota]) -> None:
+        count = 0
         for quota in queryset:
-            quotas.end(quota)
-        count = len(queryset)
+            if quotas.end(quota):
+                self.log_change(request, quota, [{"changed": {"fields": [moved("state", "in force", "ended")]}}])
+                count += 1
         text = ngettext("%(count)d quota has ended.", "%(count)d quotas have ended.", count)
         messages.success(request, text % {"count": count})
 

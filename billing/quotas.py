@@ -286,6 +286,6 @@ def change(quota: Quota, *, amount: int, is_hard: bool) -> None:
     quota.amount, quota.is_hard = amount, is_hard
 
 
-def end(quota: Quota) -> None:
-    """No request draws on it from now on; what it has counted stays."""
-    Quota.objects.filter(pk=quota.pk, ended_at=None).update(ended_at=timezone.now())
+def end(quota: Quota) -> bool:
+    """No request draws on it from now on; what it has counted stays. False if it had ended before."""
+    return Quota.objects.filter(pk=quota.pk, ended_at=None).update(ended_at=timezone.now()) == 1

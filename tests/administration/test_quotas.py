@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.urls import reverse
 
 from accounts.models import ApiKey, Tenant
@@ -57,5 +58,11 @@ def test_quota_is_ended_and_stays(desk: Browser, tenant: Tenant) -> None:
 
     quota.refresh_from_db()
     assert quota.ended_at is not None
+    ended_at = quota.ended_at
+    desk.open(reverse("admin:billing_quota_changelist")).run("End the selected quotas", quota)
+    quota.refresh_from_db()
+    assert quota.ended_at == ended_at
+    (entry,) = LogEntry.objects.filter(object_id=str(quota.pk))
+    assert "in force \N{RIGHTWARDS ARROW} ended" in entry.get_change_message()
     assert desk.forge(reverse("admin:billing_quota_delete", args=[quota.pk]), {"post": "yes"}).status == 403
     assert Quota.objects.exists()
