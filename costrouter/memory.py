@@ -39,20 +39,27 @@ class Surplus:
     def __init__(self) -> None:
         self._trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if _STATM.exists() else None
         self._least = 0
+        self._looked_through = self._resident()
+        """The least it had since circles were looked for: it has to grow beyond that before they are again."""
 
     def give_back(self, under_way: int) -> None:
         """Nothing, as long as the process is about as small as it ever was; that part lets go of the interpreter.
 
         `under_way`: requests; as long as there are few, the collector has little to look through, and does it first.
         """
-        is_large = self._trim is not None and resident_bytes() > self._least + _WORTH_IT
-        has_grown = is_large and self._least > 0
+        resident = self._resident()
+        has_grown = resident > self._looked_through + _WORTH_IT
+        self._looked_through = min(self._looked_through, resident)
         if under_way < _FEW and (has_grown or gc.get_count()[0] > _MANY):
             gc.collect()  # which also lets go of the interpreter's lists of free objects
-        if self._trim is not None and is_large:
+            self._looked_through = resident
+        if self._trim is not None and resident > self._least + _WORTH_IT:
             self._trim(0)
             rest = resident_bytes()
             self._least = min(self._least or rest, rest)
+
+    def _resident(self) -> int:
+        return resident_bytes() if self._trim is not None else 0
 
 
 def resident_bytes() -> int:

@@ -79,7 +79,7 @@ class ApiPlane:
             try:
                 response = await (self._answer(request) if refusal is None else self._refuse(refusal, request))
                 if response.is_paced:  # here, where little of a refusal is left but its answer: thousands may wait
-                    scope.clear()  # a quarter of what is left, and read by nobody any more
+                    scope.clear()  # read by nobody any more
                     await self._gateway.key_cache.pace.wait(throttled_as(request.address))
             except asyncio.CancelledError:
                 if not doors.is_cut(task):

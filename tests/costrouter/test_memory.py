@@ -82,11 +82,14 @@ surplus.give_back(0)
 held = [bytes(1_000) for _ in range(20_000)]
 grown = sys.getallocatedblocks() - before
 surplus.give_back(0)
-print(grown - (sys.getallocatedblocks() - before) > 1_500)
+let_go = grown - (sys.getallocatedblocks() - before) > 1_500
+times = gc.get_stats()[2]["collections"]
+surplus.give_back(0)
+print(let_go, gc.get_stats()[2]["collections"] - times)
 """
 
 
 def test_process_that_has_grown_lets_go_of_the_interpreters_free_objects() -> None:
-    """2,000 tuples of one member, and as many of two: they lie about in what the storm took."""
+    """2,000 tuples of one member lie about in what a storm took. Once: who stays large has large caches to look through."""
     done = subprocess.run([sys.executable, "-c", GROWN], cwd=ROOT, check=True, capture_output=True, text=True)
-    assert done.stdout.split() == ["True"]
+    assert done.stdout.split() == ["True", "0"]
