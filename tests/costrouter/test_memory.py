@@ -90,6 +90,6 @@ print(let_go, gc.get_stats()[2]["collections"] - times)
 
 
 def test_process_that_has_grown_lets_go_of_the_interpreters_free_objects() -> None:
-    """2,000 tuples of one member lie about in what a storm took. Once: who stays large has large caches to look through."""
+    """2,000 tuples of one member lie about in what a storm took. Once: who stays large has large caches."""
     done = subprocess.run([sys.executable, "-c", GROWN], cwd=ROOT, check=True, capture_output=True, text=True)
     assert done.stdout.split() == ["True", "0"]
