@@ -47,6 +47,7 @@ from routing.providers.openai.shapes import (
     choices_in,
     chunk_of,
     is_end,
+    object_in_body,
     objects_in,
     only_object,
     reason_beside,
@@ -57,7 +58,7 @@ from routing.providers.openai.shapes import (
     without_name,
 )
 from routing.providers.openai.usage import object_of, usage_of
-from routing.providers.openai.whole import answer_in, is_piece
+from routing.providers.openai.whole import answer_in, is_piece, is_plain_answer
 from routing.providers.openai.wrapped import ENVELOPES, unwrapped
 from routing.wire.events import Comment, EventParser, EventTooLarge, Failure
 
@@ -401,7 +402,12 @@ class OpenAIReader:
         return is_piece(data)
 
     def whole(self, body: bytes) -> dict[str, Any]:
-        answer, choices = answer_in(body, *_ANSWERS, numbers=self.numbers)
+        value = object_in_body(body, self.numbers)
+        if is_plain_answer(value):
+            value["choices"][0]["index"] = 0
+            self.note_usage(value.pop("usage", None), is_total=True)
+            return value
+        answer, choices = answer_in(value, *_ANSWERS)
         for place, choice in enumerate(choices):
             if type(choice) is dict:
                 if type(choice.get("index")) is not int or place == len(choices) - 1 == 0:

@@ -2,23 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
 from routing.providers.openai.failures import SIGNS, is_error, raise_failure, refuse_silence, refuse_words
+from routing.providers.openai.finish import OURS
+from routing.providers.openai.messages import is_plain
 from routing.providers.openai.natives import in_openais
-from routing.providers.openai.shapes import FAR_AWAY, choices_in, object_in_body, set_reason
+from routing.providers.openai.shapes import choices_in, set_reason
 from routing.providers.openai.wrapped import unwrapped
 
+_PLAIN: Final = frozenset(
+    ("id", "object", "created", "model", "choices", "usage", "system_fingerprint", "service_tier")
+)  # fmt: skip
+_OF_CHOICES: Final = frozenset(("index", "message", "finish_reason", "logprobs"))
 
-def answer_in(body: bytes, *members: str, numbers: Mapping[str, Any] = FAR_AWAY) -> tuple[dict[str, Any], list[Any]]:
-    """The answer and its choices, if it has some; raises MalformedAnswer for what is none, or says a failure.
 
-    `members` hold the answer, of one endpoint or another; `numbers` are those that JSON cannot say.
+def is_plain_answer(value: dict[str, Any]) -> bool:
+    """Whether it is one choice of text, all of it in OpenAI's own words: most are, and need no other look."""
+    choices = value.get("choices")
+    if type(choices) is not list or len(choices) != 1 or not value.keys() <= _PLAIN or value.get("object") == "error":
+        return False
+    choice = choices[0]
+    if type(choice) is not dict or not choice.keys() <= _OF_CHOICES:
+        return False
+    reason = choice.get("finish_reason")
+    return type(reason) is str and reason in OURS and is_plain(choice)
+
+
+def answer_in(value: dict[str, Any], *members: str) -> tuple[dict[str, Any], list[Any]]:
+    """The answer in an object and its choices, if it has some; raises MalformedAnswer for none, or for a failure.
+
+    `members` hold the answer, of one endpoint or another.
     """
-    answer = unwrapped(object_in_body(body, numbers), *members)
+    answer = unwrapped(value, *members)
     if is_error(answer.get("error")) or answer.get("object") == "error":
         raise_failure(answer)
     if not answer.get("choices"):
