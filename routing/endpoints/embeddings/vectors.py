@@ -10,14 +10,17 @@ from typing import Any, Final
 from routing.providers.base import MalformedAnswer
 
 _SIZE: Final = 4
+_NUMBERS: Final = frozenset((float, int))
 
 
 def as_floats(vector: Any) -> list[float]:
     """Raises MalformedAnswer for what is no vector."""
     if type(vector) is str:
         return list(_unpacked(vector))
-    if type(vector) is list and vector and all(type(each) is float or type(each) is int for each in vector):
-        return vector
+    if type(vector) is list and vector:
+        kinds = [*map(type, vector)]  # no generator, and no set unless need be: a vector has thousands of numbers
+        if kinds.count(float) == len(kinds) or _NUMBERS.issuperset(kinds):
+            return vector
     raise MalformedAnswer("an embedding is no vector")
 
 

@@ -58,7 +58,7 @@ from routing.providers.openai.shapes import (
     without_name,
 )
 from routing.providers.openai.usage import object_of, usage_of
-from routing.providers.openai.whole import answer_in, is_piece, is_plain_answer
+from routing.providers.openai.whole import answer_in, is_piece, is_plain_answer, is_plain_list
 from routing.providers.openai.wrapped import ENVELOPES, unwrapped
 from routing.wire.events import Comment, EventParser, EventTooLarge, Failure
 
@@ -403,8 +403,7 @@ class OpenAIReader:
 
     def whole(self, body: bytes) -> dict[str, Any]:
         value = object_in_body(body, self.numbers)
-        if is_plain_answer(value):
-            value["choices"][0]["index"] = 0
+        if is_plain_answer(value) or (not self._has_output and is_plain_list(value)):
             self.note_usage(value.pop("usage", None), is_total=True)
             return value
         answer, choices = answer_in(value, *_ANSWERS)

@@ -32,6 +32,7 @@ _OUTPUT_DETAILS: Final = (
 _CACHED: Final = ("cached_tokens", "prompt_cache_hit_tokens", "cache_read_input_tokens", "cached_prompt_tokens")
 """Beside the counts: Moonshot's, DeepSeek's, Anthropic's and others' names. The nested field wins where both stand."""
 _WRITTEN: Final = ("cache_write_tokens", "cache_creation_input_tokens")
+_OF_WRITING: Final = frozenset((*_WRITTEN, "cache_creation", "cache_creation_token_details"))
 _OTHER_WORDS: Final = {
     # Bedrock: docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_TokenUsage.html, and its invocation metrics
     "inputTokens": "input_tokens",
@@ -88,7 +89,13 @@ _KNOWN: Final = frozenset(
      "rejected_prediction_tokens", "cache_creation", "cache_creation_token_details", "cost", "cost_details", "is_byok")
 )  # fmt: skip
 """Names that mean what they say: most usages have no others."""
-_PLAIN: Final = frozenset(("prompt_tokens", "completion_tokens", "total_tokens"))
+_PLAIN: Final = frozenset(
+    ("prompt_tokens", "completion_tokens", "total_tokens", "prompt_tokens_details", "completion_tokens_details")
+)
+_OF_PROMPTS: Final = frozenset(("cached_tokens", "audio_tokens"))
+_OF_COMPLETIONS: Final = frozenset(
+    ("reasoning_tokens", "audio_tokens", "accepted_prediction_tokens", "rejected_prediction_tokens")
+)
 _DIGITS: Final = re.compile(r"[0-9]{1,9}")
 """Protocol buffers write 64-bit counts as text in JSON (https://protobuf.dev/programming-guides/json/)."""
 _NOTHING: Final[Mapping[str, Any]] = {}
@@ -114,11 +121,9 @@ def usage_of(reported: Any, *, has_output: bool = True) -> Usage | None:
     """
     if type(reported) is not dict:
         return None
-    if has_output and reported.keys() == _PLAIN:  # most of them, at a third of what follows
-        input_, output, total = reported["prompt_tokens"], reported["completion_tokens"], reported["total_tokens"]
-        is_whole = type(input_) is type(output) is int and input_ >= 0 <= output
-        if is_whole and 0 < input_ + output == total <= MOST_TOKENS:
-            return Usage(input=input_, output=output)
+    plain = _plain(reported, has_output=has_output)
+    if plain is not None:
+        return plain
     if not reported.keys() <= _KNOWN:
         reported = _translated(reported)
     input_ = _first(reported, _INPUT if has_output else _INPUT_ALONE)
@@ -153,6 +158,42 @@ def usage_of(reported: Any, *, has_output: bool = True) -> Usage | None:
         reasoning=reasoning,
         output_audio=spoken,
     )
+
+
+def _plain(reported: Mapping[str, Any], *, has_output: bool) -> Usage | None:
+    """Counts in OpenAI's own words, of which the total is the sum: most are, at a third of what all others take."""
+    input_, total = reported.get("prompt_tokens", -1), reported.get("total_tokens", -1)
+    output = reported.get("completion_tokens", -1) if has_output else 0
+    if not (type(input_) is int and type(output) is int and input_ >= 0 <= output):
+        return None
+    if not 0 < input_ + output == total <= MOST_TOKENS or not reported.keys() <= _PLAIN:
+        return None
+    prompt = reported.get("prompt_tokens_details") or _NOTHING
+    completion = reported.get("completion_tokens_details") or _NOTHING
+    if prompt is completion:
+        return Usage(input=input_, output=output)
+    if not (_is_plain(prompt, _OF_PROMPTS) and _is_plain(completion, _OF_COMPLETIONS)):
+        return None
+    cached, reasoning = min(prompt.get("cached_tokens", 0), input_), min(completion.get("reasoning_tokens", 0), output)
+    return Usage(
+        input=input_,
+        cached_input=cached,
+        input_audio=min(prompt.get("audio_tokens", 0), input_ - cached),
+        output=output,
+        reasoning=reasoning,
+        output_audio=min(completion.get("audio_tokens", 0), output - reasoning),
+    )
+
+
+def _is_plain(details: Any, names: frozenset[str]) -> bool:
+    if details is _NOTHING:
+        return True
+    if type(details) is not dict or not details.keys() <= names:
+        return False
+    for count in details.values():  # noqa: SIM110 - for every answer: a generator costs twice this
+        if type(count) is not int or not 0 <= count <= MOST_TOKENS:
+            return False
+    return True
 
 
 def _input_besides(reported: Mapping[str, Any]) -> int | None:
@@ -203,6 +244,8 @@ def _written(reported: Mapping[str, Any], prompt: Mapping[str, Any]) -> tuple[in
     Anthropic says both (docs.anthropic.com/en/docs/build-with-claude/prompt-caching#1-hour-cache-duration), LiteLLM
     and Alibaba have the parts among the details.
     """
+    if _OF_WRITING.isdisjoint(reported) and _OF_WRITING.isdisjoint(prompt):
+        return 0, 0
     told = _first(prompt, _WRITTEN) or _count(reported, _WRITTEN[1]) or 0
     parts = reported.get("cache_creation") or prompt.get("cache_creation_token_details") or prompt.get("cache_creation")
     if type(parts) is not dict:
@@ -227,6 +270,8 @@ def _output(reported: Mapping[str, Any], input_: int, told: int | None, reasonin
 
 
 def _details(reported: Mapping[str, Any], names: tuple[str, ...]) -> Mapping[str, Any]:
+    if reported.keys().isdisjoint(names):
+        return _NOTHING
     for name in names:
         value = object_of(reported.get(name)) if name in reported else None
         if type(value) is dict:
@@ -236,6 +281,8 @@ def _details(reported: Mapping[str, Any], names: tuple[str, ...]) -> Mapping[str
 
 def _first(reported: Mapping[str, Any], names: tuple[str, ...]) -> int | None:
     """The first count that is more than nothing."""
+    if reported.keys().isdisjoint(names):
+        return None
     found = None
     for name in names:  # a loop, not a generator: usage is read for every answer
         count = _count(reported, name)
@@ -248,6 +295,8 @@ def _first(reported: Mapping[str, Any], names: tuple[str, ...]) -> int | None:
 
 def _count(reported: Mapping[str, Any], name: str) -> int | None:
     value: Any = reported.get(name)
+    if value is None:  # as most names are
+        return None
     if type(value) is not int and is_whole(value):
         value = int(value)
     return value if type(value) is int and 0 <= value <= MOST_TOKENS else None

@@ -16,6 +16,7 @@ from routing.providers.openai.wrapped import unwrapped
 _PLAIN: Final = frozenset(
     ("id", "object", "created", "model", "choices", "usage", "system_fingerprint", "service_tier")
 )  # fmt: skip
+_PLAIN_LIST: Final = frozenset(("id", "object", "created", "model", "data", "usage"))
 _OF_CHOICES: Final = frozenset(("index", "message", "finish_reason", "logprobs"))
 
 
@@ -27,8 +28,14 @@ def is_plain_answer(value: dict[str, Any]) -> bool:
     choice = choices[0]
     if type(choice) is not dict or not choice.keys() <= _OF_CHOICES:
         return False
-    reason = choice.get("finish_reason")
-    return type(reason) is str and reason in OURS and is_plain(choice)
+    place, reason = choice.get("index"), choice.get("finish_reason")
+    return type(place) is int and place == 0 and type(reason) is str and reason in OURS and is_plain(choice)
+
+
+def is_plain_list(value: dict[str, Any]) -> bool:
+    """The same of a list of vectors, which has no output."""
+    data = value.get("data")
+    return type(data) is list and bool(data) and value.keys() <= _PLAIN_LIST and value.get("object") != "error"
 
 
 def answer_in(value: dict[str, Any], *members: str) -> tuple[dict[str, Any], list[Any]]:
