@@ -6,6 +6,7 @@ Thoughts are text in `reasoning_content` and, with what makes them valid to hand
 
 from __future__ import annotations
 
+from itertools import count
 from typing import Any, Final
 
 import msgspec
@@ -16,7 +17,7 @@ from routing.providers.anthropic.reader import AnthropicReader
 from routing.providers.base import Event, MalformedAnswer
 from routing.providers.openai.finish import GOOD_ENDS
 from routing.providers.openai.refusals import text_of
-from routing.providers.openai.tools import MOST_CALLS, ToolCalls, complete_calls, refuse_cut
+from routing.providers.openai.tools import ToolCalls, complete_calls, refuse_cut
 
 _ENDS: Final = frozenset(("content_block_stop", "message_delta"))
 _EMPTY: Final = "{} \t\r\n"
@@ -54,7 +55,8 @@ class ChatReader(AnthropicReader):
         super().__init__(remark)
         self._open: dict[Any, _Call | None] = {}
         """By index, the blocks that are open; None for those that are no calls of the client's tools."""
-        self._calls = 0
+        self._numbers = count()
+        """Of calls, among themselves."""
         self._tools = ToolCalls()
         self._thoughts = 0
         self._citations = 0
@@ -62,17 +64,15 @@ class ChatReader(AnthropicReader):
 
     def show(self, event: dict[str, Any]) -> list[Event]:
         kind, index = event.get("type"), event.get("index")
-        if type(index) not in (int, type(None)):
-            raise MalformedAnswer("a block without a place")
         finish = None
         if kind == "content_block_delta":
-            said = self._of_delta(index, event.get("delta"))
+            said = self._of_delta(index, event["delta"])
         elif kind == "content_block_start":
             said = self._of_start(index, event.get("content_block"))
         elif kind == "content_block_stop":
             said = self._rest_of(self._open.pop(index, None))
         elif kind == "message_delta":
-            said, finish = self._of_end(event.get("delta")), self.finish
+            said, finish = self._of_end(event["delta"]), self.finish
         else:
             return []
         self._complete_calls(said, is_end=kind in _ENDS)
@@ -107,7 +107,7 @@ class ChatReader(AnthropicReader):
         said: dict[str, Any] = {} if self._has_shown else {"content": ""}
         self._open[index] = None
         if kind == "tool_use":
-            call = self._open[index] = self._begin(block.get("input"))
+            call = self._open[index] = _Call(next(self._numbers), block["input"])
             function = {"name": text_of(block.get("name")), "arguments": ""}
             said["tool_calls"] = [
                 {"index": call.place, "id": text_of(block.get("id")), "type": "function", "function": function}
@@ -123,14 +123,8 @@ class ChatReader(AnthropicReader):
             said["reasoning_details"] = [_sealed(block, self._thoughts - 1)]
         return said
 
-    def _begin(self, first: Any) -> _Call:
-        if self._calls >= MOST_CALLS:
-            raise MalformedAnswer("too many tool calls")
-        self._calls += 1
-        return _Call(self._calls - 1, first)
-
-    def _of_delta(self, index: Any, delta: Any) -> dict[str, Any]:
-        kind = delta.get("type") if type(delta) is dict else None
+    def _of_delta(self, index: Any, delta: dict[str, Any]) -> dict[str, Any]:
+        kind = delta.get("type")
         if kind == "text_delta":
             text = text_of(delta.get("text"))
             return {"content": text} if text else {}
@@ -178,7 +172,7 @@ class ChatReader(AnthropicReader):
         call.has_arguments = True
         return _arguments(call, _json_of(call.first))
 
-    def _of_end(self, delta: Any) -> dict[str, Any]:
+    def _of_end(self, delta: dict[str, Any]) -> dict[str, Any]:
         """What is still open when the reason for the end comes, and the words of a refusal."""
         said: dict[str, Any] = {}
         if self._is_stopped:
@@ -289,9 +283,9 @@ def _annotation_of(citation: Any) -> dict[str, Any] | None:
     return {"type": "url_citation", "url_citation": cited}
 
 
-def _refusal_of(place: Any) -> str:
+def _refusal_of(place: dict[str, Any]) -> str:
     """Why the model's guards stopped it, in words."""
-    details = place.get("stop_details") if type(place) is dict else None
+    details = place.get("stop_details")
     if type(details) is not dict or details.get("type") != "refusal":
         return ""
     return text_of(details.get("explanation"))

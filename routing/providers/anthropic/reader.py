@@ -27,7 +27,7 @@ from routing.providers.openai.costs import told_cost
 from routing.providers.openai.failures import is_error, raise_failure, refuse_words, says_failure, shown
 from routing.providers.openai.finish import GOOD_ENDS
 from routing.providers.openai.refusals import error_in, text_of
-from routing.providers.openai.shapes import Several, objects_in, without_name
+from routing.providers.openai.shapes import MOST_END_BYTES, Several, is_end, objects_in, without_name
 from routing.providers.openai.tools import json_of
 from routing.providers.openai.usage import object_of
 from routing.providers.openai.wrapped import unwrapped
@@ -35,7 +35,6 @@ from routing.wire.events import Comment, EventParser, EventTooLarge, Failure
 
 _DONE: Final = b"[DONE]"
 """OpenAI's end, which gateways between may put behind Anthropic's."""
-_MOST_DONE_BYTES: Final = 16
 _BRINGS: Final = frozenset(("content_block_start", "content_block_delta"))
 _BEDROCKS: Final = "amazon-bedrock-invocationMetrics"
 _KINDS: Final = re.compile(rb"message_(?:start|delta|stop)|content_block_(?:start|delta|stop)")
@@ -152,7 +151,7 @@ class AnthropicReader:
 
     def _read(self, data: bytes) -> list[Event]:
         """What one event says; raises MalformedAnswer."""
-        if len(data) <= _MOST_DONE_BYTES and data.strip() == _DONE:
+        if len(data) <= MOST_END_BYTES and is_end(data):
             return [END]
         try:
             event = self._object_in(data)
@@ -228,7 +227,7 @@ class AnthropicReader:
 
     def _keep_first(self, index: Any, block: Any) -> None:
         """Input that came whole with a call's beginning comes at its end, as a piece: unless pieces come instead."""
-        if type(block) is dict and block.get("type") == "tool_use" and block.get("input"):
+        if _is_call(block) and block["input"]:
             first = block["input"]
             self._firsts[index] = first if type(first) is str else json_of(first)
             block["input"] = {}

@@ -39,6 +39,7 @@ from routing.providers.openai.repeats import Repeats
 from routing.providers.openai.shapes import (
     AROUND,
     FAR_AWAY,
+    MOST_END_BYTES,
     NO_NUMBERS,
     PLACES,
     REASONS,
@@ -62,7 +63,6 @@ from routing.providers.openai.whole import answer_in, is_piece, is_plain_answer,
 from routing.providers.openai.wrapped import ENVELOPES, unwrapped
 from routing.wire.events import Comment, EventParser, EventTooLarge, Failure
 
-_MOST_END_BYTES: Final = 20
 _ELSEWHERE: Final = frozenset((*PLACES, *AROUND, *REASONS, *STOPS, *SIGNS, *CITED))
 _CITED: Final = frozenset(CITED)
 _BESIDE: Final = _ELSEWHERE | {"usage"}
@@ -149,7 +149,7 @@ class OpenAIReader:
                 if again is not None:
                     self.is_partial = self.usage is not None
                     events.append(again)
-                elif len(event) <= _MOST_END_BYTES and is_end(event):
+                elif len(event) <= MOST_END_BYTES and is_end(event):
                     self._say_rest(events)
                     events.append(END)
                     break

@@ -24,7 +24,7 @@ from routing.providers.openai.costs import told_cost
 from routing.providers.openai.failures import is_error, raise_failure, refuse_words, says_failure
 from routing.providers.openai.finish import finish_reason
 from routing.providers.openai.refusals import text_of
-from routing.providers.openai.shapes import Several, objects_in, without_name
+from routing.providers.openai.shapes import MOST_END_BYTES, Several, is_end, objects_in, without_name
 from routing.providers.openai.thoughts import is_ours
 from routing.providers.openai.tools import refuse_cut
 from routing.providers.openai.usage import object_of, usage_of
@@ -34,8 +34,6 @@ from routing.wire.events import Comment, EventParser, EventTooLarge, Failure
 from routing.wire.wholeness import JsonScan
 
 _ARGUMENTS: Final = "response.function_call_arguments.delta"
-_DONE: Final = b"[DONE]"
-_MOST_DONE_BYTES: Final = 16
 _OURS: Final = "response."
 _KINDS: Final = re.compile(rb"response\.[a-z_.]+")
 _PING: Final = Comment(b": ping")
@@ -115,7 +113,7 @@ class ResponsesReader:
                 elif type(event) is not bytes:
                     self._note_words(event)
                     refuse_line(event)
-                elif len(event) <= _MOST_DONE_BYTES and event.strip() == _DONE:
+                elif len(event) <= MOST_END_BYTES and is_end(event):
                     events.append(END)
                     break
                 else:

@@ -45,6 +45,8 @@ _AROUND_END: Final = b" \t\0\"'.[]<>|\xef\xbb\xbf"
 _GLUE: Final = re.compile(rb"(?:[\s,]|\\[nr]|data:)*+")
 """What may stand between objects on one line: the name of the field, the end of a line as a text of a language."""
 _ENDS: Final = frozenset((b"DONE", b"[END]", b"[EOS]"))
+MOST_END_BYTES: Final = 20
+"""Of an event that is no more than the end."""
 _SAYS_END: Final = ("done", "is_end", "is_finished", "finished", "end")
 _ENDS_IN_OBJECTS: Final = frozenset(
     ("[done]", "done", "end", "finish", "finished", "complete", "completed", "eos", "message_end", "message_stop")

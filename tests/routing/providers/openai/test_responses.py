@@ -238,6 +238,13 @@ def test_end_on_the_line_of_an_event_is_one() -> None:
     assert [type(each) for each in events] == [dict, End]
 
 
+@pytest.mark.parametrize("end", ["[DONE]", "      [DONE]      ", '"[DONE]"', "data: [DONE]", "[done]", "[END]"])
+def test_end_in_chats_words_is_one_however_it_is_written(end: str) -> None:
+    events = ResponsesReader().feed(DELTA + f"data: {end}\n\n".encode() + DELTA)
+    assert [type(each) for each in events] == [dict, End]
+    assert events[-1] == END
+
+
 @pytest.mark.parametrize("answer", [{"choices": [{"message": {"content": "a"}}]}, {"status": "completed"}], ids=str)
 def test_whole_answer_without_output_is_none(answer: dict[str, Any]) -> None:
     with pytest.raises(MalformedAnswer, match="no output"):
