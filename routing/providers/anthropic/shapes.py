@@ -39,7 +39,7 @@ class Places:
     """Where the blocks of a stream stand, for servers that do not say so."""
 
     def __init__(self) -> None:
-        self._latest = -1
+        self._next = 0
 
     def say(self, event: dict[str, Any]) -> None:
         """Gives an event of a block its place, as a number; raises MalformedAnswer for what is none."""
@@ -49,11 +49,11 @@ class Places:
         elif type(index) is str and index.isascii() and index.isdecimal():
             index = int(index[:_MOST_DIGITS])
         elif index is None:
-            index = max(self._latest + (event["type"] == "content_block_start"), 0)
+            index = self._next if event["type"] == "content_block_start" else max(self._next - 1, 0)
         if type(index) is not int:
             raise MalformedAnswer("a block without a place")
         event["index"] = index
-        self._latest = max(self._latest, index)
+        self._next = max(self._next, index + 1)
 
 
 def canonical(event: dict[str, Any], places: Places) -> None:

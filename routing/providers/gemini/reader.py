@@ -138,15 +138,10 @@ class GenerateReader(OpenAIReader):
         usage = usage_of(reported, self.usage)
         if usage is not None:
             self.usage, self.reported = usage, reported
-        candidates = value.get("candidates")
-        if is_error(value.get("error")) or (not candidates and says_failure(value)):
+        if is_error(value.get("error")) or (not value.get("candidates") and says_failure(value)):
             raise_failure(value)
         value.pop("error", None)
-        if not candidates:
-            candidates = []
-        if type(candidates) is not list or any(type(each) is not dict for each in candidates):
-            raise MalformedAnswer("candidates that are none")
-        value["candidates"] = candidates
+        candidates = value["candidates"] = _list_of(value.get("candidates"))
         for place, candidate in enumerate(candidates):
             _complete(candidate, place)
             if self.ends.answers == 1 and len(candidates) == 1:
@@ -330,22 +325,14 @@ def _text(value: Any) -> str:
     return value if type(value) is str else ""
 
 
-def _call(call: Any, signature: str) -> dict[str, Any]:
-    """A call with its arguments as text; raises MalformedAnswer for what is none."""
-    name = call.get("name") if type(call) is dict else None
-    if type(name) is not str or not name:
-        raise MalformedAnswer("a function call without a name")
-    arguments = call.get("args")
-    if arguments is None:
-        arguments = {}
-    if type(arguments) is not dict:
-        raise MalformedAnswer("a function call's arguments that are no object")
+def _call(call: dict[str, Any], signature: str) -> dict[str, Any]:
+    """A call with its arguments as text; raises MalformedAnswer for those that cannot be one."""
     try:
-        text = orjson.dumps(arguments).decode()
+        text = orjson.dumps(call.get("args", {})).decode()
     except orjson.JSONEncodeError as error:
         raise MalformedAnswer("a function call's arguments are nested too deep") from error
     id_ = _text(call.get("id")) or f"call_{secrets.token_hex(12)}"
-    told = {"id": id_, "type": "function", "function": {"name": name, "arguments": text}}
+    told = {"id": id_, "type": "function", "function": {"name": call["name"], "arguments": text}}
     return {**told, **signatures.beside_call(signature)} if signature else told
 
 

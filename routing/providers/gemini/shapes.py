@@ -105,6 +105,8 @@ def _parts_of(parts: Any) -> Any:
             call: Any = part.get("functionCall")
             if type(call) is dict:
                 _complete_call(call)
+            elif call:
+                raise MalformedAnswer("a function call that is none")
     return found
 
 

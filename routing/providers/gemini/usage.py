@@ -37,8 +37,8 @@ def usage_of(reported: Any, before: Usage | None = None) -> Usage | None:
     input_, output = prompt + brought, answer + thoughts
     if input_ == 0 and before is None and output and "promptTokenCount" not in reported:
         input_ = max(total - output, 0)
-    elif thoughts == 0 and total > input_ + output and (input_ or before is None):  # told by their sum alone
-        output = total - input_
+    elif thoughts == 0 and (input_ or before is None):  # perhaps told by their sum alone
+        output = max(output, total - input_)
     if input_ == 0 and before is not None:
         return msgspec.structs.replace(before, output=output, reasoning=thoughts) if output >= before.output else None
     if input_ + output == 0 or input_ + output > MOST_TOKENS:

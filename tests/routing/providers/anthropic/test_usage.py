@@ -97,6 +97,22 @@ MOST = 100_000_000
         pytest.param({"input_tokens": 0, "output_tokens": 9}, Usage(output=9), id="no input"),
         pytest.param({"input_tokens": MOST - 1, "output_tokens": 1}, Usage(input=MOST - 1, output=1), id="the most"),
         pytest.param({"prompt_tokens": 9, "completion_tokens": 7}, Usage(input=9, output=7), id="in OpenAI's words"),
+        pytest.param(
+            {"input_tokens": 10, "output_tokens": 7, "cache_read_input_tokens": 90, "cached_tokens": 5},
+            Usage(input=100, cached_input=90, output=7),
+            id="read, in both words",
+        ),
+        pytest.param(
+            {"input_tokens": 10, "output_tokens": 7, "cache_creation_input_tokens": 90, "cached_tokens": 5},
+            Usage(input=100, cache_write=90, output=7),
+            id="written, in both words",
+        ),
+        pytest.param(
+            {"input_tokens": 9, "output_tokens": 7,
+             "iterations": [{"type": "compaction", "input_tokens": 1, "output_tokens": 1}] * 1_001},
+            Usage(input=1_009, output=1_007),
+            id="more summaries than anyone makes",
+        ),
     ],
 )  # fmt: skip
 def test_usage_is_counted_by_kind(reported: dict[str, Any], counted: Usage) -> None:

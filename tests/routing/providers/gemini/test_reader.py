@@ -15,6 +15,7 @@ from routing.endpoints.chat.stream import ChatRelay
 from routing.endpoints.generate.stream import GenerateRelay
 from routing.providers.base import END, End, MalformedAnswer
 from routing.providers.gemini.reader import ChatReader, GenerateReader
+from routing.providers.gemini.shapes import canonical
 
 FIXTURES = Path(__file__).parent / "fixtures"
 STREAMS = {path.stem: path.read_bytes() for path in sorted(FIXTURES.glob("*.sse"))}
@@ -373,6 +374,30 @@ def test_one_candidate_is_the_first_whatever_place_it_has(place: int) -> None:
     assert [each["index"] for each in read(GenerateReader(), both)[0]["candidates"]] == [place, 0]
 
 
+def test_calls_of_a_candidate_are_bounded() -> None:
+    calls = [{"functionCall": {"name": "f", "args": {}}}] * 1_024
+    (most,) = ChatReader().feed(event(candidates=[candidate(*calls)]))
+    assert most["choices"][0]["delta"]["tool_calls"][-1]["index"] == 1_023
+    (last,) = ChatReader().feed(event(candidates=[candidate(*calls, calls[0])]))
+    assert last == End("too many tool calls")
+
+
+@pytest.mark.parametrize(
+    ("number", "reason"), [(1, "STOP"), (10, "MALFORMED_FUNCTION_CALL"), (11, "number 11"), (-1, "number -1")]
+)
+def test_finish_reason_by_its_number_is_a_word(number: int, reason: str) -> None:
+    value = {"candidates": [{"finishReason": number}]}
+    canonical(value)
+    assert value["candidates"][0]["finishReason"] == reason
+
+
+def test_finish_reason_that_is_no_number_of_any_is_no_end() -> None:
+    chunks = [event(candidates=[candidate(part, finishReason=0)]) for part in (SAID, THERE)]
+    reader = ChatReader()
+    events = read(reader, *chunks)
+    assert (joined(events, "content"), reader.is_finished, reader.remark) == ("Hello there", False, "")
+
+
 @pytest.mark.parametrize("candidates", [[5], ["a"], "a", 5], ids=str)
 def test_list_of_chunks_whose_candidates_are_none_is_no_answer(candidates: Any) -> None:
     with pytest.raises(MalformedAnswer):
@@ -445,6 +470,13 @@ def test_call_without_a_name_is_none(name: Any) -> None:
     answer = {"candidates": [candidate({"functionCall": {"name": name, "args": {}}}, finishReason="STOP")]}
     with pytest.raises(MalformedAnswer, match="without a name"):
         GenerateReader().whole(orjson.dumps(answer))
+
+
+@pytest.mark.parametrize("kind", [GenerateReader, ChatReader])
+@pytest.mark.parametrize("call", ["f", ["f"], 5], ids=str)
+def test_call_that_is_none_is_no_answer(call: Any, kind: type[GenerateReader]) -> None:
+    with pytest.raises(MalformedAnswer, match="call that is none"):
+        kind().whole(orjson.dumps({"candidates": [candidate({"functionCall": call}, finishReason="STOP")]}))
 
 
 @pytest.mark.parametrize(("index", "place"), [("1", 1), ("00015", 1), ("x", 0), (None, 0), (1.5, 0)])

@@ -255,6 +255,8 @@ def test_signatures_of_thoughts_come_back_and_others_do_not() -> None:
         {"type": "reasoning.encrypted", "data": "ZGF0YQ==", "format": "google-gemini-v1"},
         {"type": "reasoning.text", "text": "another's", "signature": "x", "format": "anthropic-claude-v1"},
         {"type": "reasoning.encrypted", "data": "y"},
+        {"type": "reasoning.encrypted", "format": "google-gemini-v1"},
+        {"type": "reasoning.summary", "data": "z", "format": "google-gemini-v1"},
         5,
     ]
     message = {"role": "assistant", "content": "so", "reasoning_content": "why", "reasoning_details": details}
@@ -292,6 +294,15 @@ def test_pictures_and_files_are_parts(part: Any, shown: Any) -> None:
 
 
 # --- where it goes ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "is_spoken"),
+    [("generate", True), ("chat.completions", True), ("embeddings", True), ("messages", False), ("images", False)],
+)
+def test_formats_that_google_speaks(endpoint: str, is_spoken: bool) -> None:
+    assert GEMINI.speaks(endpoint, "h", Options()) is is_spoken
+
 
 CALL = UpstreamCall(
     endpoint="generate", path="", body={"model": "m", "stream": True, "models": ["x"], "contents": [], "labels": None},

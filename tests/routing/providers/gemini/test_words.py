@@ -137,6 +137,8 @@ BEFORE = Usage(input=10, cached_input=4, output=5, reasoning=2)
         (told(answer=5), Usage(input=10, cached_input=4, output=5)),
         (told(answer=6, thoughts=3), Usage(input=10, cached_input=4, output=9, reasoning=3)),
         (told(prompt=11, answer=1), Usage(input=11, output=1)),
+        (told(prompt=11, total=18), Usage(input=11, output=7)),
+        (told(total=18), None),
     ],
 )
 def test_what_was_told_is_not_taken_back(reported: Any, usage: Usage | None) -> None:
