@@ -49,7 +49,7 @@ def _sites(body: dict[str, Any]) -> list[tuple[tuple[int, int], Any]]:
 
 def _fits(place: tuple[int, int], ttl: Ttl, own: list[_Mark]) -> bool:
     if ttl == "1h":
-        return not any(mark.ttl != "1h" and mark.place < place for mark in own)
+        return not any(mark.ttl != "1h" and mark.place <= place for mark in own)
     return not any(mark.ttl == "1h" and mark.place > place for mark in own)
 
 
@@ -104,18 +104,20 @@ def _role_of(turn: Any) -> Any:
 
 
 def _marks(body: dict[str, Any]) -> Iterator[_Mark]:
-    yield from _marks_of(body.get("tools"), 0)
-    yield from _marks_of(body.get("system"), 1)
-    for at, turn in enumerate(_listed(body.get("messages"))):
-        content = turn.get("content") if type(turn) is dict else None
-        for block in _listed(content):
-            yield from (_Mark((2, at), mark.ttl) for mark in _marks_of([block], 2))
-            inner = block.get("content") if type(block) is dict else None
-            yield from (_Mark((2, at), mark.ttl) for mark in _marks_of(inner, 2))
-
-
-def _marks_of(blocks: Any, section: int) -> Iterator[_Mark]:
-    for at, block in enumerate(_listed(blocks)):
+    for place, block in _blocks(body):
         marker = block.get("cache_control") if type(block) is dict else None
         if type(marker) is dict:
-            yield _Mark((section, at), str(marker.get("ttl") or "5m"))
+            yield _Mark(place, str(marker.get("ttl") or "5m"))
+
+
+def _blocks(body: dict[str, Any]) -> Iterator[tuple[tuple[int, int], Any]]:
+    """Whatever can bear a mark, with its place: those of a turn share one, also what stands in results."""
+    yield from (((0, at), tool) for at, tool in enumerate(_listed(body.get("tools"))))
+    yield from (((1, at), block) for at, block in enumerate(_listed(body.get("system"))))
+    for at, turn in enumerate(_listed(body.get("messages"))):
+        for block in _content_of(turn):
+            yield from (((2, at), each) for each in (block, *_content_of(block)))
+
+
+def _content_of(value: Any) -> list[Any]:
+    return _listed(value.get("content")) if type(value) is dict else []

@@ -105,12 +105,16 @@ def own_marks(*places_: tuple[str, int, Any]) -> dict[str, Any]:
         pytest.param([("messages", 0, HOUR)], "5m", {"turn 2"}, id="no five minutes before an hour"),
         pytest.param([("messages", 4, HOUR)], "1h", {"tool 1", "system 1", "turn 2"}, id="hours alone"),
         pytest.param([("tools", 0, HOUR)], "5m", {"tool 1", "system 1", "turn 2"}, id="five minutes behind an hour"),
+        pytest.param([("messages", 2, MARK)], "1h", {"tool 1", "system 1"}, id="no hour behind five minutes of a turn"),
+        pytest.param([("messages", 2, HOUR)], "5m", {"turn 2"}, id="five minutes behind an hour of a turn"),
+        pytest.param([("tools", 1, HOUR), ("system", 1, HOUR)], "5m", {"turn 2"}, id="hours stay hours"),
     ],
 )
 def test_clients_own_marks_count_and_keep_their_order(own: Any, ttl: Any, ours: set[str]) -> None:
     before = own_marks(*own)
     after = places(marked(copy.deepcopy(before), ttl))
     added = [each for each in after if each not in places(before)]
+    assert [each for each in places(before) if each not in after] == []
     assert {place for place, _mark in added} == ours
     assert {str(mark) for _place, mark in added} <= {str(HOUR if ttl == "1h" else MARK)}
     assert len(after) <= max(4, len(places(before)))
