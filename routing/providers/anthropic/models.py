@@ -23,7 +23,6 @@ _NO_SAMPLING: Final = (4, 7)
 _ONE_OF_BOTH: Final = (4, 1)
 """From here on temperature and top_p exclude each other."""
 _THINKS_BY_ITSELF: Final = (5, 0)
-_NEWEST: Final = (99, 0)
 
 
 @lru_cache(maxsize=256)
@@ -53,7 +52,8 @@ def is_never_off(name: str) -> bool:
 
 def has_highest_but_one(name: str) -> bool:
     """Whether it knows the effort `xhigh`; the first that knew effort at all did not."""
-    return (generation(name) or _NEWEST) >= _NO_SAMPLING
+    known = generation(name)
+    return known is None or known >= _NO_SAMPLING
 
 
 def takes_no_sampling(name: str) -> bool:

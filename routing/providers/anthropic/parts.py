@@ -48,9 +48,9 @@ def _block_of(part: dict[str, Any]) -> dict[str, Any] | None:
     if kind in _TEXTS:
         text = part.get(kind)
         block = {"type": "text", "text": text} if type(text) is str and text.strip() else None
-    elif kind == "image_url" and is_sayable(part):
+    elif kind == "image_url":
         block = {"type": "image", "source": _source(_address_of(part))}
-    elif kind == "file" and is_sayable(part):
+    elif kind == "file":
         file = _file_of(part)
         block = {"type": "document", "source": _source(file["file_data"])}
         if type(file.get("filename")) is str and file["filename"]:

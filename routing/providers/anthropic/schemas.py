@@ -7,6 +7,7 @@ structured-outputs#json-schema-limitations).
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Final
 
 import orjson
@@ -25,16 +26,17 @@ def constrained(schema: Any, depth: int = 0) -> Any:
     """The schema, copied where it changes; what is no schema stays as it is."""
     if type(schema) is not dict or depth > _MOST_DEPTH:
         return schema
+    inner = partial(constrained, depth=depth + 1)
     limits = {name: schema[name] for name in schema if name in _LIMITS or (name == "minItems" and _is_many(schema))}
     out = {name: value for name, value in schema.items() if name not in limits}
     for name in _NAMED:
         if type(out.get(name)) is dict:
-            out[name] = {key: constrained(each, depth + 1) for key, each in out[name].items()}
+            out[name] = {key: inner(each) for key, each in out[name].items()}
     for name in _LISTED:
         if type(out.get(name)) is list:
-            out[name] = [constrained(each, depth + 1) for each in out[name]]
+            out[name] = [inner(each) for each in out[name]]
     if "items" in out:
-        out["items"] = constrained(out["items"], depth + 1)
+        out["items"] = inner(out["items"])
     if out.get("type") == "object" and "additionalProperties" not in out:
         out["additionalProperties"] = False
     if limits:

@@ -84,8 +84,7 @@ def _adaptive(asked: Asked, model: str, cap: int) -> dict[str, Any]:
 
 def _effort_of(budget: int, cap: int) -> str:
     """The effort whose share of the cap a budget is, or the next below."""
-    share = budget / max(cap, 1)
-    return next((effort for effort in ("xhigh", "high", "medium") if share >= _SHARES[effort]), "low")
+    return next((effort for effort in ("xhigh", "high", "medium") if budget >= cap * _SHARES[effort]), "low")
 
 
 def _budget(asked: Asked, cap: int) -> int:

@@ -310,6 +310,23 @@ def test_foreign_ids_are_made_anthropics_and_stay_apart() -> None:
     assert ids == ["functions_f_0_b9a7d792", "functions_f_0_970900c7"]
 
 
+def test_foreign_id_that_is_long_is_kept_in_part() -> None:
+    (asked,) = turns(*HI, {"role": "assistant", "tool_calls": [called("é" * 300)]})[1]["content"]
+    assert asked["id"].startswith("_" * 201)
+    assert len(asked["id"]) == 200 + len("_b9a7d792")
+
+
+def test_only_what_the_assistant_is_to_go_on_with_ends_without_white_space() -> None:
+    talk: list[dict[str, Any]] = [
+        {"role": "user", "content": "One? \n"},
+        {"role": "assistant", "content": "1 \n"},
+        {"role": "user", "content": "Two? \n"},
+        {"role": "assistant", "content": "2 \n"},
+    ]
+    assert [turn["content"][0]["text"] for turn in turns(*talk)] == ["One? \n", "1 \n", "Two? \n", "2"]
+    assert [turn["content"][0]["text"] for turn in turns(*talk[:3])] == ["One? \n", "1 \n", "Two? \n"]
+
+
 def test_result_of_parts_has_its_pictures_and_its_mark_outside() -> None:
     parts = [text("seen:"), {"type": "image_url", "image_url": {"url": "https://x/y.png"}, "cache_control": MARK}]
     (result,) = turns(

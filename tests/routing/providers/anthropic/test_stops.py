@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from routing.providers.anthropic.stops import FINISH, finish_of
+from routing.providers.anthropic.stops import FINISH, finish_of, stop_of
 from routing.providers.base import MalformedAnswer
 
 
@@ -52,3 +52,20 @@ def test_answer_that_calls_tools_ends_for_them(reason: str) -> None:
 def test_failure_is_none_of_them(reason: str) -> None:
     with pytest.raises(MalformedAnswer):
         finish_of(reason, has_calls=False)
+
+
+@pytest.mark.parametrize(
+    ("reason", "has_calls", "own"),
+    [
+        ("stop_sequence", False, "stop_sequence"),
+        ("model_context_window_exceeded", False, "model_context_window_exceeded"),
+        ("pause_turn", True, "pause_turn"),
+        ("stop_sequence", True, "stop_sequence"),
+        ("end_turn", True, "tool_use"),
+        ("tool_calls", False, "tool_use"),
+        ("length", True, "max_tokens"),
+        ("a new one", False, "end_turn"),
+    ],
+)
+def test_reason_of_anthropics_stays_and_others_are_said_in_its_words(reason: str, has_calls: bool, own: str) -> None:
+    assert stop_of(reason, finish_of(reason, has_calls=has_calls)) == own

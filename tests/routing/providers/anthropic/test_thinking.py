@@ -68,6 +68,7 @@ def test_effort_is_a_share_of_the_cap_where_budgets_are_known(effort: str, token
         pytest.param(10_000, {"enabled": True}, budget(5_000), id="anyhow"),
         pytest.param(10_000, {"enabled": False, "effort": "high"}, {}, id="off"),
         pytest.param(10_000, {"effort": "none"}, {}, id="none"),
+        pytest.param(10_000, {"effort": "ultra"}, {}, id="an effort that nobody knows"),
         pytest.param(10_000, {}, {}, id="nothing"),
     ],
 )
@@ -147,6 +148,7 @@ def test_turn_with_tools_goes_on_as_it_began(details: Any, shown: dict[str, Any]
     answered = {"role": "tool", "tool_call_id": "a", "content": "1"}
     members: dict[str, Any] = {"tools": [TOOL], "reasoning_effort": "minimal"}
     assert reasoning(messages=[*HI, asked, answered], **members) == shown
+    assert reasoning(messages=[asked, answered], **members) == shown
     assert reasoning(messages=[*HI, {**asked, "tool_calls": None}, *HI], **members) == budget(1_024)
     assert reasoning(messages=[*HI, asked, answered], model="claude-opus-4-6", **members) == adaptive("low")
 
