@@ -203,6 +203,11 @@ def test_page_whose_place_nobody_knows_is_cited_still(segment: Any) -> None:
     assert cited_in(metadata, TEXT) == [(B, "", 0, 0), (A, "A", 0, 0)]
 
 
+def test_of_very_many_pages_of_googles_some_are_cited() -> None:
+    chunks = [{"web": {"uri": f"https://{number}.example"}} for number in range(1_025)]
+    assert len(cited_in({"groundingChunks": chunks}, TEXT)) == 1_024
+
+
 def test_pages_of_googles_are_annotations_once_each() -> None:
     whole = candidate(TEXT, finishReason="STOP", groundingMetadata=GROUNDING)
     answer = json.loads(Exchange("chat.completions", GEMINI, is_stream=False).whole(json.dumps(whole).encode()))

@@ -9,8 +9,19 @@ import pytest
 
 from routing.providers.anthropic.chat import ChatReader
 from routing.providers.anthropic.reader import AnthropicReader
-from routing.providers.base import END, MalformedAnswer
-from tests.routing.providers.anthropic.streams import STOP, begins, brings, closes, event, finishes, joined, opens, read
+from routing.providers.base import END, End, MalformedAnswer
+from tests.routing.providers.anthropic.streams import (
+    STOP,
+    begins,
+    brings,
+    closes,
+    ends,
+    event,
+    finishes,
+    joined,
+    opens,
+    read,
+)
 
 CALL: Final = {"type": "tool_use", "id": "toolu_1", "name": "f", "input": {"a": 1}}
 each_reader = pytest.mark.parametrize("kind", [AnthropicReader, ChatReader], ids=["messages", "chat"])
@@ -21,7 +32,7 @@ def whole(kind: type[AnthropicReader], *blocks: Any, **members: Any) -> dict[str
 
 
 @pytest.mark.parametrize(
-    "end", ["[DONE]", "      [DONE]      ", '"[DONE]"', "data: [DONE]", "[done]", "[END]", "[DONE]\0"]
+    "end", ["[DONE]", "      [DONE]      ", '"[DONE]"', "data: [DONE]", f"{'[DONE]':20}", "[done]", "[END]", "[DONE]\0"]
 )
 @pytest.mark.parametrize("size", [0, 7])
 def test_end_in_chats_words_is_one_however_it_is_written(end: str, size: int) -> None:
@@ -30,11 +41,43 @@ def test_end_in_chats_words_is_one_however_it_is_written(end: str, size: int) ->
     assert (joined(events, "content"), finishes(events), events[-1]) == ("Hello", [], END)
 
 
+@pytest.mark.parametrize(
+    ("parts", "reasons"),
+    [
+        ((opens(), brings("text", text="Hello"), closes()), ["end_turn"]),
+        ((opens(type="text", text="Hello"),), ["end_turn"]),
+        ((opens(**CALL), closes()), ["tool_use"]),
+        ((opens(type="thinking", thinking="hm"), closes()), []),
+        ((), []),
+    ],
+    ids=["text", "text of the beginning", "call", "thoughts alone", "nothing"],
+)
+def test_last_event_alone_ends_what_was_said(parts: tuple[bytes, ...], reasons: list[str]) -> None:
+    events, _reader = read(begins(), *parts, STOP, reader=AnthropicReader())
+    told = [each for each in events if type(each) is dict and each["type"] == "message_delta"]
+    assert ([each["delta"]["stop_reason"] for each in told], events[-1]) == (reasons, END)
+
+
+def test_last_event_that_says_why_ends_what_says_nothing() -> None:
+    events, _reader = read(begins(), event("message_stop", stop_reason="max_tokens"), reader=ChatReader())
+    assert (finishes(events), events[-1]) == (["length"], END)
+
+
+@pytest.mark.parametrize("size", [0, 7])
+def test_words_before_the_answer_are_none_of_it(size: int) -> None:
+    parts = b"welcome\n\n", begins(), opens(), brings("text", text="Hello"), closes(), ends(), STOP
+    events, _reader = read(*parts, reader=ChatReader(), size=size)
+    assert (joined(events, "content"), events[-1]) == ("Hello", END)
+    events, _reader = read(*parts[:-2], reader=ChatReader(), size=size)
+    assert (joined(events, "content"), [each for each in events if type(each) is End]) == ("Hello", [])
+
+
 @each_reader
 @pytest.mark.parametrize("place", ["x", 1.5, [0], {}], ids=str)
 def test_end_stands_at_no_place(kind: type[AnthropicReader], place: Any) -> None:
     last = event("message_delta", delta={"stop_reason": "end_turn"}, index=place)
-    events, reader = read(begins(), opens(), brings("text", text="Hello"), closes(), last, STOP, reader=kind())
+    reader = kind()
+    events, _reader = read(begins(), opens(), brings("text", text="Hello"), closes(), last, STOP, reader=reader)
     assert (events[-1], reader.finish) == (END, "stop")
 
 

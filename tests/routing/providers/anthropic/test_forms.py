@@ -6,6 +6,8 @@ names, reasons beside the delta or in the last event, text in objects, counts in
 
 from __future__ import annotations
 
+import json
+import re
 from typing import Any, Final
 
 import orjson
@@ -202,7 +204,45 @@ def test_call_without_a_name_is_none() -> None:
         AnthropicReader().whole(answer)
 
 
-@pytest.mark.parametrize("input_", ['{"a":', "words", [], 5], ids=str)
+THRICE: Final = json.dumps(json.dumps('{"a":1}'))
+
+
+@pytest.mark.parametrize("block", [{"x": 1}, 5, ["Hello"], True], ids=str)
+def test_block_that_is_none_is_no_answer(block: Any) -> None:
+    answer = {"type": "message", "content": [{"type": "text", "text": "Hello"}, block], "stop_reason": "end_turn"}
+    with pytest.raises(MalformedAnswer, match="no content"):
+        AnthropicReader().whole(orjson.dumps(answer))
+
+
+def test_numbers_of_a_whole_call_go_on_digit_by_digit() -> None:
+    number = b"123456789012345678901234567890"
+    call = orjson.dumps({**CALL, "input": {"n": 1}}).replace(b":1", b":" + number)
+    answer = b'{"type":"message","stop_reason":"tool_use","content":[%b]}' % call
+    assert call in orjson.dumps(AnthropicReader().whole(answer))
+
+
+def inputs(*parts: bytes) -> list[tuple[str, int, str]]:
+    """The events of blocks, each with its place and what it brings of an input."""
+    events, _reader = read(begins(COUNTS), *parts, ends("tool_use"), STOP, reader=AnthropicReader())
+    blocks = [each for each in events if type(each) is dict and "index" in each]
+    pieces = [(each["type"], each["index"], each.get("delta", {}).get("partial_json", "")) for each in blocks]
+    return [(kind.removeprefix("content_block_"), index, piece) for kind, index, piece in pieces]
+
+
+def test_input_of_a_calls_beginning_comes_within_its_block() -> None:
+    whole = opens(**CALL, input={"a": 1}), closes()
+    assert inputs(*whole) == [("start", 0, ""), ("delta", 0, '{"a":1}'), ("stop", 0, "")]
+    assert inputs(whole[0]) == [("start", 0, ""), ("delta", 0, '{"a":1}')]
+
+
+def test_input_of_a_calls_beginning_goes_where_pieces_come_behind_another_block() -> None:
+    between = opens(1), brings("text", 1, text="Hello"), closes(1)
+    piece = brings("input_json", partial_json='{"b":2}')
+    told = inputs(opens(**CALL, input={"a": 1}), *between, piece, closes())
+    assert [piece for kind, index, piece in told if (kind, index) == ("delta", 0)] == ['{"b":2}']
+
+
+@pytest.mark.parametrize("input_", ['{"a":', "words", [], 5, THRICE], ids=str)
 def test_call_of_a_whole_message_whose_input_is_no_object_is_none(input_: Any) -> None:
     answer = orjson.dumps({"type": "message", "content": [{**CALL, "input": input_ or [1]}], "stop_reason": "tool_use"})
     with pytest.raises(MalformedAnswer, match="no object"):
@@ -252,4 +292,4 @@ def test_block_without_a_place_is_none(index: Any) -> None:
 def test_call_has_an_id(id_: Any, said: str | None) -> None:
     answer = orjson.dumps({"type": "message", "content": [{**CALL, "id": id_}], "stop_reason": "tool_use"})
     told_id = AnthropicReader().whole(answer)["content"][0]["id"]
-    assert told_id == said if said else told_id.startswith("toolu_")
+    assert told_id == said if said else re.fullmatch("toolu_[0-9a-f]{24}", told_id)

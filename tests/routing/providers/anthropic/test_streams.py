@@ -215,13 +215,32 @@ def test_upstream_that_sends_no_events_is_quoted() -> None:
     assert "upstream connect error" in str(events[-1].error)
 
 
-def test_letter_that_was_cut_in_two_is_one_again() -> None:
-    first, second = (
-        b'data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"%b"}}\n\n' % half
-        for half in (b"a\\ud83d", b"\\ude00b")
-    )
-    events, _reader = read(HELLO, first, second)
-    assert joined(events, "content") == "Helloa😀b"
+def halves(*texts: str, index: int = 0) -> bytes:
+    """Pieces of a text as JSON that says letters beyond 16 bits in two halves."""
+    text = '{"type":"content_block_delta","index":%d,"delta":{"type":"text_delta","text":"%s"}}'
+    return b"".join(b"data: " + (text % (index, each)).encode() + b"\n\n" for each in texts)
+
+
+@pytest.mark.parametrize(
+    ("pieces", "letters"),
+    [
+        (("ab\\ud83d", "\\ude00c"), "ab😀c"),
+        (("\\ud83d", "\\ude00"), "😀"),
+        (("\\ud800", "\\udc00"), "\U00010000"),
+        (("\\udbff", "\\udfff"), "\U0010ffff"),
+        (("\\ud83d", "", "\\ude00"), "😀"),
+        (("\\ude00", "a"), "\ufffda"),
+    ],
+)
+def test_letter_that_was_cut_in_two_is_one_again(pieces: tuple[str, ...], letters: str) -> None:
+    events, _reader = read(HELLO, halves(*pieces))
+    assert joined(events, "content") == f"Hello{letters}"
+
+
+def test_halves_of_letters_are_bounded() -> None:
+    firsts, seconds = ([halves(half, index=at) for at in range(129)] for half in ("\\ud83d", "\\ude00"))
+    events, _reader = read(begins(), *firsts, *seconds)
+    assert sorted(joined(events, "content")) == sorted("😀" * 128 + "\ufffd" * 2)
 
 
 def test_mark_at_the_beginning_is_none_of_the_first_event() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -256,7 +257,7 @@ def test_pictures_stand_beside_the_text() -> None:
 
 
 def test_probabilities_are_chats() -> None:
-    result = {
+    result: dict[str, Any] = {
         "chosenCandidates": [{"token": "a", "logProbability": -0.5}],
         "topCandidates": [
             {"candidates": [{"token": "a", "logProbability": -0.5}, {"token": "b", "logProbability": -2}]}
@@ -266,6 +267,12 @@ def test_probabilities_are_chats() -> None:
     (token,) = answer["choices"][0]["logprobs"]["content"]
     assert (token["token"], token["logprob"], token["bytes"]) == ("a", -0.5, [97])
     assert [(each["token"], each["logprob"]) for each in token["top_logprobs"]] == [("a", -0.5), ("b", -2)]
+
+    result["chosenCandidates"].append({"token": "c", "logProbability": -1})
+    (told,) = ChatReader().whole(orjson.dumps({"candidates": [candidate({"text": "ac"}, logprobsResult=result)]}))[
+        "choices"
+    ]
+    assert [len(each["top_logprobs"]) for each in told["logprobs"]["content"]] == [2, 0]
 
 
 def test_signed_thoughts_are_told_whole() -> None:
@@ -282,7 +289,7 @@ def test_signed_thoughts_are_told_whole() -> None:
 def test_call_without_an_id_gets_one_and_without_arguments_none() -> None:
     answer = ChatReader().whole(orjson.dumps({"candidates": [candidate({"functionCall": {"name": "f"}})]}))
     (call,) = answer["choices"][0]["message"]["tool_calls"]
-    assert call["id"].startswith("call_")
+    assert re.fullmatch("call_[0-9a-f]{24}", call["id"])
     assert call["function"] == {"name": "f", "arguments": "{}"}
 
 
@@ -350,6 +357,41 @@ def test_chunks_on_one_line_are_several(between: bytes) -> None:
         assert told[-1]["choices"][0]["finish_reason"] == "length"
 
 
+@pytest.mark.parametrize("name", ["functionCall", "function_call"])
+def test_numbers_of_a_call_go_on_digit_by_digit(name: str) -> None:
+    number = b"123456789012345678901234567890"
+    called = b'{"content":{"parts":[{"%b":{"name":"f","args":{"n":%b}}}]},"finishReason":"STOP"}' % (
+        name.encode(),
+        number,
+    )
+    body = b'{"candidates":[%b]}' % called
+    assert number in orjson.dumps(GenerateReader().whole(body))
+    (choice,) = ChatReader().whole(body)["choices"]
+    assert choice["message"]["tool_calls"][0]["function"]["arguments"] == f'{{"n":{number.decode()}}}'
+
+
+def test_failure_between_chunks_ends_the_stream() -> None:
+    failed = event(code=503, message="worker limit")
+    events = read(ChatReader(), event(candidates=[candidate(SAID)]), failed)
+    assert [type(each) for each in events][:2] == [dict, End]
+    assert "worker limit" in events[1].error
+
+
+def test_thought_beside_an_early_end_is_something_before_the_last() -> None:
+    thought, said = ({"text": "hm", "thought": True}, {"text": "Hello"})
+    reader = ChatReader()
+    read(reader, *(event(candidates=[candidate(part, finishReason="STOP")]) for part in (thought, said)))
+    assert (reader.is_finished, reader.is_doubtful) == (True, False)
+
+
+def test_chunk_of_a_list_whose_counts_are_none_is_told_but_for_them() -> None:
+    first = {"candidates": [candidate(SAID)], "usageMetadata": {"promptTokenCount": 7, "candidatesTokenCount": 3}}
+    last = {"candidates": [candidate(finishReason="STOP")], "usageMetadata": {}, "responseId": "r"}
+    reader = GenerateReader()
+    assert reader.whole(orjson.dumps([first, last]))["responseId"] == "r"
+    assert reader.usage == Usage(input=7, output=3)
+
+
 # --- at the bounds ---------------------------------------------------------------------------------------------------
 
 
@@ -376,7 +418,7 @@ def test_one_candidate_is_the_first_whatever_place_it_has(place: int) -> None:
 
 def test_calls_of_a_candidate_are_bounded() -> None:
     calls = [{"functionCall": {"name": "f", "args": {}}}] * 1_024
-    (most,) = ChatReader().feed(event(candidates=[candidate(*calls)]))
+    (most,) = read(ChatReader(), event(candidates=[candidate(*calls)]))
     assert most["choices"][0]["delta"]["tool_calls"][-1]["index"] == 1_023
     (last,) = ChatReader().feed(event(candidates=[candidate(*calls, calls[0])]))
     assert last == End("too many tool calls")
@@ -386,7 +428,7 @@ def test_calls_of_a_candidate_are_bounded() -> None:
     ("number", "reason"), [(1, "STOP"), (10, "MALFORMED_FUNCTION_CALL"), (11, "number 11"), (-1, "number -1")]
 )
 def test_finish_reason_by_its_number_is_a_word(number: int, reason: str) -> None:
-    value = {"candidates": [{"finishReason": number}]}
+    value: dict[str, Any] = {"candidates": [{"finishReason": number}]}
     canonical(value)
     assert value["candidates"][0]["finishReason"] == reason
 
