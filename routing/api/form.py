@@ -16,7 +16,7 @@ from multipart import MultipartError, PushMultipartParser, parse_options_header
 
 from accounts.errors import InvalidRequest
 from routing.api import idempotency
-from routing.api.body import DuplicateKey, InvalidUnicode, UnsupportedMediaType
+from routing.api.body import DuplicateKey, UnsupportedMediaType
 from routing.providers.media import File
 
 _MOST_PARTS: Final = 100
@@ -35,6 +35,17 @@ class InvalidForm(InvalidRequest):
     code: ClassVar[str] = "invalid_form"
 
 
+class FieldIsNoText(InvalidRequest):
+    code: ClassVar[str] = "invalid_unicode"
+
+    def __init__(self, name: str) -> None:
+        which = f"The field '{name}'" if name.isidentifier() else "A field"
+        super().__init__(
+            f"{which} is not valid Unicode text. A file needs a `filename` in its `Content-Disposition`.",
+            param=name if name.isidentifier() else None,
+        )
+
+
 def boundary_of(content_type: str, content_encoding: str) -> str:
     """What stands between the parts; raises UnsupportedMediaType unless the body is a plain form."""
     media_type, options = parse_options_header(content_type)
@@ -49,7 +60,7 @@ def boundary_of(content_type: str, content_encoding: str) -> str:
 async def parse(raw: bytes, boundary: str) -> dict[str, Any]:
     """The form as a dict, its files as `File`; the event loop has its turn between pieces.
 
-    Raises InvalidForm, DuplicateKey or InvalidUnicode.
+    Raises InvalidForm, DuplicateKey or FieldIsNoText.
     """
     form = _Form()
     try:
@@ -106,9 +117,9 @@ class _Form:
         try:
             text = data.decode()
         except UnicodeDecodeError:
-            raise InvalidUnicode from None
+            raise FieldIsNoText(part.name) from None
         if "\0" in text:
-            raise InvalidUnicode
+            raise FieldIsNoText(part.name)
         self._put(part.name, text)
 
     def _put(self, name: str, value: Any) -> None:

@@ -314,8 +314,10 @@ BAD_FORMS = {
         "prompt",
     ),
     "twice": (form(FILE, ('name="model"', b"MODEL"), ('name="model"', b"b")), FORM, 400, "duplicate_key", None),
-    "no text": (form(FILE, ('name="model"', b"\xff")), FORM, 400, "invalid_unicode", None),
-    "NUL": (form(FILE, ('name="model"', b"a\0")), FORM, 400, "invalid_unicode", None),
+    "no text": (form(FILE, ('name="model"', b"\xff")), FORM, 400, "invalid_unicode", "model"),
+    "NUL": (form(FILE, ('name="model"', b"a\0")), FORM, 400, "invalid_unicode", "model"),
+    "file without its name": (form(('name="file"', b"RIFF\xff")), FORM, 400, "invalid_unicode", "file"),
+    "no text of an odd name": (form(FILE, ('name="a b"', b"\xff")), FORM, 400, "invalid_unicode", None),
     "two ways": (form(FILE, ('name="a[]"', b"1"), ('name="a[b]"', b"1")), FORM, 400, "invalid_form", None),
     "files in a list": (form(FILE, ('name="a[]"; filename="b"', b"1")), FORM, 400, "invalid_form", None),
     "a model that is a file": (
