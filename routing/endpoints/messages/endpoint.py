@@ -13,8 +13,9 @@ from routing.endpoints.messages.answer import check_message, complete_message, e
 from routing.endpoints.messages.in_chat import InChat
 from routing.endpoints.messages.needs import count_of, needs_of
 from routing.endpoints.messages.schema import CountRequest, MessagesRequest, read, read_count
-from routing.endpoints.messages.stream import MessagesAssembler, MessagesRelay, pieces_of, words_of
+from routing.endpoints.messages.stream import MessagesAssembler, MessagesRelay, words_of
 from routing.endpoints.plain import Plain
+from routing.providers.anthropic.pieces import pieces_of
 
 
 class Messages(Plain):

@@ -17,6 +17,7 @@ from routing.endpoints.messages import events
 from routing.endpoints.messages.answer import drop_hidden, public_usage
 from routing.endpoints.messages.schema import MessagesRequest
 from routing.endpoints.received import Received
+from routing.providers.anthropic.pieces import GROWING
 from routing.providers.base import MalformedAnswer
 from routing.wire.frames import Again
 
@@ -192,42 +193,6 @@ _OF_STARTS: Final = frozenset(
 
 # --- whole answers and streams, the one as the other -----------------------------------------------------------------
 
-_GROWING: Final = {
-    "text_delta": ("text", "text"),
-    "thinking_delta": ("thinking", "thinking"),
-    "signature_delta": ("signature", "signature"),
-}
-"""By the kind of delta: its member, and the block's that grows by it."""
-
-
-def pieces_of(answer: dict[str, Any]) -> list[dict[str, Any]]:
-    """A whole message as its stream's events."""
-    top = {name: value for name, value in answer.items() if name not in ("content", *_STOP)}
-    pieces: list[dict[str, Any]] = [
-        {"type": "message_start", "message": {**top, "content": [], **dict.fromkeys(_STOP)}}
-    ]
-    for index, block in enumerate(answer["content"]):
-        pieces += _pieces_of_block(index, block)
-    stop = {name: answer.get(name) for name in _STOP}
-    return [*pieces, {"type": "message_delta", "delta": stop, "usage": answer.get("usage")}, {"type": "message_stop"}]
-
-
-def _pieces_of_block(index: int, block: dict[str, Any]) -> list[dict[str, Any]]:
-    opening, deltas = dict(block), []
-    for kind, (name, member) in _GROWING.items():
-        if type(opening.get(member)) is str and block["type"] in ("text", "thinking"):
-            if opening[member]:
-                deltas.append({"type": kind, name: opening[member]})
-            opening[member] = ""
-    if block["type"].endswith("tool_use"):
-        deltas.append({"type": "input_json_delta", "partial_json": to_json(opening.get("input") or {}).decode()})
-        opening["input"] = {}
-    return [
-        {"type": "content_block_start", "index": index, "content_block": opening},
-        *({"type": "content_block_delta", "index": index, "delta": delta} for delta in deltas),
-        {"type": "content_block_stop", "index": index},
-    ]
-
 
 class MessagesAssembler:
     """A whole message in the making, from a stream's events."""
@@ -262,8 +227,8 @@ class MessagesAssembler:
 
     def _grow(self, index: int, delta: dict[str, Any]) -> None:
         block, kind = self._blocks[index], delta["type"]
-        if kind in _GROWING:
-            name, member = _GROWING[kind]
+        if kind in GROWING:
+            name, member = GROWING[kind]
             block[member] = (block.get(member) or "") + delta[name]
         elif kind == "input_json_delta":
             self._inputs[index] = self._inputs.get(index, "") + delta["partial_json"]

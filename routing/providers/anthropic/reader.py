@@ -16,6 +16,7 @@ import orjson
 
 from billing.kinds import Usage
 from routing.providers import digits
+from routing.providers.anthropic.pieces import pieces_of
 from routing.providers.anthropic.shapes import Places, blocks_of, canonical, reason_in, says_something
 from routing.providers.anthropic.stops import finish_of, stop_of
 from routing.providers.anthropic.usage import merged, tells_output, usage_of
@@ -161,6 +162,8 @@ class AnthropicReader:
 
     def _take(self, event: dict[str, Any]) -> list[Event]:
         kind = text_of(event.get("type"))
+        if kind == "message" and type(event.get("content")) is list:
+            return self._take_whole(event)
         canonical(event, self._places)
         if kind == "content_block_start" and event.get("content_block") is None:
             return []  # its deltas say what it is
@@ -181,6 +184,12 @@ class AnthropicReader:
         elif kind not in _BRINGS:
             self._refuse_others(event)
         return self.show(event)
+
+    def _take_whole(self, message: dict[str, Any]) -> list[Event]:
+        """A whole message in the place of a stream's events; behind some of them it says nothing new."""
+        if self._has_begun or self._held:
+            return []
+        return [told for piece in pieces_of(self._completed(message)) for told in self._take(piece)]
 
     def _refuse_others(self, event: dict[str, Any]) -> None:
         """Raises MalformedAnswer for an event that says a failure, or is of another format altogether."""
@@ -302,7 +311,10 @@ class AnthropicReader:
             return False
 
     def whole(self, body: bytes) -> dict[str, Any]:
-        answer = unwrapped(_parse(body), "content")
+        return self._completed(unwrapped(_parse(body), "content"))
+
+    def _completed(self, answer: dict[str, Any]) -> dict[str, Any]:
+        """A whole message in the canonical shape; raises MalformedAnswer for what is none."""
         self._note_usage(answer)
         refuse_words(answer, "content")
         content = answer["content"] = blocks_of(answer.get("content"))

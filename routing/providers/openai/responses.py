@@ -145,6 +145,9 @@ class ResponsesReader:
 
     def _take(self, event: dict[str, Any], data: bytes, events: list[Event]) -> None:
         kind = text_of(event.get("type"))
+        if not kind and event.get("object") == "response":  # whole, in the place of a stream's events
+            kind = f"response.{text_of(event.get('status')) or 'completed'}"
+            event = {"type": kind, "response": event}
         response = event.get("response")
         if "usage" in event:
             self._note(event.pop("usage"))

@@ -293,3 +293,37 @@ def test_call_has_an_id(id_: Any, said: str | None) -> None:
     answer = orjson.dumps({"type": "message", "content": [{**CALL, "id": id_}], "stop_reason": "tool_use"})
     told_id = AnthropicReader().whole(answer)["content"][0]["id"]
     assert told_id == said if said else re.fullmatch("toolu_[0-9a-f]{24}", told_id)
+
+
+WHOLE: Final[dict[str, Any]] = {
+    "id": "msg_1",
+    "type": "message",
+    "role": "assistant",
+    "content": [{"type": "text", "text": "Four."}, {**CALL, "input": {"a": 1}}],
+    "stop_reason": "tool_use",
+    "stop_sequence": None,
+    "usage": COUNTS,
+}
+
+
+@pytest.mark.parametrize("behind", [b"", STOP, b"data: [DONE]\n\n"], ids=["nothing", "its end", "OpenAI's end"])
+@pytest.mark.parametrize("size", [0, 7])
+def test_whole_message_as_one_event_is_its_stream(behind: bytes, size: int) -> None:
+    """Of servers that answer at once, and write that as events all the same."""
+    parts = event("message", **{name: value for name, value in WHOLE.items() if name != "type"}), behind
+    assert told(*parts, size=size) == ("Four.", [("f", '{"a":1}')], "tool_calls", ["tool_use"])
+    _events, reader = read(*parts, reader=AnthropicReader(), size=size)
+    assert reader.usage == Usage(input=100, output=10)
+
+
+def test_whole_message_behind_its_own_stream_says_nothing_new() -> None:
+    again = event("message", **{**WHOLE, "content": [{"type": "text", "text": "Hello"}], "stop_reason": "end_turn"})
+    assert told(HELLO, again, ends("end_turn"), STOP)[0] == "Hello"
+
+
+@pytest.mark.parametrize("content", [[], [{"type": "text", "text": ""}]], ids=str)
+def test_whole_message_that_says_nothing_is_none(content: list[Any]) -> None:
+    silent = {"role": "assistant", "content": content, "stop_reason": None}
+    events, _reader = read(event("message", **silent), reader=AnthropicReader())
+    assert isinstance(events[-1], End)
+    assert events[-1].error

@@ -249,3 +249,22 @@ def test_end_in_chats_words_is_one_however_it_is_written(end: str) -> None:
 def test_whole_answer_without_output_is_none(answer: dict[str, Any]) -> None:
     with pytest.raises(MalformedAnswer, match="no output"):
         ResponsesReader().whole(orjson.dumps(answer))
+
+
+@pytest.mark.parametrize("behind", [b"", b"data: [DONE]\n\n"], ids=["nothing", "an end"])
+@pytest.mark.parametrize("status", ["completed", "incomplete", None])
+def test_whole_response_as_one_event_is_the_last_one(status: str | None, behind: bytes) -> None:
+    """Of servers that answer at once, and write that as events all the same."""
+    item = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "Four."}]}
+    whole = {"id": "resp_1", "object": "response", "status": status, "output": [item], "usage": USED}
+    reader = ResponsesReader()
+    events = [*reader.feed(b"data: " + orjson.dumps(whole) + b"\n\n" + behind), *reader.feed(None)]
+    assert [each["type"] for each in events if type(each) is dict] == [f"response.{status or 'completed'}"]
+    assert (events[-1], reader.usage) == (END, COUNTED)
+
+
+def test_whole_response_that_failed_is_an_error() -> None:
+    failed = {"object": "response", "status": "failed", "output": [], "error": {"message": "out of memory"}}
+    events = ResponsesReader().feed(b"data: " + orjson.dumps(failed) + b"\n\n")
+    assert isinstance(events[-1], End)
+    assert "out of memory" in str(events[-1].error)
