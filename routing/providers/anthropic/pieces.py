@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from routing.providers.openai.refusals import text_of
 from routing.providers.openai.tools import json_of
 
 _STOP: Final = ("stop_reason", "stop_sequence")
@@ -28,13 +29,13 @@ def pieces_of(answer: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _pieces_of_block(index: int, block: dict[str, Any]) -> list[dict[str, Any]]:
-    opening, deltas = dict(block), []
+    opening, sort, deltas = dict(block), text_of(block["type"]), []
     for kind, (name, member) in GROWING.items():
-        if type(opening.get(member)) is str and block["type"] in ("text", "thinking"):
+        if type(opening.get(member)) is str and sort in ("text", "thinking"):
             if opening[member]:
                 deltas.append({"type": kind, name: opening[member]})
             opening[member] = ""
-    if block["type"].endswith("tool_use"):
+    if sort.endswith("tool_use"):
         deltas.append({"type": "input_json_delta", "partial_json": json_of(opening.get("input") or {})})
         opening["input"] = {}
     return [
