@@ -27,6 +27,8 @@ FAILURES: list[dict[str, Any]] = [
     {"success": False, "message": "boom"},
     {"__type": "ThrottlingException", "message": "boom"},
     {"Message": "boom"},
+    {"Message": "boom", "Code": "Throttled", "RequestId": "r"},
+    {"internalServerException": {"message": "boom"}},
     {"detail": "boom"},
     {"text": "boom", "error_code": 50001},
     {"status": 500, "message": "boom"},
@@ -44,6 +46,9 @@ WELL: list[dict[str, Any]] = [
     {"success": True, "errors": [], "result": {}},
     {"status": "completed", "message": "done"},
     {"code": 200, "message": "success"},
+    {"code": 20000, "message": "x"},
+    {"Message": "x", "a": 1, "b": 2, "c": 3},
+    {"aException": "x"},
     {"type": "ping"},
     {"error": None, "detail": None},
     {"code": 7},
@@ -52,8 +57,8 @@ WELL: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("failure", FAILURES, ids=str)
 def test_failure_without_choices_is_one_wherever_it_comes(failure: dict[str, Any]) -> None:
-    for before in (GOOD[:2], ()):
-        events, _reader = read(*before, event(failure), DONE)
+    for before, behind in ((GOOD[:2], ()), ((), ()), (GOOD[:2], GOOD[2:])):
+        events, _reader = read(*before, event(failure), *behind, DONE)
         last = events[-1]
         assert type(last) is End
         assert last.error
@@ -66,6 +71,20 @@ def test_failure_without_choices_is_one_wherever_it_comes(failure: dict[str, Any
 def test_failure_behind_a_whole_answer_takes_nothing_from_it(failure: dict[str, Any]) -> None:
     events, _reader = read(*GOOD, event(failure), DONE)
     assert (deltas(events)[0], events[-1]) == ({"content": "Hello"}, END)
+
+
+@pytest.mark.parametrize(("envelopes", "is_seen"), [(6, True), (7, False)])
+def test_failure_is_looked_for_as_deep_as_envelopes_go(envelopes: int, is_seen: bool) -> None:
+    failure: dict[str, Any] = {"errorMessage": "boom"}
+    for _envelope in range(envelopes):
+        failure = {"data": failure}
+    assert (read(*GOOD[:2], event(failure), *GOOD[2:], DONE)[0][-1] != END) is is_seen
+
+
+@pytest.mark.parametrize("words", [{"error": "x" * 310}, {"message": "x" * 310}], ids=["a failure", "words"])
+def test_words_of_a_failure_are_cut(words: dict[str, str]) -> None:
+    with pytest.raises(MalformedAnswer, match=f": {'x' * 300}$"):
+        OpenAIReader().whole(orjson.dumps(words))
 
 
 @pytest.mark.parametrize("well", WELL, ids=str)
