@@ -140,6 +140,18 @@ def test_failure_ends_the_stream(broken: bytes) -> None:
     assert last.error
 
 
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (b"event: error\ndata: boom\n\n", "an error came instead of an answer: boom"),
+        (b"data: {" + b"x" * 200 + b"\n\n", "the answer is not JSON: {" + "x" * 119),
+    ],
+    ids=["named an error", "no JSON"],
+)
+def test_words_of_a_failure_are_told_as_far_as_they_may_be(data: bytes, told: str) -> None:
+    assert ResponsesReader().feed(data) == [End(told)]
+
+
 def test_usage_beside_a_failure_counts() -> None:
     reader = ResponsesReader()
     reader.feed(BROKEN["failed"])
