@@ -131,7 +131,7 @@ def _is_unsigned(block: Any) -> bool:
 
 def _cites_alone(block: Any) -> bool:
     """Whether a block has no text beside what others cited, which is how pages behind a call are told of."""
-    return _is_foreign(block) and block.get("type") == "text" and not block.get("text")
+    return _is_foreign(block) and not block.get("text")
 
 
 def _is_foreign(block: Any) -> bool:

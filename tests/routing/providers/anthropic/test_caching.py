@@ -103,6 +103,10 @@ def own_marks(*places_: tuple[str, int, Any]) -> dict[str, Any]:
         pytest.param([("system", 0, MARK)], "1h", {"tool 1"}, id="no hour behind five minutes"),
         pytest.param([("messages", 0, MARK)], "1h", {"tool 1", "system 1"}, id="hours before five minutes"),
         pytest.param([("messages", 0, HOUR)], "5m", {"turn 2"}, id="no five minutes before an hour"),
+        pytest.param([("messages", 4, MARK)], "1h", {"tool 1", "system 1", "turn 2"}, id="hours before another turn's"),
+        pytest.param(
+            [("messages", 3, MARK)], "1h", {"tool 1", "system 1", "turn 2"}, id="hours before the next turn's"
+        ),
         pytest.param([("messages", 4, HOUR)], "1h", {"tool 1", "system 1", "turn 2"}, id="hours alone"),
         pytest.param([("tools", 0, HOUR)], "5m", {"tool 1", "system 1", "turn 2"}, id="five minutes behind an hour"),
         pytest.param([("messages", 2, MARK)], "1h", {"tool 1", "system 1"}, id="no hour behind five minutes of a turn"),
