@@ -36,7 +36,7 @@ from costrouter.guard import Guard
 from costrouter.health import PATHS, Health
 from costrouter.memory import collect_seldom
 from costrouter.pages import Pages
-from costrouter.parent import end_server, end_with_parent, say_ready
+from costrouter.parent import end_server, end_with_parent, leave_terminal_to_parent, say_ready
 from costrouter.scheduler import Scheduler
 from costrouter.stopping import Stop
 from routing.api.doors import Doors
@@ -77,6 +77,7 @@ class Application:
         await receive()
         asyncio.get_running_loop().remove_signal_handler(signal.SIGTERM)  # who is told to end before he serves, ends
         end_with_parent()
+        leave_terminal_to_parent()
         _work_in_batches()
         try:
             gateway = build()

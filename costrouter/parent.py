@@ -16,9 +16,26 @@ _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_NAME: Final = 15
 
 
+def leave_terminal_to_parent() -> None:
+    """Ctrl-C is told to the parent, if it is ours, and to all of its processes at once: the parent says what it means.
+
+    granian's processes end by the same signal, in their own way; and one that is told it three times stands still for
+    ever, in its own handler, before it has.
+    """
+    if PARENT in os.environ:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def end_server() -> None:
     """Asks granian, whose signal this is, to accept nothing more and to end with its last connection."""
-    os.kill(os.getpid(), signal.SIGINT)
+    if PARENT in os.environ:
+        signal.signal(signal.SIGINT, _nothing)  # the loop, which hears of it all the same, calls granian's handler
+    signal.raise_signal(signal.SIGINT)
+    leave_terminal_to_parent()
+
+
+def _nothing(*_: object) -> None:
+    """Instead of Python's own handler, which raises KeyboardInterrupt."""
 
 
 def end_with_parent() -> None:

@@ -49,6 +49,8 @@ INVOICE_SECONDS = 60.0
 MEMORY_SECONDS = 10.0
 LAST_SECONDS = 8.0
 """How long a stop waits for requests whose clients have left."""
+JOBS_SECONDS = 5.0
+"""How long it waits for the jobs that are at something, all together: where the database hangs, all of them are."""
 
 
 @dataclass(slots=True)
@@ -102,8 +104,7 @@ class Scheduler:
         await loop.run_in_executor(None, self._wait_for_requests)
         await loop.run_in_executor(None, self._writer.stop)
         self._stop.set()
-        for thread in self._threads:
-            await loop.run_in_executor(None, thread.join, 5.0)
+        await loop.run_in_executor(None, self._wait_for_jobs)
         await loop.run_in_executor(None, self._leave)
         self._gateway.client.close()
         await self._gateway.limiter.close()
@@ -113,6 +114,11 @@ class Scheduler:
         deadline = time.monotonic() + LAST_SECONDS
         while self._writer.in_flight and time.monotonic() < deadline:
             time.sleep(0.05)
+
+    def _wait_for_jobs(self) -> None:
+        deadline = time.monotonic() + JOBS_SECONDS
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
 
     def _prepare(self) -> str:
         gateways.require_sound()

@@ -7,7 +7,8 @@
   nothing has come by then is closed.
 
 Either way streams and pages have `DRAIN_SECONDS` to finish. What is left then gets its error event, or its refusal,
-and is settled; the server ends when the last connection has. SIGINT, which granian itself handles, is what ends it.
+and is settled; the server ends when the last connection has. SIGINT, which granian itself handles, is what ends it,
+from within alone: a terminal sends it to the parent, too.
 """
 
 from __future__ import annotations

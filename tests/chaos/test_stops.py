@@ -23,10 +23,11 @@ import pytest
 
 from tests import upstream as up
 from tests.callers import PATH, Caller, Stream
-from tests.gateway import ROOT
+from tests.gateway import ROOT, Gateway
 from tests.installation import SINGLE, Offer
 from tests.servers import free_port
 from tests.waiting import eventually
+from tests.wires import Wire
 from tests.worlds import World
 
 WORDS = "One two three four five"
@@ -112,6 +113,31 @@ def test_new_requests_are_refused_with_a_time_to_come_back_while_a_process_stops
     assert (ready.status_code, ready.json()["checks"]) == (503, {"process": "stopping"})
     assert streams[0].is_done
     assert caller.only_record().outcome == "success"
+
+
+@pytest.mark.chaos  # half a minute
+def test_stop_while_the_database_hangs_ends_by_itself_and_what_was_held_comes_back(
+    start_world: Callable[..., World], migrated_postgres_url: Callable[[], str], start_gateway: Callable[..., Gateway]
+) -> None:
+    url = migrated_postgres_url()
+    wire = Wire(url)
+    world = start_world(database_url=wire.url, workers=2, env=DRAIN)
+    caller, model = world.caller(), told(world, pause=1.2)
+    with listening(caller, model, streams=4) as streams:
+        wire.hold_still()
+        world.gateway.signal(signal.SIGTERM)
+    took = world.gateway.wait(40)
+    wire.mend()
+
+    assert (world.gateway.exit_code, "Killing" in world.gateway.log.read_text()) == (0, False)
+    assert took < 30
+    assert {stream.error["code"] for stream in streams} == {"service_unavailable"}
+    spools = str(Path(world.gateway.env["COSTROUTER_VAR"]) / "spool")
+    start_gateway(database_url=url, env={"SPOOL_DIR": spools})
+    caller.wait_until_settled(seconds=10)
+    assert len(caller.records) == 4
+    world.installation.assert_books()
+    wire.cut()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=["stop", "restart"])
@@ -330,6 +356,23 @@ def test_terminal_that_hangs_up_cuts_nothing(start: Callable[[], Unguarded], add
         answer = wire.recv(65_536)
 
     assert answer.startswith(b"HTTP/1.1 403"), "a form without its token, which has been read"
+
+
+def test_terminal_on_which_ctrl_c_is_pressed_twice_stops_it_in_order(
+    start: Callable[[], Unguarded], address: Address
+) -> None:
+    """It tells the whole group, each time: the parent says what that means for its processes."""
+    server = start()
+    server.wait_for(SERVES)
+    with address.upload() as wire:
+        for _press in range(2):
+            os.killpg(server.parent.pid, signal.SIGINT)
+            time.sleep(0.3)
+        answer = _trickled(wire, seconds=10)
+
+    assert b" 503 " in answer.partition(b"\r\n")[0]
+    assert server.parent.wait(10) == 0
+    assert server.is_over()
 
 
 def test_process_that_dies_in_a_loop_is_waited_for_longer_and_longer(start: Callable[[], Unguarded]) -> None:
