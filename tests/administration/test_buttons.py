@@ -5,39 +5,15 @@ What a button does to its rows is tested beside its page.
 
 from __future__ import annotations
 
-import datetime as dt
 from typing import Any, Final
 
 import pytest
 from django.contrib import admin
-from django.contrib.auth.models import Group
 from django.db.models import Model
 from django.urls import reverse
-from django.utils import timezone
 
-from accounts.models import ApiKey, Tenant, User
-from billing import approvals, codes, quotas
-from billing.invoices import crediting, finalising, jobs, parking
-from billing.models import (
-    Balance,
-    BillingProfile,
-    Break,
-    CodeBatch,
-    CreditNote,
-    LedgerEntry,
-    LegalEntity,
-    ParkedTenant,
-    PostingRequest,
-    PricePlan,
-    Process,
-    QuotaDefault,
-    Reconciliation,
-    TaxRate,
-    UsageRecord,
-)
-from routing.models import CatalogueModel, Channel, CostPrice, Route
+from accounts.models import Tenant
 from tests.pages import Browser, Page
-from tests.records import payments, refused_call, reservation, usage_record
 
 FRAME: Final = ["English en", "Tiếng Việt vi", "Log out"]
 SAVING: Final = ["Save", "Save and continue editing", "Save and add another"]
@@ -182,63 +158,6 @@ def _pairs(table: dict[str, Any]) -> list[Any]:
     """The table's labels one by one; whatever deletes has tests of its own."""
     pairs = [(name, label) for name, labels in table.items() for label in labels]
     return [pytest.param(*pair, id=": ".join(pair)) for pair in pairs if not pair[1].startswith("Delete ")]
-
-
-@pytest.fixture
-def rows(record: UsageRecord, charlie: User, api_key: ApiKey) -> dict[str, Model]:
-    """A row of every model that has pages; nothing depends on those that can be deleted."""
-    channel = Channel.objects.create(name="served", provider="fake", base_url="fake://served")
-    served = Route.objects.create(channel=channel, model=CatalogueModel.objects.get(), upstream_name="u")
-    spare = CatalogueModel.objects.create(name="spare")
-    made: list[Any] = [
-        api_key, record.tenant, charlie, record, Balance.objects.get(tenant=record.tenant), record.price,
-        LedgerEntry.objects.filter(balance__tenant=record.tenant).earliest("id"), spare,
-        PricePlan.objects.create(name="spare"),
-        _batch(), _posting(record),
-        Group.objects.create(name="spare"),
-        Break.objects.create(check_name="usage", subject="tenant 1", expected=1, found=2),
-        Reconciliation.objects.create(started_at=timezone.now(), found=0),
-        Process.objects.create(host="web-1", pid=1, started_at=timezone.now(), heartbeat_at=timezone.now()),
-        quotas.grant(record.tenant, amount=10**9, period="month"),
-        QuotaDefault.objects.create(tenant=record.tenant, about="member", amount=1),
-        reservation(record), refused_call(record.tenant, api_key), *documents(record),
-        Channel.objects.create(name="spare", provider="fake", base_url="fake://spare"),
-        CostPrice.objects.create(route=served, input=1, output=1),
-        Route.objects.create(channel=channel, model=CatalogueModel.objects.create(name="other"), upstream_name="u"),
-        *payments(record.tenant),
-    ]  # fmt: skip
-    return {row._meta.label_lower: row for row in made}
-
-
-def _batch() -> CodeBatch:
-    batch = CodeBatch(label="spare", amount=1, currency="USD", number=1)
-    codes.make(batch)
-    CodeBatch.objects.update(needs_approval=True)
-    return batch
-
-
-def _posting(record: UsageRecord) -> PostingRequest:
-    asking = User.objects.create_superuser("oscar@example.com")
-    return approvals.request(
-        balance=Balance.objects.get(tenant=record.tenant), kind=LedgerEntry.Kind.GRANT, amount=1, reference="asked",
-        note="goodwill", created_by=asking,
-    )  # fmt: skip
-
-
-def documents(record: UsageRecord) -> list[Any]:
-    """A statement of a month that is over, with a credit note, and what they need."""
-    tenant = record.tenant
-    usage_record(tenant, record.price, record.api_key, cost=10**9, started_at=timezone.now())
-    wallet, now = Balance.objects.get(tenant=tenant), timezone.now() + dt.timedelta(days=40)
-    seller = LegalEntity.objects.create(name="Router Ltd", address="x", country="VN", prefix="R", is_default=True)
-    profile = BillingProfile.objects.create(tenant=tenant, name="Alice Ltd")
-    (draft, *_later) = jobs.close(wallet, now=now)
-    invoice = finalising.finalise(draft.pk)
-    largest = max(range(len(invoice.document["lines"])), key=lambda place: invoice.document["lines"][place]["amount"])
-    note = crediting.credit(invoice.pk, lines={largest: 1}, effect=CreditNote.Effect.WALLET, reason="an outage")
-    parking.park(tenant, ParkedTenant.Step.CLOSE, "for a test")
-    tax = TaxRate.objects.create(jurisdiction="US", name="tax", percent=1)
-    return [seller, profile, invoice, note, tax, ParkedTenant.objects.get()]
 
 
 def _list(desk: Browser, name: str) -> Page:
