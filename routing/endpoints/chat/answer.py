@@ -27,6 +27,10 @@ WRAPPING: Final = frozenset(
 """Members around text that no model wrote, or wrote as tokens that their size says nothing about."""
 THOUGHTS: Final = frozenset(("reasoning_content", "reasoning", "reasoning_details", "thinking", "thinking_blocks"))
 """Members that hold what was thought; some servers say it under two names."""
+_REQUIRED: Final = frozenset(("id", "object", "created", "model", "choices"))
+"""Members that are ours: where an answer has no others, nothing is to be looked for."""
+_OF_TEXTS: Final = frozenset(("role", "content", "refusal"))
+"""The same of a message."""
 _NEVER_NULL: Final = frozenset(("tool_calls", "function_call", "annotations"))
 _FORMED: Final = _NEVER_NULL | {"audio"}
 """Members of a whole message whose form the schema prescribes, and upstreams have their own of."""
@@ -134,7 +138,8 @@ def complete_answer(answer: dict[str, Any], head: Head) -> None:
     answer["model"] = head.model
     if type(answer.get("created")) is not int:
         answer["created"] = head.created
-    complete_top(answer)
+    if not answer.keys() <= _REQUIRED:
+        complete_top(answer)
     for index, choice in enumerate(answer["choices"]):
         choice.setdefault("index", index)
         if choice.setdefault("logprobs", None) is not None:
@@ -148,10 +153,11 @@ def complete_answer(answer: dict[str, Any], head: Head) -> None:
         message["role"] = "assistant"
         message.setdefault("content", None)
         message.setdefault("refusal", None)
-        if not _FORMED.isdisjoint(message):
-            _complete_formed(message, head)
+        if not message.keys() <= _OF_TEXTS:
+            if not _FORMED.isdisjoint(message):
+                _complete_formed(message, head)
+            drop_names(message)
         drop_names(choice)
-        drop_names(message)
 
 
 def drop_nulls(message: dict[str, Any]) -> None:

@@ -229,6 +229,11 @@ _HEARD: Final = frozenset(("input_audio", "audio_url"))
 _TEXT_ALONE: Final = frozenset(("text",))
 _SEARCHES: Final = frozenset(("search_parameters", "enable_search"))
 """xAI's (docs.x.ai/docs/guides/live-search) and Alibaba's (alibabacloud.com/help/model-studio/web-search)."""
+_PLAIN: Final = frozenset(
+    ("model", "messages", "stream", "max_tokens", "max_completion_tokens", "n", "temperature", "top_p", "stop", "seed",
+     "frequency_penalty", "presence_penalty")
+)  # fmt: skip
+"""Members whose form says all that there is to check."""
 _PRICED_TIERS: Final = frozenset((None, "auto", "default"))
 
 
@@ -239,17 +244,23 @@ def read(body: dict[str, Any]) -> ChatRequest:
     empty lists of tools, the router's harmless wishes.
     """
     request = convert(body, ChatRequest)
+    if not body.keys() <= _PLAIN:
+        _check_others(request, body)
+    _check_messages(request.messages)
+    return request
+
+
+def _check_others(request: ChatRequest, body: dict[str, Any]) -> None:
+    """The members that need more than their form, which most requests have none of."""
     refuse_wishes(body)
     if None in body.values() or request.tools == [] or request.functions == []:
         _drop_absent(body)
     _check_together(request)
-    _check_messages(request.messages)
     if request.tools or request.tool_choice is not None:
         _check_tools(request)
     _check_unpriced(request)
     if not _SEARCHES.isdisjoint(body):
         _check_searches(body)
-    return request
 
 
 def _check_searches(body: dict[str, Any]) -> None:
