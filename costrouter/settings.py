@@ -327,6 +327,10 @@ LOGIN_REDIRECT_URL = "portal:overview"
 ACCOUNT_SIGNUP_REDIRECT_URL = "portal:keys"
 ACCOUNT_LOGOUT_REDIRECT_URL = "home"
 MFA_TOTP_ISSUER = "CostRouter"
+MFA_FORMS = {
+    "authenticate": "portal.second_factor.AuthenticateForm",
+    "reauthenticate": "portal.second_factor.ReauthenticateForm",
+}
 # Where nobody is asked to prove an address, a second factor must not wait for it.
 MFA_ALLOW_UNVERIFIED_EMAIL = ACCOUNT_EMAIL_VERIFICATION == "none"
 
