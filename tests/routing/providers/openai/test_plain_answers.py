@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
+from billing.kinds import Usage
 from routing.providers.base import MOST_TOKENS, MalformedAnswer
 from routing.providers.openai.reader import OpenAIReader
 from routing.providers.openai.usage import usage_of
@@ -148,3 +149,18 @@ def test_plain_counts_are_what_they_are_beside_a_word_that_counts_nothing(
 ) -> None:
     """`is_byok` is a word of OpenRouter's, with which the counts take the long way."""
     assert usage_of(counts, has_output=has_output) == usage_of({**counts, "is_byok": False}, has_output=has_output)
+
+
+@pytest.mark.parametrize(
+    ("beside", "usage"),
+    [
+        ({}, Usage(input=7, output=5)),
+        ({"prompt_tokens_details": PROMPT}, Usage(input=7, cached_input=4, input_audio=1, output=5)),
+        ({"completion_tokens_details": COMPLETION}, Usage(input=7, output=5, reasoning=2, output_audio=1)),
+        ({"prompt_cache_hit_tokens": 4, "prompt_cache_miss_tokens": 3}, Usage(input=7, cached_input=4, output=5)),
+        ({"cached_tokens": 4, "reasoning_tokens": 2}, Usage(input=7, cached_input=4, output=5, reasoning=2)),
+    ],
+    ids=str,
+)
+def test_counts_whose_total_is_their_sum(beside: dict[str, Any], usage: Usage) -> None:
+    assert usage_of({**USAGE, **beside}) == usage
