@@ -162,7 +162,7 @@ class AnthropicReader:
 
     def _take(self, event: dict[str, Any]) -> list[Event]:
         kind = text_of(event.get("type"))
-        if kind == "message" and type(event.get("content")) is list:
+        if kind == "message" and _has_blocks(event):
             return self._take_whole(event)
         canonical(event, self._places)
         if kind == "content_block_start" and event.get("content_block") is None:
@@ -329,6 +329,11 @@ class AnthropicReader:
         self.finish = self._finish_of(answer["stop_reason"])
         answer["stop_reason"] = stop_of(answer["stop_reason"], self.finish)
         return answer
+
+
+def _has_blocks(message: dict[str, Any]) -> bool:
+    content = message.get("content")
+    return type(content) is list and bool(content) and all(type(block) is dict for block in content)
 
 
 def _refuse_error(event: dict[str, Any]) -> None:

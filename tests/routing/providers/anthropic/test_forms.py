@@ -321,9 +321,14 @@ def test_whole_message_behind_its_own_stream_says_nothing_new() -> None:
     assert told(HELLO, again, ends("end_turn"), STOP)[0] == "Hello"
 
 
-@pytest.mark.parametrize("content", [[], [{"type": "text", "text": ""}]], ids=str)
-def test_whole_message_that_says_nothing_is_none(content: list[Any]) -> None:
-    silent = {"role": "assistant", "content": content, "stop_reason": None}
+@pytest.mark.parametrize("content", [None, [], [5], {}], ids=str)
+def test_message_without_blocks_before_a_stream_is_read_past(content: Any) -> None:
+    empty = event("message", role="assistant", content=content)
+    assert told(empty, HELLO, ends("end_turn"), STOP) == ("Hello", [], "stop", ["end_turn"])
+
+
+def test_whole_message_that_says_nothing_is_none() -> None:
+    silent = {"role": "assistant", "content": [{"type": "text", "text": ""}], "stop_reason": None}
     events, _reader = read(event("message", **silent), reader=AnthropicReader())
     assert isinstance(events[-1], End)
     assert events[-1].error
