@@ -21,7 +21,7 @@ from tests import schemas
 from tests import upstream as up
 from tests.callers import Caller
 from tests.installation import SINGLE, Offer, Shape, Via
-from tests.routing import test_dialects_bytes as dialects
+from tests.routing import dialects
 from tests.routing.providers.openai import test_bytes as chat
 from tests.routing.providers.openai.test_bytes import BROKEN, FAILURES, GOOD, NO_ANSWERS, WHOLE_ANSWERS, Broken, Said
 from tests.worlds import World

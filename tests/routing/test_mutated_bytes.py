@@ -12,9 +12,9 @@ from typing import Any, Final
 import pytest
 
 from routing.providers.base import MalformedAnswer
-from tests.routing import test_dialects_bytes as dialects
+from tests.routing import dialects
+from tests.routing.dialects import streamed, whole
 from tests.routing.providers.openai import test_bytes as chat
-from tests.routing.test_dialects_bytes import streamed, whole
 
 
 def _all_of(streams: Mapping[str, tuple[bytes, Any]], answers: Mapping[str, tuple[Any, Any]]) -> list[bytes]:

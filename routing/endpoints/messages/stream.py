@@ -191,7 +191,7 @@ _OF_STARTS: Final = frozenset(
 )
 
 
-# --- whole answers and streams, the one as the other -----------------------------------------------------------------
+# --- a stream as the whole message that it is -----------------------------------------------------------------------
 
 
 class MessagesAssembler:

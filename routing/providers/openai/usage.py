@@ -32,7 +32,6 @@ _OUTPUT_DETAILS: Final = (
 _CACHED: Final = ("cached_tokens", "prompt_cache_hit_tokens", "cache_read_input_tokens", "cached_prompt_tokens")
 """Beside the counts: Moonshot's, DeepSeek's, Anthropic's and others' names. The nested field wins where both stand."""
 _WRITTEN: Final = ("cache_write_tokens", "cache_creation_input_tokens")
-_OF_WRITING: Final = frozenset((*_WRITTEN, "cache_creation", "cache_creation_token_details"))
 _OTHER_WORDS: Final = {
     # Bedrock: docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_TokenUsage.html, and its invocation metrics
     "inputTokens": "input_tokens",
@@ -244,8 +243,6 @@ def _written(reported: Mapping[str, Any], prompt: Mapping[str, Any]) -> tuple[in
     Anthropic says both (docs.anthropic.com/en/docs/build-with-claude/prompt-caching#1-hour-cache-duration), LiteLLM
     and Alibaba have the parts among the details.
     """
-    if _OF_WRITING.isdisjoint(reported) and _OF_WRITING.isdisjoint(prompt):
-        return 0, 0
     told = _first(prompt, _WRITTEN) or _count(reported, _WRITTEN[1]) or 0
     parts = reported.get("cache_creation") or prompt.get("cache_creation_token_details") or prompt.get("cache_creation")
     if type(parts) is not dict:
@@ -270,8 +267,6 @@ def _output(reported: Mapping[str, Any], input_: int, told: int | None, reasonin
 
 
 def _details(reported: Mapping[str, Any], names: tuple[str, ...]) -> Mapping[str, Any]:
-    if reported.keys().isdisjoint(names):
-        return _NOTHING
     for name in names:
         value = object_of(reported.get(name)) if name in reported else None
         if type(value) is dict:
